@@ -1,0 +1,240 @@
+"""Settings: environment variables in, a frozen `Config` out, or every fault at once.
+
+`daemon.py` hands in `os.environ`; nobody else reads the environment. Each kind reads its own variables
+with the same `Env`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alert_refresh.credential import MASK, Credential
+from alert_refresh.engine import ConfigError, ConfigErrors, RefreshSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIXES = ("ALERT_REFRESH_", "TARGET_REFRESH_", "RULES_REFRESH_", "VIEWS_REFRESH_")
+"""A variable that begins with one of these and is not known is a misspelling, and stops the start."""
+
+SERVICE_VARIABLE = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT$|_PORT_\d+_\w+$")
+"""What Kubernetes puts into every pod of a namespace for a Service named like one of our prefixes."""
+
+DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:h|m|s|ms|us|µs|ns))+")
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """Where a bearer token comes from: its value, or a file that is read again when it changes."""
+
+    value: Credential | None = None
+    file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Settings of the server; durations in seconds. `kinds` maps a kind's name to what its `read` returned."""
+
+    host: str
+    port: int
+    threads: int
+    shutdown_timeout: float
+    log_level: str
+    log_format: str
+    debug_sample: float
+    admin_token: Token | None
+    read_token: Token | None
+    allow_unauthenticated: bool
+    kinds: Mapping[str, Any]
+
+
+class Env:
+    """Reads variables into typed values and collects every fault. An unset or empty variable is its default.
+
+    `defaults` ends up with each variable that was asked for and its default as one would write it.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.faults: list[ConfigError] = []
+        self.defaults: dict[str, str] = {}
+        self.effective: dict[str, str] = {}
+
+    def peek(self, name: str) -> str:
+        """A variable that is not a setting of ours, such as what Kubernetes puts into a pod."""
+        return self._environ.get(name, "")
+
+    def fault(self, name: str, reason: str, value: str | None = None) -> None:
+        """Note that a variable is wrong; the value shown is the variable's own unless given."""
+        self.faults.append(ConfigError(name, self._environ.get(name, "") if value is None else value, reason))
+
+    def text(self, name: str, default: str = "") -> str:
+        """Any text, stripped."""
+        self.defaults[name] = default
+        value = self._environ.get(name, "").strip() or default
+        self.effective[name] = value
+        return value
+
+    def duration(self, name: str, default: str, *, zero: bool = False) -> float:
+        """Seconds, from a Go-style duration such as `1m30s`; greater than 0, or `zero` allowed."""
+        import durationpy
+
+        text = self.text(name, default)
+        if not DURATION.fullmatch(text) and not (zero and text == "0"):
+            self.fault(name, "is not a duration such as 30s, 5m or 1m30s")
+            text = default
+        try:
+            seconds = float(durationpy.from_str(text).total_seconds())
+        except (ValueError, OverflowError, ArithmeticError):
+            self.fault(name, "is not a duration such as 30s, 5m or 1m30s")
+            return 1.0
+        if seconds <= 0 and not zero:
+            self.fault(name, "must be greater than 0")
+        return seconds
+
+    def integer(self, name: str, default: int, *, minimum: int = 0, maximum: int = 1_000_000_000) -> int:
+        """A whole number between two bounds, both included."""
+        text = self.text(name, str(default))
+        if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+            self.fault(name, "is not a whole number")
+            return default
+        if not minimum <= int(text) <= maximum:
+            self.fault(name, f"must be between {minimum} and {maximum}")
+            return default
+        return int(text)
+
+    def fraction(self, name: str, default: float) -> float:
+        """A number from 0 to 1, such as `0.1`."""
+        text = self.text(name, f"{default:g}")
+        if not re.fullmatch(r"[01]|0?\.[0-9]+|1\.0+|0\.[0-9]*", text):
+            self.fault(name, "is not a number from 0 to 1")
+            return default
+        return float(text)
+
+    def boolean(self, name: str, *, default: bool) -> bool:
+        """`true` or `false`, in any case; also 1 and 0, yes and no, on and off."""
+        text = self.text(name, str(default).lower()).lower()
+        if text not in _BOOLEANS:
+            self.fault(name, "is neither true nor false")
+            return default
+        return _BOOLEANS[text]
+
+    def choice(self, name: str, default: str, options: tuple[str, ...]) -> str:
+        """One of a few words."""
+        text = self.text(name, default)
+        if text not in options:
+            self.fault(name, f"is none of {', '.join(options)}")
+            return default
+        return text
+
+    def path(self, name: str) -> Path | None:
+        """A path, or None when unset."""
+        text = self.text(name)
+        return Path(text) if text else None
+
+    def credential(self, name: str) -> Credential | None:
+        """A secret value, never shown in faults or logs; set but empty is a fault."""
+        self.defaults[name] = ""
+        if name not in self._environ:
+            return None
+        value = self._environ[name].strip()
+        self.effective[name] = MASK
+        if not value:
+            self.fault(name, "is set but empty", MASK)
+            return None
+        if not value.isascii() or not value.isprintable() or " " in value:
+            self.fault(name, "has characters that no HTTP header can carry", MASK)
+            return None
+        return Credential(value)
+
+    def token(self, name: str) -> Token | None:
+        """A bearer token from `NAME`, or from the file that `NAME_FILE` names; not both."""
+        value, file = self.credential(name), self.path(f"{name}_FILE")
+        if value is not None and file is not None:
+            self.fault(f"{name}_FILE", f"{name} is set too; set one of them")
+        if file is not None:
+            try:
+                if not file.read_text(encoding="ascii").strip():
+                    self.fault(f"{name}_FILE", "the file holds no token")
+            except (OSError, ValueError) as error:
+                self.fault(f"{name}_FILE", f"the file cannot be read ({type(error).__name__})")
+        return Token(value, file) if value or file else None
+
+    def refresh(self, prefix: str, **defaults: str) -> RefreshSettings:
+        """The settings every kind has, under its prefix; `defaults` differ from the targets' where given."""
+        default = {
+            "interval": "5m",
+            "max_retries": "5",
+            "base_backoff": "30s",
+            "max_backoff": "5m",
+            "rate_limit": "1m",
+            "timeout": "30s",
+            "warmup": "30s",
+        } | defaults
+        before = len(self.faults)
+        values: dict[str, Any] = {
+            name: self.duration(prefix + name.upper(), default[name], zero=name in ("rate_limit", "warmup"))
+            for name in default
+            if name != "max_retries"
+        }
+        values["max_retries"] = self.integer(prefix + "MAX_RETRIES", int(default["max_retries"]), maximum=1000)
+        values["jitter"] = self.boolean(prefix + "JITTER", default=False)
+        if len(self.faults) == before and values["max_backoff"] < values["base_backoff"]:
+            self.fault(prefix + "MAX_BACKOFF", f"must not be less than {prefix}BASE_BACKOFF")
+        return RefreshSettings() if len(self.faults) > before else RefreshSettings(**values)
+
+    def finish(self) -> None:
+        """Look for unknown variables; call it when everything was read.
+
+        Raises:
+            ConfigErrors: something is wrong, all of it listed.
+        """
+        for name in sorted(self._environ):
+            if name.startswith(PREFIXES) and name not in self.defaults and not SERVICE_VARIABLE.search(name):
+                self.fault(name, "is not a setting of this program", MASK)
+        if self.faults:
+            raise ConfigErrors(self.faults)
+
+
+_BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+
+def read_server(env: Env, kinds: Mapping[str, Any]) -> Config:
+    """The server's settings; faults are left in `env`."""
+    host, port = _bind(env)
+    admin, read = env.token("ALERT_REFRESH_ADMIN_TOKEN"), env.token("ALERT_REFRESH_READ_TOKEN")
+    open_to_all = env.boolean("ALERT_REFRESH_ALLOW_UNAUTHENTICATED", default=False)
+    if admin is None and not open_to_all and host not in ("127.0.0.1", "::1", "localhost"):
+        env.fault(
+            "ALERT_REFRESH_BIND",
+            "is not loopback and ALERT_REFRESH_ADMIN_TOKEN is not set;"
+            " set it, or ALERT_REFRESH_ALLOW_UNAUTHENTICATED=true to let anyone refresh",
+        )
+    return Config(
+        host=host,
+        port=port,
+        threads=env.integer("ALERT_REFRESH_THREADS", 32, minimum=4, maximum=1000),
+        shutdown_timeout=env.duration("ALERT_REFRESH_SHUTDOWN_TIMEOUT", "25s"),
+        log_level=env.choice("ALERT_REFRESH_LOG_LEVEL", "INFO", LOG_LEVELS),
+        log_format=env.choice("ALERT_REFRESH_LOG_FORMAT", "json", ("json", "console")),
+        debug_sample=env.fraction("ALERT_REFRESH_DEBUG_SAMPLE", 0.1),
+        admin_token=admin,
+        read_token=read,
+        allow_unauthenticated=open_to_all,
+        kinds=kinds,
+    )
+
+
+def _bind(env: Env) -> tuple[str, int]:
+    text = env.text("ALERT_REFRESH_BIND", "127.0.0.1:8080")
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+        env.fault("ALERT_REFRESH_BIND", "is not HOST:PORT such as 127.0.0.1:8080 or [::1]:8080")
+        return "127.0.0.1", 8080
+    return host, int(port)

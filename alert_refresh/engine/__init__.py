@@ -1,0 +1,74 @@
+"""How anything is kept fresh.
+
+A worker's thread sleeps until the next tick of its schedule or until it is woken: by `refresh_now`, by a
+watch that saw a change, or by stop. It then runs one cycle: `state.begin`, then the source's `refresh`
+under a deadline, retried by tenacity as the policy says, then `state.finish`, which swaps in the new
+snapshot or keeps the old one, and each listener gets the outcome.
+
+Readers take `get_status()`: one frozen object, no lock. A kind implements `Source`; the engine holds no
+word of what is refreshed. In your own process:
+
+    worker = Worker(Kind("prices", "PRICES_", ("network",)), my_source, RefreshSettings(interval=60))
+    worker.start(); worker.refresh_now(); worker.get_status(); worker.stop(timeout=10)
+"""
+
+from alert_refresh.engine.clock import Clock, Deadline, SystemClock
+from alert_refresh.engine.errors import (
+    AlreadyStarted,
+    AttemptError,
+    ConfigError,
+    ConfigErrors,
+    NotStarted,
+    Partial,
+    Permanent,
+    RateLimitExceeded,
+    RefreshError,
+    RefreshInProgress,
+    ShutdownTimeout,
+    Stopping,
+    Transient,
+)
+from alert_refresh.engine.outcome import Outcome, Request, Result, Trigger
+from alert_refresh.engine.schedule import Interval, Never, Schedule
+from alert_refresh.engine.snapshot import Fault, Rejected, Snapshot
+from alert_refresh.engine.source import Kind, RefreshSettings, Source, Watch
+from alert_refresh.engine.state import Attempt, Status
+from alert_refresh.engine.threads import Mailbox
+from alert_refresh.engine.worker import Worker
+
+__all__ = [
+    "AlreadyStarted",
+    "Attempt",
+    "AttemptError",
+    "Clock",
+    "ConfigError",
+    "ConfigErrors",
+    "Deadline",
+    "Fault",
+    "Interval",
+    "Kind",
+    "Mailbox",
+    "Never",
+    "NotStarted",
+    "Outcome",
+    "Partial",
+    "Permanent",
+    "RateLimitExceeded",
+    "RefreshError",
+    "RefreshInProgress",
+    "RefreshSettings",
+    "Rejected",
+    "Request",
+    "Result",
+    "Schedule",
+    "ShutdownTimeout",
+    "Snapshot",
+    "Source",
+    "Status",
+    "Stopping",
+    "SystemClock",
+    "Transient",
+    "Trigger",
+    "Watch",
+    "Worker",
+]

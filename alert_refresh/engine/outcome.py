@@ -1,0 +1,71 @@
+"""What was asked for and what came of it."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Trigger(StrEnum):
+    """Why a refresh runs."""
+
+    STARTUP = "startup"
+    PERIODIC = "periodic"
+    MANUAL = "manual"
+    WATCH = "watch"
+    FILE = "file"
+
+
+class Result(StrEnum):
+    """How an attempt ended. Cancelled means ended by stop: neither a success nor a failure."""
+
+    SUCCESS = "success"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One attempt that ended, as every listener gets it.
+
+    `started_at` is Unix seconds, `duration` seconds, `attempt` counts from 1 within its cycle, `items` and
+    `rejected` count what is served after it, `consecutive_failures` is the streak including this attempt
+    (`streak_before` without it), `retry_in` the seconds until the next attempt of the same cycle or None
+    when the cycle is over. `changed` says whether the attempt published a new generation.
+    """
+
+    kind: str
+    trigger: Trigger
+    request_id: str
+    attempt: int
+    result: Result
+    started_at: float
+    duration: float
+    error: str | None = None
+    error_type: str | None = None
+    retry_in: float | None = None
+    streak_before: int = 0
+    consecutive_failures: int = 0
+    items: int = 0
+    rejected: int = 0
+    generation: int = 0
+    changed: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class Request:
+    """A refresh that was asked for: one cycle. Whoever asked may wait on `first` (an attempt has ended) or
+    `done` (the cycle is over), then read `outcome` (None if no attempt of it has ended).
+
+    `scope` narrows the refresh to a part, in words of the kind's own; None is everything.
+    """
+
+    trigger: Trigger
+    request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    scope: str | None = None
+    accepted_at: float = 0.0
+    first: threading.Event = field(default_factory=threading.Event, repr=False)
+    done: threading.Event = field(default_factory=threading.Event, repr=False)
+    outcome: Outcome | None = None

@@ -1,0 +1,129 @@
+"""One cycle: begin -> source.refresh, retried -> finish -> listeners. No thread of its own, no lock."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from dataclasses import replace
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from alert_refresh.engine.clock import Deadline
+from alert_refresh.engine.errors import AttemptError, Interrupted, Partial, Stopping, Transient
+from alert_refresh.engine.outcome import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tenacity import RetryCallState
+
+    from alert_refresh.engine.clock import Clock
+    from alert_refresh.engine.outcome import Outcome, Request
+    from alert_refresh.engine.retry import RetryPolicy
+    from alert_refresh.engine.snapshot import Snapshot
+    from alert_refresh.engine.source import Source
+    from alert_refresh.engine.state import RefreshState
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+def in_place(call: Callable[[], Snapshot[T]], _: Deadline) -> Snapshot[T]:
+    """Execute an attempt in the calling thread."""
+    return call()
+
+
+class Refresher(Generic[T]):
+    """Runs cycles for one kind. `listeners` get each `Outcome`, in order, after it took effect; the list may grow."""
+
+    def __init__(
+        self,
+        *,
+        source: Source[T],
+        state: RefreshState[T],
+        policy: RetryPolicy,
+        timeout: float,
+        clock: Clock,
+        listeners: Sequence[Callable[[Outcome], None]] = (),
+    ) -> None:
+        self._source = source
+        self._state = state
+        self._policy = policy
+        self._timeout = timeout
+        self._clock = clock
+        self.listeners = list(listeners)
+
+    def cycle(
+        self,
+        request: Request,
+        *,
+        sleep: Callable[[float], None],
+        execute: Callable[[Callable[[], Snapshot[T]], Deadline], Snapshot[T]] = in_place,
+    ) -> None:
+        """Bring the kind up to date: attempts until one succeeds, cannot, or no more are allowed. Raises nothing.
+
+        `sleep(seconds)` waits between attempts and raises `Interrupted` to end the cycle early.
+        `execute(call, deadline)` runs an attempt; it may give one up by raising `Transient` or `Stopping`.
+        """
+
+        def before_sleep(retry: RetryCallState) -> None:
+            assert request.outcome is not None and retry.next_action is not None
+            seconds = retry.next_action.sleep
+            request.outcome = replace(request.outcome, retry_in=seconds)
+            self._state.waiting(seconds, request.outcome)
+            self._tell(request.outcome)
+
+        try:
+            for attempt in self._policy.retrying(sleep=sleep, before_sleep=before_sleep):
+                with attempt:
+                    self._attempt(request, attempt.retry_state.attempt_number, execute)
+        except (AttemptError, Interrupted):
+            pass
+        finally:
+            self._state.end_cycle()
+            if request.outcome is not None and request.outcome.retry_in is None:
+                self._tell(request.outcome)
+            request.first.set()
+            request.done.set()
+
+    def _attempt(
+        self,
+        request: Request,
+        number: int,
+        execute: Callable[[Callable[[], Snapshot[T]], Deadline], Snapshot[T]],
+    ) -> None:
+        """One attempt; its outcome is recorded before its error is raised."""
+        deadline = Deadline(self._clock, self._timeout)
+        attempt = self._state.begin(request, number, deadline)
+        previous = self._state.status().snapshot
+        snapshot: Snapshot[T] | None = None
+        error: AttemptError | None = None
+        try:
+            snapshot = execute(lambda: self._source.refresh(previous, request, deadline), deadline)
+        except Partial as partial:
+            snapshot, error = partial.snapshot, partial.cause
+        except AttemptError as raised:
+            error = raised
+        except Stopping as stopping:
+            error = Transient(str(stopping))
+        except Exception as unexpected:
+            log.error("Refresh raised an unexpected %s", type(unexpected).__name__, extra=frames(unexpected))
+            error = Transient(f"unexpected {type(unexpected).__name__}")
+        request.outcome = self._state.finish(attempt, snapshot, error)
+        request.first.set()
+        if request.outcome.result is Result.CANCELLED:
+            raise Stopping("the worker is stopping")
+        if error is not None:
+            raise error
+
+    def _tell(self, outcome: Outcome) -> None:
+        for listener in self.listeners:
+            try:
+                listener(outcome)
+            except Exception as raised:
+                log.error("A listener failed with %s", type(raised).__name__, extra=frames(raised))
+
+
+def frames(error: BaseException) -> dict[str, str]:
+    """Where `error` was raised, as a log field: the code's lines without the message, which may hold a credential."""
+    return {"stack": "".join(traceback.format_tb(error.__traceback__))}

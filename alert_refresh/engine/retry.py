@@ -1,0 +1,61 @@
+"""Retry inside one cycle, by tenacity: which errors, how often, how long between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential,
+    wait_random_exponential,
+)
+
+from alert_refresh.engine.errors import Transient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """`max_retries` retries after the first attempt, `min(base_backoff * 2^n, max_backoff)` seconds between.
+
+    A wait the other side asked for (`Transient.retry_after`) lengthens the backoff, up to `max_backoff`.
+    With `jitter` each backoff is drawn evenly between 0 and that value instead.
+    """
+
+    max_retries: int
+    base_backoff: float
+    max_backoff: float
+    jitter: bool = False
+
+    def wait(self, state: RetryCallState) -> float:
+        """Seconds to wait after the failed attempt that `state` describes."""
+        exponential = wait_random_exponential if self.jitter else wait_exponential
+        backoff = exponential(multiplier=self.base_backoff, max=self.max_backoff)(state)
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after if isinstance(error, Transient) else None
+        return float(min(max(backoff, asked or 0.0), self.max_backoff))
+
+    def retrying(
+        self,
+        *,
+        sleep: Callable[[float], None],
+        before_sleep: Callable[[RetryCallState], None],
+    ) -> Retrying:
+        """A tenacity controller: only `Transient` is retried, and the last error is raised as it is.
+
+        `sleep` waits and may raise to end the cycle; `before_sleep` learns how long the wait will be.
+        """
+        return Retrying(
+            retry=retry_if_exception_type(Transient),
+            stop=stop_after_attempt(self.max_retries + 1),
+            wait=self.wait,
+            sleep=sleep,
+            before_sleep=before_sleep,
+            reraise=True,
+        )

@@ -1,0 +1,286 @@
+"""What is known about one kind right now, behind the only lock.
+
+Writers take the lock for a few assignments. Readers take none: every change replaces one frozen `Status`,
+and `status` hands out the current one.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from alert_refresh.engine.errors import (
+    AlreadyStarted,
+    NotStarted,
+    RateLimitExceeded,
+    RefreshInProgress,
+    Stopping,
+)
+from alert_refresh.engine.outcome import Outcome, Request, Result, Trigger
+
+if TYPE_CHECKING:
+    from alert_refresh.engine.clock import Clock, Deadline
+    from alert_refresh.engine.errors import AttemptError
+    from alert_refresh.engine.schedule import Schedule
+    from alert_refresh.engine.snapshot import Snapshot
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that executes now. `started_at` is Unix seconds, `started` and the deadline are monotonic."""
+
+    request: Request
+    number: int
+    started_at: float
+    started: float
+    deadline: Deadline
+
+
+@dataclass(frozen=True, slots=True)
+class Status(Generic[T]):
+    """Everything readers may know, consistent in itself. Times: `*_at` Unix seconds, others monotonic.
+
+    `run` counts the starts, so that a thread of an earlier one can tell that it is not meant.
+    `last` is the last attempt that ended, `last_success_at` when the last successful one ended;
+    `snapshot` is what is served, `next_due` the next periodic tick, `next_attempt` the end of a backoff.
+    `last_good` is the snapshot of the last successful refresh: a partial one may be served since.
+    """
+
+    run: int = 0
+    running: bool = False
+    stopping: bool = False
+    started: float = 0.0
+    attempt: Attempt | None = None
+    pending: Request | None = None
+    next_due: float | None = None
+    next_attempt: float | None = None
+    last: Outcome | None = None
+    last_success_at: float | None = None
+    last_manual_at: float | None = None
+    consecutive_failures: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    snapshot: Snapshot[T] | None = None
+    last_good: Snapshot[T] | None = None
+
+    @property
+    def in_progress(self) -> bool:
+        """Whether an attempt executes; a wait between attempts does not count."""
+        return self.attempt is not None
+
+
+class RefreshState(Generic[T]):
+    """The state of one kind and every step it can take, each step atomic."""
+
+    def __init__(self, kind: str, clock: Clock, schedule: Schedule, rate_limit: float) -> None:
+        self._kind = kind
+        self._clock = clock
+        self._schedule = schedule
+        self._rate_limit = rate_limit
+        self._window_ends: float | None = None
+        self._lock = threading.RLock()
+        self._status: Status[T] = Status()
+
+    def status(self) -> Status[T]:
+        """The current status, without taking the lock."""
+        return self._status
+
+    def open(self) -> int:
+        """Start: a start-up refresh is due now, periodic ones follow the schedule. Returns the number of this run.
+
+        Raises:
+            AlreadyStarted: it is open.
+        """
+        with self._lock:
+            if self._status.running:
+                raise AlreadyStarted(f"the {self._kind} worker is already started")
+            now = self._clock.monotonic()
+            self._status = replace(
+                self._status,
+                run=self._status.run + 1,
+                running=True,
+                started=now,
+                pending=Request(Trigger.STARTUP),
+                next_due=self._schedule.next_due(now, now),
+                next_attempt=None,
+            )
+            return self._status.run
+
+    def stop(self) -> bool:
+        """From now on nothing is accepted or begun. False if it does not run or is stopping already."""
+        with self._lock:
+            if not self._status.running or self._status.stopping:
+                return False
+            pending = self._status.pending
+            self._status = replace(self._status, stopping=True, pending=None, next_attempt=None)
+        if pending is not None:
+            pending.first.set()
+            pending.done.set()
+        return True
+
+    def close(self, run: int) -> bool:
+        """The stopped run of this number is over and `open` may be called again. False if it was over before.
+
+        An attempt that still executes is void.
+        """
+        with self._lock:
+            if self._status.run != run or not self._status.stopping:
+                return False
+            self.void()
+            self._status = replace(self._status, running=False, stopping=False, next_due=None)
+            return True
+
+    def void(self) -> None:
+        """An attempt that still executes can no longer finish; it counts as cancelled."""
+        with self._lock:
+            if self._status.attempt is not None:
+                self._status = replace(self._status, attempt=None, cancelled=self._status.cancelled + 1)
+
+    def active(self, run: int) -> bool:
+        """Whether the run of this number may still begin something."""
+        status = self._status
+        return status.run == run and status.running and not status.stopping
+
+    def accept(self, request: Request) -> None:
+        """Reserve a manual refresh, or say why not.
+
+        Raises:
+            NotStarted: not running, or shutting down.
+            RefreshInProgress: an attempt executes, or an accepted request has not begun.
+            RateLimitExceeded: inside the window of the last accepted manual refresh.
+        """
+        with self._lock:
+            status, now = self._status, self._clock.monotonic()
+            if not status.running or status.stopping:
+                raise NotStarted(f"the {self._kind} worker is not running")
+            if status.attempt is not None:
+                raise RefreshInProgress(status.attempt.started_at, max(0.0, status.attempt.deadline.at - now))
+            if status.pending is not None and status.pending.trigger is Trigger.MANUAL:
+                raise RefreshInProgress(status.pending.accepted_at, 0.0)
+            if self._window_ends is not None and now < self._window_ends:
+                raise RateLimitExceeded(self._window_ends - now)
+            self._window_ends = now + self._rate_limit
+            request.accepted_at = self._clock.time()
+            self._status = replace(status, pending=request, last_manual_at=request.accepted_at)
+
+    def offer(self, trigger: Trigger) -> None:
+        """Ask for a refresh that is never refused: what comes while one is pending or running makes one more run."""
+        with self._lock:
+            if self._status.running and not self._status.stopping and self._status.pending is None:
+                self._status = replace(self._status, pending=Request(trigger))
+
+    def due(self, run: int) -> Request | None:
+        """What should run now: the pending request, else a periodic one if its time has come.
+
+        Raises:
+            Stopping: the run of this number is over.
+        """
+        with self._lock:
+            if not self.active(run):
+                raise Stopping("the worker is stopping")
+            status, now = self._status, self._clock.monotonic()
+            if status.next_due is not None and status.next_due <= now:
+                status = replace(
+                    status,
+                    next_due=self._schedule.next_due(status.started, now),
+                    pending=status.pending or Request(Trigger.PERIODIC),
+                )
+                self._status = status
+            return status.pending
+
+    def begin(self, request: Request, number: int, deadline: Deadline) -> Attempt:
+        """Begin an attempt; the request it belongs to is no longer pending.
+
+        Raises:
+            Stopping: no attempt may start any more.
+        """
+        with self._lock:
+            status = self._status
+            if status.stopping or not status.running:
+                raise Stopping("the worker is stopping")
+            attempt = Attempt(request, number, self._clock.time(), self._clock.monotonic(), deadline)
+            pending = None if status.pending is request else status.pending
+            self._status = replace(status, attempt=attempt, pending=pending, next_attempt=None)
+            return attempt
+
+    def finish(self, attempt: Attempt, snapshot: Snapshot[T] | None, error: AttemptError | None) -> Outcome:
+        """End an attempt: swap in `snapshot` if there is one, keep the old one if not, count, tell what happened.
+
+        A failure after `stop` is what stopping does to an attempt, not a fault: it counts as cancelled.
+
+        Raises:
+            Stopping: the attempt is void; nothing of it counts.
+        """
+        with self._lock:
+            status, now, wall = self._status, self._clock.monotonic(), self._clock.time()
+            if status.attempt is not attempt:
+                raise Stopping("the attempt is void")
+            result = Result.SUCCESS if error is None else Result.CANCELLED if status.stopping else Result.FAILED
+            served, changed = self._published(status.snapshot, snapshot, wall)
+            streak = {
+                Result.SUCCESS: 0,
+                Result.FAILED: status.consecutive_failures + 1,
+                Result.CANCELLED: status.consecutive_failures,
+            }[result]
+            outcome = Outcome(
+                kind=self._kind,
+                trigger=attempt.request.trigger,
+                request_id=attempt.request.request_id,
+                attempt=attempt.number,
+                result=result,
+                started_at=attempt.started_at,
+                duration=max(0.0, now - attempt.started),
+                error=None if error is None else str(error),
+                error_type=None if error is None else error.error_type,
+                streak_before=status.consecutive_failures,
+                consecutive_failures=streak,
+                items=len(served.items) if served else 0,
+                rejected=len(served.rejected) if served else 0,
+                generation=served.generation if served else 0,
+                changed=changed,
+            )
+            succeeded = result is Result.SUCCESS
+            self._status = replace(
+                status,
+                attempt=None,
+                last=outcome,
+                last_success_at=wall if succeeded else status.last_success_at,
+                consecutive_failures=streak,
+                succeeded=status.succeeded + succeeded,
+                failed=status.failed + (result is Result.FAILED),
+                cancelled=status.cancelled + (result is Result.CANCELLED),
+                snapshot=served,
+                last_good=served if succeeded else status.last_good,
+            )
+            return outcome
+
+    def waiting(self, seconds: float, outcome: Outcome) -> None:
+        """The cycle waits `seconds` for its next attempt; `outcome` is the failed one with its `retry_in`."""
+        with self._lock:
+            if not self._status.stopping:
+                self._status = replace(self._status, next_attempt=self._clock.monotonic() + seconds, last=outcome)
+
+    def end_cycle(self) -> None:
+        """The cycle is over: no next attempt of it will come, and ticks it overran are not made up for."""
+        with self._lock:
+            status, now = self._status, self._clock.monotonic()
+            next_due = status.next_due
+            if next_due is not None and next_due <= now:
+                next_due = self._schedule.next_due(status.started, now)
+            self._status = replace(status, next_attempt=None, next_due=next_due)
+
+    def _published(
+        self, old: Snapshot[T] | None, new: Snapshot[T] | None, wall: float
+    ) -> tuple[Snapshot[T] | None, bool]:
+        """The snapshot to serve from now on, and whether it is a new generation."""
+        if new is None:
+            return old, False
+        if old is None:
+            return replace(new, generation=int(wall * 1000)), True
+        if new.digest == old.digest:
+            return replace(new, generation=old.generation), False
+        return replace(new, generation=old.generation + 1), True

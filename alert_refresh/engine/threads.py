@@ -1,0 +1,117 @@
+"""Where threads are born: one that dies is never silent, one that hangs can be left behind."""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from alert_refresh.engine.errors import Transient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from alert_refresh.engine.clock import Deadline
+
+T = TypeVar("T")
+
+
+def spawn(name: str, target: Callable[[], None]) -> threading.Thread:
+    """Start a daemon thread of that name."""
+    thread = threading.Thread(target=target, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def join(threads: Sequence[threading.Thread], deadline: Deadline) -> list[threading.Thread]:
+    """Wait for threads to end, all together until the deadline; returns those that did not."""
+    for thread in threads:
+        thread.join(max(0.0, deadline.remaining()))
+    return [thread for thread in threads if thread.is_alive()]
+
+
+def report_death() -> None:
+    """Give the exception being handled to `threading.excepthook`, as if the thread had died of it."""
+    threading.excepthook(threading.ExceptHookArgs([*sys.exc_info(), threading.current_thread()]))
+
+
+class Call(Generic[T]):
+    """A call made in one thread whose result another takes; `ended` is set when it is over or given up."""
+
+    def __init__(self, call: Callable[[], T]) -> None:
+        self._call = call
+        self._answer: Callable[[], T] | None = None
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        """Make the call; raises nothing, so that a thread never ends unheard."""
+        try:
+            value = self._call()
+            self._answer = lambda: value
+        except Exception as error:
+            self._answer = _raiser(error)
+        except BaseException as error:
+            report_death()
+            self._answer = _raiser(Transient(f"the attempt was ended by {type(error).__name__}"))
+        finally:
+            self.ended.set()
+
+    @property
+    def answered(self) -> bool:
+        """Whether there is a result to take."""
+        return self._answer is not None
+
+    def result(self) -> T:
+        """What the call returned; raises what it raised."""
+        assert self._answer is not None
+        return self._answer()
+
+
+def _raiser(error: Exception) -> Callable[[], Any]:
+    def answer() -> Any:
+        raise error
+
+    return answer
+
+
+class Mailbox(Generic[T]):
+    """A bounded queue with one thread that delivers: `put` never blocks, and what does not fit is counted.
+
+    For whatever may be slow (a log pipe, a notification, a disk) and must not hold up a refresh or an answer.
+    """
+
+    def __init__(self, name: str, deliver: Callable[[T], None], size: int) -> None:
+        self._name = name
+        self._deliver = deliver
+        self._queue: queue.Queue[T | None] = queue.Queue(size)
+        self._thread: threading.Thread | None = None
+        self.dropped = 0
+
+    def start(self) -> None:
+        """Start delivering; what was put before is delivered too."""
+        self._thread = spawn(self._name, self._run)
+
+    def put(self, item: T) -> None:
+        """Hand over an item; it is dropped and counted if the queue is full."""
+        try:
+            self._queue.put_nowait(item)
+        except queue.Full:
+            self.dropped += 1
+
+    def stop(self, timeout: float) -> None:
+        """Deliver what is queued, for at most `timeout` seconds, and end the thread."""
+        if self._thread is None:
+            return
+        try:
+            self._queue.put(None, timeout=timeout)
+        except queue.Full:
+            return
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            try:
+                self._deliver(item)
+            except Exception:
+                report_death()

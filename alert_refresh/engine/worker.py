@@ -1,0 +1,271 @@
+"""The worker: a thread that refreshes, one for each attempt, and one that watches if the source can.
+
+A worker's thread sleeps until the next tick or until it is woken, so an idle worker costs nothing. It tells
+in advance when it will be back; `health` finds a thread that is not.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from alert_refresh.engine.clock import Deadline, SystemClock
+from alert_refresh.engine.errors import (
+    TIMEOUT,
+    ShutdownTimeout,
+    Stopping,
+    Superseded,
+    Transient,
+)
+from alert_refresh.engine.outcome import Request, Trigger
+from alert_refresh.engine.refresher import Refresher
+from alert_refresh.engine.schedule import Interval
+from alert_refresh.engine.state import RefreshState
+from alert_refresh.engine.threads import Call, join, report_death, spawn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from alert_refresh.engine.clock import Clock
+    from alert_refresh.engine.outcome import Outcome
+    from alert_refresh.engine.schedule import Schedule
+    from alert_refresh.engine.snapshot import Snapshot
+    from alert_refresh.engine.source import Kind, RefreshSettings, Source, Watch
+    from alert_refresh.engine.state import Status
+
+T = TypeVar("T")
+
+ABANDON_AFTER = 5.0
+"""Seconds past its timeout after which an attempt that cannot be interrupted is given up."""
+STUCK_LIMIT = 2
+"""So many given-up attempts that still hang make the worker unhealthy, and no more are started."""
+RESTART_AFTER = 0.5
+"""Seconds before a thread that died is started again."""
+GRACE = 10.0
+"""Seconds a thread may be late before it counts as stuck."""
+
+log = logging.getLogger(__name__)
+
+
+class Worker(Generic[T]):
+    """Keeps one kind fresh: `start`, `stop`, `refresh_now`, `get_status`.
+
+    `listeners` get every `Outcome`, in the worker's thread. All four verbs may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        source: Source[T],
+        settings: RefreshSettings,
+        *,
+        schedule: Schedule | None = None,
+        clock: Clock | None = None,
+        listeners: Sequence[Callable[[Outcome], None]] = (),
+    ) -> None:
+        self.kind = kind
+        self.source = source
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.state: RefreshState[T] = RefreshState(
+            kind.name, self.clock, schedule or Interval(settings.interval, settings.warmup), settings.rate_limit
+        )
+        self._refresher = Refresher(
+            source=source,
+            state=self.state,
+            policy=settings.retry_policy(),
+            timeout=settings.timeout,
+            clock=self.clock,
+            listeners=listeners,
+        )
+        self._run = _Run()
+        self._given_up: list[threading.Thread] = []
+
+    def listen(self, listener: Callable[[Outcome], None]) -> None:
+        """Have `listener` get every outcome from now on."""
+        self._refresher.listeners.append(listener)
+
+    def start(self) -> None:
+        """Start the threads; the start-up refresh runs in them, so this returns at once.
+
+        Raises:
+            AlreadyStarted: it runs.
+        """
+        run = _Run(self.state.open())
+        self._run = run
+        run.watch = self.source.watch(self.notify)
+        run.threads = [self._spawn(run, "worker", lambda: self._loop(run))]
+        if run.watch is not None:
+            run.threads.append(self._spawn(run, "watch", run.watch.run))
+
+    def halt(self) -> None:
+        """Begin to stop and return at once: no new attempt starts, and every wait ends."""
+        run = self._run
+        if self.state.stop():
+            run.stopping.set()
+            run.wake.set()
+            if run.watch is not None:
+                run.watch.stop()
+
+    def stop(self, timeout: float = 30.0) -> None:
+        """End every wait at once, let a running attempt finish within `timeout` seconds, and join the threads.
+
+        Does nothing on a worker that does not run.
+
+        Raises:
+            ShutdownTimeout: a running attempt did not end in time; it is given up and cannot publish any more.
+        """
+        run = self._run
+        self.halt()
+        late = join(run.threads, Deadline(self.clock, timeout))
+        if late:
+            run.give_up.set()
+            if (attempt := run.attempt) is not None:
+                attempt.ended.set()
+            join(late, Deadline(self.clock, 1.0))
+        if self.state.close(run.number):
+            self.source.close()
+            if late:
+                raise ShutdownTimeout(f"the running {self.kind.name} refresh did not end within {timeout:g} s")
+
+    def refresh_now(self, request_id: str | None = None, scope: str | None = None) -> Request:
+        """Accept a manual refresh and wake the worker; the request's events tell when it is done.
+
+        Raises:
+            NotStarted: not running, or shutting down.
+            RefreshInProgress: an attempt executes, or an accepted one has not begun.
+            RateLimitExceeded: inside the window of the last accepted manual refresh.
+        """
+        request = Request(Trigger.MANUAL, scope=scope)
+        if request_id is not None:
+            request.request_id = request_id
+        self.state.accept(request)
+        self._run.wake.set()
+        return request
+
+    def get_status(self) -> Status[T]:
+        """Everything known right now; takes no lock."""
+        return self.state.status()
+
+    def notify(self, trigger: Trigger) -> None:
+        """A change was seen: refresh soon. Never refused; several during one attempt make one more run."""
+        self.state.offer(trigger)
+        self._run.wake.set()
+
+    def health(self) -> str | None:
+        """None while every thread makes progress, else the name of one that does not."""
+        run = self._run
+        if not self.state.active(run.number):
+            return None
+        for thread in run.threads:
+            if not thread.is_alive():
+                return thread.name
+        if self.clock.monotonic() > run.back_by + GRACE:
+            return f"{self.kind.name}-worker"
+        hanging = self._hanging()
+        return hanging[-1].name if len(hanging) >= STUCK_LIMIT else None
+
+    def tick(self, run: _Run) -> float | None:
+        """Run what is due, if anything; returns the seconds until the next tick, None if none will come.
+
+        Raises:
+            Stopping: the worker is stopping.
+        """
+        request = self.state.due(run.number)
+        if request is not None:
+            fields = {"kind": self.kind.name, "trigger": request.trigger, "request_id": request.request_id}
+            log.debug("Refresh begins", extra=fields)
+            self._refresher.cycle(
+                request,
+                sleep=lambda seconds: self._sleep(run, seconds),
+                execute=lambda call, deadline: self._in_thread(run, call, deadline),
+            )
+        status = self.state.status()
+        if status.pending is not None:
+            return 0.0
+        return None if status.next_due is None else max(0.0, status.next_due - self.clock.monotonic())
+
+    def _loop(self, run: _Run) -> None:
+        try:
+            while True:
+                run.wake.clear()
+                self._wait(run, run.wake, self.tick(run))
+        except Stopping:
+            return
+        except BaseException:
+            self.state.void()
+            raise
+
+    def _sleep(self, run: _Run, seconds: float) -> None:
+        """Wait between attempts; stop and a new request end it."""
+        until = Deadline(self.clock, seconds)
+        while until.remaining() > 0:
+            run.wake.clear()
+            if not self.state.active(run.number):
+                raise Stopping("the worker is stopping")
+            if self.state.status().pending is not None:
+                raise Superseded("another refresh was asked for")
+            self._wait(run, run.wake, until.remaining())
+
+    def _wait(self, run: _Run, event: threading.Event, seconds: float | None) -> bool:
+        """Wait, having told `health` when this thread will be back."""
+        run.back_by = float("inf") if seconds is None else self.clock.monotonic() + seconds
+        return self.clock.wait(event, seconds)
+
+    def _in_thread(self, run: _Run, call: Callable[[], Snapshot[T]], deadline: Deadline) -> Snapshot[T]:
+        """Execute an attempt in a thread of its own, so that one that hangs can be given up.
+
+        A given-up attempt has nobody left to take its result, so it never publishes.
+        """
+        if len(self._hanging()) >= STUCK_LIMIT:
+            raise Transient(f"{STUCK_LIMIT} earlier attempts still hang", TIMEOUT)
+        run.attempt = attempt = Call(call)
+        thread = spawn(f"{self.kind.name}-attempt", attempt.run)
+        until = Deadline(self.clock, max(0.0, deadline.remaining()) + ABANDON_AFTER)
+        while not (attempt.ended.is_set() or run.give_up.is_set()) and until.remaining() > 0:
+            self._wait(run, attempt.ended, until.remaining())
+        run.attempt = None
+        if attempt.answered:
+            thread.join()
+            return attempt.result()
+        self._given_up.append(thread)
+        if run.give_up.is_set():
+            raise Stopping("the worker is stopping")
+        raise Transient(f"the attempt did not end within {deadline.seconds:g} s and was given up", TIMEOUT)
+
+    def _hanging(self) -> list[threading.Thread]:
+        self._given_up = [thread for thread in self._given_up if thread.is_alive()]
+        return self._given_up
+
+    def _spawn(self, run: _Run, job: str, target: Callable[[], None]) -> threading.Thread:
+        """Start a thread that begins again when `target` dies or ends before stop, and says so."""
+
+        def forever() -> None:
+            while self.state.active(run.number):
+                try:
+                    target()
+                except BaseException:
+                    report_death()
+                if self.state.active(run.number):
+                    self.clock.wait(run.stopping, RESTART_AFTER)
+
+        return spawn(f"{self.kind.name}-{job}", forever)
+
+
+@dataclass(eq=False, slots=True)
+class _Run:
+    """What belongs to one start: its number, its threads and the events that end their waits.
+
+    `back_by` is the monotonic time at which the worker's thread has promised to be back.
+    """
+
+    number: int = 0
+    wake: threading.Event = field(default_factory=threading.Event)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    give_up: threading.Event = field(default_factory=threading.Event)
+    threads: list[threading.Thread] = field(default_factory=list)
+    watch: Watch | None = None
+    attempt: Call[Any] | None = None
+    back_by: float = float("inf")

@@ -1,0 +1,75 @@
+"""Targets: where alerts are published, read from Kubernetes Secrets or from a directory of manifests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from alert_refresh.engine import Kind, RefreshSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from alert_refresh.config import Env
+    from alert_refresh.engine import Clock, Source
+    from alert_refresh.targets.target import Target
+
+KIND = Kind(
+    name="targets",
+    prefix="TARGET_REFRESH_",
+    error_types=(
+        "network", "timeout", "dns", "tls", "auth", "k8s_api", "parse",
+        "validate", "config", "storage", "too_large", "unknown",
+    ),
+)  # fmt: skip
+
+OFF = "set TARGET_DIRECTORY to a folder of Secret manifests, or KUBECONFIG, or run in a pod"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of the targets. `source` is `kubernetes`, `directory` or `off`, already resolved from `auto`."""
+
+    refresh: RefreshSettings
+    source: str
+    directory: Path | None
+    namespaces: tuple[str, ...]
+    label_selector: str
+    watch: bool
+    kubeconfig: str
+    deny_private: bool
+
+
+def read(env: Env) -> Settings:
+    """The targets' settings; faults are left in `env`."""
+    directory, kubeconfig = env.path("TARGET_DIRECTORY"), env.text("KUBECONFIG")
+    in_pod = bool(env.peek("KUBERNETES_SERVICE_HOST"))
+    source = env.choice("TARGET_SOURCE", "auto", ("auto", "kubernetes", "directory", "off"))
+    if source == "auto":
+        source = "kubernetes" if in_pod or kubeconfig else "directory" if directory else "off"
+    if source == "directory" and directory is None:
+        env.fault("TARGET_DIRECTORY", "is not set and TARGET_SOURCE is directory")
+    namespaces = tuple(part.strip() for part in env.text("K8S_NAMESPACE").split(",") if part.strip())
+    return Settings(
+        refresh=env.refresh(KIND.prefix),
+        source=source,
+        directory=directory,
+        namespaces=namespaces,
+        label_selector=env.text("TARGET_LABEL_SELECTOR", "publishing-target=true"),
+        watch=env.boolean("TARGET_WATCH", default=True),
+        kubeconfig=kubeconfig,
+        deny_private=env.boolean("TARGET_URL_DENY_PRIVATE", default=False),
+    )
+
+
+def build(settings: Settings, clock: Clock) -> Source[Target] | None:
+    """The source these settings name; None when targets are off."""
+    if settings.source == "kubernetes":
+        from alert_refresh.targets.secrets import KubernetesSource
+
+        return KubernetesSource(settings, clock)
+    if settings.source == "directory":
+        from alert_refresh.targets.manifests import DirectorySource
+
+        return DirectorySource(settings, clock)
+    return None

@@ -1,0 +1,124 @@
+"""Stand-ins that tests move by hand: a clock, and a source that does as it is told."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from alert_refresh.engine import Deadline, Request, Snapshot, Trigger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+START = 1_700_000_000.0
+
+
+class FakeClock:
+    """A clock that stands still until `advance`; threads that wait on it wake when their time has come."""
+
+    def __init__(self) -> None:
+        self._elapsed = 0.0
+        self.wall_offset = START
+        self._changed = threading.Condition()
+        self._waiting: dict[threading.Event, float] = {}
+
+    def monotonic(self) -> float:
+        return self._elapsed
+
+    def time(self) -> float:
+        return self.wall_offset + self._elapsed
+
+    def wait(self, event: threading.Event, seconds: float | None) -> bool:
+        until = float("inf") if seconds is None else self._elapsed + seconds
+        condition: threading.Condition = event._cond  # type: ignore[attr-defined]
+        with self._changed:
+            self._waiting[event] = until
+            self._changed.notify_all()
+        try:
+            with condition:
+                while not event._flag and self._elapsed < until:  # type: ignore[attr-defined]
+                    condition.wait(30)
+            return event.is_set()
+        finally:
+            with self._changed:
+                self._waiting.pop(event, None)
+                self._changed.notify_all()
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` pass and wake whoever waited for that."""
+        with self._changed:
+            self._elapsed += seconds
+            events = list(self._waiting)
+        for event in events:
+            condition: threading.Condition = event._cond  # type: ignore[attr-defined]
+            with condition:
+                condition.notify_all()
+
+    def wait_for_sleeper(self, seconds: float | None = None) -> float:
+        """Block until a thread waits (for about `seconds` from now, if given); returns how long it will wait."""
+
+        def found() -> list[float]:
+            left = [until - self._elapsed for until in self._waiting.values() if until > self._elapsed]
+            return [one for one in left if seconds is None or abs(one - seconds) < 1e-6]
+
+        with self._changed:
+            if not self._changed.wait_for(lambda: bool(found()), timeout=10):
+                waiting = [until - self._elapsed for until in self._waiting.values()]
+                raise AssertionError(f"nobody waits {seconds} s; waits now: {waiting}")
+            return found()[0]
+
+
+class FakeWatch:
+    """A watch that does nothing until stopped."""
+
+    def __init__(self) -> None:
+        self.stopped = threading.Event()
+
+    def run(self) -> None:
+        self.stopped.wait(30)
+
+    def stop(self) -> None:
+        self.stopped.set()
+
+
+class FakeSource:
+    """Returns what `answer` says; counts calls, and how many ran at once."""
+
+    name = "fake"
+
+    def __init__(self, answer: Callable[[int], Snapshot[str]] | None = None) -> None:
+        self.answer = answer or (lambda n: snapshot(f"version-{n}"))
+        self.calls = 0
+        self.running = 0
+        self.most_at_once = 0
+        self.requests: list[Request] = []
+        self.previous: list[Snapshot[Any] | None] = []
+        self.closed = 0
+        self._guard = threading.Lock()
+        self.notify: Callable[[Trigger], None] | None = None
+
+    def refresh(self, previous: Snapshot[Any] | None, request: Request, deadline: Deadline) -> Snapshot[str]:
+        with self._guard:
+            self.calls += 1
+            self.running += 1
+            number = self.calls
+            self.most_at_once = max(self.most_at_once, self.running)
+            self.requests.append(request)
+            self.previous.append(previous)
+        try:
+            return self.answer(number)
+        finally:
+            with self._guard:
+                self.running -= 1
+
+    def watch(self, notify: Callable[[Trigger], None]) -> FakeWatch | None:
+        self.notify = notify
+        return None
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def snapshot(content: str = "one", **items: str) -> Snapshot[str]:
+    """A snapshot whose digest is its content."""
+    return Snapshot(items=items or {"item": content}, digest=content)
