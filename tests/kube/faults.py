@@ -189,9 +189,11 @@ def encoded(how: str, size: int = 0) -> Action:
 
     def act(exchange: Exchange) -> bool:
         if how == "bomb":
-            packer = zlib.compressobj(9, wbits=31)
-            block = b" " * (1 << 20)
-            data = b"".join(packer.compress(block) for _ in range(size >> 20)) + packer.flush()
+            # After a full flush the packer begins anew, so that the same packed block can be repeated.
+            packer, block = zlib.compressobj(9, wbits=31), b" " * (1 << 20)
+            first = packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH)
+            again = packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH)
+            data = first + again * (size >> 20)
         elif how == "garbage":
             data = gzip.compress(exchange.compute().body())[:10] + b"\xff\x00garbage" * 100
         else:

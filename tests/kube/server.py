@@ -63,7 +63,8 @@ class KubeServer:
     """A Kubernetes API server for Secrets on 127.0.0.1.
 
     `tokens` are the bearer tokens it knows (None: everyone is let in) and may be replaced at any time;
-    `denied` holds (verb, namespace) pairs that are answered 403. `requests` is the log of everything read.
+    `denied` holds (verb, namespace) pairs that are answered 403. `requests` is the log of everything read,
+    `sent` counts the bytes given to connections that have ended.
     `cost` is seconds that each block of a list takes to make, `chunk` the size of chunks in bytes.
     """
 
@@ -82,6 +83,7 @@ class KubeServer:
         self.requests: list[Request] = []
         self.connections = 0
         self.handshakes_failed = 0
+        self.sent = 0
         self.tokens = tokens
         self.denied: set[tuple[str, str]] = set()
         self.tls = tls
@@ -194,6 +196,7 @@ class KubeServer:
             wire.close()
             with self._guard:
                 self._wires.pop(wire, None)
+                self.sent += wire.sent
 
     def _handshake(self, wire: Wire, context: ssl.SSLContext) -> bool:
         try:

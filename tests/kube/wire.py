@@ -63,6 +63,7 @@ class Wire:
         self.sock = sock
         self.number = number
         self.closing = closing
+        self.sent = 0
         self._reader: IO[bytes] | None = None
 
     def read_request(self) -> Request | None:
@@ -83,6 +84,7 @@ class Wire:
 
     def send(self, data: bytes) -> None:
         """Bytes as they are."""
+        self.sent += len(data)
         self.sock.sendall(data)
 
     def head(self, status: int, headers: Mapping[str, str] | None = None) -> None:
