@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from alert_refresh.engine import Deadline, Request, Snapshot, Trigger
+from alert_refresh.engine import Deadline, Request, Sink, Snapshot, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 START = 1_700_000_000.0
 
@@ -76,7 +76,7 @@ class FakeClock:
             return found()[0]
 
 
-class FakeWatch:
+class FakeWatch(Watch):
     """A watch that does nothing until stopped."""
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ class FakeSource:
         self.previous: list[Snapshot[Any] | None] = []
         self.closed = 0
         self._guard = threading.Lock()
-        self.notify: Callable[[Trigger], None] | None = None
+        self.sink: Sink | None = None
 
     def refresh(self, previous: Snapshot[Any] | None, request: Request, deadline: Deadline) -> Snapshot[str]:
         with self._guard:
@@ -119,9 +119,9 @@ class FakeSource:
             with self._guard:
                 self.running -= 1
 
-    def watch(self, notify: Callable[[Trigger], None]) -> FakeWatch | None:
-        self.notify = notify
-        return None
+    def watches(self, sink: Sink) -> Sequence[Watch]:
+        self.sink = sink
+        return ()
 
     def close(self) -> None:
         self.closed += 1

@@ -16,9 +16,9 @@ from alert_refresh.targets.kube_reader import KubeReader
 from alert_refresh.targets.target import Target, parse_base64
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from alert_refresh.engine import Clock, Request, Trigger, Watch
+    from alert_refresh.engine import Clock, Request, Sink, Watch
     from alert_refresh.targets import Settings
 
 PAGE = 2000
@@ -86,9 +86,9 @@ class KubernetesSource:
             raise worst(failed.values())
         return self._published(previous, known, failed, memo, timing)
 
-    def watch(self, notify: Callable[[Trigger], None]) -> Watch | None:
-        """None: changes are found by the periodic refresh."""
-        return None
+    def watches(self, sink: Sink) -> Sequence[Watch]:
+        """Nothing: changes are found by the periodic refresh."""
+        return ()
 
     def close(self) -> None:
         """Close the connections."""
