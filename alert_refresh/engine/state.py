@@ -326,7 +326,7 @@ class RefreshState(Generic[T]):
         if new is None:
             return old, False
         if old is None:
-            return replace(new, generation=int(wall * 1000)), True
+            return replace(new, generation=int(wall * 1000), rebase=None), True
         if new.digest == old.digest:
-            return replace(new, generation=old.generation), False
-        return replace(new, generation=old.generation + 1), True
+            return replace(new, generation=old.generation, rebase=None), False
+        return replace(new, generation=old.generation + 1, rebase=None), True

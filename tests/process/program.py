@@ -34,7 +34,7 @@ class Program:
     def __init__(self, *arguments: str, env: Mapping[str, str] | None = None, stdout: int | None = None) -> None:
         environ = {name: os.environ[name] for name in KEPT if name in os.environ}
         environ |= {"ALERT_REFRESH_BIND": "127.0.0.1:0", "PYTHONPATH": str(ROOT)} | dict(env or {})
-        self.process = subprocess.Popen(
+        self.process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", *(arguments or ("alert_refresh",))],
             env=environ,
             cwd=ROOT,
