@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from alert_refresh.engine import Deadline, Request, Sink, Snapshot, Watch
+from alert_refresh.engine import Deadline, Request, Sink, Snapshot, Trigger, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -87,6 +87,26 @@ class FakeWatch(Watch):
 
     def stop(self) -> None:
         self.stopped.set()
+
+
+class FakeSink:
+    """Where a watch brings what it saw; `notify` is the test's."""
+
+    def __init__(self, notify: Callable[[Trigger], None] = lambda trigger: None) -> None:
+        self._notify = notify
+        self.snapshot: Snapshot[Any] | None = None
+
+    def notify(self, trigger: Trigger) -> None:
+        self._notify(trigger)
+
+    def current(self) -> Snapshot[Any] | None:
+        return self.snapshot
+
+    def publish(self, snapshot: Snapshot[Any], expected: Snapshot[Any] | None, seen_at: float | None = None) -> bool:
+        if self.snapshot is not expected:
+            return False
+        self.snapshot = snapshot
+        return True
 
 
 class FakeSource:

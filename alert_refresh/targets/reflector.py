@@ -11,7 +11,6 @@ from urllib3.exceptions import HTTPError
 from alert_refresh.engine import AttemptError, Deadline, Result, Transient, Trigger, Watch
 from alert_refresh.engine.errors import TIMEOUT
 from alert_refresh.targets.applier import FULL_PAUSE, Entry
-from alert_refresh.targets.kube_client import discard
 from alert_refresh.targets.kube_errors import Forbidden, Gone, Unauthorized, unreachable
 from alert_refresh.targets.kube_list import path_of
 from alert_refresh.targets.kube_snapshot import memo_of
@@ -148,7 +147,7 @@ class Reflector(Watch):
             told = self._read(response, until, key)
         finally:
             self._response = None
-            discard(response)
+            response.close()
         self._pulse.proof()
         if not told and self._clock.monotonic() - began < min(1.0, lasts / 2):
             raise Transient("the API server ends watches at once", "network")

@@ -243,7 +243,7 @@ class TestMemo:
             it.clock.advance(2)
             return ()
 
-        monkeypatch.setattr("alert_refresh.targets.secrets.parse_base64", slow)
+        monkeypatch.setattr("alert_refresh.targets.kube_list.parse_base64", slow)
         it.fails(Transient, "timeout")
 
     def test_a_snapshot_without_a_memo_is_parsed_whole(
