@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint
 from werkzeug.routing import BaseConverter
 
-from alert_refresh.engine import Result, Status
+from alert_refresh.engine import Life, Result, Status
 from alert_refresh.targets.counts import Counted
 from alert_refresh.targets.fields import RESERVED_NAMES, TYPES
 from alert_refresh.web import query
@@ -132,9 +132,23 @@ def status_fields(worker: Worker[Target], counted: Counted) -> dict[str, Any]:
         "source": worker.source.name,
         "restored": False,
         "held": None,
-        "watch": {"connected": False, "last_proof_of_life": None} if worker.source.name == "kubernetes" else None,
+        "watch": _watch(worker),
         "attempt": attempt,
         "next_attempt": rfc3339(wall(clock, status.next_attempt)),
+    }
+
+
+def _watch(worker: Worker[Target]) -> dict[str, Any] | None:
+    """How the watch fares; None for a source that has no connection to lose."""
+    life = worker.watch_life()
+    if life is None:
+        if worker.source.name != "kubernetes":
+            return None
+        life = Life(connected=False)
+    return {
+        "connected": life.connected,
+        "last_proof_of_life": rfc3339(life.last_proof_of_life),
+        "error": life.error,
     }
 
 
