@@ -6,12 +6,12 @@ import math
 import threading
 from typing import TYPE_CHECKING
 
+from urllib3 import exceptions
 from urllib3.exceptions import HTTPError
 
 from alert_refresh.engine import AttemptError, Deadline, Result, Transient, Trigger, Watch
-from alert_refresh.engine.errors import TIMEOUT
 from alert_refresh.targets.applier import FULL_PAUSE, Entry
-from alert_refresh.targets.kube_errors import Forbidden, Gone, Unauthorized, unreachable
+from alert_refresh.targets.kube_errors import Forbidden, Gone, Unauthorized
 from alert_refresh.targets.kube_list import path_of
 from alert_refresh.targets.kube_snapshot import memo_of
 from alert_refresh.targets.pace import Streak
@@ -168,14 +168,13 @@ class Reflector(Watch):
                 for line in lines.feed(piece):
                     self._take(line, key)
                     told += 1
-        except HTTPError as error:
+        except (HTTPError, OSError, AttemptError) as error:
             if self._stopping.is_set():
                 return told
-            raise self._silent(unreachable(error)) from error
-        except OSError as error:
+            if isinstance(error, (exceptions.TimeoutError, AttemptError)):
+                # Whatever says nothing for longer than it was to last may have lost anything.
+                raise Doubt("the watch fell silent") from error
             raise Transient("the watch's connection broke", "network") from error
-        except Transient as error:
-            raise self._silent(error) from error
         if lines.torn and not self._stopping.is_set():
             raise Transient("the watch ended inside a line", "network")
         return told
@@ -191,11 +190,6 @@ class Reflector(Watch):
                 self.back_by = self._clock.monotonic() + self._pace.margin
             self._journal.put(Entry(key, told.secret, told.type == DELETED, self._clock.monotonic()))
         self._position = max(self._position or 0, int(told.version))
-
-    @staticmethod
-    def _silent(error: AttemptError) -> Exception:
-        """A watch that says nothing for longer than it was to last may have lost anything."""
-        return Doubt("the watch fell silent") if error.error_type == TIMEOUT else error
 
     def _begin_anew(self, error: str) -> None:
         """List again, at once the first time, and watch from there."""
