@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -13,12 +14,17 @@ from alert_refresh.targets.kube_errors import Gone
 from alert_refresh.targets.target import Target, parse_base64
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from alert_refresh.engine import Clock, Deadline
     from alert_refresh.targets.kube_reader import KubeReader
     from alert_refresh.targets.listed import Known
 
-PAGE = 2000
-"""Secrets asked for at once: few requests, and each page is decoded in a few milliseconds."""
+PAGE = 5000
+"""Secrets asked for at once: few requests, which a server reads from its store each, and each page is decoded in a few
+milliseconds."""
+AT_ONCE = 20
+"""Secrets parsed between two looks at whether more has come."""
 MAX_PAGES = 1000
 
 EVERYWHERE = "*"
@@ -76,30 +82,73 @@ class Lister:
     def _pages(self, namespace: str, known: Known, deadline: Deadline) -> tuple[Known, str]:
         path = path_of(namespace)
         query = {"labelSelector": self._label_selector, "limit": str(PAGE)}
-        found: Known = {}
-        changed = 0
+        parsing = _Parsing(known, self._clock, deny_private=self._deny_private)
         tokens: set[str] = set()
-        while True:
-            began = self._clock.monotonic()
-            page = secret_list.decode(self._reader.get(path, query, deadline))
-            read = self._clock.monotonic()
-            for secret in page.items:
-                about = secret.metadata
-                old = known.get(about.uid)
-                if old is None or old[0] != about.resourceVersion:
-                    changed += 1
-                    old = about.resourceVersion, candidate(secret, deny_private=self._deny_private)
-                found[about.uid] = old
-            self.timing.discover += read - began
-            self.timing.parse += self._clock.monotonic() - read
+        began = self._clock.monotonic()
+        try:
+            while True:
+                body = self._reader.get(path, query, deadline, parsing.some)
+                parsing.rest(deadline)
+                page = secret_list.decode(body)
+                parsing.add(page.items)
+                token = page.metadata.next_page
+                if not token:
+                    parsing.rest(deadline)
+                    return parsing.found, page.metadata.resourceVersion
+                if token in tokens:
+                    raise Transient("the API server's list goes in a circle", "parse")
+                if len(tokens) + 1 >= MAX_PAGES:
+                    raise Permanent(f"the API server's list has more than {MAX_PAGES} pages", "too_large")
+                tokens.add(token)
+                query = query | {"continue": token}
+        finally:
+            self.timing.parse += parsing.seconds
+            self.timing.discover += self._clock.monotonic() - began - parsing.seconds
+
+
+class _Parsing:
+    """Parses the Secrets of one page while the next one is awaited."""
+
+    def __init__(self, known: Known, clock: Clock, *, deny_private: bool) -> None:
+        self._known = known
+        self._clock = clock
+        self._deny_private = deny_private
+        self._found: Known = {}
+        self._changed = 0
+        self._waiting: Iterator[secret_list.Secret] = iter(())
+        self.seconds = 0.0
+
+    @property
+    def found(self) -> Known:
+        """All that were parsed; `known` itself if they are the same."""
+        same = not self._changed and len(self._found) == len(self._known)
+        return self._known if same else self._found
+
+    def add(self, secrets: list[secret_list.Secret]) -> None:
+        """These come next; the ones before are done."""
+        self._waiting = iter(secrets)
+
+    def some(self) -> bool:
+        """Parse a few; whether there are more."""
+        began = self._clock.monotonic()
+        count = 0
+        for secret in itertools.islice(self._waiting, AT_ONCE):
+            count += 1
+            about = secret.metadata
+            old = self._known.get(about.uid)
+            if old is None or old[0] != about.resourceVersion:
+                self._changed += 1
+                old = about.resourceVersion, candidate(secret, deny_private=self._deny_private)
+            self._found[about.uid] = old
+        self.seconds += self._clock.monotonic() - began
+        return count == AT_ONCE
+
+    def rest(self, deadline: Deadline) -> None:
+        """Parse those that are left.
+
+        Raises:
+            Transient: the deadline has passed.
+        """
+        while self.some():
             deadline.check()
-            token = page.metadata.next_page
-            if not token:
-                same = not changed and len(found) == len(known)
-                return (known if same else found), page.metadata.resourceVersion
-            if token in tokens:
-                raise Transient("the API server's list goes in a circle", "parse")
-            if len(tokens) + 1 >= MAX_PAGES:
-                raise Permanent(f"the API server's list has more than {MAX_PAGES} pages", "too_large")
-            tokens.add(token)
-            query = query | {"continue": token}
+        deadline.check()

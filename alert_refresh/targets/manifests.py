@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from alert_refresh.engine import Fault, Permanent, Snapshot
 from alert_refresh.folder import TOO_LARGE, Changed, FolderWatch, Missing, storage_error
@@ -156,7 +157,7 @@ def _without_twins(candidates: Iterable[Candidate]) -> list[Candidate]:
         if isinstance(candidate.result, Target):
             if key in valid:
                 fault = Fault("metadata.name", "duplicate_name: another manifest is this Secret too")
-                found.append(replace(candidate, result=(fault,)))
+                found.append(msgspec.structs.replace(candidate, result=(fault,)))
                 continue
             valid.add(key)
         found.append(candidate)

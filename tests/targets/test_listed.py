@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from copy import copy
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,7 +48,7 @@ class Server:
     def listed(self, version: int, serial: int = 1) -> Listed:
         """A list at that version; its entries are parsed anew, as a list's are."""
         state = self.states[version - self.begin]
-        return Listed({uid: (text, replace(found)) for uid, (text, found) in state.items()}, version, serial)
+        return Listed({uid: (text, copy(found)) for uid, (text, found) in state.items()}, version, serial)
 
     def after(self, version: int) -> list[Event]:
         return [event for event in self.events if int(event.version) > version]
