@@ -35,7 +35,7 @@ def sections(folder: Path, quick: bool) -> dict[str, Callable[[], Table]]:
         "http": lambda: http.over_http(folder),
         "ratio": lambda: http.beside_an_empty_view(folder),
         "memory": lambda: memory.memory(folder),
-        "load": lambda: load.status_under_load(folder, 4 if quick else 20),
+        "load": lambda: load.status_under_load(folder, 2 if quick else 8),
     }
 
 
