@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from alert_refresh.engine import Result
+from alert_refresh.engine import RefreshInProgress
 from alert_refresh.targets.pace import Pace
 from tests.faults.kubernetes import refresh_settings, world
 from tests.kube import KubeServer, faults, raw_secret, secret
@@ -68,17 +68,18 @@ def test_l01_l02_l03_refreshes_with_faults_leave_nothing_behind(
         it.connected()
 
         def refresh() -> None:
-            failing = dice.random() < SHARE
-            rule = None
-            if failing:
-                rule = kube.fault(dice.choice(FAULTS), when=lambda request: not is_watch(request), times=1)
+            if dice.random() < SHARE:
+                kube.fault(dice.choice(FAULTS), when=lambda request: not is_watch(request), times=1)
                 kube.fault(dice.choice(WATCH_FAULTS), when=is_watch, times=1)
             name = f"target-{dice.randrange(10):05d}"
             bad = raw_secret(name, "default", {"config": dice.choice([b"[]", b"{", b"\0"])})
             kube.store.replace(bad if dice.random() < SHARE else secret(name, url=f"https://h.example/{dice.random()}"))
-            outcome = it.refresh()[-1]
-            if rule is not None and rule.fired:
-                assert outcome.result is Result.FAILED
+            while True:
+                try:
+                    it.refresh()
+                    break
+                except RefreshInProgress:  # one that the watch asked for
+                    time.sleep(0.001)
             it.lines.clear()
             it.outcomes.clear()
 
@@ -114,5 +115,5 @@ def test_l01_l02_l03_refreshes_with_faults_leave_nothing_behind(
         assert grown < (5 << 20) + count * 8192, grown
         status = it.worker.get_status()
         assert it.source.started == status.succeeded + status.failed + status.cancelled
-        assert not status.in_progress
+        assert status.failed > 0.2 * count
         it.connected().serves_what_the_cluster_has()
