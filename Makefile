@@ -1,0 +1,52 @@
+# Everything below needs Python 3.11 or newer with venv, make and a package registry. See README.md.
+PYTHON ?= python3
+BIN := .venv/bin
+PROMTOOL := .cache/promtool/usr/bin/promtool
+PYTEST := PATH="$(CURDIR)/$(dir $(PROMTOOL)):$$PATH" $(BIN)/python -m pytest
+
+.PHONY: install run test lint check bench soak lock tools clean
+
+install: .venv/installed ## make .venv with the program, all extras and the development tools
+
+.venv/installed: requirements-dev.lock setup.cfg pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with PYTHON=")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
+	touch $@
+
+run: install ## the daemon on the example manifests, http://127.0.0.1:8080
+	TARGET_DIRECTORY="$${TARGET_DIRECTORY-config/examples/targets}" \
+	ALERT_REFRESH_LOG_FORMAT="$${ALERT_REFRESH_LOG_FORMAT-console}" \
+	exec $(BIN)/alert-refresh serve
+
+test: install tools ## the tests, with branch coverage
+	$(PYTEST) --cov --cov-report=term --cov-fail-under=95
+
+lint: install ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+check: lint test ## what CI runs
+
+soak: install tools ## the long runs that CI does in short
+	$(PYTEST) -m soak --timeout=3600
+
+bench: install ## what performance claims rest on; prints tables
+	$(BIN)/python -m bench
+
+lock: ## write the lock files anew from setup.cfg
+	$(BIN)/uv pip compile setup.cfg --extra postgres --extra redis --universal --generate-hashes -q -o requirements.lock
+	$(BIN)/uv pip compile setup.cfg --all-extras --universal --generate-hashes -q -o requirements-dev.lock
+
+tools: $(PROMTOOL) ## promtool, from Debian's package; without it the tests that need it are skipped
+
+$(PROMTOOL):
+	@mkdir -p .cache/promtool
+	@(cd .cache && { apt-get download prometheus || { apt-get update -qq && apt-get download prometheus; }; } >/dev/null 2>&1 \
+	  && dpkg -x prometheus_*.deb promtool && rm prometheus_*.deb) \
+	  || echo "promtool is not to be had here: the tests that need it are skipped"
+
+clean: ## remove what the other targets made
+	rm -rf .venv .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -1,0 +1,67 @@
+"""What every test gets: no thread outlives it, Hypothesis runs the same each time, soak tests wait to be asked."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import freezegun
+import hypothesis
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+THREAD_GRACE = 3.0
+"""Seconds the threads of a test may take to end once it is over."""
+
+# freeze_time would import every model of these with a false datetime, and fail in the middle.
+freezegun.configure(extend_ignore_list=["kubernetes", "pydantic", "pydantic_core"])
+
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, database=None)
+hypothesis.settings.register_profile(
+    "soak",
+    deadline=None,
+    max_examples=2000,
+    stateful_step_count=50,
+    print_blob=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("ci")
+
+
+def soaking(config: pytest.Config) -> bool:
+    """Whether soak tests were asked for, with `-m soak`."""
+    return "soak" in (config.option.markexpr or "")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if soaking(config):
+        hypothesis.settings.load_profile("soak")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if soaking(config):
+        return
+    long = [item for item in items if item.get_closest_marker("soak")]
+    items[:] = [item for item in items if item not in long]
+    config.hook.pytest_deselected(items=long)
+
+
+def leaks(thread: threading.Thread) -> bool:
+    """Whether nobody may leave this thread behind: it keeps the process alive, or it was given a name, as ours are."""
+    return not thread.daemon or not thread.name.startswith(("Thread-", "Dummy-"))
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left_behind() -> Iterator[None]:
+    """Fail a test whose threads outlive it; one that gives up a hanging attempt must let it go in the end."""
+    before = set(threading.enumerate())
+    yield
+    until = time.monotonic() + THREAD_GRACE
+    left = [thread for thread in threading.enumerate() if thread not in before and leaks(thread)]
+    for thread in left:
+        thread.join(max(0.0, until - time.monotonic()))
+    names = sorted(thread.name for thread in left if thread.is_alive())
+    assert not names, f"threads left behind: {names}"
