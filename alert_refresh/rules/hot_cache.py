@@ -60,6 +60,7 @@ class HotCache:
         ticks = itertools.count(1)
         self.tick: Callable[[], int] = ticks.__next__
         """The number of this use: one atomic step, which also counts the hits."""
+        self._latest: dict[str, Hot] = {}
         self._looks = 0
         self._misses = 0
         self._evictions = 0
@@ -77,7 +78,13 @@ class HotCache:
             if rule_id not in table:
                 uses, last = used.get(rule_id, (0, 0))
                 table[rule_id] = Hot(rules[rule_id], last, uses)
+        self._latest = table
         return table
+
+    def uses(self) -> dict[str, int]:
+        """How often each hot rule was used, by id; empty if none was since the start."""
+        used = self._misses or self.stats({}).hits
+        return {rule_id: hot.uses for rule_id, hot in list(self._latest.items()) if hot.uses} if used else {}
 
     def promote(self, table: dict[str, Hot], rule: Rule | None) -> None:
         """Count a miss, and make the rule hot if there is one; a full table first loses those unused for longest."""
@@ -101,8 +108,3 @@ class HotCache:
         """How many ticks there were, but for those taken to look."""
         self._looks += 1
         return self.tick() - self._looks
-
-
-def uses(table: Mapping[str, Hot]) -> dict[str, int]:
-    """How often each hot rule was used, for those that were."""
-    return {rule_id: hot.uses for rule_id, hot in list(table.items()) if hot.uses}

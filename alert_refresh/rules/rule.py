@@ -57,7 +57,7 @@ class BadRule:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Rules that were looked at, by id: good only if `bad` is empty.
+    """Rules that were looked at, by id and in its order: good only if `bad` is empty.
 
     `patterns` maps a regular expression to its compiled form, `frequency` a matcher to how many rules have it.
     """
@@ -73,7 +73,8 @@ def check(rules: Sequence[Rule], known: Mapping[str, Pattern]) -> Checked:
 
     The usual answer, that all are, costs a look at each different value; only then is the culprit looked for.
     """
-    by_id = dict(zip(map(attrgetter("id"), rules), rules, strict=True))
+    ordered = sorted(rules, key=attrgetter("id"))
+    by_id = dict(zip(map(attrgetter("id"), ordered), ordered, strict=True))
     frequency = Counter(chain.from_iterable(map(attrgetter("match"), rules)))
     targets = set(chain.from_iterable(set(map(attrgetter("targets"), rules))))
     patterns, no_patterns = compile_all({one.value for one in frequency if one.is_expression}, known)

@@ -10,8 +10,15 @@ from alert_refresh.rules.index import MatchIndex
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from alert_refresh.engine import Snapshot
     from alert_refresh.rules.hot_cache import CacheStats, Hot, HotCache
     from alert_refresh.rules.rule import Checked, Rule
+
+
+def rule_set(snapshot: Snapshot[Rule] | None) -> RuleSet | None:
+    """What readers of a snapshot of rules read; None before anything is loaded."""
+    memo = None if snapshot is None else snapshot.memo
+    return memo if isinstance(memo, RuleSet) else None
 
 
 class RuleSet:
@@ -24,7 +31,7 @@ class RuleSet:
     __slots__ = ("_cache", "_families", "_index", "file", "hot", "patterns", "rules")
 
     def __init__(self, checked: Checked, file: str | None, cache: HotCache, before: RuleSet | None = None) -> None:
-        """`checked` are good rules, ordered by id; `before` is the set that this one replaces."""
+        """`checked` are good rules; `before` is the set that this one replaces."""
         self.rules = checked.rules
         self.patterns = checked.patterns
         self.file = file

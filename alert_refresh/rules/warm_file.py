@@ -46,23 +46,50 @@ def pack(rules: Iterable[Rule]) -> bytes:
     return head + _checksum(head, body) + body
 
 
+def digest(rules: Iterable[Rule]) -> str:
+    """What names these rules: the checksum their warm file has."""
+    return pack(rules)[_HEAD.size : _HEADER].hex()
+
+
 def is_warm(data: bytes) -> bool:
     """Whether this is meant to be a warm file: it begins as one, however short it is."""
     return data.startswith(MAGIC) or (0 < len(data) < len(MAGIC) and MAGIC.startswith(data))
 
 
-def digest(data: bytes) -> str:
-    """What names the content of a warm file that was found whole."""
-    return data[_HEAD.size : _HEADER].hex()
+def has_its_length(data: bytes) -> bool:
+    """Whether this is a warm file as long as its header says; what is not may be in the middle of being written."""
+    return is_warm(data) and len(data) >= _HEADER and len(data) - _HEADER == _HEAD.unpack_from(data)[4]
 
 
-def unpack(data: bytes) -> list[Rule] | list[object]:
-    """The rules of a warm file; plain data if they do not all have the shape of a rule.
+def verify(data: bytes) -> str:
+    """The checksum of a warm file, which names its content.
 
     Raises:
         Permanent: truncated, of an unknown version, or not what was written (error type `parse`).
     """
-    body = _verified(data)
+    if len(data) < _HEADER:
+        raise Permanent(f"the rules file is truncated: {len(data)} bytes, less than its header", "parse")
+    _, version, _, _, length = _HEAD.unpack_from(data)
+    body = memoryview(data)[_HEADER:]
+    if version != VERSION:
+        raise Permanent(f"the rules file has unknown version {version}; this program reads {VERSION}", "parse")
+    if len(body) < length:
+        raise Permanent(f"the rules file is truncated: {len(body)} of {length} bytes of its body", "parse")
+    if len(body) > length:
+        raise Permanent(f"the rules file is damaged: {len(body) - length} bytes follow its body", "parse")
+    checksum = data[_HEAD.size : _HEADER]
+    if _checksum(data[: _HEAD.size], body) != checksum:
+        raise Permanent("the rules file is damaged: checksum mismatch", "parse")
+    return checksum.hex()
+
+
+def unpack(data: bytes) -> list[Rule] | list[object]:
+    """The rules of a warm file that was verified; plain data if they do not all have the shape of a rule.
+
+    Raises:
+        Permanent: its body is no list of so many rules (error type `parse`).
+    """
+    body = memoryview(data)[_HEADER:]
     try:
         rules: list[Rule] | list[object] = _decoder.decode(body)
     except msgspec.ValidationError:
@@ -72,22 +99,6 @@ def unpack(data: bytes) -> list[Rule] | list[object]:
     if len(rules) != _HEAD.unpack_from(data)[3]:
         raise Permanent("the rules file is damaged: it does not hold as many rules as its header says", "parse")
     return rules
-
-
-def _verified(data: bytes) -> memoryview:
-    if len(data) < _HEADER:
-        raise Permanent(f"the rules file is truncated: {len(data)} bytes, less than its header", "parse")
-    _, version, _, _, length = _HEAD.unpack_from(data)
-    if version != VERSION:
-        raise Permanent(f"the rules file has unknown version {version}; this program reads {VERSION}", "parse")
-    body = memoryview(data)[_HEADER:]
-    if len(body) < length:
-        raise Permanent(f"the rules file is truncated: {len(body)} of {length} bytes of its body", "parse")
-    if len(body) > length:
-        raise Permanent(f"the rules file is damaged: {len(body) - length} bytes follow its body", "parse")
-    if _checksum(data[: _HEAD.size], body) != data[_HEAD.size : _HEADER]:
-        raise Permanent("the rules file is damaged: checksum mismatch", "parse")
-    return body
 
 
 def _plain(body: memoryview) -> list[object]:

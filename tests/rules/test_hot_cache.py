@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 
-from alert_refresh.rules.hot_cache import HotCache, uses
+from alert_refresh.rules.hot_cache import HotCache
 from alert_refresh.rules.rule_set import RuleSet
 from tests.rules.examples import rule, rule_set, rules
 
@@ -74,9 +74,12 @@ def test_a_rule_that_went_is_not_hot_any_more() -> None:
 
 
 def test_warm_up_prefers_the_rules_used_most_before_a_restart() -> None:
-    found = many(50, HotCache(10, {"rule-000049": 7, "rule-000048": 3, "gone": 99}))
+    cache = HotCache(10, {"rule-000049": 7, "rule-000048": 3, "gone": 99})
+    found = many(50, cache)
     assert list(found.hot)[:3] == ["rule-000049", "rule-000048", "rule-000000"] and len(found.hot) == 10
-    assert uses(found.hot) == {"rule-000049": 7, "rule-000048": 3}
+    assert cache.uses() == {}
+    found.get("rule-000048")
+    assert cache.uses() == {"rule-000049": 7, "rule-000048": 4}
 
 
 def test_families_and_all_come_by_id() -> None:

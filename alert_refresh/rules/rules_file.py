@@ -1,0 +1,59 @@
+"""The rules in a file's bytes, whichever of its forms they have: warm, YAML, JSON or JSON lines. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from types import MappingProxyType
+from typing import TYPE_CHECKING, cast
+
+from alert_refresh.engine import Permanent
+from alert_refresh.rules import plain, text_file, warm_file
+from alert_refresh.rules.rule import BadRule, Checked, Rule, check, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from alert_refresh.rules.matcher import Pattern
+
+LARGEST = 256 * 1024 * 1024
+"""Bytes of a file that is read at all."""
+
+
+def load(
+    data: bytes, loaded: str | None = None, known: Mapping[str, Pattern] = MappingProxyType({})
+) -> tuple[str, Checked] | None:
+    """What names these bytes, and the rules ordered by id with everything that is wrong with any of them.
+
+    None if these bytes are what is `loaded`. `known` are compiled patterns from before.
+
+    Raises:
+        Permanent: it is no file of rules, or a damaged one (error types `parse`, `too_large`).
+    """
+    warm = warm_file.is_warm(data)
+    name = warm_file.verify(data) if warm else hashlib.sha256(data).hexdigest()
+    if name == loaded:
+        return None
+    raw = warm_file.unpack(data) if warm else text_file.read(data)
+    if not raw or isinstance(raw[0], Rule):
+        return name, check(cast("list[Rule]", raw), known)
+    read = [plain.read(one) for one in raw]
+    rules = [one for one in read if isinstance(one, Rule)]
+    if len(rules) == len(read):
+        return name, check(rules, known)
+    bad = tuple(
+        BadRule(number, shown(one.get("id")) if isinstance(one, dict) else None, found)
+        for number, (one, found) in enumerate(zip(raw, read, strict=True))
+        if not isinstance(found, Rule)
+    )
+    return name, Checked({}, bad, {}, {})
+
+
+def demand_good(checked: Checked) -> None:
+    """Let only good rules pass.
+
+    Raises:
+        Permanent: a rule is bad (`validate`); it is named by its place, its id and its fields, never by what they hold.
+    """
+    if checked.bad:
+        others = f" (and {len(checked.bad) - 1} more bad rules)" if len(checked.bad) > 1 else ""
+        raise Permanent(f"{checked.bad[0]}{others}", "validate")

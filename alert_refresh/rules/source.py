@@ -1,0 +1,114 @@
+"""Rules from one file on disk."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from alert_refresh.engine import Mailbox, Never, Snapshot
+from alert_refresh.folder import FolderWatch, read_file, signature
+from alert_refresh.rules import rules_file, use_counts, warm_file
+from alert_refresh.rules.hot_cache import HotCache
+from alert_refresh.rules.rule import check
+from alert_refresh.rules.rule_set import RuleSet, rule_set
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from alert_refresh.engine import Clock, Deadline, Request, Trigger, Watch
+    from alert_refresh.rules import Settings
+    from alert_refresh.rules.rule import Checked, Rule
+
+LARGEST = 256 * 1024 * 1024
+"""Bytes of a file that is read at all."""
+SETTLED = 0.5
+"""Seconds without a change after which a file that cannot tell by itself whether it is whole counts as written."""
+SAVE_WITHIN = 2.0
+"""Seconds that a stop may spend on keeping the use counts."""
+
+log = logging.getLogger(__name__)
+
+
+class FileSource:
+    """Loads all rules or none. The snapshot's memo is what readers read: a `RuleSet`."""
+
+    name = "file"
+
+    def __init__(self, file: Path, settings: Settings, clock: Clock) -> None:
+        self._file = file
+        self._settings = settings
+        self._clock = clock
+        counts = use_counts.read(settings.state_directory) if settings.state_directory else {}
+        self._cache = HotCache(settings.capacity, counts)
+        self._keeper: Mailbox[dict[str, int]] | None = None
+
+    def refresh(self, previous: Snapshot[Any] | None, request: Request, deadline: Deadline) -> Snapshot[Rule]:
+        """Load the file, or of it the one family that `request.scope` names; all of the file must be good.
+
+        A file that holds what is loaded costs no more than reading it.
+
+        Raises:
+            Transient, Permanent: as `folder.read_file` and `rules_file.load` say, or a rule is bad.
+        """
+        before = rule_set(previous)
+        data = self._read(deadline)
+        deadline.check()
+        found = rules_file.load(data, *(() if before is None else (before.file, before.patterns)))
+        if found is None and previous is not None:
+            return replace(previous, taken_at=self._clock.time())
+        assert found is not None
+        file, checked = found
+        rules_file.demand_good(checked)
+        deadline.check()
+        digest = file if warm_file.is_warm(data) else warm_file.digest(checked.rules.values())
+        if request.scope is not None and before is not None:
+            checked = _with_family(before, checked, request.scope)
+            whole, digest = digest, warm_file.digest(checked.rules.values())
+            file = file if digest == whole else ""
+        self._keep_uses()
+        loaded = RuleSet(checked, file, self._cache, before)
+        return Snapshot(items=loaded.rules, digest=digest, taken_at=self._clock.time(), memo=loaded)
+
+    def watch(self, notify: Callable[[Trigger], None]) -> Watch | None:
+        """Watch the file's folder, where a file is renamed into place. Called when the worker starts."""
+        if self._settings.state_directory is not None:
+            folder, most = self._settings.state_directory, self._settings.capacity
+            self._keeper = Mailbox("rules-uses", lambda counts: use_counts.write(folder, counts, most), 1)
+            self._keeper.start()
+        log.info("Spawning scheduled refresh background task")
+        if isinstance(self._settings.refresh.schedule, Never):
+            log.info("The schedule is switched off; a change of the file or a POST refreshes")
+        else:
+            log.info("Starting scheduled refresh with %g second interval", self._settings.interval)
+        return FolderWatch(self._file.parent, notify)
+
+    def close(self) -> None:
+        """Keep the use counts."""
+        if self._keeper is not None:
+            self._keep_uses()
+            self._keeper.stop(SAVE_WITHIN)
+            self._keeper = None
+
+    def _read(self, deadline: Deadline) -> bytes:
+        """The file's bytes; of a file that was just changed and may not be whole, once it no longer changes."""
+        data, state = read_file(self._file.parent, self._file, LARGEST)
+        while not warm_file.has_its_length(data) and abs(self._clock.time() - state.st_mtime) < SETTLED:
+            self._clock.wait(threading.Event(), min(SETTLED, deadline.check()))
+            before, (data, state) = state, read_file(self._file.parent, self._file, LARGEST)
+            if signature(before) == signature(state):
+                break
+        return data
+
+    def _keep_uses(self) -> None:
+        if self._keeper is not None and (counts := self._cache.uses()):
+            self._keeper.put(counts)
+
+
+def _with_family(before: RuleSet, checked: Checked, family: str) -> Checked:
+    """What is loaded, with that family as the file has it now. A rule that moved to it leaves its old family."""
+    rules = {rule.id: rule for rule in before.all() if rule.family != family}
+    rules |= {rule.id: rule for rule in checked.rules.values() if rule.family == family}
+    return check(list(rules.values()), dict(before.patterns) | dict(checked.patterns))
