@@ -283,9 +283,13 @@ class RefreshState(Generic[T]):
     def end_cycle(self, request: Request) -> None:
         """The request's cycle is over: no next attempt of it will come, and ticks it overran are not made up for."""
         with self._lock:
-            status = self._status
+            status, now = self._status, self._clock.monotonic()
             if self.active(request.run):
-                next_due = self._next_due(status, self._clock.monotonic())
+                next_due, followed = self._next_due(status, now), self._schedule
+                if request.outcome is not None:
+                    self._schedule = followed.after(request.outcome, now)
+                if self._schedule is not followed:
+                    next_due = self._schedule.next_due(status.started, now)
                 self._status = replace(status, next_attempt=None, next_due=next_due)
 
     def _next_due(self, status: Status[T], now: float) -> float | None:

@@ -24,6 +24,7 @@ ROUTES = frozenset(("status", "refresh", "match"))
 MOST = 100
 """Matchers, targets or annotations of one rule."""
 INT32 = 2**31
+NO_EXPRESSION = f"is not a regular expression of RE2 of up to {LONGEST_EXPRESSION} characters"
 
 
 class Rule(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
@@ -112,7 +113,7 @@ def _faults(rule: Rule, no_patterns: set[str]) -> Iterable[Fault]:
         if not NAME.fullmatch(matcher.name):
             yield Fault(f"match[{number}]", "the label's name must be letters, digits, _ and : only")
         if matcher.is_expression and matcher.value in no_patterns:
-            yield Fault(f"match[{number}]", f"is not a regular expression of RE2 of up to {LONGEST_EXPRESSION} characters")
+            yield Fault(f"match[{number}]", NO_EXPRESSION)
     for number, target in enumerate(rule.targets):
         if not TARGET.fullmatch(target):
             yield Fault(f"targets[{number}]", "is not a target's name")

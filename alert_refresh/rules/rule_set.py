@@ -35,7 +35,7 @@ class RuleSet:
         self.rules = checked.rules
         self.patterns = checked.patterns
         self.file = file
-        self.hot = cache.table(self.rules, before.hot if before else {})
+        self.hot: dict[str, Hot] = cache.table(self.rules, before.hot if before else {})
         self._cache = cache
         self._index = MatchIndex(checked)
         families: dict[str, list[Rule]] = defaultdict(list)

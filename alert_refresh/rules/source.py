@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from alert_refresh.engine import Mailbox, Never, Snapshot
-from alert_refresh.folder import FolderWatch, read_file, signature
+from alert_refresh.folder import DATA as MOUNTED
+from alert_refresh.folder import FolderWatch, read_file, storage_error
 from alert_refresh.rules import rules_file, use_counts, warm_file
 from alert_refresh.rules.hot_cache import HotCache
 from alert_refresh.rules.rule import check
@@ -83,7 +84,11 @@ class FileSource:
             log.info("The schedule is switched off; a change of the file or a POST refreshes")
         else:
             log.info("Starting scheduled refresh with %g second interval", self._settings.interval)
-        return FolderWatch(self._file.parent, notify)
+        try:
+            return FolderWatch(self._file.parent, notify, names=(self._file.name, MOUNTED))
+        except OSError as error:
+            log.warning("The rules file is not watched: %s", error.strerror)
+            return None
 
     def close(self) -> None:
         """Keep the use counts."""
@@ -93,14 +98,20 @@ class FileSource:
             self._keeper = None
 
     def _read(self, deadline: Deadline) -> bytes:
-        """The file's bytes; of a file that was just changed and may not be whole, once it no longer changes."""
-        data, state = read_file(self._file.parent, self._file, LARGEST)
-        while not warm_file.has_its_length(data) and abs(self._clock.time() - state.st_mtime) < SETTLED:
+        """The file's bytes; of a file that was just changed and may not be whole, once they no longer change."""
+        data = read_file(self._file.parent, self._file, LARGEST)
+        while not warm_file.has_its_length(data) and self._was_just_changed():
             self._clock.wait(threading.Event(), min(SETTLED, deadline.check()))
-            before, (data, state) = state, read_file(self._file.parent, self._file, LARGEST)
-            if signature(before) == signature(state):
+            before, data = data, read_file(self._file.parent, self._file, LARGEST)
+            if before == data:
                 break
         return data
+
+    def _was_just_changed(self) -> bool:
+        try:
+            return abs(self._clock.time() - self._file.stat().st_mtime) < SETTLED
+        except OSError as error:
+            raise storage_error(error, "the rules file") from error
 
     def _keep_uses(self) -> None:
         if self._keeper is not None and (counts := self._cache.uses()):

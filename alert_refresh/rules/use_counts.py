@@ -36,7 +36,7 @@ def read(folder: Path | None) -> dict[str, int]:
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        log.warning("The kept use counts of rules cannot be read; none are taken", extra={"error": type(error).__name__})
+        log.warning("The kept use counts of rules cannot be read", extra={"error": type(error).__name__})
         return {}
     return {rule_id: count // 2 for rule_id, count in counts.items() if count > 1}
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
 
 from alert_refresh.rules.hot_cache import HotCache
-from alert_refresh.rules.rule_set import RuleSet
 from tests.rules.examples import rule, rule_set, rules
+
+if TYPE_CHECKING:
+    from alert_refresh.rules.rule_set import RuleSet
 
 
 def many(count: int, cache: HotCache, before: RuleSet | None = None, *, word: str = "one") -> RuleSet:

@@ -27,7 +27,13 @@ def test_every_matcher_of_a_rule_must_accept() -> None:
 
 
 def test_a_label_that_is_missing_counts_as_empty() -> None:
-    found = [rule("empty", 'a=""'), rule("other", 'a!="x"'), rule("any", 'a=~".*"'), rule("some", 'a=~".+"'), rule("not", 'a!~"x|y"')]
+    found = [
+        rule("empty", 'a=""'),
+        rule("other", 'a!="x"'),
+        rule("any", 'a=~".*"'),
+        rule("some", 'a=~".+"'),
+        rule("not", 'a!~"x|y"'),
+    ]
     assert ids({}, *found) == ["any", "empty", "not", "other"]
     assert ids({"a": "x"}, *found) == ["any", "some"]
 
@@ -75,7 +81,10 @@ def test_only_the_buckets_an_alert_names_are_looked_at() -> None:
 
 NAMES, VALUES = st.sampled_from("abc"), st.sampled_from(["", "x", "y", "xy", "x\n"])
 MATCHERS = st.builds(Matcher, NAMES, st.sampled_from(["=", "!="]), VALUES) | st.builds(
-    Matcher, NAMES, st.sampled_from(["=~", "!~"]), st.sampled_from(["", "x", "x|y", "x|", ".*", ".+", "x.?", "[^x]", "(x|y)+"])
+    Matcher,
+    NAMES,
+    st.sampled_from(["=~", "!~"]),
+    st.sampled_from(["", "x", "x|y", "x|", ".*", ".+", "x.?", "[^x]", "(x|y)+"]),
 )
 
 

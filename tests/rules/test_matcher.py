@@ -35,7 +35,8 @@ def test_several_matchers_in_one_string_are_separated_by_commas() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "severity", '="x"', '1a="x"', 'a-b="x"', 'a=="x"x', 'a="x', 'a="x" b="y"', 'a=b"c', 'a="b",,', "a~=b"]
+    "text",
+    ["", "{}", "severity", '="x"', '1a="x"', 'a-b="x"', 'a=="x"x', 'a="x', 'a="x" b="y"', 'a=b"c', 'a="b",,', "a~=b"],
 )
 def test_what_is_no_matcher_is_refused(text: str) -> None:
     assert parse(text) is None
@@ -53,7 +54,9 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     assert found is None or all(parse(str(matcher)) == (matcher,) for matcher in found)
 
 
-@pytest.mark.parametrize("expression", ["(", "a(?=b)", r"(a)\1", "a{2000}", "((a{100}){100}){100}", "a" * (LONGEST_EXPRESSION + 1)])
+@pytest.mark.parametrize(
+    "expression", ["(", "a(?=b)", r"(a)\1", "a{2000}", "((a{100}){100}){100}", "a" * (LONGEST_EXPRESSION + 1)]
+)
 def test_what_re2_does_not_take_is_no_expression(expression: str) -> None:
     assert compile_all([expression, "b"], {})[1] == {expression}
 

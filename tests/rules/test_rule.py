@@ -123,7 +123,9 @@ def test_patterns_are_compiled_once_for_all_rules() -> None:
 
 
 _SCALAR = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
-_FIELD = st.sampled_from(["id", "family", "enabled", "priority", "match", "targets", "description", "annotations", "else"])
+_FIELD = st.sampled_from(
+    ["id", "family", "enabled", "priority", "match", "targets", "description", "annotations", "else"]
+)
 _VALUE = _SCALAR | st.lists(_SCALAR, max_size=3) | st.dictionaries(st.text(), _SCALAR, max_size=3)
 
 

@@ -119,6 +119,8 @@ def test_any_bytes_are_rules_or_refused(data: bytes) -> None:
 
 
 def test_every_field_survives() -> None:
-    full = rule("x", 'a!~"b"', family="f", enabled=False, priority=-1, targets=("t",), description="d", annotations={"k": "v"})
+    full = rule(
+        "x", 'a!~"b"', family="f", enabled=False, priority=-1, targets=("t",), description="d", annotations={"k": "v"}
+    )
     assert unpack(warm_file.pack([full])) == [full]
     assert set(msgspec.structs.asdict(full)) == set(Rule.__struct_fields__)
