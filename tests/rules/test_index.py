@@ -65,7 +65,8 @@ def test_an_expression_shared_by_rules_is_tried_once_for_an_alert(monkeypatch: p
     class Counted:
         def fullmatch(self, text: str) -> object | None:
             tried.append(text)
-            return re2.fullmatch("w.*", text)
+            found: object | None = re2.fullmatch("w.*", text)
+            return found
 
     found = rule_set([rule(f"r{n}", 'host=~"w.*"') for n in range(50)])
     monkeypatch.setattr(found._index, "_patterns", {"w.*": Counted()})

@@ -58,12 +58,14 @@ def test_a_mapping_of_name_to_value_means_equality() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("id", 5), ("id", None), ("id", "\ud800"), ("id", ""), ("id", "a b"), ("id", "a\n"), ("id", "x" * 201), ("id", "status"),
+        ("id", 5), ("id", None), ("id", "\ud800"), ("id", ""), ("id", "a b"), ("id", "a\n"), ("id", "x" * 201),
+        ("id", "status"),
         ("family", []), ("family", ""), ("family", "a/b"), ("enabled", "yes"), ("enabled", 1), ("enabled", None),
         ("priority", "1"), ("priority", 1.0), ("priority", float("nan")), ("priority", True), ("priority", 2**31),
         ("match", "a=b"), ("match", ["a"]), ("match", [5]), ("match", {"a": 1}), ("match", {1: "a"}), ("match", None),
         ("match", ["a=b"] * (MOST + 1)), ("match", [["a", "=", "b", "c"]]), ("match", [["a", "==", "b"]]),
-        ("targets", "slack"), ("targets", [1]), ("targets", ["x"] * (MOST + 1)), ("description", 1), ("description", None),
+        ("targets", "slack"), ("targets", [1]), ("targets", ["x"] * (MOST + 1)), ("description", 1),
+        ("description", None),
         ("annotations", {"a": 1}), ("annotations", []), ("annotations", {str(n): "" for n in range(MOST + 1)}),
     ],
 )  # fmt: skip
