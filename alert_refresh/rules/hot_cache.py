@@ -40,11 +40,11 @@ class Hot:
 class CacheStats:
     """Hot rules now, how many there may be, and what has been counted since the start."""
 
-    size: int
-    capacity: int
-    hits: int
-    misses: int
-    evictions: int
+    size: int = 0
+    capacity: int = 0
+    hits: int = 0
+    misses: int = 0
+    evictions: int = 0
 
 
 class HotCache:

@@ -53,7 +53,7 @@ class BadRule:
 
     def __str__(self) -> str:
         name = f"rule {self.index}" if self.id is None else f"rule {self.index} (id {self.id})"
-        return f"{name}: " + "; ".join(f"{fault.field}: {fault.message}" for fault in self.faults)
+        return f"{name}: " + "; ".join(f"{fault.field or 'rule'}: {fault.message}" for fault in self.faults)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,8 +67,11 @@ class RuleSet:
         return {name: len(members) for name, members in sorted(self._families.items())}
 
     def match(self, labels: Mapping[str, str]) -> list[Rule]:
-        """The enabled rules that match an alert with these labels, by falling priority."""
-        return self._index.match(labels)
+        """The enabled rules that match an alert with these labels, by falling priority; each counts as used."""
+        found = self._index.match(labels)
+        for rule in found:
+            self.get(rule.id)
+        return found
 
     def stats(self) -> CacheStats:
         """The hot cache's counts."""

@@ -19,33 +19,37 @@ LARGEST = 256 * 1024 * 1024
 """Bytes of a file that is read at all."""
 
 
-def load(
-    data: bytes, loaded: str | None = None, known: Mapping[str, Pattern] = MappingProxyType({})
-) -> tuple[str, Checked] | None:
-    """What names these bytes, and the rules ordered by id with everything that is wrong with any of them.
-
-    None if these bytes are what is `loaded`. `known` are compiled patterns from before.
+class RulesFile:
+    """The bytes of a file; `name` names its content.
 
     Raises:
-        Permanent: it is no file of rules, or a damaged one (error types `parse`, `too_large`).
+        Permanent: a warm file that is damaged (error type `parse`).
     """
-    warm = warm_file.is_warm(data)
-    name = warm_file.verify(data) if warm else hashlib.sha256(data).hexdigest()
-    if name == loaded:
-        return None
-    raw = warm_file.unpack(data) if warm else text_file.read(data)
-    if not raw or isinstance(raw[0], Rule):
-        return name, check(cast("list[Rule]", raw), known)
-    read = [plain.read(one) for one in raw]
-    rules = [one for one in read if isinstance(one, Rule)]
-    if len(rules) == len(read):
-        return name, check(rules, known)
-    bad = tuple(
-        BadRule(number, shown(one.get("id")) if isinstance(one, dict) else None, found)
-        for number, (one, found) in enumerate(zip(raw, read, strict=True))
-        if not isinstance(found, Rule)
-    )
-    return name, Checked({}, bad, {}, {})
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.warm = warm_file.is_warm(data)
+        self.name = warm_file.verify(data) if self.warm else hashlib.sha256(data).hexdigest()
+
+    def rules(self, known: Mapping[str, Pattern] = MappingProxyType({})) -> Checked:
+        """The rules, with everything that is wrong with any of them. `known` are compiled patterns from before.
+
+        Raises:
+            Permanent: it is no file of rules (error types `parse`, `too_large`).
+        """
+        raw = warm_file.unpack(self._data) if self.warm else text_file.read(self._data)
+        if not raw or isinstance(raw[0], Rule):
+            return check(cast("list[Rule]", raw), known)
+        read = [plain.read(one) for one in raw]
+        rules = [one for one in read if isinstance(one, Rule)]
+        if len(rules) == len(read):
+            return check(rules, known)
+        bad = tuple(
+            BadRule(number, shown(one.get("id")) if isinstance(one, dict) else None, found)
+            for number, (one, found) in enumerate(zip(raw, read, strict=True))
+            if not isinstance(found, Rule)
+        )
+        return Checked({}, bad, {}, {})
 
 
 def demand_good(checked: Checked) -> None:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from alert_refresh.engine import Mailbox, Never, Snapshot
 from alert_refresh.folder import DATA as MOUNTED
 from alert_refresh.folder import FolderWatch, read_file, storage_error
-from alert_refresh.rules import rules_file, use_counts, warm_file
+from alert_refresh.rules import use_counts, warm_file
 from alert_refresh.rules.hot_cache import HotCache
 from alert_refresh.rules.rule import check
 from alert_refresh.rules.rule_set import RuleSet, rule_set
+from alert_refresh.rules.rules_file import LARGEST, RulesFile, demand_good
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from alert_refresh.rules import Settings
     from alert_refresh.rules.rule import Checked, Rule
 
-LARGEST = 256 * 1024 * 1024
-"""Bytes of a file that is read at all."""
 SETTLED = 0.5
 """Seconds without a change after which a file that cannot tell by itself whether it is whole counts as written."""
 SAVE_WITHIN = 2.0
@@ -52,25 +51,24 @@ class FileSource:
         A file that holds what is loaded costs no more than reading it.
 
         Raises:
-            Transient, Permanent: as `folder.read_file` and `rules_file.load` say, or a rule is bad.
+            Transient, Permanent: as `folder.read_file`, `RulesFile` and `demand_good` say.
         """
         before = rule_set(previous)
         data = self._read(deadline)
         deadline.check()
-        found = rules_file.load(data, *(() if before is None else (before.file, before.patterns)))
-        if found is None and previous is not None:
+        file = RulesFile(data)
+        if previous is not None and before is not None and before.file == file.name:
             return replace(previous, taken_at=self._clock.time())
-        assert found is not None
-        file, checked = found
-        rules_file.demand_good(checked)
+        checked = file.rules(before.patterns if before else {})
+        demand_good(checked)
         deadline.check()
-        digest = file if warm_file.is_warm(data) else warm_file.digest(checked.rules.values())
+        digest, whole = file.name if file.warm else warm_file.digest(checked.rules.values()), True
         if request.scope is not None and before is not None:
             checked = _with_family(before, checked, request.scope)
-            whole, digest = digest, warm_file.digest(checked.rules.values())
-            file = file if digest == whole else ""
+            all_of_it, digest = digest, warm_file.digest(checked.rules.values())
+            whole = digest == all_of_it
         self._keep_uses()
-        loaded = RuleSet(checked, file, self._cache, before)
+        loaded = RuleSet(checked, file.name if whole else None, self._cache, before)
         return Snapshot(items=loaded.rules, digest=digest, taken_at=self._clock.time(), memo=loaded)
 
     def watch(self, notify: Callable[[Trigger], None]) -> Watch | None:
