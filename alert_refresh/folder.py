@@ -27,9 +27,8 @@ DATA = "..data"
 """The symlink that the kubelet swaps to replace all files of a mounted volume at once."""
 
 READ_ONLY = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-PASSING = frozenset(
-    (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT)
-)
+EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
+PASSING = frozenset((errno.EIO, errno.ESTALE, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT))
 
 QUIET = 0.005
 """Seconds without a further event after which a burst of them is over."""
@@ -45,12 +44,20 @@ class Missing(Transient):
     """Raised when there is no such file or folder; it may be on its way."""
 
 
+class Changed(Transient):
+    """Raised when a file changed while it was read."""
+
+
+class Exhausted(Transient):
+    """Raised when this process, not the file, is the reason: no file descriptors or memory left."""
+
+
 def storage_error(error: OSError, what: str) -> Transient | Permanent:
     """An attempt's error for one of the operating system's, told without its path."""
     if isinstance(error, FileNotFoundError):
         return Missing(f"{what} is missing", STORAGE)
     reason = os.strerror(error.errno) if error.errno else type(error).__name__
-    kind = Transient if error.errno in PASSING else Permanent
+    kind = Exhausted if error.errno in EXHAUSTED else Transient if error.errno in PASSING else Permanent
     return kind(f"{what} cannot be read: {reason}", STORAGE)
 
 
@@ -61,7 +68,7 @@ def read_file(root: Path, path: Path, limit: int) -> bytes:
         Missing: there is no such file.
         Permanent: it is no regular file, leads out of `root`, or may not be read (`storage`), or is larger than
             `limit` bytes (`too_large`).
-        Transient: reading failed in a way that may pass, or the file changed meanwhile (`storage`).
+        Changed, Exhausted, Transient: it may work another time (`storage`).
     """
     what = f"file {path.name!a}"
     try:
@@ -72,17 +79,15 @@ def read_file(root: Path, path: Path, limit: int) -> bytes:
 
 def read_descriptor(descriptor: int, what: str, limit: int) -> bytes:
     """The content of a regular file that was opened, which is then closed; raises as `read_file` does, or OSError."""
-    with open(descriptor, "rb", buffering=0) as file:
+    with open(descriptor, "rb") as file:
         before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):
             raise Permanent(f"{what} is no regular file", STORAGE)
         if before.st_size > limit:
             raise Permanent(f"{what} is larger than {limit} bytes", TOO_LARGE)
-        content = file.read(limit + 1)
-        while len(content) <= limit and (more := file.read(limit + 1 - len(content))):
-            content += more
+        content = file.read(before.st_size + 1)
         if len(content) != before.st_size or signature(os.fstat(descriptor)) != signature(before):
-            raise Transient(f"{what} changed while it was read", STORAGE)
+            raise Changed(f"{what} changed while it was read", STORAGE)
         return content
 
 
@@ -141,11 +146,11 @@ class FolderWatch:
 
     def run(self) -> None:
         """Report changes until stopped; a burst of events is one change."""
-        while not self._stopped(None):
+        while not self._stopped():
             if not self._take():
                 continue
             for _ in range(round(BURST / QUIET)):
-                if self._stopped(QUIET):
+                if select.select([self._stop], [], [], QUIET)[0]:
                     return
                 if not self._take():
                     break
@@ -155,10 +160,9 @@ class FolderWatch:
         """End `run` at once, also one that has not begun."""
         os.eventfd_write(self._stop, 1)
 
-    def _stopped(self, seconds: float | None) -> bool:
-        """Wait for an event, at most so long; whether it is the one that stops. It is never read, so it stays."""
-        ready = self._poll.poll(None if seconds is None else seconds * 1000)
-        return any(descriptor == self._stop for descriptor, _ in ready)
+    def _stopped(self) -> bool:
+        """Wait for an event; whether it is the one that stops. That one is never read, so it stays."""
+        return any(descriptor == self._stop for descriptor, _ in self._poll.poll())
 
     def _take(self) -> bool:
         """Read the events that have come; whether one of them is a change."""
