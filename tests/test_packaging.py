@@ -85,8 +85,3 @@ def test_the_project_speaks_of_itself_alone() -> None:
         path = ROOT / name
         if path.suffix in {".py", ".md", ".cfg", ".toml", ".env", ".yaml"} and path != Path(__file__):
             assert "../shared" not in path.read_text(), name
-
-
-def test_the_readme_lists_every_setting_with_its_default() -> None:
-    rows = re.findall(r"^\| `([A-Z0-9_]+)` \| (?:`([^`]*)`|unset) \| \S", (ROOT / "README.md").read_text(), re.MULTILINE)
-    assert dict(rows) == known()

@@ -293,7 +293,7 @@ def test_h20_liveness_tells_the_truth_while_every_thread_hangs() -> None:
         "TARGET_REFRESH_MAX_BACKOFF": "10ms",
         "ALERT_REFRESH_SHUTDOWN_TIMEOUT": "1s",
     }
-    with Program("tests.process.scripted", '["hang"]', env=env) as program, ExitStack() as stack:
+    with Program("tests.process.scripted", '["hang"]', "0.5", env=env) as program, ExitStack() as stack:
         program.wait_for("Serving")
         for _ in range(THREADS):
             stack.enter_context(program.connect()).sendall(b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n")
