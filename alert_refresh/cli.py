@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from alert_refresh import __version__
-from alert_refresh.rules.commands import rules
+from alert_refresh.cli_rules import rules
 
 if TYPE_CHECKING:
     from alert_refresh.config import Config

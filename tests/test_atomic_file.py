@@ -17,7 +17,7 @@ def test_a_file_is_made_and_replaced(tmp_path: Path) -> None:
     file = tmp_path / "x"
     for data in (b"one", b"", b"three" * 1000):
         atomic_file.write(file, data)
-        assert file.read_bytes() == data and os.listdir(tmp_path) == ["x"]
+        assert file.read_bytes() == data and list(tmp_path.iterdir()) == [file]
 
 
 def test_the_mode_does_not_depend_on_the_umask(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(
     monkeypatch.setattr(os, "write", full)
     with pytest.raises(OSError, match=os.strerror(number)):
         atomic_file.write(file, b"new")
-    assert file.read_bytes() == b"old" and os.listdir(tmp_path) == ["x"]
+    assert file.read_bytes() == b"old" and list(tmp_path.iterdir()) == [file]
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:

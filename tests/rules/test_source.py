@@ -208,6 +208,8 @@ def test_a_file_that_never_rests_is_given_up_at_the_timeout(tmp_path: Path) -> N
             world.clock.advance(SETTLED)
         world.attempt_ends()
         assert world.outcomes[0].error_type == "timeout" and world.outcomes[0].items == 0
+        touch(world.file, 0)
+        eventually(lambda: world.clock.advance(SETTLED) or not (world.status.pending or world.status.attempt))
 
 
 @pytest.mark.parametrize("offset", [-SETTLED, SETTLED])

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import threading
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +15,7 @@ from tests.rules.examples import packed, rule, rules
 from tests.rules.world import World
 from tests.stage import eventually
 from tests.web.world import ADMIN, target, targets
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.web.world import TARGETS as TARGETS_PATH
 
 
 def with_targets(world: World, snapshot: Snapshot[Any]) -> World:
@@ -97,8 +97,6 @@ def test_a_post_is_accepted_and_then_limited(tmp_path: Path) -> None:
 def test_a_post_during_a_load_is_refused_and_a_file_trigger_is_kept(tmp_path: Path) -> None:
     with World(tmp_path, b"[]") as world:
         refresh, calls = world.worker.source.refresh, []
-        import threading
-
         release = threading.Event()
 
         def held(*arguments: Any) -> Any:
@@ -266,7 +264,11 @@ def test_metrics_have_the_names_that_dashboards_know(tmp_path: Path) -> None:
             "size": 10,
             "capacity": 10,
         }
-        assert [after[f"alert_refresh_rules_hot_cache_{name}_total"] for name in ("hits", "misses", "evictions")] == [1, 1, 1]
+        assert [after[f"alert_refresh_rules_hot_cache_{name}_total"] for name in ("hits", "misses", "evictions")] == [
+            1,
+            1,
+            1,
+        ]
         assert after["alert_refresh_rules_loaded"] == 12
         assert after['alert_refresh_attempts_total{kind="rules",status="failed"}'] == 1
 
@@ -291,3 +293,23 @@ def test_from_a_post_to_swapped_in_takes_a_moment(tmp_path: Path) -> None:
         assert time.perf_counter() - began < 1  # 100 ms on an idle machine
         world.attempt_ends()
         assert rules(1234, word="two") == list(world.loaded.all())
+
+
+def test_the_example_rules_lead_to_the_example_targets(tmp_path: Path) -> None:
+    folder = Path(__file__).parents[2] / "config" / "examples"
+    data = (folder / "rules.yaml").read_bytes()
+    with World(tmp_path, data, TARGET_DIRECTORY=str(folder / "targets")).start() as world:
+        eventually(lambda: world.daemon.workers["targets"].get_status().snapshot)
+        known = {one["name"] for one in world.client.get(TARGETS_PATH).json["targets"]}
+        assert {name for one in world.get().json["rules"] for name in one["targets"]} <= known
+        labels = {"alertname": "PostgresDown", "severity": "critical", "environment": "production"}
+        answer = world.post("/match", json={"labels": labels}).json
+        assert [one["id"] for one in answer["rules"]] == [
+            "page-critical-production",
+            "database-down",
+            "audit-everything",
+        ]
+        assert [one["name"] for one in answer["targets"]] == ["pagerduty-oncall", "slack-platform", "webhook-audit"]
+        assert answer["unavailable"] == [{"name": "rootly-incidents", "reason": "disabled"}]
+        quiet = world.post("/match", json={"labels": {"alertname": "KubePodCrashLooping", "severity": "info"}}).json
+        assert [one["id"] for one in quiet["rules"]] == ["audit-everything"]

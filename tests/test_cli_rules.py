@@ -43,7 +43,9 @@ def test_bad_rules_are_not_packed_and_all_of_them_are_named(tmp_path: Path) -> N
 def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text("[]")
     packing = run("pack", tmp_path / "rules.yaml", tmp_path / "no" / "rules.warm")
-    assert packing.exit_code == 1 and packing.stderr == "file 'rules.warm' cannot be written: No such file or directory\n"
+    assert (
+        packing.exit_code == 1 and packing.stderr == "file 'rules.warm' cannot be written: No such file or directory\n"
+    )
 
 
 @pytest.mark.parametrize("command", [["unpack"], ["pack", "x"]])
