@@ -19,6 +19,14 @@ LARGEST = 256 * 1024 * 1024
 """Bytes of a file that is read at all."""
 
 
+def tells_its_end(data: bytes) -> bool:
+    """Whether a part of these bytes could not be taken for all of them: a whole warm file, or text that says so.
+
+    YAML without an end marker and JSON lines do not: any beginning of them is good by itself.
+    """
+    return warm_file.has_its_length(data) or (not warm_file.is_warm(data) and text_file.has_an_end(data))
+
+
 class RulesFile:
     """The bytes of a file; `name` names its content.
 

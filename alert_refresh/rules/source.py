@@ -14,9 +14,10 @@ from alert_refresh.rules import use_counts, warm_file
 from alert_refresh.rules.hot_cache import HotCache
 from alert_refresh.rules.rule import check
 from alert_refresh.rules.rule_set import RuleSet, rule_set
-from alert_refresh.rules.rules_file import LARGEST, RulesFile, demand_good
+from alert_refresh.rules.rules_file import LARGEST, RulesFile, demand_good, tells_its_end
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
     from pathlib import Path
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from alert_refresh.rules.rule import Checked, Rule
 
 SETTLED = 0.5
-"""Seconds without a change after which a file that cannot tell by itself whether it is whole counts as written."""
+"""Seconds without a change after which a file whose end nothing tells counts as written."""
 SAVE_WITHIN = 2.0
 """Seconds that a stop may spend on keeping the use counts."""
 
@@ -96,24 +97,32 @@ class FileSource:
             self._keeper = None
 
     def _read(self, deadline: Deadline) -> bytes:
-        """The file's bytes; of a file that was just changed and may not be whole, once they no longer change."""
+        """The file's bytes; of a file that may still be written in place, once they no longer change."""
         data = read_file(self._file.parent, self._file, LARGEST)
-        while not warm_file.has_its_length(data) and self._was_just_changed():
+        while not tells_its_end(data) and self._may_be_being_written():
             self._clock.wait(threading.Event(), min(SETTLED, deadline.check()))
             before, data = data, read_file(self._file.parent, self._file, LARGEST)
             if before == data:
                 break
         return data
 
-    def _was_just_changed(self) -> bool:
+    def _may_be_being_written(self) -> bool:
         try:
-            return abs(self._clock.time() - self._file.stat().st_mtime) < SETTLED
+            return written_in_place(self._file.stat(), self._clock.time())
         except OSError as error:
             raise storage_error(error, "the rules file") from error
 
     def _keep_uses(self) -> None:
         if self._keeper is not None and (counts := self._cache.uses()):
             self._keeper.put(counts)
+
+
+def written_in_place(state: os.stat_result, now: float) -> bool:
+    """Whether a file was written to in the last moment, and has not been renamed since.
+
+    A rename, which one does with a whole file, moves the time of change on and leaves that of modification.
+    """
+    return abs(now - state.st_mtime) < SETTLED and state.st_ctime_ns <= state.st_mtime_ns
 
 
 def _with_family(before: RuleSet, checked: Checked, family: str) -> Checked:

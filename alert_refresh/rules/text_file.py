@@ -22,6 +22,7 @@ DEEPEST = 20
 """Collections within each other in YAML; a rule has 3 or 4."""
 
 _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_DOCUMENT = re.compile(rb"(\xef\xbb\xbf)?\s*(\[|\{\s*\"rules\")")
 _BEGINS_AS_JSON = re.compile(rb"\s*[{\[]\s*[{\[\"\]]")
 
 
@@ -54,6 +55,11 @@ def read(data: bytes) -> list[object]:
     if not isinstance(found, list):
         raise Permanent("the rules file holds no list of rules", "parse")
     return found
+
+
+def has_an_end(data: bytes) -> bool:
+    """Whether no beginning of this text would be read as all of it: a document of JSON, or YAML that ends in `...`."""
+    return bool(_DOCUMENT.match(data)) or data.rstrip().endswith(b"\n...")
 
 
 def _json(data: bytes) -> Any:

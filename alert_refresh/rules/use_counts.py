@@ -26,10 +26,8 @@ log = logging.getLogger(__name__)
 _decoder = msgspec.json.Decoder(dict[str, int])
 
 
-def read(folder: Path | None) -> dict[str, int]:
-    """Uses by rule id from before the restart, halved so that what was used long ago fades; none without a folder."""
-    if folder is None:
-        return {}
+def read(folder: Path) -> dict[str, int]:
+    """Uses by rule id from before the restart, halved so that what was used long ago fades."""
     try:
         with (folder / NAME).open("rb") as file:
             counts = _decoder.decode(file.read(LARGEST))

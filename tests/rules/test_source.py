@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +12,12 @@ import pytest
 from alert_refresh import folder, rules
 from alert_refresh.config import Env
 from alert_refresh.engine import Adaptive, ConfigErrors, Never, SystemClock, Trigger
-from alert_refresh.rules import text_file, use_counts, warm_file
+from alert_refresh.rules import source, text_file, use_counts, warm_file
+from alert_refresh.rules.rules_file import tells_its_end
 from alert_refresh.rules.source import SETTLED
 from tests.rules.examples import packed, rule
 from tests.rules.examples import rules as some
-from tests.rules.world import World, touch
+from tests.rules.world import World
 from tests.stage import eventually
 
 if TYPE_CHECKING:
@@ -181,43 +183,71 @@ def test_one_bad_family_keeps_all_others_too(tmp_path: Path) -> None:
         assert outcome.error == "rule 1: id: is not text" and world.loaded.all() == tuple(some(10))
 
 
-def test_a_text_that_was_just_changed_is_read_again_until_it_rests(tmp_path: Path) -> None:
-    with World(tmp_path, b"[]") as world:
-        touch(world.file, world.clock.time())
+def test_text_that_may_still_be_written_is_read_again_until_it_rests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "written_in_place", lambda *_: True)
+    with World(tmp_path, text_file.to_json_lines(some(1)).encode()) as world:
         world.daemon.start()
-        for count in (1, 2, 3):
+        for count in (2, 3, 4):
             world.clock.wait_for_sleeper(SETTLED)
-            world.file.write_text(text_file.to_yaml(some(count)))
-            touch(world.file, world.clock.time() + SETTLED / 2)
+            world.file.write_text(text_file.to_json_lines(some(count)))
             world.clock.advance(SETTLED)
         world.clock.wait_for_sleeper(SETTLED)
         assert world.status.in_progress
+        monkeypatch.setattr(source, "written_in_place", lambda *_: False)
         world.clock.advance(SETTLED)
         world.attempt_ends()
-        assert world.outcomes[0].items == 3
+        assert world.outcomes[0].items == 4
 
 
-def test_a_file_that_never_rests_is_given_up_at_the_timeout(tmp_path: Path) -> None:
-    with World(tmp_path, b"[]", RULES_REFRESH_TIMEOUT="2s", RULES_REFRESH_MAX_RETRIES="0") as world:
-        touch(world.file, world.clock.time())
+def test_a_file_that_never_rests_is_given_up_at_the_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "written_in_place", lambda *_: True)
+    with World(tmp_path, b"- id: a", RULES_REFRESH_TIMEOUT="2s", RULES_REFRESH_MAX_RETRIES="0") as world:
         world.daemon.start()
         for count in range(4):
             world.clock.wait_for_sleeper(SETTLED)
             world.file.write_text(text_file.to_yaml(some(count + 1)))
-            touch(world.file, world.clock.time() + SETTLED)
             world.clock.advance(SETTLED)
         world.attempt_ends()
         assert world.outcomes[0].error_type == "timeout" and world.outcomes[0].items == 0
-        touch(world.file, 0)
+        monkeypatch.setattr(source, "written_in_place", lambda *_: False)
         eventually(lambda: world.clock.advance(SETTLED) or not (world.status.pending or world.status.attempt))
 
 
-@pytest.mark.parametrize("offset", [-SETTLED, SETTLED])
-def test_a_text_that_rests_or_comes_from_the_future_is_loaded_at_once(tmp_path: Path, offset: float) -> None:
-    with World(tmp_path, text_file.to_yaml(some(4)).encode()) as world:
-        touch(world.file, world.clock.time() + offset)
-        world.start()
-        assert len(world.loaded.rules) == 4
+@pytest.mark.parametrize("data", [packed(2), json.dumps([{"id": "a"}]).encode(), b"- id: a\n...\n", b'{"rules": []}'])
+def test_a_file_that_tells_its_end_is_loaded_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
+    monkeypatch.setattr(source, "written_in_place", lambda *_: True)
+    with World(tmp_path, data).start() as world:
+        assert world.outcomes[0].error is None
+
+
+def test_a_file_that_goes_after_it_was_read_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object) -> bool:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(source, "written_in_place", gone)
+    with World(tmp_path, b"- id: a").start() as world:
+        assert world.outcomes[0].error == "the rules file is missing" and world.outcomes[0].error_type == "storage"
+
+
+@pytest.mark.parametrize("data", [packed(2)[:-1], packed(2)[:5], b'{"id": "a"}\n', b"- id: a\n", b"rules:", b""])
+def test_what_may_be_a_beginning_does_not_tell_its_end(data: bytes) -> None:
+    assert not tells_its_end(data)
+
+
+def test_only_what_was_just_written_and_not_renamed_may_still_be_written(tmp_path: Path) -> None:
+    file = tmp_path / "x"
+    file.write_text("x")
+    state = file.stat()
+    assert source.written_in_place(state, state.st_mtime + SETTLED - 0.01)
+    assert not source.written_in_place(state, state.st_mtime + SETTLED)
+    assert not source.written_in_place(state, state.st_mtime - SETTLED)
+    fields = list(state)
+    fields[8] -= 1  # a rename later than the last write
+    assert not source.written_in_place(os.stat_result(fields), state.st_mtime)
 
 
 def test_uses_are_kept_across_a_restart(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -105,8 +104,3 @@ class World:
 
     def __exit__(self, *_: object) -> None:
         self.daemon.stop()
-
-
-def touch(path: Path, at: float) -> None:
-    """Make a file look as if it was written then."""
-    os.utime(path, (at, at))
