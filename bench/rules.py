@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from bench.table import Table, median, quantile, seconds, spread
 
 from alert_refresh.daemon import Daemon, read_config
 from alert_refresh.engine import (
@@ -32,6 +31,7 @@ from alert_refresh.rules.rule import Rule, check
 from alert_refresh.rules.rule_set import RuleSet, rule_set
 from alert_refresh.rules.source import FileSource
 from alert_refresh.web.app import create_app
+from bench.table import Table, median, quantile, seconds, spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -81,11 +81,13 @@ def load_times(folder: Path, count: int, rounds: int) -> tuple[list[float], list
     file, clock, request = folder / "load.warm", SystemClock(), Request(Trigger.MANUAL)
     versions = [warm_file.pack(rules(count, word)) for word in ("first", "other")]
     decoder = msgspec.msgpack.Decoder(list[Rule])
-    decodes, colds, reloads = [], [], []
+    decodes: list[float] = []
+    colds: list[float] = []
+    reloads: list[float] = []
     for _ in range(rounds):
         body = versions[0][HEADER:]
         decodes.append(timed(lambda body=body: decoder.decode(body)))  # type: ignore[misc]
-        source, loaded = source_of(file), []
+        source, loaded = source_of(file), list[Snapshot[Any]]()
         for version, times in zip(versions, (colds, reloads), strict=True):
             file.write_bytes(version)
             previous: Snapshot[Any] | None = loaded[-1] if loaded else None
@@ -114,8 +116,8 @@ def loading(folder: Path) -> Table:
                 table.promise(f"{count:,} rules, {what}", measured, "at most 3 times", kept=ratio <= 3)
             else:
                 table.add(f"{count:,} rules, {what}", measured, "", "")
-    measured = float(subprocess.run(MEMORY, capture_output=True, text=True, check=True).stdout)
-    table.add(f"memory per rule ({MANY:,} loaded, in a process of its own)", f"{measured:.0f} bytes", "", "")
+    each = float(subprocess.run(MEMORY, capture_output=True, text=True, check=True).stdout)
+    table.add(f"memory per rule ({MANY:,} loaded, in a process of its own)", f"{each:.0f} bytes", "", "")
     return table
 
 

@@ -62,7 +62,7 @@ def heals(world: World, data: bytes, word: str = "two") -> None:
 def test_rf01_a_file_missing_at_the_start_leaves_the_rules_not_ready_until_it_comes(tmp_path: Path) -> None:
     with World(tmp_path, None).start() as world:
         assert world.outcomes[0].error == "file 'rules.warm' is missing" and world.outcomes[0].error_type == "storage"
-        assert world.client.get("/readyz").json["waiting_for"] == ["rules"]
+        assert world.client.get("/readyz").get_json()["waiting_for"] == ["rules"]
         assert world.get().json["error"] == "not_loaded" and world.get("/status").json["last_refresh"] is None
         assert world.metrics()["guard_scheduler_last_refresh_timestamp_ms"] == 0
         heals(world, packed(10), "one")
@@ -211,7 +211,7 @@ def test_rf04_a_sparse_file_of_a_gigabyte_is_too_large_at_once(tmp_path: Path) -
 
 
 def test_rf04_a_file_that_grows_while_it_is_read_is_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read, fired = os.fstat, []
+    read, fired = os.fstat, list[int]()
 
     def grow(descriptor: int) -> os.stat_result:
         state = read(descriptor)
@@ -392,7 +392,8 @@ def test_c09_a_kind_that_is_blocked_for_ever_does_not_delay_another(tmp_path: Pa
         worker: Worker[Any] = Worker(TARGETS, targets, RefreshSettings(), clock=world.clock)
         world.daemon.workers["targets"] = worker
         ticks: dict[str, list[float]] = {"rules": [], "targets": []}
-        world.daemon.workers[blocked].source.refresh = block
+        hanging: Any = world.daemon.workers[blocked].source
+        hanging.refresh = block
         for name, one in world.daemon.workers.items():
             one.listen(lambda outcome, name=name: ticks[name].append(world.clock.monotonic()))  # type: ignore[misc]
         world.daemon.start()

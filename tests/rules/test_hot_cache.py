@@ -48,6 +48,17 @@ def test_a_tenth_is_evicted_at_a_time_those_unused_for_longest() -> None:
     assert found.stats().evictions == 10 and found.stats().size == 100
 
 
+def test_what_was_used_long_ago_goes_first_however_often_it_was_used() -> None:
+    found = many(30, HotCache(20, {}))
+    for _ in range(50):
+        found.get("rule-000000")
+    for number in range(1, 20):
+        found.get(f"rule-{number:06d}")
+    found.get("rule-000025")
+    assert found.stats().evictions == 2 and "rule-000000" not in found.hot and "rule-000002" in found.hot
+    assert found.get("rule-000025") == rules(30)[25] and found.stats().misses == 1
+
+
 def test_the_cache_never_holds_more_than_its_capacity() -> None:
     for capacity in (1, 3, 25):
         found = many(60, HotCache(capacity, {}))

@@ -40,7 +40,14 @@ class World:
 
     @property
     def status(self) -> Status[Any]:
+        """What the worker knows now."""
         return self.worker.get_status()
+
+    @property
+    def generation(self) -> int:
+        """The generation that is served."""
+        assert self.status.snapshot is not None
+        return self.status.snapshot.generation
 
     @property
     def loaded(self) -> RuleSet:
@@ -83,6 +90,12 @@ class World:
         self.attempt_ends()
         assert request.outcome is not None
         return request.outcome
+
+    def read_from(self, file: Path, data: bytes) -> None:
+        """Have the source read another file from now on, which nobody watches."""
+        file.write_bytes(data)
+        source: Any = self.worker.source
+        source._file = file
 
     def settles(self) -> None:
         """Wait until nothing is asked for or executes."""

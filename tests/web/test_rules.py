@@ -104,7 +104,8 @@ def test_a_post_during_a_load_is_refused_and_a_file_trigger_is_kept(tmp_path: Pa
             assert release.wait(20)
             return refresh(*arguments)
 
-        world.worker.source.refresh = held
+        source: Any = world.worker.source
+        source.refresh = held
         world.daemon.start()
         eventually(lambda: calls)
         busy = world.post("/refresh")
@@ -121,8 +122,7 @@ def test_a_post_during_a_load_is_refused_and_a_file_trigger_is_kept(tmp_path: Pa
 
 def test_a_family_can_be_refreshed_alone(tmp_path: Path) -> None:
     with World(tmp_path).start() as world:
-        world.worker.source._file = tmp_path / "elsewhere"
-        (tmp_path / "elsewhere").write_bytes(packed(10, word="two"))
+        world.read_from(tmp_path / "elsewhere", packed(10, word="two"))
         answer = world.post("/refresh?family=family-4&wait=5s")
         world.attempt_ends()
         assert answer.status_code == 200 and answer.json["changed"]
@@ -285,8 +285,7 @@ def test_without_rules_their_metrics_are_0(tmp_path: Path) -> None:
 
 def test_from_a_post_to_swapped_in_takes_a_moment(tmp_path: Path) -> None:
     with World(tmp_path, packed(1234)).start() as world:
-        world.worker.source._file = tmp_path / "elsewhere"
-        (tmp_path / "elsewhere").write_bytes(packed(1234, word="two"))
+        world.read_from(tmp_path / "elsewhere", packed(1234, word="two"))
         began = time.perf_counter()
         assert world.post("/refresh?wait=10s").status_code == 200
         assert world.loaded.rules["rule-000000"].description == "two"
@@ -300,7 +299,7 @@ def test_the_example_rules_lead_to_the_example_targets(tmp_path: Path) -> None:
     data = (folder / "rules.yaml").read_bytes()
     with World(tmp_path, data, TARGET_DIRECTORY=str(folder / "targets")).start() as world:
         eventually(lambda: world.daemon.workers["targets"].get_status().snapshot)
-        known = {one["name"] for one in world.client.get(TARGETS_PATH).json["targets"]}
+        known = {one["name"] for one in world.client.get(TARGETS_PATH).get_json()["targets"]}
         assert {name for one in world.get().json["rules"] for name in one["targets"]} <= known
         labels = {"alertname": "PostgresDown", "severity": "critical", "environment": "production"}
         answer = world.post("/match", json={"labels": labels}).json
