@@ -285,9 +285,11 @@ class RefreshState(Generic[T]):
     def end_cycle(self, request: Request) -> None:
         """The request's cycle is over: no next attempt of it will come, and ticks it overran are not made up for."""
         with self._lock:
-            status = self._status
+            status, now = self._status, self._clock.monotonic()
             if self.active(request.run):
-                next_due = self._schedule.next_due(status.started, self._clock.monotonic())
+                if request.outcome is not None:
+                    self._schedule = self._schedule.after(request.outcome, now)
+                next_due = self._schedule.next_due(status.started, now)
                 self._status = replace(status, next_attempt=None, next_due=next_due)
 
     def _next_due(self, status: Status[T], after: float) -> float | None:

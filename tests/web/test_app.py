@@ -23,6 +23,11 @@ ROUTES = {
     ("GET", f"{TARGETS}/status"),
     ("POST", f"{TARGETS}/refresh"),
     ("GET", f"{TARGETS}/<target_name:name>"),
+    ("GET", "/api/v2/rules"),
+    ("GET", "/api/v2/rules/status"),
+    ("POST", "/api/v2/rules/refresh"),
+    ("POST", "/api/v2/rules/match"),
+    ("GET", "/api/v2/rules/<rule_id:rule_id>"),
 }
 
 SAFE = {
