@@ -1,0 +1,159 @@
+"""One attempt: the views that are to be done, each in its turn, on one connection that is replaced when it breaks."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from alert_refresh.engine import AttemptError, Transient
+from alert_refresh.views import advice, catalog, tables
+from alert_refresh.views.connection import connect, set_timeouts
+from alert_refresh.views.failure import failure
+from alert_refresh.views.history import Record
+from alert_refresh.views.tables import Tables
+from alert_refresh.views.view import Mode, ViewState, in_order, read_again, unchanged
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Mapping, Sequence
+
+    from alert_refresh.engine import Clock, Deadline
+    from alert_refresh.views import Settings
+    from alert_refresh.views.connection import BoundedConnection
+    from alert_refresh.views.executor import Executor
+    from alert_refresh.views.history import History
+    from alert_refresh.views.view import Plan, Reading
+
+UNCHANGED = "nothing that it reads has changed"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False, slots=True)
+class Attempt:
+    """Goes through views and keeps what became of each in `states`; `readings` are of the ones now up to date.
+
+    `tables` says which of our own tables can be written; `refreshed` counts in order the views of this cycle.
+    """
+
+    settings: Settings
+    clock: Clock
+    executor: Executor
+    history: History
+    deadline: Deadline
+    stopping: threading.Event
+    readings: dict[str, Reading]
+    refreshed: list[str] = field(default_factory=list)
+    states: dict[str, ViewState] = field(default_factory=dict)
+    tables: Tables = field(default_factory=Tables)
+    advise: bool = False
+    _connection: BoundedConnection | None = None
+
+    def run(self, names: Sequence[str], before: Mapping[str, ViewState], *, may_skip: bool) -> None:
+        """Take up these views. `before` are the states they were in; `may_skip` leaves unchanged ones alone.
+
+        Raises:
+            Stopping: stop was asked for.
+        """
+        try:
+            began = self.clock.monotonic()
+            try:
+                plans = self._prepare(names)
+            except AttemptError as error:
+                for name in names:
+                    self._note(self._failed(name, error, before), began)
+                return
+            planned = self.clock.monotonic()
+            for plan in plans:
+                self._note(self._one(plan, before, planned, may_skip), self.clock.monotonic())
+        finally:
+            if self._connection is not None:
+                self._connection.close()
+
+    def _prepare(self, names: Sequence[str]) -> list[Plan]:
+        """Look at our tables and at the views. The change counters are read here, before any refresh."""
+        try:
+            connection = self._connected()
+            self.tables = tables.ensure(connection)
+            plans = in_order(catalog.plan(connection, names))
+            if self.advise:
+                advice.warn(connection, plans)
+        except psycopg.Error as error:
+            raise failure(error) from error
+        return plans
+
+    def _one(self, plan: Plan, before: Mapping[str, ViewState], planned: float, may_skip: bool) -> ViewState:
+        old = before.get(plan.name, ViewState(plan.name, Mode.SKIPPED))
+        reading = self.readings.get(plan.name)
+        if may_skip and unchanged(plan, reading, planned, self.refreshed):
+            return ViewState(
+                plan.name, Mode.SKIPPED, UNCHANGED, refreshed_at=old.refreshed_at, generation=old.generation
+            )
+        started = self.clock.monotonic()
+        try:
+            state = self.executor.refresh(
+                self._connected(), plan, self.deadline, shared=self.tables.generations
+            )
+        except AttemptError as error:
+            self.readings.pop(plan.name, None)
+            return self._failed(plan.name, error, before, (self.clock.monotonic() - started) * 1000)
+        if not state.refreshed:
+            return replace(state, refreshed_at=old.refreshed_at, generation=old.generation)
+        self.readings[plan.name] = read_again(plan, reading, planned)
+        self.refreshed.append(plan.name)
+        return state
+
+    def _failed(
+        self, name: str, error: AttemptError, before: Mapping[str, ViewState], duration_ms: float = 0.0
+    ) -> ViewState:
+        old = before.get(name, ViewState(name, Mode.FAILED))
+        if isinstance(error.__cause__, psycopg.errors.ReadOnlySqlTransaction) and self._connection is not None:
+            self._connection.close()
+        return ViewState(
+            name,
+            Mode.FAILED,
+            str(error),
+            error.error_type,
+            isinstance(error, Transient),
+            duration_ms,
+            old.refreshed_at,
+            old.generation,
+        )
+
+    def _note(self, state: ViewState, began: float) -> None:
+        """Keep the state, log it, and record it if something was tried."""
+        self.states[state.name] = state
+        fields = {"kind": "views", "view": state.name, "mode": str(state.mode), "duration_ms": state.duration_ms}
+        if state.mode is Mode.SKIPPED:
+            log.debug("View %s skipped: %s", state.name, state.reason, extra=fields)
+            return
+        if state.failed:
+            log.warning("View %s failed: %s", state.name, state.reason, extra=fields)
+        else:
+            log.info("View %s refreshed", state.name, extra=fields)
+        error = state.reason if state.failed else None
+        self.history.add(Record(state.name, state.duration_ms, not state.failed, self.clock.time(), error))
+        self._write_history()
+
+    def _write_history(self) -> None:
+        connection = self._connection
+        if connection is None or connection.closed or not self.tables.history:
+            return
+        try:
+            self.history.write(connection)
+        except psycopg.Error as error:
+            log.warning("The history could not be written: %s", failure(error))
+
+    def _connected(self) -> BoundedConnection:
+        """The connection, or a new one if it broke."""
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self.settings.url, self.deadline, self.stopping)
+            set_timeouts(
+                self._connection,
+                lock=self.settings.lock_timeout,
+                statement=min(self.settings.statement_timeout, self.deadline.check()),
+            )
+        return self._connection
