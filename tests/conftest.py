@@ -1,4 +1,4 @@
-"""What every test gets: no thread may outlive it, Hypothesis runs the same each time, and soak tests wait to be asked."""
+"""What every test gets: no thread outlives it, Hypothesis runs the same each time, soak tests wait to be asked."""
 
 from __future__ import annotations
 

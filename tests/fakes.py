@@ -20,7 +20,7 @@ class FakeClock:
         self._elapsed = 0.0
         self.wall_offset = START
         self._changed = threading.Condition()
-        self._waiting: dict[threading.Event, float] = {}
+        self._waiting: dict[object, tuple[threading.Event, float]] = {}
 
     def monotonic(self) -> float:
         return self._elapsed
@@ -31,8 +31,9 @@ class FakeClock:
     def wait(self, event: threading.Event, seconds: float | None) -> bool:
         until = float("inf") if seconds is None else self._elapsed + seconds
         condition: threading.Condition = event._cond  # type: ignore[attr-defined]
+        sleeper = object()
         with self._changed:
-            self._waiting[event] = until
+            self._waiting[sleeper] = (event, until)
             self._changed.notify_all()
         try:
             with condition:
@@ -41,30 +42,37 @@ class FakeClock:
             return event.is_set()
         finally:
             with self._changed:
-                self._waiting.pop(event, None)
+                del self._waiting[sleeper]
                 self._changed.notify_all()
 
     def advance(self, seconds: float) -> None:
         """Let `seconds` pass and wake whoever waited for that."""
         with self._changed:
             self._elapsed += seconds
-            events = list(self._waiting)
+            events = [event for event, _ in self._waiting.values()]
         for event in events:
             condition: threading.Condition = event._cond  # type: ignore[attr-defined]
             with condition:
                 condition.notify_all()
 
+    def sleeping(self) -> list[float]:
+        """How long each sleeping thread will wait, in seconds from now; one that is about to wake is not asleep."""
+        with self._changed:
+            return [
+                until - self._elapsed
+                for event, until in self._waiting.values()
+                if until > self._elapsed and not event.is_set()
+            ]
+
     def wait_for_sleeper(self, seconds: float | None = None) -> float:
         """Block until a thread waits (for about `seconds` from now, if given); returns how long it will wait."""
 
         def found() -> list[float]:
-            left = [until - self._elapsed for until in self._waiting.values() if until > self._elapsed]
-            return [one for one in left if seconds is None or abs(one - seconds) < 1e-6]
+            return [one for one in self.sleeping() if seconds is None or one == seconds or abs(one - seconds) < 1e-6]
 
         with self._changed:
             if not self._changed.wait_for(lambda: bool(found()), timeout=10):
-                waiting = [until - self._elapsed for until in self._waiting.values()]
-                raise AssertionError(f"nobody waits {seconds} s; waits now: {waiting}")
+                raise AssertionError(f"nobody waits {seconds} s; waits now: {self.sleeping()}")
             return found()[0]
 
 

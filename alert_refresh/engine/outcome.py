@@ -59,13 +59,15 @@ class Request:
     """A refresh that was asked for: one cycle. Whoever asked may wait on `first` (an attempt has ended) or
     `done` (the cycle is over), then read `outcome` (None if no attempt of it has ended).
 
-    `scope` narrows the refresh to a part, in words of the kind's own; None is everything.
+    `scope` narrows the refresh to a part, in words of the kind's own; None is everything. `run` is the number
+    of the start whose worker took it up, 0 before.
     """
 
     trigger: Trigger
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     scope: str | None = None
     accepted_at: float = 0.0
+    run: int = 0
     first: threading.Event = field(default_factory=threading.Event, repr=False)
     done: threading.Event = field(default_factory=threading.Event, repr=False)
     outcome: Outcome | None = None

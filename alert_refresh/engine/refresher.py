@@ -70,7 +70,7 @@ class Refresher(Generic[T]):
             assert request.outcome is not None and retry.next_action is not None
             seconds = retry.next_action.sleep
             request.outcome = replace(request.outcome, retry_in=seconds)
-            self._state.waiting(seconds, request.outcome)
+            self._state.waiting(request, seconds, request.outcome)
             self._tell(request.outcome)
 
         try:
@@ -80,11 +80,13 @@ class Refresher(Generic[T]):
         except (AttemptError, Interrupted):
             pass
         finally:
-            self._state.end_cycle()
-            if request.outcome is not None and request.outcome.retry_in is None:
-                self._tell(request.outcome)
-            request.first.set()
-            request.done.set()
+            self._state.end_cycle(request)
+            try:
+                if request.outcome is not None and request.outcome.retry_in is None:
+                    self._tell(request.outcome)
+            finally:
+                request.first.set()
+                request.done.set()
 
     def _attempt(
         self,

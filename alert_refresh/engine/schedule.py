@@ -28,8 +28,10 @@ class Interval:
         first = started + (self.warmup or self.interval)
         if now < first:
             return first
-        due = first + (math.floor((now - first) / self.interval) + 1) * self.interval
-        return due if due > now else due + self.interval
+        passed = math.floor((now - first) / self.interval)
+        # The quotient is rounded, so the tick after the last one may be any of these three.
+        ticks = (first + (passed + step) * self.interval for step in range(3))
+        return next(due for due in ticks if due > now)
 
 
 @dataclass(frozen=True, slots=True)

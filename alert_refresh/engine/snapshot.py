@@ -47,5 +47,6 @@ class Snapshot(Generic[T_co]):
     stats: Mapping[str, float] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.items, MappingProxyType):
-            object.__setattr__(self, "items", MappingProxyType(self.items))
+        for name in ("items", "stats"):
+            if not isinstance(mapping := getattr(self, name), MappingProxyType):
+                object.__setattr__(self, name, MappingProxyType(mapping))

@@ -16,6 +16,7 @@ from alert_refresh.engine.errors import (
     RateLimitExceeded,
     RefreshInProgress,
     Stopping,
+    Superseded,
 )
 from alert_refresh.engine.outcome import Outcome, Request, Result, Trigger
 
@@ -44,7 +45,7 @@ class Status(Generic[T]):
     """Everything readers may know, consistent in itself. Times: `*_at` Unix seconds, others monotonic.
 
     `run` counts the starts, so that a thread of an earlier one can tell that it is not meant.
-    `last` is the last attempt that ended, `last_success_at` when the last successful one ended;
+    `last` is the last attempt that ended, `last_success_at` and `last_success` when the last successful one ended;
     `snapshot` is what is served, `next_due` the next periodic tick, `next_attempt` the end of a backoff.
     `last_good` is the snapshot of the last successful refresh: a partial one may be served since.
     """
@@ -59,6 +60,7 @@ class Status(Generic[T]):
     next_attempt: float | None = None
     last: Outcome | None = None
     last_success_at: float | None = None
+    last_success: float | None = None
     last_manual_at: float | None = None
     consecutive_failures: int = 0
     succeeded: int = 0
@@ -110,10 +112,10 @@ class RefreshState(Generic[T]):
             )
             return self._status.run
 
-    def stop(self) -> bool:
-        """From now on nothing is accepted or begun. False if it does not run or is stopping already."""
+    def stop(self, run: int) -> bool:
+        """From now on nothing is accepted or begun. False if the run of this number is over or stopping already."""
         with self._lock:
-            if not self._status.running or self._status.stopping:
+            if not self.active(run):
                 return False
             pending = self._status.pending
             self._status = replace(self._status, stopping=True, pending=None, next_attempt=None)
@@ -130,15 +132,20 @@ class RefreshState(Generic[T]):
         with self._lock:
             if self._status.run != run or not self._status.stopping:
                 return False
-            self.void()
+            self.void(run)
             self._status = replace(self._status, running=False, stopping=False, next_due=None)
             return True
 
-    def void(self) -> None:
-        """An attempt that still executes can no longer finish; it counts as cancelled."""
+    def void(self, run: int) -> None:
+        """An attempt of that run that still executes can no longer finish; it counts as cancelled."""
         with self._lock:
-            if self._status.attempt is not None:
+            if self._status.attempt is not None and self._status.run == run:
                 self._status = replace(self._status, attempt=None, cancelled=self._status.cancelled + 1)
+
+    def open_as(self, run: int) -> bool:
+        """Whether the run of this number is not over yet; it may be stopping."""
+        status = self._status
+        return status.run == run and status.running
 
     def active(self, run: int) -> bool:
         """Whether the run of this number may still begin something."""
@@ -190,21 +197,28 @@ class RefreshState(Generic[T]):
                     pending=status.pending or Request(Trigger.PERIODIC),
                 )
                 self._status = status
+            if status.pending is not None:
+                status.pending.run = run
             return status.pending
 
     def begin(self, request: Request, number: int, deadline: Deadline) -> Attempt:
         """Begin an attempt; the request it belongs to is no longer pending.
 
         Raises:
-            Stopping: no attempt may start any more.
+            Stopping: no attempt of the run that took up the request may start any more.
+            Superseded: another request came since the cycle looked; it goes first, and covers this one.
         """
         with self._lock:
             status = self._status
-            if status.stopping or not status.running:
+            if not self.active(request.run):
                 raise Stopping("the worker is stopping")
-            attempt = Attempt(request, number, self._clock.time(), self._clock.monotonic(), deadline)
-            pending = None if status.pending is request else status.pending
-            self._status = replace(status, attempt=attempt, pending=pending, next_attempt=None)
+            if status.pending is not None and status.pending is not request:
+                raise Superseded("another refresh was asked for")
+            now = self._clock.monotonic()
+            attempt = Attempt(request, number, self._clock.time(), now, deadline)
+            self._status = replace(
+                status, attempt=attempt, pending=None, next_attempt=None, next_due=self._next_due(status, now)
+            )
             return attempt
 
     def finish(self, attempt: Attempt, snapshot: Snapshot[T] | None, error: AttemptError | None) -> Outcome:
@@ -247,8 +261,10 @@ class RefreshState(Generic[T]):
             self._status = replace(
                 status,
                 attempt=None,
+                next_due=self._next_due(status, now),
                 last=outcome,
                 last_success_at=wall if succeeded else status.last_success_at,
+                last_success=now if succeeded else status.last_success,
                 consecutive_failures=streak,
                 succeeded=status.succeeded + succeeded,
                 failed=status.failed + (result is Result.FAILED),
@@ -258,20 +274,25 @@ class RefreshState(Generic[T]):
             )
             return outcome
 
-    def waiting(self, seconds: float, outcome: Outcome) -> None:
-        """The cycle waits `seconds` for its next attempt; `outcome` is the failed one with its `retry_in`."""
+    def waiting(self, request: Request, seconds: float, outcome: Outcome) -> None:
+        """The request's cycle waits `seconds` for its next attempt; `outcome` is the failed one with its `retry_in`."""
         with self._lock:
-            if not self._status.stopping:
+            if self.active(request.run):
                 self._status = replace(self._status, next_attempt=self._clock.monotonic() + seconds, last=outcome)
 
-    def end_cycle(self) -> None:
-        """The cycle is over: no next attempt of it will come, and ticks it overran are not made up for."""
+    def end_cycle(self, request: Request) -> None:
+        """The request's cycle is over: no next attempt of it will come, and ticks it overran are not made up for."""
         with self._lock:
-            status, now = self._status, self._clock.monotonic()
-            next_due = status.next_due
-            if next_due is not None and next_due <= now:
-                next_due = self._schedule.next_due(status.started, now)
-            self._status = replace(status, next_attempt=None, next_due=next_due)
+            status = self._status
+            if self.active(request.run):
+                next_due = self._next_due(status, self._clock.monotonic())
+                self._status = replace(status, next_attempt=None, next_due=next_due)
+
+    def _next_due(self, status: Status[T], now: float) -> float | None:
+        """The next tick that is still to come: those that passed while a cycle ran are skipped."""
+        if status.next_due is None or status.next_due > now:
+            return status.next_due
+        return self._schedule.next_due(status.started, now)
 
     def _published(
         self, old: Snapshot[T] | None, new: Snapshot[T] | None, wall: float

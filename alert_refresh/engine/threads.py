@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import sys
 import threading
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from alert_refresh.engine.clock import Deadline, SystemClock
 from alert_refresh.engine.errors import Transient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from alert_refresh.engine.clock import Deadline
 
 T = TypeVar("T")
 
@@ -25,10 +25,11 @@ def spawn(name: str, target: Callable[[], None]) -> threading.Thread:
 
 
 def join(threads: Sequence[threading.Thread], deadline: Deadline) -> list[threading.Thread]:
-    """Wait for threads to end, all together until the deadline; returns those that did not."""
-    for thread in threads:
+    """Wait for other threads to end, all together until the deadline; returns those that did not."""
+    others = [thread for thread in threads if thread is not threading.current_thread()]
+    for thread in others:
         thread.join(max(0.0, deadline.remaining()))
-    return [thread for thread in threads if thread.is_alive()]
+    return [thread for thread in others if thread.is_alive()]
 
 
 def report_death() -> None:
@@ -86,6 +87,7 @@ class Mailbox(Generic[T]):
         self._deliver = deliver
         self._queue: queue.Queue[T | None] = queue.Queue(size)
         self._thread: threading.Thread | None = None
+        self._given_up = False
         self.dropped = 0
 
     def start(self) -> None:
@@ -100,18 +102,23 @@ class Mailbox(Generic[T]):
             self.dropped += 1
 
     def stop(self, timeout: float) -> None:
-        """Deliver what is queued, for at most `timeout` seconds, and end the thread."""
+        """Deliver what is queued, for at most `timeout` seconds, and end the thread.
+
+        A delivery that hangs is left behind; what is queued after it is dropped. Cannot be started again.
+        """
         if self._thread is None:
             return
-        try:
+        deadline = Deadline(SystemClock(), timeout)
+        with contextlib.suppress(queue.Full):
             self._queue.put(None, timeout=timeout)
-        except queue.Full:
-            return
-        self._thread.join(timeout)
+        if join([self._thread], deadline):
+            self._given_up = True
+            with contextlib.suppress(queue.Full):
+                self._queue.put_nowait(None)
 
     def _run(self) -> None:
-        while (item := self._queue.get()) is not None:
+        while (item := self._queue.get()) is not None and not self._given_up:
             try:
                 self._deliver(item)
-            except Exception:
+            except BaseException:
                 report_death()

@@ -94,20 +94,21 @@ class Worker(Generic[T]):
             AlreadyStarted: it runs.
         """
         run = _Run(self.state.open())
-        self._run = run
-        run.watch = self.source.watch(self.notify)
-        run.threads = [self._spawn(run, "worker", lambda: self._loop(run))]
-        if run.watch is not None:
-            run.threads.append(self._spawn(run, "watch", run.watch.run))
+        try:
+            run.watch = watch = self.source.watch(self.notify)
+            # A stop from here on means this run; one before did not see it, and has nothing to end.
+            self._run = run
+            run.threads.append(self._spawn(run, "worker", lambda: self._loop(run)))
+            if watch is not None:
+                run.threads.append(self._spawn(run, "watch", watch.run))
+        except BaseException:
+            self._end(run)
+            self.state.close(run.number)
+            raise
 
     def halt(self) -> None:
         """Begin to stop and return at once: no new attempt starts, and every wait ends."""
-        run = self._run
-        if self.state.stop():
-            run.stopping.set()
-            run.wake.set()
-            if run.watch is not None:
-                run.watch.stop()
+        self._end(self._run)
 
     def stop(self, timeout: float = 30.0) -> None:
         """End every wait at once, let a running attempt finish within `timeout` seconds, and join the threads.
@@ -118,7 +119,9 @@ class Worker(Generic[T]):
             ShutdownTimeout: a running attempt did not end in time; it is given up and cannot publish any more.
         """
         run = self._run
-        self.halt()
+        self._end(run)
+        if not self.state.open_as(run.number):
+            return
         late = join(run.threads, Deadline(self.clock, timeout))
         if late:
             run.give_up.set()
@@ -182,10 +185,21 @@ class Worker(Generic[T]):
                 sleep=lambda seconds: self._sleep(run, seconds),
                 execute=lambda call, deadline: self._in_thread(run, call, deadline),
             )
+        # The cycle may have taken the wake that was meant to tell of a stop or of another request.
+        if not self.state.active(run.number):
+            raise Stopping("the worker is stopping")
         status = self.state.status()
         if status.pending is not None:
             return 0.0
         return None if status.next_due is None else max(0.0, status.next_due - self.clock.monotonic())
+
+    def _end(self, run: _Run) -> None:
+        """End every wait of a run, unless it is over already."""
+        if self.state.stop(run.number):
+            run.stopping.set()
+            run.wake.set()
+            if run.watch is not None:
+                run.watch.stop()
 
     def _loop(self, run: _Run) -> None:
         try:
@@ -195,7 +209,7 @@ class Worker(Generic[T]):
         except Stopping:
             return
         except BaseException:
-            self.state.void()
+            self.state.void(run.number)
             raise
 
     def _sleep(self, run: _Run, seconds: float) -> None:
@@ -224,20 +238,23 @@ class Worker(Generic[T]):
         run.attempt = attempt = Call(call)
         thread = spawn(f"{self.kind.name}-attempt", attempt.run)
         until = Deadline(self.clock, max(0.0, deadline.remaining()) + ABANDON_AFTER)
-        while not (attempt.ended.is_set() or run.give_up.is_set()) and until.remaining() > 0:
-            self._wait(run, attempt.ended, until.remaining())
-        run.attempt = None
-        if attempt.answered:
+        try:
+            while not (attempt.ended.is_set() or run.give_up.is_set()) and until.remaining() > 0:
+                self._wait(run, attempt.ended, until.remaining())
+        finally:
+            run.attempt = None
+            answered = attempt.answered
+            if not answered:
+                self._given_up = [*self._hanging(), thread]
+        if answered:
             thread.join()
             return attempt.result()
-        self._given_up.append(thread)
         if run.give_up.is_set():
             raise Stopping("the worker is stopping")
         raise Transient(f"the attempt did not end within {deadline.seconds:g} s and was given up", TIMEOUT)
 
     def _hanging(self) -> list[threading.Thread]:
-        self._given_up = [thread for thread in self._given_up if thread.is_alive()]
-        return self._given_up
+        return [thread for thread in self._given_up if thread.is_alive()]
 
     def _spawn(self, run: _Run, job: str, target: Callable[[], None]) -> threading.Thread:
         """Start a thread that begins again when `target` dies or ends before stop, and says so."""

@@ -1,0 +1,190 @@
+"""The targets in Prometheus, under the names their dashboards know. See `observe.metrics` for what is read when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from alert_refresh.engine import Result, Status
+from alert_refresh.observe.metrics import ATTEMPT_BUCKETS, known
+from alert_refresh.targets import KIND
+from alert_refresh.targets.counts import Counted
+from alert_refresh.targets.fields import TYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.core import Metric
+
+    from alert_refresh.engine import Outcome, Worker
+    from alert_refresh.targets.target import Target
+
+REFRESH = "alert_history_publishing_refresh"
+DISCOVERY = "alert_history_publishing_discovery"
+API = "publishing_refresh_api"
+
+OPERATIONS = ("discover", "parse", "validate")
+SECRETS = ("valid", "invalid", "skipped")
+DISCOVERY_ERRORS = {"parse": "parse", "validate": "validate"} | dict.fromkeys(
+    ("network", "timeout", "dns", "tls", "auth", "k8s_api", "too_large"), "k8s_api"
+)
+"""Which error of discovery a failed attempt is, by its error type; the others are none."""
+API_STATUS = {
+    "accepted": "success",
+    "rate_limit_exceeded": "rate_limited",
+    "refresh_in_progress": "in_progress",
+    "manager_not_started": "not_started",
+    "invalid_request": "bad_request",
+    "payload_too_large": "bad_request",
+    "unauthorized": "unauthorized",
+    "forbidden": "unauthorized",
+    "internal_error": "error",
+}
+"""How a POST was answered, as a label."""
+
+DISCOVERY_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2, 5)
+API_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
+PROPAGATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class TargetMetrics(Collector):
+    """Metrics of the targets' worker, in `registry`; without a worker they stay at 0. Listens to it from now on."""
+
+    def __init__(self, registry: CollectorRegistry, worker: Worker[Target] | None) -> None:
+        self._worker = worker
+        self._counted = Counted()
+
+        def counter(name: str, help_text: str, *labels: tuple[str, Iterable[str]]) -> Counter:
+            metric = Counter(name, help_text, [label for label, _ in labels], registry=registry)
+            _fill(metric, [list(values) for _, values in labels])
+            return metric
+
+        def histogram(name: str, help_text: str, buckets: tuple[float, ...], label: str, *values: str) -> Histogram:
+            metric = Histogram(name, help_text, [label], buckets=buckets, registry=registry)
+            _fill(metric, [values])
+            return metric
+
+        self._errors = counter(
+            f"{REFRESH}_errors_total", "Failed attempts by type of error.", ("error_type", KIND.error_types)
+        )
+        self._durations = histogram(
+            f"{REFRESH}_duration_seconds", "Duration of attempts.", ATTEMPT_BUCKETS, "status", "success", "failed"
+        )
+        self.propagation = Histogram(
+            f"{REFRESH}_propagation_seconds",
+            "From a change being seen to its being served.",
+            buckets=PROPAGATION_BUCKETS,
+            registry=registry,
+        )
+        self._operations = histogram(
+            f"{DISCOVERY}_duration_seconds",
+            "Duration of the parts of a discovery.",
+            DISCOVERY_BUCKETS,
+            "operation",
+            *OPERATIONS,
+        )
+        self._discovery_errors = counter(
+            f"{DISCOVERY}_errors_total",
+            "Discoveries that failed, and Secrets that were not valid.",
+            ("error_type", ("k8s_api", "parse", "validate")),
+        )
+        self._secrets = counter(f"{DISCOVERY}_secrets_total", "Secrets that were looked at.", ("status", SECRETS))
+        self._lookups = counter(
+            "alert_history_publishing_target_lookups_total",
+            "Questions for targets, and whether any was found.",
+            ("operation", ("get", "list", "get_by_type")),
+            ("status", ("hit", "miss")),
+        )
+        statuses = sorted(set(API_STATUS.values()))
+        self._requests = counter(f"{API}_requests_total", "Refreshes asked for over HTTP.", ("status", statuses))
+        self._request_durations = histogram(
+            f"{API}_duration_seconds",
+            "Time to accept or refuse a refresh asked for over HTTP.",
+            API_BUCKETS,
+            "status",
+            *statuses,
+        )
+        self._limited = counter(f"{API}_rate_limit_hits_total", "Refreshes refused by the rate limit.")
+        if worker is not None:
+            worker.listen(self)
+        registry.register(self)
+
+    def __call__(self, outcome: Outcome) -> None:
+        """Count one attempt that ended."""
+        if outcome.result is Result.CANCELLED:
+            return
+        self._durations.labels(outcome.result.value).observe(outcome.duration)
+        if outcome.result is Result.SUCCESS:
+            self._discovered()
+        else:
+            self._errors.labels(known(KIND, outcome.error_type)).inc()
+            if outcome.error_type in DISCOVERY_ERRORS:
+                self._discovery_errors.labels(DISCOVERY_ERRORS[outcome.error_type]).inc()
+
+    def asked(self, result: str, seconds: float) -> None:
+        """Count a POST by how it was answered: `accepted` or an error code."""
+        status = API_STATUS.get(result, "error")
+        self._requests.labels(status).inc()
+        self._request_durations.labels(status).observe(seconds)
+        if status == "rate_limited":
+            self._limited.inc()
+
+    def looked_up(self, operation: str, *, hit: bool) -> None:
+        """Count a question for targets: `get`, `list` or `get_by_type`."""
+        self._lookups.labels(operation, "hit" if hit else "miss").inc()
+
+    def collect(self) -> Iterable[Metric]:
+        """Everything that is read at scrape time, all of it from one status."""
+        status: Status[Target] = Status() if self._worker is None else self._worker.get_status()
+        counts = self._counted(status.snapshot)
+        attempts = CounterMetricFamily(f"{REFRESH}_total", "Attempts that succeeded or failed.", labels=("status",))
+        attempts.add_metric(("success",), status.succeeded)
+        attempts.add_metric(("failed",), status.failed)
+        yield attempts
+        cancelled = "Attempts that were ended by a stop."
+        yield CounterMetricFamily(f"{REFRESH}_cancelled_total", cancelled, value=status.cancelled)
+        targets = GaugeMetricFamily(f"{DISCOVERY}_targets_total", "Targets served now.", labels=("type", "enabled"))
+        for kind in TYPES:
+            for enabled in (True, False):
+                targets.add_metric((kind, str(enabled).lower()), counts.by_type.get((kind, enabled), 0))
+        yield targets
+        age = float("nan")
+        if self._worker is not None and status.last_success is not None:
+            age = self._worker.clock.monotonic() - status.last_success
+        last_success = "Unix time of the last successful refresh, 0 before the first."
+        generation = status.snapshot.generation if status.snapshot else 0
+        for name, help_text, value in (
+            (f"{REFRESH}_last_success_timestamp", last_success, status.last_success_at or 0),
+            (f"{DISCOVERY}_last_success_timestamp", last_success, status.last_success_at or 0),
+            (f"{REFRESH}_in_progress", "1 while an attempt executes.", status.in_progress),
+            (f"{REFRESH}_consecutive_failures", "Failed attempts since the last success.", status.consecutive_failures),
+            (f"{REFRESH}_stale_targets", "Targets served in their last valid version.", counts.stale),
+            (f"{REFRESH}_snapshot_age_seconds", "Time since the last success, NaN before the first.", age),
+            (f"{REFRESH}_generation", "Generation that is served, 0 before the first.", generation),
+            (f"{REFRESH}_held", "1 while a refresh that would remove too much waits for approval.", 0),
+        ):
+            yield GaugeMetricFamily(name, help_text, value=value)
+
+    def _discovered(self) -> None:
+        """Count what the source measured during the attempt that just succeeded."""
+        good = None if self._worker is None else self._worker.get_status().last_good
+        stats = {} if good is None else good.stats
+        for operation in OPERATIONS:
+            if (seconds := stats.get(f"{operation}_seconds")) is not None:
+                self._operations.labels(operation).observe(seconds)
+        for status in SECRETS:
+            self._secrets.labels(status).inc(stats.get(f"secrets_{status}", 0))
+        self._discovery_errors.labels("validate").inc(stats.get("secrets_invalid", 0))
+
+
+def _fill(metric: Counter | Histogram, values: list[Iterable[str]]) -> None:
+    """Bring every combination of label values into being, so that each is there with 0 from the start."""
+    combinations: list[tuple[str, ...]] = [()]
+    for options in values:
+        combinations = [(*head, value) for head in combinations for value in options]
+    for labels in combinations if values else ():
+        metric.labels(*labels)

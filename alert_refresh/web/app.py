@@ -1,0 +1,101 @@
+"""The Flask app: what every request gets, and which blueprints answer it."""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from flask import Flask, g, request
+from prometheus_client import CollectorRegistry
+from werkzeug.exceptions import NotFound
+
+from alert_refresh.observe.metrics import EngineMetrics
+from alert_refresh.targets.metrics import TargetMetrics
+from alert_refresh.web import errors, health, metrics, targets
+from alert_refresh.web.answers import JsonResponse
+from alert_refresh.web.auth import Auth
+
+if TYPE_CHECKING:
+    from flask import Response
+
+    from alert_refresh.daemon import Daemon
+    from alert_refresh.engine import Clock
+
+BODY_LIMIT = 1024
+"""Bytes a request body may have, unless its view says otherwise."""
+
+UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+
+HEADERS = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Content-Security-Policy", "default-src 'none'"),
+    ("Cache-Control", "no-store"),
+)
+"""On every answer that does not set its own."""
+
+access = logging.getLogger("alert_refresh.access")
+
+
+def create_app(daemon: Daemon) -> Flask:
+    """The app that shows and asks `daemon`. Starts no thread; may be called more than once in a process."""
+    app = Flask("alert_refresh", static_folder=None, template_folder=None)
+    app.response_class = JsonResponse
+    app.url_map.merge_slashes = False
+    app.config.update(MAX_CONTENT_LENGTH=BODY_LIMIT, PROPAGATE_EXCEPTIONS=False)
+    errors.install(app)
+    _every_request(app, daemon.clock)
+
+    registry = CollectorRegistry()
+    engine = EngineMetrics(registry, daemon.workers, daemon.gauges)
+    auth = Auth(daemon.config, daemon.clock, engine.wrong_token)
+    app.register_blueprint(targets.build(daemon, auth, TargetMetrics(registry, daemon.workers.get("targets"))))
+    app.register_blueprint(health.build(daemon))
+    app.register_blueprint(metrics.build(registry))
+    return app
+
+
+def _every_request(app: Flask, clock: Clock) -> None:
+    """Give each request its id, each answer its headers, and the log one line about both."""
+
+    @app.before_request
+    def begin() -> None:
+        environ = request.environ
+        g.started = clock.monotonic()
+        sent = environ.get("HTTP_X_REQUEST_ID", "")
+        g.request_id = sent if UUID.fullmatch(sent) else str(uuid.uuid4())
+        if _disguised(environ.get("PATH_INFO", ""), environ.get("RAW_URI", "")):
+            raise NotFound
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        headers = response.headers
+        headers["X-Request-ID"] = g.request_id
+        for name, value in HEADERS:
+            headers.setdefault(name, value)
+        if request.environ["wsgi.url_scheme"] == "https":
+            headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+        if access.isEnabledFor(logging.INFO):
+            access.info(
+                "request",
+                extra={
+                    "method": request.method if request.method in METHODS else "OTHER",
+                    "route": request.url_rule.rule if request.url_rule else quote(request.path[:200]),
+                    "status": response.status_code,
+                    "duration_ms": round((clock.monotonic() - g.started) * 1000, 3),
+                    "request_id": g.request_id,
+                    "ip": request.remote_addr,
+                },
+            )
+        return response
+
+
+def _disguised(path: str, raw: str) -> bool:
+    """Whether a path would be another route than it seems: the router drops leading slashes and sees `%2F` decoded."""
+    if path.startswith("//"):
+        return True
+    return "%" in raw and "%2f" in raw.partition("?")[0].lower()

@@ -1,0 +1,114 @@
+"""Errors to HTTP: one shape, `{"error", "message", "request_id"}`, for everything that goes wrong."""
+
+from __future__ import annotations
+
+import logging
+import math
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from flask import g
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from alert_refresh.engine.refresher import frames
+from alert_refresh.web.answers import answer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from flask import Flask
+
+    from alert_refresh.web.answers import JsonResponse
+
+WORDS = {
+    400: ("invalid_request", "The request is not valid"),
+    401: ("unauthorized", "A valid bearer token is required"),
+    403: ("forbidden", "The token does not allow this"),
+    404: ("not_found", "There is nothing at this address"),
+    405: ("method_not_allowed", "The method is not allowed here"),
+    408: ("request_timeout", "The request took too long to arrive"),
+    413: ("payload_too_large", "The request body is too large"),
+    414: ("uri_too_long", "The address is too long"),
+    415: ("unsupported_media_type", "The content type is not supported here"),
+    417: ("expectation_failed", "The expectation cannot be met"),
+    431: ("headers_too_large", "The request headers are too large"),
+    500: ("internal_error", "An internal error occurred"),
+}
+"""Error code and message by HTTP status; the messages repeat nothing that a client sent."""
+
+NONE: Mapping[str, str] = MappingProxyType({})
+
+log = logging.getLogger(__name__)
+
+
+class ApiError(Exception):
+    """Raised when a request is answered with an error. `fields` are added to its JSON.
+
+    `error` and `message` default to what the status means. `retry_after` is in seconds and becomes a
+    whole number, at least 1, in the `Retry-After` header.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str | None = None,
+        *,
+        error: str | None = None,
+        retry_after: float | None = None,
+        headers: Mapping[str, str] = NONE,
+        fields: Mapping[str, Any] = NONE,
+    ) -> None:
+        words = WORDS.get(status, WORDS[400 if status < 500 else 500])
+        super().__init__(message or words[1])
+        self.status = status
+        self.error = error or words[0]
+        self.message = message or words[1]
+        self.fields = fields
+        self.headers = dict(headers)
+        if retry_after is not None:
+            self.headers["Retry-After"] = str(whole_seconds(retry_after))
+
+
+def whole_seconds(seconds: float) -> int:
+    """A wait as clients get it: a whole number of seconds, at least 1, never too short."""
+    return max(1, math.ceil(round(seconds, 6)))
+
+
+def bad_request(message: str) -> ApiError:
+    """A 400 with that message; it must not repeat what the client sent."""
+    return ApiError(400, message)
+
+
+def install(app: Flask) -> None:
+    """Have the app answer every error as JSON."""
+    app.register_error_handler(ApiError, _api_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(ParseException, _broken_body)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _api_error(error: ApiError) -> JsonResponse:
+    body = {"error": error.error, "message": error.message, "request_id": g.request_id, **error.fields}
+    return answer(body, error.status, error.headers)
+
+
+def _http_error(error: HTTPException) -> JsonResponse:
+    """Errors of Flask and Werkzeug: routing, body size, media type."""
+    headers = {}
+    if isinstance(error, MethodNotAllowed):
+        headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
+    return _api_error(ApiError(error.code or 500, headers=headers))
+
+
+def _broken_body(_: ParseException) -> JsonResponse:
+    """The server could not read the body it was asked for, such as a chunk with a wrong size."""
+    return _api_error(ApiError(400))
+
+
+def _unexpected(error: Exception) -> JsonResponse:
+    """A mistake of ours: say where, never what, since a message may hold a credential."""
+    log.error(
+        "A request raised an unexpected %s", type(error).__name__, extra={"request_id": g.request_id, **frames(error)}
+    )
+    return _api_error(ApiError(500))

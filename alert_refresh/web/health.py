@@ -1,0 +1,100 @@
+"""Is it alive, is it ready, how does it do: for the kubelet, and for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint
+
+from alert_refresh.web.answers import answer, rfc3339
+from alert_refresh.web.errors import ApiError
+
+if TYPE_CHECKING:
+    from alert_refresh.daemon import Daemon
+    from alert_refresh.engine import Worker
+    from alert_refresh.web.answers import JsonResponse
+
+GATES = ("targets", "rules")
+"""The kinds without which this process is not ready; the others may come later."""
+
+DEGRADED_AFTER, UNHEALTHY_AFTER = 2, 6
+"""Intervals since the last success (or the start, before the first)."""
+
+HEALTHY, DEGRADED, UNHEALTHY, OFF = "healthy", "degraded", "unhealthy", "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How one kind does. `age` is seconds since its last success, or since the start before the first."""
+
+    state: str
+    loaded: bool
+    age: float | None
+    last_refresh: float | None
+    consecutive_failures: int
+
+    def fields(self) -> dict[str, Any]:
+        """As JSON fields."""
+        return {
+            "status": self.state,
+            "loaded": self.loaded,
+            "stale": self.state != HEALTHY,
+            "last_refresh": rfc3339(self.last_refresh),
+            "seconds_since_success": None if self.age is None else round(self.age, 3),
+            "consecutive_failures": self.consecutive_failures,
+        }
+
+
+def health(worker: Worker[Any]) -> Health:
+    """How a worker's kind does. Without a schedule, or when it does not run, its age says nothing against it."""
+    status = worker.get_status()
+    age, state = None, HEALTHY
+    if status.running:
+        since = status.started if status.last_success is None else status.last_success
+        age = worker.clock.monotonic() - since
+        if status.next_due is not None:
+            intervals = age / worker.settings.interval
+            state = UNHEALTHY if intervals >= UNHEALTHY_AFTER else DEGRADED if intervals >= DEGRADED_AFTER else HEALTHY
+    loaded = status.snapshot is not None
+    return Health(state, loaded, age, status.last_success_at, status.consecutive_failures)
+
+
+def build(daemon: Daemon) -> Blueprint:
+    """The blueprint of `/healthz`, `/readyz` and `/health`."""
+    blueprint = Blueprint("health", __name__)
+
+    @blueprint.get("/healthz")
+    def healthz() -> JsonResponse:
+        """Whether every thread makes progress, whatever a dependency does."""
+        if stuck := daemon.stuck():
+            raise ApiError(503, f"No progress: {', '.join(stuck)}", error="stuck", fields={"stuck": stuck})
+        return answer({"status": "ok"})
+
+    @blueprint.get("/readyz")
+    def readyz() -> JsonResponse:
+        """Whether everything that gates is loaded, however old it is."""
+        waiting = [
+            kind for kind in GATES if kind in daemon.workers and daemon.workers[kind].get_status().snapshot is None
+        ]
+        if waiting:
+            fields = {"waiting_for": waiting}
+            raise ApiError(503, f"Not loaded yet: {', '.join(waiting)}", error="not_ready", fields=fields)
+        return answer({"status": "ready"})
+
+    @blueprint.get("/health")
+    def summary() -> JsonResponse:
+        """One picture of all kinds; 503 when one is unhealthy or a thread is stuck."""
+        found = {kind: health(worker) for kind, worker in daemon.workers.items()}
+        kinds = {kind: one.fields() for kind, one in found.items()} | {
+            kind: {"status": OFF, "message": cure} for kind, cure in daemon.off.items()
+        }
+        stuck = daemon.stuck()
+        states = {one.state for one in found.values()}
+        if stuck or UNHEALTHY in states:
+            unwell = stuck + [kind for kind, one in found.items() if one.state == UNHEALTHY]
+            fields = {"status": UNHEALTHY, "kinds": kinds, "stuck": stuck}
+            raise ApiError(503, f"Unhealthy: {', '.join(unwell)}", error="unhealthy", fields=fields)
+        return answer({"status": DEGRADED if DEGRADED in states else HEALTHY, "kinds": kinds, "stuck": stuck})
+
+    return blueprint

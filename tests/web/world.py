@@ -1,0 +1,170 @@
+"""A daemon of one targets worker whose source does as it is told, and the app over it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from alert_refresh.config import Env, read_server
+from alert_refresh.credential import Credential
+from alert_refresh.daemon import Daemon
+from alert_refresh.engine import Fault, RefreshSettings, Rejected, Snapshot, Trigger, Worker
+from alert_refresh.targets import KIND
+from alert_refresh.targets.target import Target
+from alert_refresh.web.app import create_app
+from tests.fakes import FakeClock, FakeSource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+    from typing import Self
+
+    from flask import Flask
+    from flask.testing import FlaskClient
+
+ADMIN, READ = "admin-token-1", "read-token-1"
+TARGETS = "/api/v2/publishing/targets"
+
+
+def target(name: str, **changes: Any) -> Target:
+    """A target that posts to Slack, but for `changes`."""
+    fields: dict[str, Any] = {
+        "name": name,
+        "type": "slack",
+        "format": "slack",
+        "url": Credential(f"https://hooks.example.com:8443/services/{name}?key=1"),
+        "headers": {"X-Key": Credential("header-secret")},
+        "filter_config": {"severity": ["critical"]},
+        "namespace": "default",
+        "secret": f"{name}-secret",
+        "shape": "config",
+    }
+    return Target(**fields | changes)
+
+
+def targets(*items: Target, digest: str = "one", rejected: int = 0, **stats: float) -> Snapshot[Any]:
+    """A snapshot of these targets, with so many rejected Secrets beside them."""
+    return Snapshot(
+        items={item.name: item for item in items},
+        rejected=tuple(
+            Rejected({"namespace": "default", "secret": f"bad-{n}"}, (Fault("url", "has no host"),))
+            for n in range(rejected)
+        ),
+        digest=digest,
+        stats=stats,
+    )
+
+
+class OneKind(Daemon):
+    """A daemon with one targets worker, or with none: then targets are off."""
+
+    def __init__(
+        self,
+        source: FakeSource | None,
+        clock: FakeClock,
+        settings: RefreshSettings,
+        environ: Mapping[str, str],
+        kind: Any = KIND,
+    ) -> None:
+        env = Env(environ)
+        super().__init__(read_server(env, {KIND.name: _Off}), clock)
+        assert not env.faults
+        self.off = {}
+        if source is None:
+            self.off[KIND.name] = "set TARGET_DIRECTORY"
+        else:
+            self.workers = {kind.name: Worker(kind, source, settings, clock=clock)}
+
+
+class _Off:
+    source = "off"
+    refresh = RefreshSettings()
+
+
+class World:
+    """What a test moves: the clock, the source, the daemon; leaving it stops them. `start` waits for one attempt."""
+
+    def __init__(
+        self,
+        *,
+        answer: Callable[[int], Snapshot[Any]] | None = None,
+        off: bool = False,
+        settings: RefreshSettings | None = None,
+        **environ: str,
+    ) -> None:
+        self.clock = FakeClock()
+        self.source = FakeSource(answer or (lambda n: targets(target("one"), target("two"), rejected=1)))
+        self.daemon = OneKind(None if off else self.source, self.clock, settings or RefreshSettings(), environ)
+        self.app: Flask = create_app(self.daemon)
+        self.client: FlaskClient = self.app.test_client()
+        self._hanging: list[threading.Event] = []
+        self._ended = threading.Semaphore(0)
+        for worker in self.daemon.workers.values():
+            worker.listen(lambda outcome: self._ended.release())
+
+    @property
+    def worker(self) -> Worker[Any]:
+        return self.daemon.workers["targets"]
+
+    def start(self) -> Self:
+        """Start, and wait for the start-up attempt to end."""
+        self.daemon.start()
+        self.attempt_ends()
+        return self
+
+    def attempt_ends(self) -> None:
+        """Wait for one more attempt to end and to be told to every listener."""
+        assert self._ended.acquire(timeout=20)
+
+    def fail(self, error: Exception) -> None:
+        """Have every attempt from now on fail."""
+
+        def answer(number: int) -> Snapshot[Any]:
+            raise error
+
+        self.source.answer = answer
+
+    def hang(self) -> tuple[threading.Event, threading.Event]:
+        """Have every attempt from now on wait; returns the events of its beginning and its release."""
+        begun, release = threading.Event(), threading.Event()
+        before = self.source.answer
+
+        def answer(number: int) -> Snapshot[Any]:
+            begun.set()
+            assert release.wait(20)
+            return before(number)
+
+        self.source.answer = answer
+        self._hanging.append(release)
+        return begun, release
+
+    def change(self) -> None:
+        """Have the source see a change, as a watch would tell it."""
+        self.worker.notify(Trigger.WATCH)
+
+    def post(self, query: str = "", token: str | None = None, **arguments: Any) -> Any:
+        """Ask for a refresh."""
+        headers = dict(arguments.pop("headers", {}))
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        return self.client.post(f"{TARGETS}/refresh{query}", headers=headers, **arguments)
+
+    def get(self, path: str = "", **arguments: Any) -> Any:
+        """Ask for something below the targets."""
+        return self.client.get(TARGETS + path, **arguments)
+
+    def metrics(self) -> dict[str, float]:
+        """What /metrics shows: `name{labels}` to value."""
+        lines = self.client.get("/metrics").get_data(as_text=True).splitlines()
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go of what hangs, and stop."""
+        for release in self._hanging:
+            release.set()
+        self.daemon.stop()
