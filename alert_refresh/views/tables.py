@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Which of the two can be written. Without generations nothing may be cached: others could not tell us to forget."""
+    """Which of the two can be written. Without generations nothing is cached: others could not tell us to forget."""
 
     history: bool = False
     generations: bool = False

@@ -84,7 +84,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the change counters showed when a view was last really refreshed, and since when they show it (monotonic)."""
+    """What the change counters showed when a view was last refreshed, and since when (monotonic) they have."""
 
     fingerprint: str
     since: float
