@@ -7,8 +7,9 @@ with the same `Env`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from alert_refresh.credential import MASK, Credential
@@ -38,7 +39,11 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Settings of the server; durations in seconds. `kinds` maps a kind's name to what its `read` returned."""
+    """Settings of the server; durations in seconds. `kinds` maps a kind's name to what its `read` returned.
+
+    `host` is a name, an address, or the path of a Unix socket (then `port` is 0 and `unix` true). `effective` is
+    every variable that was read with the value in force, secrets masked.
+    """
 
     host: str
     port: int
@@ -51,6 +56,15 @@ class Config:
     read_token: Token | None
     allow_unauthenticated: bool
     kinds: Mapping[str, Any]
+    unix: bool = False
+    effective: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def bind(self) -> str:
+        """The address as one writes it: `127.0.0.1:8080`, `[::1]:8080` or `unix:/run/alert-refresh.sock`."""
+        if self.unix:
+            return f"unix:{self.host}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Env:
@@ -209,7 +223,8 @@ def read_server(env: Env, kinds: Mapping[str, Any]) -> Config:
     host, port = _bind(env)
     admin, read = env.token("ALERT_REFRESH_ADMIN_TOKEN"), env.token("ALERT_REFRESH_READ_TOKEN")
     open_to_all = env.boolean("ALERT_REFRESH_ALLOW_UNAUTHENTICATED", default=False)
-    if admin is None and not open_to_all and host not in ("127.0.0.1", "::1", "localhost"):
+    unix = host.startswith("/")
+    if admin is None and not open_to_all and not unix and host not in ("127.0.0.1", "::1", "localhost"):
         env.fault(
             "ALERT_REFRESH_BIND",
             "is not loopback and ALERT_REFRESH_ADMIN_TOKEN is not set;"
@@ -227,14 +242,18 @@ def read_server(env: Env, kinds: Mapping[str, Any]) -> Config:
         read_token=read,
         allow_unauthenticated=open_to_all,
         kinds=kinds,
+        unix=unix,
+        effective=MappingProxyType(env.effective),
     )
 
 
 def _bind(env: Env) -> tuple[str, int]:
     text = env.text("ALERT_REFRESH_BIND", "127.0.0.1:8080")
+    if text.startswith("unix:/"):
+        return text.removeprefix("unix:"), 0
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
-        env.fault("ALERT_REFRESH_BIND", "is not HOST:PORT such as 127.0.0.1:8080 or [::1]:8080")
+    if not host or host.startswith("/") or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+        env.fault("ALERT_REFRESH_BIND", "is neither HOST:PORT such as 127.0.0.1:8080 or [::1]:8080 nor unix:/PATH")
         return "127.0.0.1", 8080
     return host, int(port)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
-from alert_refresh import targets
+from alert_refresh import __version__, targets
 from alert_refresh.config import Config, Env, read_server
 from alert_refresh.engine import Clock, Deadline, ShutdownTimeout, SystemClock, Worker
+from alert_refresh.observe.formats import duration
+from alert_refresh.observe.outcomes import log_outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from alert_refresh.engine import Kind, Source
 
@@ -34,6 +37,18 @@ class KindModule(Protocol):
 
 KINDS: tuple[KindModule, ...] = (targets,)
 
+SERVER_VARIABLES = (
+    "FORWARDED_ALLOW_IPS",
+    "GUNICORN_CMD_ARGS",
+    "GUNICORN_FD",
+    "GUNICORN_PID",
+    "NOTIFY_SOCKET",
+    "SCRIPT_NAME",
+    "WATCHDOG_USEC",
+    "WEB_CONCURRENCY",
+)
+"""What gunicorn reads from the environment by itself; the server decides what becomes of it."""
+
 
 def read_config(environ: Mapping[str, str] | None = None) -> Config:
     """Read all settings, by default from the process's environment.
@@ -47,39 +62,76 @@ def read_config(environ: Mapping[str, str] | None = None) -> Config:
     return config
 
 
+def take_server_variables() -> dict[str, str]:
+    """Remove from the environment what gunicorn would act upon, and return it."""
+    return {name: os.environ.pop(name) for name in SERVER_VARIABLES if name in os.environ}
+
+
 class Daemon:
-    """All workers together. `workers` maps a kind's name to its worker; `off` maps a kind that is off to its cure."""
+    """All workers together. `workers` maps a kind's name to its worker; `off` maps a kind that is off to its cure.
+
+    `halted` is set as soon as the daemon stops, for whoever waits on its behalf. `gauges` holds what the server
+    around it measures, by name: threads, connections, log lines dropped.
+    """
 
     def __init__(self, config: Config, clock: Clock | None = None) -> None:
         self.config = config
         self.clock = clock or SystemClock()
         self.workers: dict[str, Worker[Any]] = {}
         self.off: dict[str, str] = {}
+        self.halted = threading.Event()
+        self.gauges: dict[str, Callable[[], float]] = {}
+        self._stop_by: Deadline | None = None
         for module in KINDS:
             settings = config.kinds[module.KIND.name]
             source = module.build(settings, self.clock)
             if source is None:
                 self.off[module.KIND.name] = module.OFF
             else:
-                self.workers[module.KIND.name] = Worker(module.KIND, source, settings.refresh, clock=self.clock)
+                worker = Worker(module.KIND, source, settings.refresh, clock=self.clock, listeners=[log_outcome])
+                self.workers[module.KIND.name] = worker
 
     def start(self) -> None:
-        """Start every worker."""
+        """Start every worker, and say with which settings."""
+        log.info("alert-refresh %s starts", __version__, extra={"settings": dict(self.config.effective)})
+        for kind, cure in self.off.items():
+            log.info("%s are off; to switch them on, %s", kind.capitalize(), cure, extra={"kind": kind})
+        self.halted.clear()
+        self._stop_by = None
         for worker in self.workers.values():
             worker.start()
 
-    def stop(self) -> bool:
-        """Stop every worker under one total timeout; False if a running attempt had to be given up."""
-        deadline = Deadline(self.clock, self.config.shutdown_timeout)
-        clean = True
+    def halt(self) -> None:
+        """Begin to stop and return at once: nothing new begins, every wait ends, and the time to stop runs."""
+        if self._stop_by is not None:
+            return
+        timeout = self.config.shutdown_timeout
+        self._stop_by = Deadline(self.clock, timeout)
+        busy = [kind for kind, worker in self.workers.items() if worker.get_status().in_progress]
+        log.info("Stopping", extra={"in_progress": busy, "timeout": duration(timeout)})
         for worker in self.workers.values():
             worker.halt()
-        for worker in self.workers.values():
+        self.halted.set()
+
+    def stop(self, timeout: float | None = None) -> bool:
+        """Stop every worker within the shutdown timeout counted from `halt`, or within `timeout` seconds from now.
+
+        False if a running attempt had to be given up.
+        """
+        self.halt()
+        assert self._stop_by is not None
+        deadline = self._stop_by if timeout is None else Deadline(self.clock, timeout)
+        given_up = []
+        for kind, worker in self.workers.items():
             try:
                 worker.stop(max(0.0, deadline.remaining()))
             except ShutdownTimeout:
-                clean = False
-        return clean
+                given_up.append(kind)
+        if given_up:
+            log.warning("Stopped; a running refresh was given up", extra={"given_up": given_up})
+        else:
+            log.info("shutdown_clean")
+        return not given_up
 
     def stuck(self) -> list[str]:
         """The names of threads that make no progress."""

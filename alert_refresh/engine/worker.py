@@ -202,6 +202,7 @@ class Worker(Generic[T]):
                 run.watch.stop()
 
     def _loop(self, run: _Run) -> None:
+        run.back_by = self.clock.monotonic()
         try:
             while True:
                 run.wake.clear()
@@ -226,7 +227,9 @@ class Worker(Generic[T]):
     def _wait(self, run: _Run, event: threading.Event, seconds: float | None) -> bool:
         """Wait, having told `health` when this thread will be back."""
         run.back_by = float("inf") if seconds is None else self.clock.monotonic() + seconds
-        return self.clock.wait(event, seconds)
+        woken = self.clock.wait(event, seconds)
+        run.back_by = self.clock.monotonic()
+        return woken
 
     def _in_thread(self, run: _Run, call: Callable[[], Snapshot[T]], deadline: Deadline) -> Snapshot[T]:
         """Execute an attempt in a thread of its own, so that one that hangs can be given up.
@@ -275,7 +278,7 @@ class Worker(Generic[T]):
 class _Run:
     """What belongs to one start: its number, its threads and the events that end their waits.
 
-    `back_by` is the monotonic time at which the worker's thread has promised to be back.
+    `back_by` is the monotonic time at which the worker's thread has promised to be back, or was.
     """
 
     number: int = 0

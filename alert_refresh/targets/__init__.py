@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ KIND = Kind(
     ),
 )  # fmt: skip
 
+NAMESPACE = re.compile(r"\*|[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+
 OFF = "set TARGET_DIRECTORY to a folder of Secret manifests, or KUBECONFIG, or run in a pod"
 
 
@@ -38,6 +41,7 @@ class Settings:
     watch: bool
     kubeconfig: str
     deny_private: bool
+    in_pod: bool = False
 
 
 def read(env: Env) -> Settings:
@@ -50,6 +54,8 @@ def read(env: Env) -> Settings:
     if source == "directory" and directory is None:
         env.fault("TARGET_DIRECTORY", "is not set and TARGET_SOURCE is directory")
     namespaces = tuple(part.strip() for part in env.text("K8S_NAMESPACE").split(",") if part.strip())
+    if not all(NAMESPACE.fullmatch(namespace) for namespace in namespaces):
+        env.fault("K8S_NAMESPACE", "is neither * nor names of namespaces separated by commas")
     return Settings(
         refresh=env.refresh(KIND.prefix),
         source=source,
@@ -59,6 +65,7 @@ def read(env: Env) -> Settings:
         watch=env.boolean("TARGET_WATCH", default=True),
         kubeconfig=kubeconfig,
         deny_private=env.boolean("TARGET_URL_DENY_PRIVATE", default=False),
+        in_pod=in_pod,
     )
 
 

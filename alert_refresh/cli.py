@@ -1,0 +1,83 @@
+"""The command line. Every command is a few lines over what it calls, and imports it only then."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from alert_refresh import __version__
+
+if TYPE_CHECKING:
+    from alert_refresh.config import Config
+    from alert_refresh.engine.errors import ConfigErrors
+
+FAULTS = 1
+SETTINGS = 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def main() -> None:
+    """Keeps what your alerts depend on up to date, and the last good version serving.
+
+    Settings come from environment variables; a wrong one ends the start with exit status 2.
+    """
+
+
+@main.command()
+def serve() -> None:
+    """Run the daemon until SIGTERM."""
+    from alert_refresh.daemon import take_server_variables
+
+    config = _config()
+    variables = take_server_variables()
+
+    from alert_refresh.web.server import serve as run
+
+    run(config, variables)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+def check(as_json: bool) -> None:
+    """Check the settings, and read every configured source once.
+
+    Exit status 1: a source cannot be read or holds something invalid. 2: a setting is wrong.
+    """
+    from alert_refresh.check import check_sources, text
+
+    config = _config(as_json)
+    found = check_sources(config)
+    if as_json:
+        import json
+
+        click.echo(json.dumps({"settings": [], "sources": found}))
+    else:
+        click.echo("Settings are right.\n" + text(found))
+    sys.exit(FAULTS if any(one["error"] or one["rejected"] for one in found) else 0)
+
+
+def _config(as_json: bool = False) -> Config:
+    """The settings; every fault on its own line of stderr and exit status 2 if there is one."""
+    from alert_refresh.daemon import read_config
+    from alert_refresh.engine.errors import ConfigErrors
+
+    try:
+        return read_config()
+    except ConfigErrors as errors:
+        _refuse(errors, as_json)
+
+
+def _refuse(errors: ConfigErrors, as_json: bool) -> NoReturn:
+    from alert_refresh.observe.formats import escape
+
+    if as_json:
+        import json
+
+        faults = [{"name": one.field, "value": one.value, "reason": one.reason} for one in errors.faults]
+        click.echo(json.dumps({"settings": faults, "sources": []}))
+    for one in errors.faults:
+        click.echo(escape(str(one)), err=True)
+    sys.exit(SETTINGS)

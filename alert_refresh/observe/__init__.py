@@ -1,0 +1,1 @@
+"""What listens to outcomes and tells the world."""

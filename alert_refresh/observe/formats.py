@@ -1,0 +1,110 @@
+"""How a log record becomes one line: JSON for machines, plain text for people.
+
+Whatever a record holds, its line has no line break, no control character and no exception message: an
+exception is shown as its type and the code's lines, since its text may quote a URL or a token.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from datetime import UTC, datetime
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from pythonjsonlogger.core import RESERVED_ATTRS
+from pythonjsonlogger.json import JsonFormatter
+
+from alert_refresh.credential import Credential
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+LONGEST = 8192
+"""Characters of one field that are kept."""
+
+
+def escape(text: str) -> str:
+    """`text` with everything that does not print written as an escape: line breaks, ANSI, U+2028, bidi controls."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def where(kind: type[BaseException] | None, trace: TracebackType | None) -> str:
+    """The type of an exception and the lines of code it passed, without its message."""
+    return "".join(traceback.format_tb(trace)) + (kind.__name__ if kind else "")
+
+
+def timestamp(seconds: float) -> str:
+    """RFC 3339 in UTC with milliseconds: `2025-11-08T10:30:45.123Z`."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as one would write them in a setting: `1m30s`, `30s`, `200ms`."""
+    milliseconds = round(seconds * 1000)
+    if milliseconds % 1000:
+        return f"{milliseconds}ms" if milliseconds < 1000 else f"{milliseconds / 1000:g}s"
+    minutes, rest = divmod(milliseconds // 1000, 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [f"{value}{unit}" for value, unit in ((hours, "h"), (minutes, "m"), (rest, "s")) if value]
+    return "".join(parts) or "0s"
+
+
+class Json(JsonFormatter):
+    """One JSON object per line, in ASCII, so that nothing in it can break a line or move a cursor."""
+
+    def __init__(self) -> None:
+        super().__init__(json_default=_plain, json_encoder=json.JSONEncoder)
+
+    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
+        """The four fields every line has come first."""
+        log_data["timestamp"] = timestamp(record.created)
+        log_data["level"] = record.levelname
+        log_data["logger"] = record.name
+        log_data["message"] = record.getMessage()[:LONGEST]
+        for name, value in record.__dict__.items():
+            if name not in self.reserved_attrs and name not in log_data and value is not None:
+                log_data[name] = value[:LONGEST] if isinstance(value, str) else value
+        if "exc_info" in message_dict:
+            log_data["stack"] = message_dict["exc_info"]
+
+    def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
+        """JSON's own escapes, and the one control character it leaves alone."""
+        return super().jsonify_log_record(log_data).replace("\x7f", "\\u007f")
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return where(ei[0], ei[2])
+
+
+class Console(logging.Formatter):
+    """`10:30:45.123 INFO    Targets refreshed successfully  kind=targets attempt=1`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {
+            name: value
+            for name, value in record.__dict__.items()
+            if name not in _RESERVED and not name.startswith("_") and value is not None
+        }
+        if record.exc_info:
+            fields["stack"] = where(record.exc_info[0], record.exc_info[2])
+        time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
+        head = f"{time}.{int(record.msecs):03d} {record.levelname:<7} {record.getMessage()[:LONGEST]}"
+        return escape("  ".join([head, " ".join(f"{name}={_shown(value)}" for name, value in fields.items())]).rstrip())
+
+
+_RESERVED = frozenset(RESERVED_ATTRS)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{key}={_shown(one)}" for key, one in value.items())
+    text = f"{value:g}" if isinstance(value, float) else str(value)[:LONGEST]
+    return json.dumps(text, ensure_ascii=False) if not text or " " in text else text
+
+
+def _plain(value: object) -> str:
+    """A value JSON does not know; only types that show themselves safely are shown."""
+    return str(value) if isinstance(value, Credential | PurePath) else f"<{type(value).__name__}>"

@@ -1,0 +1,146 @@
+"""Where log lines go: through one formatter, sampled, to standard output, and never in anyone's way.
+
+A bounded mailbox stands between whoever logs and standard output, so that a full pipe blocks nobody; what
+does not fit is counted and said once there is room.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import sys
+import threading
+import zlib
+from typing import TYPE_CHECKING
+
+from alert_refresh.engine import Mailbox
+from alert_refresh.observe.formats import Console, Json, where
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from alert_refresh.config import Config
+
+QUEUE = 10_000
+"""Lines that wait for standard output at most."""
+STDOUT = 1
+
+log = logging.getLogger(__name__)
+
+
+class Sampled(logging.Filter):
+    """Keeps a share of the DEBUG lines: those of one request_id all or none, those without one every n-th."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self._share = share
+        self._seen = itertools.count()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno > logging.DEBUG or self._share >= 1:
+            return True
+        request_id = getattr(record, "request_id", None)
+        if request_id is not None:
+            return zlib.crc32(str(request_id).encode("utf-8", "replace")) < self._share * 2**32
+        number = next(self._seen)
+        return int((number + 1) * self._share) > int(number * self._share)
+
+
+class Lines(logging.Handler):
+    """Hands formatted lines to `put`; a record that cannot be formatted becomes a line that says so."""
+
+    def __init__(self, put: Callable[[str], None]) -> None:
+        super().__init__()
+        self._put = put
+
+    def createLock(self) -> None:  # noqa: N802
+        """None: `put` is safe from any thread, and nobody may wait for another's line."""
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except (TypeError, ValueError, KeyError, AttributeError, RecursionError):
+            line = self.format(
+                logging.makeLogRecord(
+                    {"name": record.name, "levelno": record.levelno, "levelname": record.levelname}
+                    | {"msg": "A log line could not be formatted", "created": record.created, "msecs": record.msecs}
+                )
+            )
+        self._put(line)
+
+
+class Stdout:
+    """Standard output behind a bounded mailbox with a thread of its own. `dropped` counts lines nobody will see."""
+
+    def __init__(self, fd: int = STDOUT, size: int = QUEUE) -> None:
+        self._fd = fd
+        self._mailbox: Mailbox[str] = Mailbox("log-writer", self._write, size)
+        self._lost = 0
+        self._said = 0
+
+    @property
+    def dropped(self) -> int:
+        """Lines that did not fit or could not be written."""
+        return self._mailbox.dropped + self._lost
+
+    def put(self, line: str) -> None:
+        """Queue a line; never blocks."""
+        self._mailbox.put(line)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._mailbox.start()
+
+    def stop(self, timeout: float) -> None:
+        """Write what is queued, for at most about `timeout` seconds."""
+        self._mailbox.stop(timeout)
+
+    def _write(self, line: str) -> None:
+        try:
+            _write_all(self._fd, line)
+        except OSError:
+            self._lost += 1
+            return
+        if self.dropped > self._said:
+            missing, self._said = self.dropped - self._said, self.dropped
+            log.warning("Log lines were dropped", extra={"dropped": missing})
+
+
+def configure(config: Config, put: Callable[[str], None]) -> None:
+    """Send all logging of this process through one formatter to `put`. Libraries are heard from WARNING on."""
+    handler = Lines(put)
+    handler.setFormatter(Json() if config.log_format == "json" else Console())
+    handler.addFilter(Sampled(config.debug_sample))
+    logging.root.handlers[:] = [handler]
+    logging.root.setLevel(logging.WARNING)
+    logging.getLogger("alert_refresh").setLevel(config.log_level)
+    threading.excepthook = thread_died
+    sys.unraisablehook = _unraisable
+
+
+def thread_died(args: threading.ExceptHookArgs) -> None:
+    """Log where a thread died, and never the message, which may quote anything."""
+    log.error(
+        "Thread died of %s",
+        args.exc_type.__name__,
+        extra={
+            "thread_name": args.thread.name if args.thread else None,
+            "stack": where(args.exc_type, args.exc_traceback),
+        },
+    )
+
+
+def _unraisable(args: sys.UnraisableHookArgs) -> None:
+    log.error(
+        "%s was raised where nobody could catch it",
+        args.exc_type.__name__,
+        extra={"stack": where(args.exc_type, args.exc_traceback)},
+    )
+
+
+def _write_all(fd: int, line: str) -> None:
+    data = memoryview(line.encode("utf-8", "backslashreplace") + b"\n")
+    while data:
+        data = data[os.write(fd, data) :]

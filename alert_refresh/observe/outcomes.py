@@ -1,0 +1,51 @@
+"""What the log says about each attempt."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from alert_refresh.engine import Result
+from alert_refresh.observe.formats import duration
+
+if TYPE_CHECKING:
+    from alert_refresh.engine import Outcome
+
+ALERT_AFTER = 3
+"""So many failures in a row raise an alert, once."""
+
+log = logging.getLogger("alert_refresh.refresh")
+
+
+def log_outcome(outcome: Outcome) -> None:
+    """One line for an attempt that ended, and one more when a streak of failures becomes an alert or ends."""
+    fields = _fields(outcome)
+    if outcome.result is Result.SUCCESS:
+        if outcome.streak_before >= ALERT_AFTER:
+            log.warning("Refresh recovered after %d failures", outcome.streak_before, extra=fields | {"alert": True})
+        log.info("%s refreshed successfully", outcome.kind.capitalize(), extra=fields)
+    elif outcome.result is Result.CANCELLED:
+        log.info("Refresh cancelled", extra=fields)
+    else:
+        if outcome.retry_in is not None:
+            log.warning("Refresh failed, retrying in %s", duration(outcome.retry_in), extra=fields)
+        else:
+            log.error("Refresh failed, no retry before the next refresh", extra=fields)
+        if outcome.consecutive_failures == ALERT_AFTER:
+            log.error("Refresh failed %d times in a row", ALERT_AFTER, extra=fields | {"alert": True})
+
+
+def _fields(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "kind": outcome.kind,
+        "trigger": outcome.trigger.value,
+        "request_id": outcome.request_id,
+        "attempt": outcome.attempt,
+        "duration_ms": round(outcome.duration * 1000),
+        f"{outcome.kind.removesuffix('s')}_count": outcome.items,
+        "rejected_count": outcome.rejected,
+        "generation": outcome.generation,
+        "consecutive_failures": outcome.consecutive_failures or None,
+        "error": outcome.error,
+        "error_type": outcome.error_type,
+    }

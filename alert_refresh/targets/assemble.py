@@ -1,0 +1,214 @@
+"""From all Secrets of one list to what is served: who gets a name, what stays as stale, and the digest."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from alert_refresh.engine import Fault, Rejected
+from alert_refresh.targets.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from alert_refresh.engine import Snapshot
+
+MAX_LOGGED = 20
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One Secret of a list, parsed. `created` is its creation time in RFC 3339, or empty when unknown."""
+
+    namespace: str
+    secret: str
+    uid: str
+    created: str
+    result: Target | tuple[Fault, ...]
+
+
+class Assembled(NamedTuple):
+    """What goes into the snapshot. `rejected` are the Secrets of which nothing is served."""
+
+    items: Mapping[str, Target]
+    rejected: tuple[Rejected, ...]
+    digest: str
+
+
+def assemble(
+    found: Iterable[Candidate],
+    previous: Snapshot[Target] | None,
+    now: float,
+    *,
+    failed: Mapping[str, str] | None = None,
+    unreadable: Sequence[Rejected] = (),
+) -> Assembled:
+    """Apply the rules that need all Secrets at once. The order of `found` does not matter.
+
+    - Of several Secrets with one name the oldest wins, then the first by namespace and name.
+    - A Secret that is invalid keeps its last valid version, stale since `now` or since when it already was,
+      unless a valid Secret has its name now. One with a new valid name loses the old one.
+    - `failed` maps namespaces that could not be listed to the cause: their targets stay, stale, and keep their
+      names, since nothing says that their Secrets are gone or bad.
+    - `unreadable` are parts that hold an unknown number of Secrets; they are listed among the rejected.
+    """
+    before = previous.items if previous is not None else {}
+    items, losers = _winners(found)
+    rejected = list(unreadable)
+    if failed:
+        losers += _keep_failed(items, before, failed, now)
+        if previous is not None:
+            rejected += [one for one in previous.rejected if one.origin.get("namespace") in failed]
+    if losers:
+        rejected += _keep_stale(items, losers, before, now)
+    rejected.sort(key=_order)
+    if (
+        previous is not None
+        and len(items) == len(before)
+        and tuple(rejected) == previous.rejected
+        and all(before.get(name) is target for name, target in items.items())
+    ):
+        return Assembled(before, previous.rejected, previous.digest)
+    _log_new(items, rejected, previous)
+    ordered = {name: items[name] for name in sorted(items)}
+    return Assembled(ordered, tuple(rejected), _digest(ordered.values(), rejected))
+
+
+def _winners(found: Iterable[Candidate]) -> tuple[dict[str, Target], list[Candidate]]:
+    """The target that gets each name, and all other Secrets, each with its faults."""
+    items: dict[str, Target] = {}
+    holders: dict[str, Candidate] = {}
+    losers = []
+    duplicates = []
+    for candidate in found:
+        target = candidate.result
+        if not isinstance(target, Target):
+            losers.append(candidate)
+            continue
+        holder = holders.setdefault(target.name, candidate)
+        if holder is not candidate:
+            duplicates.append((target.name, max(holder, candidate, key=_seniority)))
+            if min(holder, candidate, key=_seniority) is holder:
+                continue
+            holders[target.name] = candidate
+        items[target.name] = target
+    losers += [_duplicate(loser, holders[name].namespace, holders[name].secret) for name, loser in duplicates]
+    return items, losers
+
+
+def _keep_failed(
+    items: dict[str, Target], before: Mapping[str, Target], failed: Mapping[str, str], now: float
+) -> list[Candidate]:
+    """Give the targets of namespaces that could not be listed their names back, as stale ones.
+
+    Returns the Secrets elsewhere that claimed such a name.
+    """
+    losers = []
+    for name, target in before.items():
+        if target.namespace not in failed:
+            continue
+        own = tuple(fault for fault in target.faults if fault.field != "namespace")
+        rival = items.get(name)
+        if rival is not None and own:
+            continue
+        if rival is not None:
+            losers.append(
+                _duplicate(Candidate(rival.namespace, rival.secret, "", "", ()), target.namespace, target.secret)
+            )
+        items[name] = _stale(target, (*own, Fault("namespace", failed[target.namespace])), now)
+    return losers
+
+
+def _keep_stale(
+    items: dict[str, Target], losers: list[Candidate], before: Mapping[str, Target], now: float
+) -> list[Rejected]:
+    """Add the last valid versions of Secrets that are invalid now; returns those that have none."""
+    served = {(target.namespace, target.secret) for target in items.values()}
+    last = {(target.namespace, target.secret): target for target in before.values()}
+    rejected = []
+    for loser in sorted(losers, key=_seniority):
+        assert not isinstance(loser.result, Target)
+        key = loser.namespace, loser.secret
+        target = last.get(key)
+        if target is None or key in served or target.name in items:
+            rejected.append(Rejected({"namespace": loser.namespace, "secret": loser.secret}, loser.result))
+        else:
+            items[target.name] = _stale(target, loser.result, now)
+            served.add(key)
+    return rejected
+
+
+def _stale(target: Target, faults: tuple[Fault, ...], now: float) -> Target:
+    """The same object if nothing about it has changed."""
+    if target.stale_since is not None and target.faults == faults:
+        return target
+    return target.stale(now if target.stale_since is None else target.stale_since, faults)
+
+
+def _duplicate(loser: Candidate, namespace: str, secret: str) -> Candidate:
+    fault = Fault("name", f"duplicate_name: Secret {f'{namespace}/{secret}'!a} has this name")
+    return Candidate(loser.namespace, loser.secret, loser.uid, loser.created, (fault,))
+
+
+def _seniority(candidate: Candidate) -> tuple[float, str, str, str]:
+    """Sorts the Secret that gets a disputed name first; one of unknown age counts as the youngest."""
+    try:
+        created = datetime.fromisoformat(candidate.created)
+        age = (created if created.tzinfo else created.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        age = float("inf")
+    return age, candidate.namespace, candidate.secret, candidate.uid
+
+
+def _order(rejected: Rejected) -> tuple[object, ...]:
+    return (sorted(rejected.origin.items()), [(fault.field, fault.message) for fault in rejected.faults])
+
+
+def _digest(items: Iterable[Target], rejected: Sequence[Rejected]) -> str:
+    """Names all that a reader can see, whenever and in whatever order it was found."""
+    content = sha256()
+    states = []
+    for target in items:
+        content.update(target.digest)
+        if target.stale_since is not None:
+            states.append((target.name, target.stale_since, _pairs(target.faults)))
+    content.update(
+        msgspec.json.encode((states, [(sorted(one.origin.items()), _pairs(one.faults)) for one in rejected]))
+    )
+    return content.hexdigest()
+
+
+def _pairs(faults: tuple[Fault, ...]) -> list[tuple[str, str]]:
+    return [(fault.field, fault.message) for fault in faults]
+
+
+def _log_new(items: Mapping[str, Target], rejected: Sequence[Rejected], previous: Snapshot[Target] | None) -> None:
+    """A WARNING for each Secret that is newly invalid or differently so, up to a limit."""
+    before = previous.items if previous is not None else {}
+    known = {(_names(one), one.faults) for one in previous.rejected} if previous is not None else set()
+    new = [
+        ("Target is stale: %s", name, target.faults)
+        for name, target in items.items()
+        if target.stale_since is not None and before.get(name) is not target
+    ]
+    new += [
+        ("Secret is rejected: %s", ascii(_names(one)), one.faults)
+        for one in rejected
+        if (_names(one), one.faults) not in known
+    ]
+    for message, name, faults in new[:MAX_LOGGED]:
+        error = "; ".join(f"{fault.field}: {fault.message}" for fault in faults)
+        log.warning(message, name, extra={"kind": "targets", "error": ascii(error)[1:-1]})
+    if len(new) > MAX_LOGGED:
+        log.warning("%d more Secrets are invalid", len(new) - MAX_LOGGED, extra={"kind": "targets"})
+
+
+def _names(rejected: Rejected) -> str:
+    return "/".join(rejected.origin.values())

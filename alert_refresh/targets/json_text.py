@@ -1,0 +1,170 @@
+"""JSON from a Secret: refused before it is parsed when it is too large, too deep, or no clean text."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+MAX_BYTES = 1 << 20
+"""What the Kubernetes API allows all values of a Secret together."""
+MAX_DEPTH = 64
+MAX_ELEMENTS = 10_000
+
+STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+TOKEN = re.compile(STRING.pattern + rb"|[\[\]{},]", re.DOTALL)
+"""Strings (to step over them), brackets and commas; each byte is looked at once whatever the text."""
+NUMBER = re.compile(rb"-?[0-9][0-9.eE+-]*")
+ROUGHLY = bytes.maketrans(b"123456789E,[ \t\r\n", b"000000000e::::::")
+"""Makes what might be an odd number look alike, to find most texts without one quickly."""
+
+
+LONG = b"0" * 17
+
+
+class Unusable(ValueError):
+    """Raised when a text is not usable JSON; the message begins with a code word and never holds the text."""
+
+
+def problem(text: bytes) -> str | None:
+    """Why this text must not be parsed, or None. JSON that is malformed in other ways passes."""
+    if len(text) > MAX_BYTES:
+        return size_problem(text) if _elements(text) <= MAX_ELEMENTS else _too_many()
+    return encoding_problem(text) or complexity_problem(text)
+
+
+def complexity_problem(text: bytes) -> str | None:
+    """Why parsing this text would cost too much, or None."""
+    if len(text) <= MAX_ELEMENTS and text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
+        return None
+    return _too_complex(text)
+
+
+def number_problem(text: bytes) -> str | None:
+    """Why the numbers in this JSON cannot be used, or None: readers do not agree on negative zero or on huge ones."""
+    rough = text.translate(ROUGHLY)
+    if (b":-0" in rough or b"0e" in rough or LONG in rough) and _odd_number(text):
+        return "schema: has a number that is negative zero or out of range"
+    return None
+
+
+def size_problem(text: bytes) -> str | None:
+    """Why this value is too large for a Secret's, or None."""
+    return "target_too_large: more than 1 MiB" if len(text) > MAX_BYTES else None
+
+
+def encoding_problem(text: bytes) -> str | None:
+    """Why these bytes are no clean text, or None."""
+    if b"\0" in text:
+        return "encoding: has a NUL byte"
+    if text.isascii():
+        return None
+    if text.startswith(b"\xef\xbb\xbf"):
+        return "encoding: begins with a byte order mark"
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return "encoding: is not UTF-8"
+    return None
+
+
+def load(text: bytes) -> Any:
+    """Parse JSON; of a repeated key the last counts.
+
+    Raises:
+        Unusable: too large, too complex, not UTF-8 or not JSON.
+    """
+    if fault := problem(text) or number_problem(text):
+        raise Unusable(fault)
+    try:
+        value = json.loads(text, parse_constant=_no_constant)
+    except ValueError as error:
+        raise Unusable("schema: is not valid JSON") from error
+    if b"\\u" in text:
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise Unusable("encoding: has a lone surrogate") from error
+    return value
+
+
+def canonical(value: object) -> bytes:
+    """The one text for this value: keys in order, no blanks."""
+    return msgspec.json.encode(value, order="deterministic")
+
+
+class JsonObject(Mapping[str, Any]):
+    """A JSON object that cannot be changed: kept as text, decoded anew for whoever looks into it.
+
+    Kept like this ten thousand of them cost a third of the memory of dicts, and no reader can alter what
+    another one sees.
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: bytes = b"{}") -> None:
+        self.text = text
+
+    def decode(self) -> dict[str, Any]:
+        """A dict of the caller's own."""
+        value: dict[str, Any] = msgspec.json.decode(self.text)
+        return value
+
+    def __getitem__(self, key: str) -> Any:
+        return self.decode()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.decode())
+
+    def __len__(self) -> int:
+        return len(self.decode())
+
+    def __repr__(self) -> str:
+        return f"JsonObject({self.decode()!r})"
+
+
+def _elements(text: bytes) -> int:
+    """At most so many brackets, objects, lists and members; what strings hold is counted too."""
+    return text.count(b",") + text.count(b"[") + text.count(b"{")
+
+
+def _too_many() -> str:
+    return f"too_complex: more than {MAX_ELEMENTS} elements"
+
+
+def _too_complex(text: bytes) -> str | None:
+    """Look at brackets and commas outside strings, no further than the limits."""
+    depth = 0
+    for elements, token in enumerate(TOKEN.finditer(text)):
+        first = text[token.start()]
+        if first in b"[{":
+            depth += 1
+        elif first in b"]}":
+            depth -= 1
+        if depth > MAX_DEPTH:
+            return f"too_complex: nested deeper than {MAX_DEPTH}"
+        if elements > 4 * MAX_ELEMENTS:
+            return _too_many()
+    return None
+
+
+def _odd_number(text: bytes) -> bool:
+    for number in NUMBER.findall(STRING.sub(b'""', text)):
+        if any(character in b".eE" for character in number):
+            try:
+                value = float(number)
+            except ValueError:
+                return True
+            if math.isinf(value) or (value == 0 and number.startswith(b"-")):
+                return True
+        elif len(number) > 20 or not -(1 << 63) <= int(number) < 1 << 63 or number == b"-0":
+            return True
+    return False
+
+
+def _no_constant(_: str) -> None:
+    raise ValueError("NaN and Infinity are not JSON")

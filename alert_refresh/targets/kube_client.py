@@ -1,0 +1,215 @@
+"""The connection to the Kubernetes API server: who we are, where it is, one GET. `kubernetes` is imported here only.
+
+The official client brings what is hard to get right (kubeconfig with its plugins, the service account, TLS);
+its `ApiClient` makes the request. Retries are the engine's alone, redirects are not followed, and a
+certificate that does not fit is an error, whatever was configured elsewhere.
+
+Proxies: `proxy-url` of the kubeconfig is used as it says. `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` are
+honoured for an https API server, where the proxy only sees an encrypted tunnel. For a plain http one the
+environment's proxies are not used: the token would pass through them in clear.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+import yaml
+from kubernetes.client.api_client import ApiClient
+from kubernetes.client.configuration import Configuration
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config.config_exception import ConfigException
+from kubernetes.config.incluster_config import InClusterConfigLoader
+from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, list_kube_config_contexts, load_kube_config
+from urllib3.exceptions import HTTPError
+
+from alert_refresh.credential import Credential
+from alert_refresh.engine import Permanent, Transient
+from alert_refresh.targets.kube_errors import UNREADABLE, refused, unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from urllib3 import HTTPResponse
+
+    from alert_refresh.engine import Clock
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where a pod finds `token`, `ca.crt` and `namespace`."""
+
+MAX_TOKEN = 64 * 1024
+"""Bytes of a token file; what is longer is not a token."""
+
+HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "alert-refresh"}
+"""Not packed: on a cluster's network unpacking costs more than it saves, and a packed answer hides its size."""
+
+Marks = tuple[tuple[int, int, int] | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """One way to reach the server, for as long as it works: `token_file` in a pod, `marks` of the kubeconfig files."""
+
+    api: ApiClient
+    namespace: str
+    token_file: Path | None
+    marks: Marks
+
+
+class KubeClient:
+    """Speaks to the API server that `kubeconfig` names (paths as in KUBECONFIG), or to the pod's own if it is empty.
+
+    Nothing is read before the first request. The kubeconfig is read again when it changed and after `reset`;
+    a pod's token before every request, so that its rotation needs no clock.
+    """
+
+    def __init__(self, kubeconfig: str, *, in_pod: bool, clock: Clock) -> None:
+        self._in_pod = in_pod and not kubeconfig
+        self._paths = kubeconfig or KUBE_CONFIG_DEFAULT_LOCATION
+        self._clock = clock
+        self._session: _Session | None = None
+
+    def namespace(self) -> str:
+        """The namespace we are in: the pod's, else that of the kubeconfig's context, else `default`.
+
+        Raises:
+            Permanent, Transient: as `get`.
+        """
+        return self._connected().namespace
+
+    def get(self, path: str, query: Mapping[str, str], *, connect: float, read: float) -> HTTPResponse:
+        """Send a GET and return its answer, status 200, the body not read yet. Close it, or read it to its end.
+
+        `connect` bounds the connection with its handshake, `read` each wait for bytes, in seconds.
+
+        Raises:
+            Transient, Permanent: no such answer; a 401 is `Unauthorized`, a 410 `Gone`.
+        """
+        session = self._connected()
+        headers = dict(HEADERS)
+        if (authorization := _authorization(session)) is not None:
+            headers["Authorization"] = authorization.reveal()
+        url = f"{session.api.configuration.host}{path}?{urlencode(query, quote_via=quote)}"
+        try:
+            answer = session.api.call_api("GET", url, headers, _request_timeout=(connect, read))
+        except ApiException as error:
+            # The client wraps TLS errors, and those alone, into its own.
+            cause = error.__context__
+            raise unreachable(cause if isinstance(cause, HTTPError) else HTTPError()) from error
+        except HTTPError as error:
+            raise unreachable(error) from error
+        response: HTTPResponse = answer.response
+        if response.status != 200:
+            discard(response)
+            raise refused(response.status, response.headers, self._clock.time())
+        return response
+
+    def reset(self) -> None:
+        """Close connections; the next request reads the configuration again."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.api.close()
+
+    def _connected(self) -> _Session:
+        session = self._session
+        marks = () if self._in_pod else _marks(self._paths)
+        if session is None or session.marks != marks:
+            self.reset()
+            session = self._session = _in_pod() if self._in_pod else _outside(self._paths, marks)
+        return session
+
+
+def discard(response: HTTPResponse) -> None:
+    """Close an answer that is not read to its end; its place in the pool is free again."""
+    response.close()
+    response.release_conn()
+
+
+def _in_pod() -> _Session:
+    token = SERVICE_ACCOUNT / "token"
+    _read_token(token)
+    # No proxy but a named one; see the top of this file for those of the environment.
+    configuration = Configuration(proxy="")
+    try:
+        loader = InClusterConfigLoader(str(token), str(SERVICE_ACCOUNT / "ca.crt"), try_refresh_token=False)
+        loader.load_and_set(configuration)
+        configuration.api_key.clear()
+        file = SERVICE_ACCOUNT / "namespace"
+        namespace = file.read_text(encoding="utf-8").strip() if file.exists() else ""
+    except OSError as error:
+        raise _unreadable("the files of the service account", error) from error
+    except (ConfigException, ValueError) as error:
+        raise Permanent("the service account of this pod cannot be used", "config") from error
+    return _Session(_client(configuration), namespace or "default", token, ())
+
+
+def _outside(paths: str, marks: Marks) -> _Session:
+    configuration = Configuration(proxy="")
+    if not any(marks):
+        raise Permanent("there is no kubeconfig file where one is expected", "config")
+    try:
+        load_kube_config(paths, client_configuration=configuration, persist_config=False)
+        context: dict[str, Any] = list_kube_config_contexts(paths)[1]
+        namespace = context["context"].get("namespace")
+    except OSError as error:
+        raise _unreadable("the kubeconfig", error) from error
+    except (ConfigException, yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Permanent(f"the kubeconfig cannot be used ({type(error).__name__})", "config") from error
+    return _Session(_client(configuration), namespace or "default", None, marks)
+
+
+def _client(configuration: Configuration) -> ApiClient:
+    # By default urllib3 retries four times, beyond every timeout, and obeys a Retry-After of hours.
+    configuration.retries = False
+    configuration.keep_alive = True
+    if not configuration.proxy and configuration.host.startswith("https://"):
+        configuration.proxy = Configuration(host=configuration.host).proxy
+    return ApiClient(configuration)
+
+
+def _authorization(session: _Session) -> Credential | None:
+    """The Authorization header; None if the user of the kubeconfig has none (a client certificate, say)."""
+    if session.token_file is not None:
+        return Credential(f"Bearer {_read_token(session.token_file).reveal()}")
+    settings = session.api.configuration.auth_settings().get("BearerToken")
+    value = (settings["value"] or "").strip() if settings else ""
+    if not value:
+        return None
+    if not (value.isascii() and value.isprintable()):
+        raise Permanent("the token of the kubeconfig has characters that no header can carry", "auth")
+    return Credential(value)
+
+
+def _read_token(file: Path) -> Credential:
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MAX_TOKEN + 1)
+    except OSError as error:
+        if isinstance(error, UNREADABLE):
+            raise Permanent("the token of the service account cannot be read", "auth") from error
+        raise _unreadable("the token of the service account", error) from error
+    token = content.strip().decode("latin-1")
+    if not token or len(content) > MAX_TOKEN or not (token.isascii() and token.isprintable() and " " not in token):
+        raise Permanent("the token file of the service account holds no token", "auth")
+    return Credential(token)
+
+
+def _unreadable(what: str, error: OSError) -> Transient | Permanent:
+    message = f"{what} cannot be read ({type(error).__name__})"
+    return Permanent(message, "config") if isinstance(error, UNREADABLE) else Transient(message, "storage")
+
+
+def _marks(paths: str) -> Marks:
+    """What changes when a kubeconfig file does; None for one that is not there."""
+
+    def mark(path: str) -> tuple[int, int, int] | None:
+        try:
+            found = Path(path).expanduser().stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_size, found.st_mtime_ns
+
+    return tuple(mark(path) for path in paths.split(os.pathsep) if path)

@@ -1,0 +1,97 @@
+"""What went wrong with the API server, in the engine's words: by exception type and status code, never by text."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import ssl
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from urllib3 import exceptions
+
+from alert_refresh.engine import AttemptError, Permanent, Transient
+from alert_refresh.engine.errors import TIMEOUT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RETRIED = (408, 429, 500, 502, 503, 504)
+HONOURS_RETRY_AFTER = (429, 503)
+
+CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+"""TLS errors that say that the connection ended, and nothing about certificates or versions."""
+UNREADABLE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+"""File errors that retrying at once does not mend."""
+
+
+class Unauthorized(Permanent):
+    """Raised when the API server answers 401: the token may have been replaced meanwhile."""
+
+
+class Gone(Transient):
+    """Raised when the API server answers 410: the list or watch must begin anew."""
+
+
+def refused(status: int, headers: Mapping[str, str], now: float) -> AttemptError:
+    """The error of an answer other than 200; `now` is Unix seconds."""
+    message = f"the API server answered {status}"
+    if status == 401:
+        return Unauthorized(message, "auth")
+    if status == 403:
+        return Permanent(message, "auth")
+    if status == 410:
+        return Gone(message, "k8s_api")
+    if status in RETRIED or status >= 500:
+        asked = retry_after(headers.get("Retry-After", ""), now) if status in HONOURS_RETRY_AFTER else None
+        return Transient(message, "k8s_api", asked)
+    if status >= 400:
+        return Permanent(message, "k8s_api")
+    return Transient(f"{message}, which is not a list of Secrets", "parse")
+
+
+def retry_after(value: str, now: float) -> float | None:
+    """Seconds to wait as a Retry-After header says (seconds or an HTTP date); None if it cannot be used."""
+    value = value.strip()
+    if re.fullmatch(r"[0-9]+", value):
+        return float(value)
+    try:
+        at = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now
+    return seconds if seconds > 0 else None
+
+
+def unreachable(error: exceptions.HTTPError) -> AttemptError:
+    """The error of a request that got no answer, or not all of it."""
+    cause = error.args[-1] if error.args else None
+    match error:
+        case exceptions.ProxyError(original_error=exceptions.HTTPError() as original):
+            return unreachable(original)
+        case exceptions.SSLError():
+            return _tls(cause)
+        case exceptions.NameResolutionError():
+            return Transient("the name of the API server does not resolve", "dns")
+        case exceptions.NewConnectionError():  # which is a timeout to urllib3
+            return Transient("the API server cannot be connected", "network")
+        case exceptions.TimeoutError():
+            return Transient("the API server did not answer in time", TIMEOUT)
+        case exceptions.LocationValueError():
+            return Permanent("the address of the API server is not a URL", "config")
+        case exceptions.DecodeError():
+            return Transient("the API server's answer is not encoded as it says", "parse")
+        case exceptions.ProtocolError() if isinstance(cause, http.client.IncompleteRead):
+            return Transient("the API server's answer ends early", "parse")
+    return Transient("the connection to the API server broke", "network")
+
+
+def _tls(cause: object) -> AttemptError:
+    if isinstance(cause, CUT_OFF):
+        return Transient("the connection to the API server broke inside TLS", "network")
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return Permanent("the API server's certificate is not trusted", "tls")
+    if isinstance(cause, OSError) and not isinstance(cause, (ssl.SSLError, *UNREADABLE)):
+        return Transient("the files for TLS cannot be opened now", "network")
+    return Permanent("the API server does not speak the TLS that is asked for", "tls")

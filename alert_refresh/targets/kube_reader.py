@@ -1,0 +1,88 @@
+"""Bodies of answers under limits: all GETs of one attempt share a byte budget and one second chance after a 401."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from urllib3.exceptions import HTTPError
+
+from alert_refresh.engine import Permanent
+from alert_refresh.targets.kube_client import discard
+from alert_refresh.targets.kube_errors import Unauthorized, unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from urllib3 import HTTPResponse
+
+    from alert_refresh.engine import Deadline
+    from alert_refresh.targets.kube_client import KubeClient
+
+MAX_BYTES = 128 * 1024 * 1024
+"""Of all answers of one attempt, unpacked: a hundred thousand Secrets of the usual size."""
+
+CONNECT_SHARE = 0.3
+"""Of the time left, what connecting with its TLS handshake may take at most."""
+
+READ = 256 * 1024
+"""Bytes taken at once at most."""
+
+
+class KubeReader:
+    """Reads whole bodies for one attempt."""
+
+    def __init__(self, client: KubeClient, max_bytes: int | None = None) -> None:
+        self._client = client
+        self._limit = MAX_BYTES if max_bytes is None else max_bytes
+        self._left = self._limit
+        self._second_chance = True
+
+    def get(self, path: str, query: Mapping[str, str], deadline: Deadline) -> bytearray:
+        """The body of an answer with status 200, read to its end by the deadline.
+
+        A 401 makes the client read the token (of a kubeconfig: all of it) again and try once more.
+
+        Raises:
+            Transient, Permanent: there is none, or it is larger than what the attempt may still read.
+        """
+        try:
+            return self._get(path, query, deadline)
+        except Unauthorized:
+            if not self._second_chance:
+                raise
+        self._second_chance = False
+        self._client.reset()
+        return self._get(path, query, deadline)
+
+    def _get(self, path: str, query: Mapping[str, str], deadline: Deadline) -> bytearray:
+        left = deadline.check()
+        response = self._client.get(path, query, connect=left * CONNECT_SHARE, read=left)
+        try:
+            return self._body(response, deadline)
+        except HTTPError as error:
+            raise unreachable(error) from error
+        finally:
+            # Does nothing to an answer that was read to its end.
+            discard(response)
+
+    def _body(self, response: HTTPResponse, deadline: Deadline) -> bytearray:
+        body = bytearray()
+        promised = response.headers.get("Content-Length", "")
+        if promised.isdecimal() and len(promised) > len(str(self._limit)):
+            raise self._too_large()
+        # An answer that ends the connection has given up its socket: its reads keep the first timeout each.
+        sock = getattr(response.connection, "sock", None)
+        while True:
+            if sock is not None:
+                sock.settimeout(deadline.check())
+            piece = response.read1(READ)
+            if not piece:
+                return body
+            self._left -= len(piece)
+            if self._left < 0:
+                raise self._too_large()
+            body += piece
+            deadline.check()
+
+    def _too_large(self) -> Permanent:
+        return Permanent(f"the API server's answer is larger than {self._limit >> 20} MiB", "too_large")

@@ -1,0 +1,122 @@
+"""Whether a URL may be published to: decided on the raw string, without looking any name up.
+
+A name that resolves to a forbidden address is not seen here: whoever connects must check the address it
+connects to.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import unicodedata
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_network
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
+
+MAX_LENGTH = 8192
+
+NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f-\xa0\\\u2028\u2029\ufeff]")
+"""Blanks, control characters and the backslash, which clients read in different ways."""
+
+PLAIN_URL = re.compile(r"https?://([a-z0-9.-]+)(?:/[!-\[\]-~]*)?")
+"""What most of them look like."""
+URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?://([^/?#]*))?")
+AUTHORITY = re.compile(r"(?:\[([0-9A-Za-z:.%]*)\]|([^:\[\]]*))(?::([0-9]*))?")
+HOST_NAME = re.compile(r"(?:[^\W_]|[^\W_][\w-]{0,61}[^\W_]|_[\w-]{0,62})(?:\.(?:[^\W_]|[\w-]{1,62}[^\W_]))*")
+DOTS = str.maketrans("\u3002\uff0e\uff61", "...")
+"""What internationalised names may have in place of a dot (RFC 3490, section 3.1)."""
+
+METADATA_HOSTS = frozenset(
+    ("metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal")
+)
+METADATA_NETWORKS: tuple[IPv4Network | IPv6Network, ...] = tuple(
+    ip_network(text)
+    for text in (
+        "169.254.0.0/16",  # link-local; AWS, Azure, Google and most others answer at .169.254
+        "fe80::/10",  # link-local
+        "100.100.100.200",  # Alibaba
+        "168.63.129.16",  # Azure
+        "192.0.0.192",  # Oracle
+        "fd00:ec2::254",  # AWS
+        "fd20:ce::254",  # Google
+    )
+)
+PRIVATE_SUFFIXES = ("localhost", "local", "internal", "svc", "cluster.local")
+
+
+def check(url: str, *, deny_private: bool = False) -> str | None:
+    """None if `url` may be used, else what is wrong with it, without showing it.
+
+    It is http or https with a host, without user info, blanks or control characters. Link-local and cloud
+    metadata hosts are refused in any spelling; loopback, private and cluster ones with `deny_private`.
+    """
+    if len(url) > MAX_LENGTH:
+        return f"bad_url: longer than {MAX_LENGTH} characters"
+    if plain := PLAIN_URL.fullmatch(url):
+        return _authority(plain[1], deny_private)
+    if NOT_IN_A_URL.search(url):
+        return "bad_url: has a blank, a control character or a backslash"
+    parts = URL.match(url)
+    if parts is None:
+        return "bad_url: has no scheme"
+    if parts[1].lower() not in ("http", "https"):
+        return "url_forbidden: the scheme is neither http nor https"
+    if not parts[2]:
+        return "bad_url: has no host"
+    if "@" in parts[2]:
+        return "bad_url: has user info; put credentials into headers"
+    return _authority(parts[2], deny_private)
+
+
+@lru_cache(maxsize=1024)
+def _authority(authority: str, deny_private: bool) -> str | None:
+    """What is wrong with `host:port`. Cached: many targets share few hosts."""
+    parts = AUTHORITY.fullmatch(authority)
+    if parts is None:
+        return "bad_url: the host or port is malformed"
+    bracketed, name, port = parts.groups()
+    if port and not (len(port) <= 5 and 0 < int(port) <= 65535):
+        return "bad_url: the port is not from 1 to 65535"
+    if bracketed is not None:
+        try:
+            return _address(IPv6Address(bracketed.replace("%25", "%", 1)), deny_private)
+        except ValueError:
+            return "bad_url: the address in brackets is malformed"
+    host = unicodedata.normalize("NFKC", name.translate(DOTS)).lower().removesuffix(".")
+    if not host:
+        return "bad_url: has no host"
+    try:
+        # All the spellings of an IPv4 address that C libraries connect to: 127.1, 0x7f.1, 2130706433.
+        return _address(IPv4Address(socket.inet_aton(host)), deny_private)
+    except (OSError, ValueError):
+        pass
+    if len(host) > 253 or not HOST_NAME.fullmatch(host) or host.rpartition(".")[2].isdigit():
+        return "bad_url: the host is malformed"
+    if host in METADATA_HOSTS:
+        return "url_forbidden: the host serves cloud metadata"
+    if deny_private and ("." not in host or host.endswith(tuple("." + suffix for suffix in PRIVATE_SUFFIXES))):
+        return "url_forbidden: the host is inside the cluster or the machine"
+    return None
+
+
+def _address(address: IPv4Address | IPv6Address, deny_private: bool) -> str | None:
+    for one in (address, *_embedded(address)):
+        if any(one in network for network in METADATA_NETWORKS if network.version == one.version):
+            return "url_forbidden: a link-local or cloud metadata address"
+        if deny_private and not one.is_global:
+            return "url_forbidden: a loopback or private address"
+    return None
+
+
+def _embedded(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
+    """The IPv4 addresses that an IPv6 address leads to: mapped, compatible, 6to4, Teredo, NAT64."""
+    if isinstance(address, IPv4Address):
+        return []
+    found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    number = int(address)
+    if number >> 32 in (0, 0x64FF9B << 64) and number >> 16:
+        found.append(IPv4Address(number & 0xFFFFFFFF))
+    return [one for one in found if one is not None]

@@ -1,0 +1,152 @@
+"""One client's connection: what it has sent so far, and the time it has left.
+
+A request waits here, in the server's loop, until its head and a small body have arrived whole, so that no
+thread is spent on a client that is slow to ask.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gunicorn.http.parser import RequestParser
+
+REQUEST_LINE_LIMIT = 8190
+HEAD_LIMIT = 32 * 1024
+BODY_LIMIT = 16 * 1024
+"""Bodies up to this are read before a thread is spent; of longer ones the application reads what it wants."""
+READ_SECONDS = 10.0
+"""For a request to arrive whole, counted from the connection or from its first byte."""
+WRITE_SECONDS = 20.0
+"""For one piece of an answer to be taken."""
+
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+_FRAMING = re.compile(rb"\r\n(content-length|transfer-encoding|expect)[ \t]*:[ \t]*([^\r]*)", re.IGNORECASE)
+_HEALTH = re.compile(rb"(?:GET|HEAD) /healthz(?:\?[!-~]*)? HTTP/1\.[01]\r\n")
+
+
+class TooLong(Exception):
+    """Raised when a head is longer than allowed; `status` is 414 for the request line and 431 for the rest."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class TimedSocket(socket.socket):
+    """A socket whose reads end at one deadline, and of which every write has a timeout of its own."""
+
+    read_until = 0.0
+    write_seconds = WRITE_SECONDS
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        self.settimeout(max(0.001, self.read_until - time.monotonic()))
+        return super().recv(size, flags)
+
+    def sendall(self, data: bytes, flags: int = 0, /) -> None:  # type: ignore[override]
+        self.settimeout(self.write_seconds)
+        super().sendall(data, flags)
+
+    def recv_now(self, size: int) -> bytes:
+        """What has arrived; empty at the end of the stream.
+
+        Raises:
+            BlockingIOError: nothing has arrived.
+        """
+        self.settimeout(0.0)
+        return super().recv(size)
+
+    def send_now(self, data: bytes) -> None:
+        """Send what fits without waiting, and forget the rest."""
+        self.settimeout(0.0)
+        super().send(data)
+
+
+class Connection:
+    """A connection in one of three states: waiting for a request, in a thread, or closing.
+
+    `make_parser` makes its parser on the first request. `deadline` (monotonic) bounds the first and the last
+    state; `received` is what came of a request not yet begun.
+    """
+
+    initialized = data_ready = True
+    is_http2 = False
+    """What gunicorn's worker asks of a connection: the request is here, and it is HTTP/1."""
+
+    def __init__(
+        self, sock: TimedSocket, client: Any, server: Any, make_parser: Callable[[TimedSocket, Any], RequestParser]
+    ) -> None:
+        self.sock = sock
+        self.client = client
+        self.server = server
+        self.deadline = time.monotonic() + READ_SECONDS
+        self.received = bytearray()
+        self.parser: RequestParser | None = None
+        self.closing = False
+        self.drained = 0
+        self._make_parser = make_parser
+        self._scanned = 0
+        self._needed: int | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of a request has come."""
+        return not self.received
+
+    @property
+    def asks_for_health(self) -> bool:
+        """Whether the request received is for the liveness route."""
+        return _HEALTH.match(self.received) is not None
+
+    def add(self, data: bytes) -> bool:
+        """Note what arrived; True once a thread can take the request without waiting for the client.
+
+        A request that can only be refused counts as whole: the parser says why.
+
+        Raises:
+            TooLong: the head is longer than allowed.
+        """
+        self.received += data
+        if self._needed is None:
+            end = self.received.find(b"\r\n\r\n", max(0, self._scanned - 3))
+            broken = _BARE_LF.search(self.received, self._scanned, len(self.received) if end < 0 else end)
+            self._scanned = len(self.received)
+            if broken:
+                return True
+            line = REQUEST_LINE_LIMIT + 4
+            if len(self.received) > line and self.received.find(b"\r\n", 2, line) < 0:
+                raise TooLong(414)
+            if (len(self.received) if end < 0 else end) > HEAD_LIMIT:
+                raise TooLong(431)
+            if end < 0:
+                return False
+            self._needed = end + 4 + small_body(bytes(self.received[:end]))
+        return len(self.received) >= self._needed
+
+    def init(self) -> None:
+        """Hand what was received to the parser, and give the thread until the deadline to read the rest."""
+        if self.parser is None:
+            self.parser = self._make_parser(self.sock, self.client)
+        self.sock.read_until = self.deadline
+        self.parser.unreader.unread(bytes(self.received))
+        self.received.clear()
+
+    def take_back(self) -> bytes:
+        """Bytes of a next request that the parser has read but not used."""
+        assert self.parser is not None
+        self._scanned, self._needed = 0, None
+        return bytes(self.parser.unreader.take_buffered())
+
+
+def small_body(head: bytes) -> int:
+    """Bytes of body to wait for: the content length if it is small and the only framing, else 0."""
+    framing = _FRAMING.findall(head)
+    if len(framing) != 1 or framing[0][0].lower() != b"content-length":
+        return 0
+    length = framing[0][1].strip(b" \t")
+    return int(length) if re.fullmatch(rb"[0-9]{1,5}", length) and int(length) <= BODY_LIMIT else 0

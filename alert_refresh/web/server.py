@@ -1,0 +1,213 @@
+"""gunicorn's worker in the one process there is.
+
+The daemon's state lives in the process that serves it, so there can be only one. gunicorn's master, whose work
+is to replace workers and to have several, is therefore left out: whatever starts the program (systemd, the
+kubelet) starts it again. That also halves its memory, and makes its exit status the truth.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import gc
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.sock import create_sockets
+
+from alert_refresh.notify_systemd import ALIVE, READY, STOPPING, Systemd
+from alert_refresh.observe import logs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from alert_refresh.config import Config
+    from alert_refresh.daemon import Daemon
+    from alert_refresh.web.deadline_worker import DeadlineWorker
+
+GRACE = 2.0
+"""Seconds beyond the engine's time to stop after which the process ends whatever hangs."""
+KEEPALIVE = 30
+CONNECTIONS = 4096
+BACKLOG = 1024
+SOCKET_UMASK = 0o117
+"""A Unix socket is for its owner and group."""
+SWITCH_INTERVAL = 0.0005
+"""Seconds a thread computes before another may: answers stay quick while a refresh parses."""
+FLUSH_SECONDS = 1.0
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
+SERVER_NAME = "alert-refresh"
+ONE_PROCESS = ("WEB_CONCURRENCY", "GUNICORN_CMD_ARGS")
+
+log = logging.getLogger(__name__)
+
+
+class ServerLog:
+    """gunicorn's logger, as it expects it: from WARNING on, through our formatter, without its access lines."""
+
+    def __init__(self, cfg: Any) -> None:
+        gunicorn = logging.getLogger("gunicorn.error")
+        gunicorn.setLevel(logging.WARNING)
+        for name in ("critical", "error", "warning", "info", "debug", "exception", "log"):
+            setattr(self, name, getattr(gunicorn, name))
+
+    def access(self, *_: object) -> None:
+        """Nothing: the application writes the access lines."""
+
+    def reopen_files(self) -> None:
+        """Nothing: there is no file."""
+
+    def close_on_exec(self) -> None:
+        """Nothing: there is no file."""
+
+
+class Server(BaseApplication):  # type: ignore[misc]
+    """The application as gunicorn's worker asks for it, and what goes on around the loop.
+
+    `variables` are those gunicorn would have read by itself, taken from the environment.
+    """
+
+    def __init__(self, config: Config, variables: Mapping[str, str], stdout: logs.Stdout) -> None:
+        self.config = config
+        self.systemd = Systemd(variables)
+        self.daemon: Daemon | None = None
+        self.worker: DeadlineWorker | None = None
+        self._stdout = stdout
+        self._beat_due = 0.0
+        super().__init__()
+
+    def load_config(self) -> None:
+        """The server's settings come from ours alone."""
+        settings = {
+            "bind": [self.config.bind],
+            "workers": 1,
+            "threads": self.config.threads,
+            "worker_connections": CONNECTIONS,
+            "worker_tmp_dir": str(SHARED_MEMORY) if os.access(SHARED_MEMORY, os.W_OK) else None,
+            "backlog": BACKLOG,
+            "keepalive": KEEPALIVE,
+            "max_requests": 0,
+            "forwarded_allow_ips": "",
+            "forwarder_headers": "",
+            "secure_scheme_headers": {},
+            "umask": SOCKET_UMASK,
+            "pre_request": lambda _worker, _request: None,
+            "post_worker_init": lambda _worker: self._start(),
+        }
+        for name, value in settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """Build the daemon and the application. What is heavy is imported here, after the settings were found right."""
+        from alert_refresh.daemon import Daemon
+        from alert_refresh.web.app import create_app
+
+        worker = self.worker
+        assert worker is not None
+        self.daemon = Daemon(self.config)
+        self.daemon.gauges.update(
+            log_lines_dropped_total=lambda: self._stdout.dropped,
+            http_threads_busy=lambda: worker.busy,
+            http_connections=lambda: worker.nr_conns,
+        )
+        return create_app(self.daemon)
+
+    def run(self) -> None:
+        """Serve until told to stop, then stop everything."""
+        from alert_refresh.web.deadline_worker import DeadlineWorker
+
+        server_log = ServerLog(self.cfg)
+        sockets = create_sockets(self.cfg, server_log)
+        self.worker = worker = DeadlineWorker(1, os.getppid(), sockets, self, 0, self.cfg, server_log)
+        worker.pid = os.getpid()
+        try:
+            worker.init_process()
+        finally:
+            if self.daemon is not None:
+                self.daemon.stop(0.0 if worker.quick else None)
+            if self.config.unix:
+                Path(self.config.host).unlink(missing_ok=True)
+
+    def _start(self) -> None:
+        """Everything is loaded: start the daemon."""
+        from gunicorn.http import wsgi
+
+        assert self.daemon is not None
+        wsgi.SERVER = SERVER_NAME
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        self.daemon.start()
+        _settle()
+
+    # Called by the worker's loop
+
+    def serving(self) -> None:
+        """Connections are accepted."""
+        assert self.worker is not None
+        log.info("Serving", extra={"address": [_address(listener) for listener in self.worker.sockets]})
+        self.systemd.send(READY)
+
+    def beat(self, tick: float) -> float:
+        """Feed systemd's watchdog while every thread makes progress; returns when to come again at the latest."""
+        watchdog = self.systemd.watchdog
+        if watchdog is None or self.daemon is None:
+            return tick
+        now = time.monotonic()
+        if now >= self._beat_due:
+            self._beat_due = now + watchdog / 3
+            stuck = self.daemon.stuck()
+            if stuck:
+                log.error("Threads make no progress", extra={"stuck": stuck})
+            else:
+                self.systemd.send(ALIVE)
+        return min(tick, watchdog / 3)
+
+    def halt(self) -> float:
+        """The loop ends: end every wait; returns the seconds a running refresh may still take."""
+        assert self.daemon is not None
+        self.systemd.send(STOPPING)
+        self.daemon.halt()
+        faulthandler.dump_traceback_later(self.config.shutdown_timeout + GRACE, exit=True)
+        return self.config.shutdown_timeout
+
+
+def serve(config: Config, variables: Mapping[str, str]) -> None:
+    """Run until told to stop. Ends the process."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
+    stdout = logs.Stdout()
+    logs.configure(config, stdout.put)
+    stdout.start()
+    for name in ONE_PROCESS:
+        if variables.get(name, "") not in ("", "1"):
+            log.warning("%s is ignored: there is always exactly one process", name)
+    server = Server(config, variables, stdout)
+    try:
+        server.run()
+    finally:
+        stdout.stop(FLUSH_SECONDS)
+        faulthandler.cancel_dump_traceback_later()
+        if server.worker is not None and server.worker.busy:
+            # A thread that hangs in a request would keep the interpreter from ending.
+            os._exit(0)
+
+
+def _settle() -> None:
+    """What was loaded stays: keep the collector away from it, and give back what loading took (about 5 MB)."""
+    gc.collect()
+    gc.freeze()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def _address(listener: Any) -> str:
+    bound = listener.getsockname()
+    if isinstance(bound, str):
+        return f"unix:{bound}"
+    return f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"

@@ -1,0 +1,79 @@
+"""The machine's clock, and the deadline that everything in one attempt shares."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from alert_refresh.engine import Deadline, SystemClock, Transient
+from tests.fakes import FakeClock
+
+
+def test_a_deadline_counts_down_and_then_is_a_transient_timeout() -> None:
+    clock = FakeClock()
+    deadline = Deadline(clock, 30)
+    assert deadline.check() == 30
+    clock.advance(29)
+    assert deadline.check() == deadline.remaining() == 1
+    clock.advance(1)
+    with pytest.raises(Transient, match="did not end within 30 s") as raised:
+        deadline.check()
+    assert raised.value.error_type == "timeout"
+    clock.advance(1)
+    assert deadline.remaining() == -1
+
+
+def test_the_system_clock_tells_the_machine_s_time() -> None:
+    clock = SystemClock()
+    assert abs(clock.time() - time.time()) < 5
+    assert 0 <= clock.monotonic() - time.monotonic() + 5 <= 10
+    event = threading.Event()
+    assert clock.wait(event, 0) is False
+    event.set()
+    assert clock.wait(event, None) is True
+
+
+def test_the_fake_clock_wakes_those_whose_time_has_come_and_no_others() -> None:
+    clock, woken = FakeClock(), []
+    events = {seconds: threading.Event() for seconds in (1, 2, 3)}
+
+    def sleep(seconds: int) -> None:
+        woken.append((seconds, clock.wait(events[seconds], seconds)))
+
+    threads = [threading.Thread(target=sleep, args=(seconds,)) for seconds in events]
+    for thread in threads:
+        thread.start()
+    for seconds in events:
+        clock.wait_for_sleeper(seconds)
+    clock.advance(1)
+    threads[0].join()
+    events[3].set()
+    threads[2].join()
+    assert woken == [(1, False), (3, True)]
+    clock.advance(1)
+    threads[1].join()
+    assert woken[-1] == (2, False)
+    assert clock.sleeping() == []
+
+
+def test_two_threads_may_sleep_on_one_event_of_the_fake_clock() -> None:
+    clock, event = FakeClock(), threading.Event()
+    threads = [threading.Thread(target=clock.wait, args=(event, seconds)) for seconds in (1, 2)]
+    for thread in threads:
+        thread.start()
+    clock.wait_for_sleeper(1)
+    clock.wait_for_sleeper(2)
+    clock.advance(1)
+    threads[0].join()
+    clock.advance(1)
+    threads[1].join()
+    assert clock.sleeping() == []
+
+
+def test_the_fake_clock_says_when_nobody_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    monkeypatch.setattr(clock._changed, "wait_for", lambda found, timeout: found())
+    with pytest.raises(AssertionError, match="nobody waits 5 s"):
+        clock.wait_for_sleeper(5)

@@ -1,0 +1,305 @@
+"""Attempts that hang, and threads that die."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from alert_refresh.engine import Outcome, RefreshInProgress, Result, ShutdownTimeout, Trigger
+from tests.fakes import FakeClock, FakeSource, snapshot
+from tests.stage import GatedSource, Stage, eventually
+
+
+@pytest.fixture
+def deaths(monkeypatch: pytest.MonkeyPatch) -> list[threading.ExceptHookArgs]:
+    """What `threading.excepthook` was told."""
+    heard: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", heard.append)
+    return heard
+
+
+def hang_once(stage: Stage, number: int) -> None:
+    """Let the attempt of that number hang until it is given up, 5 s past its timeout."""
+    stage.source.wait_for_call(number)
+    stage.fake.wait_for_sleeper(35)
+    stage.fake.advance(34.999)
+    assert stage.status.in_progress
+    stage.fake.wait_for_sleeper(0.001)
+    stage.fake.advance(0.001)
+
+
+def test_e4_an_attempt_is_given_up_five_seconds_past_its_timeout_and_a_replacement_goes_on() -> None:
+    with Stage(GatedSource()).start() as stage:
+        hang_once(stage, 1)
+        stage.backing_off(30)
+        assert stage.outcomes[0].error == "the attempt did not end within 30 s and was given up"
+        assert (stage.outcomes[0].error_type, stage.outcomes[0].duration) == ("timeout", 35)
+        assert stage.worker.health() is None
+        stage.fake.advance(30)
+        stage.source.wait_for_call(2).answer(snapshot("replacement"))
+        stage.idle()
+        before = stage.status
+        stage.source.held[0].answer(snapshot("ghost"))
+        eventually(lambda: not stage.source.held)
+        assert stage.status is before
+        assert before.snapshot is not None
+        assert before.snapshot.digest == "replacement"
+
+
+def test_e4_a_second_stuck_attempt_is_unhealthy_and_a_third_is_not_started() -> None:
+    with Stage(GatedSource()).start() as stage:
+        hang_once(stage, 1)
+        stage.pass_backoffs(30)
+        hang_once(stage, 2)
+        stage.backing_off(60)
+        assert stage.worker.health() == "fake-attempt"
+        stage.fake.advance(60)
+        stage.backing_off(120)
+        assert stage.source.calls == 2
+        assert stage.outcomes[-1].error == "2 earlier attempts still hang"
+        assert stage.outcomes[-1].error_type == "timeout"
+        assert stage.status.failed == 3
+        for call in list(stage.source.held):
+            call.answer()
+        eventually(lambda: stage.worker.health() is None)
+        stage.fake.advance(120)
+        stage.source.wait_for_call(3).answer()
+        assert stage.idle().status.succeeded == 1
+
+
+def test_stuck_attempts_are_remembered_across_a_restart() -> None:
+    with Stage(GatedSource()) as stage:
+        for number in (1, 2):
+            stage.start()
+            stage.source.wait_for_call(number)
+            with pytest.raises(ShutdownTimeout):
+                stage.worker.stop(0)
+        stage.start().backing_off(30)
+        assert stage.source.calls == 2
+        assert stage.worker.health() == "fake-attempt"
+
+
+def test_a_manual_refresh_during_a_hanging_attempt_is_refused_until_it_is_given_up() -> None:
+    with Stage(GatedSource()).start() as stage:
+        stage.source.wait_for_call(1)
+        stage.fake.wait_for_sleeper(35)
+        stage.fake.advance(32)
+        with pytest.raises(RefreshInProgress):
+            stage.worker.refresh_now()
+        stage.fake.wait_for_sleeper(3)
+        stage.fake.advance(3)
+        stage.backing_off(30)
+        request = stage.worker.refresh_now()
+        assert stage.source.wait_for_call(2).request is request
+
+
+def test_health_is_well_before_start_while_idle_and_after_stop() -> None:
+    with Stage() as stage:
+        assert stage.worker.health() is None
+        stage.start().idle()
+        assert stage.worker.health() is None
+        stage.worker.stop()
+        assert stage.worker.health() is None
+
+
+def test_a_worker_that_is_late_is_unhealthy_and_one_that_is_back_is_well() -> None:
+    gate, told = threading.Event(), threading.Event()
+
+    def slow(outcome: Outcome) -> None:
+        told.set()
+        gate.wait(30)
+
+    with Stage() as stage:
+        stage.worker.listen(slow)
+        stage.start()
+        told.wait(30)
+        stage.fake.advance(10)
+        assert stage.worker.health() is None
+        stage.fake.advance(0.001)
+        assert stage.worker.health() == "fake-worker"
+        gate.set()
+        stage.idle()
+        assert stage.worker.health() is None
+
+
+class TrippingClock(FakeClock):
+    """A clock whose `wait` kills the thread of a given name, once for each error listed."""
+
+    def __init__(self, name: str, *errors: type[BaseException]) -> None:
+        super().__init__()
+        self.name = name
+        self.errors = list(errors)
+
+    def wait(self, event: threading.Event, seconds: float | None) -> bool:
+        if threading.current_thread().name == self.name and self.errors and seconds != 0.5:
+            raise self.errors.pop(0)
+        return super().wait(event, seconds)
+
+
+FATAL = [SystemExit, KeyboardInterrupt, MemoryError, BaseException, ValueError]
+
+
+@pytest.mark.parametrize("death", [SystemExit, KeyboardInterrupt, BaseException])
+def test_p14_a_worker_that_dies_in_mid_attempt_is_heard_restarted_and_not_in_progress(
+    death: type[BaseException], deaths: list[threading.ExceptHookArgs]
+) -> None:
+    clock = TrippingClock("fake-worker", death)
+    with Stage(GatedSource(), clock=clock).start() as stage:
+        clock.wait_for_sleeper(0.5)
+        assert not stage.status.in_progress
+        assert [one.exc_type for one in deaths] == [death]
+        assert stage.status.cancelled == 1
+        assert stage.worker.health() is None
+        clock.advance(0.5)
+        clock.wait_for_sleeper(29.5)
+        stage.source.let_all_go()
+        request = stage.worker.refresh_now()
+        stage.source.wait_for_call(2).answer()
+        assert request.done.wait(10)
+        status = stage.idle().status
+        assert status.succeeded + status.failed + status.cancelled == stage.source.calls == 2
+
+
+def test_p14_an_ordinary_error_of_the_worker_in_mid_attempt_is_a_failed_attempt() -> None:
+    clock = TrippingClock("fake-worker", MemoryError)
+    with Stage(GatedSource(), clock=clock).start() as stage:
+        stage.backing_off(30)
+        assert stage.outcomes[0].error == "unexpected MemoryError"
+        assert len(stage.worker._hanging()) == 1
+
+
+def test_p14_an_attempt_whose_worker_died_counts_as_given_up(deaths: list[threading.ExceptHookArgs]) -> None:
+    clock = TrippingClock("fake-worker", SystemExit, SystemExit)
+    with Stage(GatedSource(), clock=clock, rate_limit=0).start() as stage:
+        clock.wait_for_sleeper(0.5)
+        clock.advance(0.5)
+        eventually(lambda: deaths and clock.sleeping() != [])
+        assert len(deaths) == 2  # the second: at the next wait of the restarted worker
+        clock.wait_for_sleeper(0.5)
+        clock.advance(0.5)
+        clock.wait_for_sleeper(29)
+        assert len(stage.worker._hanging()) == 1
+
+
+@pytest.mark.parametrize("death", FATAL)
+def test_p14_a_watch_that_dies_is_heard_and_restarted(
+    death: type[BaseException], deaths: list[threading.ExceptHookArgs]
+) -> None:
+    ran: list[None] = []
+    stopped = threading.Event()
+
+    class Watch:
+        def run(self) -> None:
+            ran.append(None)
+            if len(ran) == 1:
+                raise death
+            stopped.wait(30)
+
+        def stop(self) -> None:
+            stopped.set()
+
+    source = FakeSource()
+    source.watch = lambda notify: Watch()  # type: ignore[assignment,method-assign,return-value]
+    with Stage(source).start().idle() as stage:
+        stage.fake.wait_for_sleeper(0.5)
+        assert [one.exc_type for one in deaths] == [death]
+        stage.fake.advance(0.5)
+        eventually(lambda: len(ran) == 2)
+
+
+def test_a_watch_that_ends_by_itself_is_run_again_and_stop_ends_that_wait() -> None:
+    ran: list[None] = []
+
+    class Watch:
+        def run(self) -> None:
+            ran.append(None)
+
+        def stop(self) -> None:
+            pass
+
+    source = FakeSource()
+    source.watch = lambda notify: Watch()  # type: ignore[assignment,method-assign,return-value]
+    with Stage(source).start().idle() as stage:
+        for count in (1, 2, 3):
+            stage.fake.wait_for_sleeper(0.5)
+            assert len(ran) == count
+            stage.fake.advance(0.5)
+        eventually(lambda: len(ran) == 4)
+        stage.worker.stop()
+        assert len(ran) == 4
+
+
+@pytest.mark.parametrize("death", [SystemExit, KeyboardInterrupt, BaseException])
+def test_p14_an_attempt_that_kills_its_thread_is_heard_and_retried(
+    death: type[BaseException], deaths: list[threading.ExceptHookArgs]
+) -> None:
+    with Stage(GatedSource()).start() as stage:
+        stage.source.wait_for_call(1).answer(death())
+        stage.backing_off(30)
+        assert [one.exc_type for one in deaths] == [death]
+        assert stage.outcomes[0].error == f"the attempt was ended by {death.__name__}"
+        stage.fake.advance(30)
+        stage.source.wait_for_call(2).answer()
+        assert stage.idle().outcomes[-1].result is Result.SUCCESS
+
+
+def test_p14_an_attempt_out_of_memory_failed_and_is_retried() -> None:
+    with Stage(GatedSource()).start() as stage:
+        stage.source.wait_for_call(1).answer(MemoryError())
+        stage.backing_off(30)
+        assert stage.outcomes[0].error == "unexpected MemoryError"
+        assert stage.outcomes[0].error_type == "unknown"
+
+
+def test_p14_a_listener_that_kills_the_worker_is_heard_and_the_worker_restarted(
+    deaths: list[threading.ExceptHookArgs],
+) -> None:
+    def deadly(outcome: Outcome) -> None:
+        if outcome.trigger is Trigger.STARTUP:
+            raise SystemExit
+
+    with Stage() as stage:
+        stage.worker.listen(deadly)
+        stage.start()
+        stage.fake.wait_for_sleeper(0.5)
+        assert [one.exc_type for one in deaths] == [SystemExit]
+        stage.fake.advance(0.5)
+        stage.idle()
+        stage.fake.advance(29.5)
+        stage.idle()
+        assert stage.source.calls == 2
+
+
+def test_p14_a_thread_that_cannot_even_be_restarted_makes_the_worker_unhealthy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(args: Any) -> None:
+        raise RuntimeError("the hook itself fails")
+
+    class Watch:
+        def run(self) -> None:
+            raise ValueError
+
+        def stop(self) -> None:
+            pass
+
+    heard: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", broken)
+    monkeypatch.setattr("sys.excepthook", lambda *args: heard.append(args))
+    source = FakeSource()
+    source.watch = lambda notify: Watch()  # type: ignore[assignment,method-assign,return-value]
+    with Stage(source).start().idle() as stage:
+        eventually(lambda: stage.worker.health() == "fake-watch")
+        stage.worker.stop()
+
+
+def test_stop_ends_the_pause_before_a_restart(deaths: list[threading.ExceptHookArgs]) -> None:
+    clock = TrippingClock("fake-worker", SystemExit)
+    with Stage(GatedSource(), clock=clock).start() as stage:
+        clock.wait_for_sleeper(0.5)
+        stage.source.let_all_go()
+        stage.worker.stop()
+        assert not stage.status.running
+        assert len(deaths) == 1

@@ -1,0 +1,240 @@
+"""A worker that refreshes targets from the API stand-in, and one-line assertions about what faults do to it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alert_refresh.engine import Outcome, RefreshSettings, Request, Result, Snapshot, SystemClock, Worker
+from alert_refresh.observe.outcomes import log_outcome
+from alert_refresh.targets import KIND, Settings
+from alert_refresh.targets.secrets import KubernetesSource
+from tests.kube import KubeServer, Rule, fill, kubeconfig, secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from alert_refresh.engine import Clock, Deadline
+    from alert_refresh.targets.target import Target
+    from tests.fakes import FakeClock
+
+TOKEN = "canary-token-93b1"
+RETRIES = 3
+TIMEOUT = 1.0
+SLACK = 10.0
+"""Seconds a cycle may take longer than it should, on a machine that is busy."""
+
+
+def refresh_settings(**changes: Any) -> RefreshSettings:
+    """The test profile, its waits a tenth, without periodic ticks and rate limit."""
+    values: dict[str, Any] = {
+        "interval": 3600.0,
+        "max_retries": RETRIES,
+        "base_backoff": 0.02,
+        "max_backoff": 0.16,
+        "rate_limit": 0.0,
+        "timeout": TIMEOUT,
+        "warmup": 3600.0,
+    }
+    return RefreshSettings(**(values | changes))
+
+
+def target_settings(file: Path | str, refresh: RefreshSettings | None = None, **changes: Any) -> Settings:
+    """Settings of the targets for the server of that kubeconfig."""
+    values: dict[str, Any] = {
+        "refresh": refresh or refresh_settings(),
+        "source": "kubernetes",
+        "directory": None,
+        "namespaces": ("default",),
+        "label_selector": "publishing-target=true",
+        "watch": False,
+        "kubeconfig": str(file),
+        "deny_private": False,
+    }
+    return Settings(**(values | changes))
+
+
+class CountedSource(KubernetesSource):
+    """Counts the attempts that were started."""
+
+    started = 0
+
+    def refresh(self, previous: Snapshot[Target] | None, request: Request, deadline: Deadline) -> Snapshot[Target]:
+        self.started += 1
+        return super().refresh(previous, request, deadline)
+
+
+class World:
+    """Ten good targets on a stand-in, served by a worker; everything that is logged is kept."""
+
+    def __init__(self, kube: KubeServer, settings: Settings, clock: Clock | None = None) -> None:
+        self.kube = kube
+        self.file = Path(settings.kubeconfig)
+        self.source = CountedSource(settings, clock or SystemClock())
+        self.outcomes: list[Outcome] = []
+        self.ended = threading.Condition()
+        self.lines: list[logging.LogRecord] = []
+        self.worker: Worker[Target] = Worker(
+            KIND, self.source, settings.refresh, clock=clock, listeners=[log_outcome, self._note]
+        )
+        self.added = 0
+
+    def _note(self, outcome: Outcome) -> None:
+        with self.ended:
+            self.outcomes.append(outcome)
+            self.ended.notify_all()
+
+    @property
+    def served(self) -> Snapshot[Target]:
+        snapshot = self.worker.get_status().snapshot
+        assert snapshot is not None
+        return snapshot
+
+    def wait_for_outcomes(self, count: int) -> list[Outcome]:
+        """Block until so many attempts have ended since the start; returns all of them."""
+        with self.ended:
+            assert self.ended.wait_for(lambda: len(self.outcomes) >= count, timeout=20), self.outcomes
+            return list(self.outcomes)
+
+    def refresh(self) -> list[Outcome]:
+        """One manual refresh to the end of its cycle; returns its attempts."""
+        before = len(self.outcomes)
+        request = self.worker.refresh_now()
+        assert request.done.wait(TIMEOUT * (RETRIES + 1) + SLACK)
+        return self.outcomes[before:]
+
+    def change(self) -> str:
+        """Something changes in the cluster: one more target. Returns its name."""
+        self.added += 1
+        name = f"added-{self.added}"
+        self.kube.store.create(secret(name))
+        return name
+
+    def fails(self, error_type: str, *, attempts: int, rule: Rule | None = None) -> list[Outcome]:
+        """A change meets the fault: ERR(error_type) so often, what was served stays, and the fault fired."""
+        before, served = self.worker.get_status(), self.served
+        fired = rule.fired if rule is not None else 0
+        name = self.change()
+        outcomes = self.refresh()
+        after = self.worker.get_status()
+        assert [one.attempt for one in outcomes] == list(range(1, attempts + 1)), outcomes
+        assert {one.error_type for one in outcomes} == {error_type}, outcomes
+        assert error_type in KIND.error_types
+        assert after.failed == before.failed + attempts and after.succeeded == before.succeeded
+        assert after.consecutive_failures == before.consecutive_failures + attempts
+        assert after.last is not None and after.last.error_type == error_type and after.last.error
+        assert not after.in_progress
+        assert self.served.generation == served.generation and self.served.items == served.items
+        assert name not in self.served.items
+        for outcome in outcomes:
+            (line,) = self.lines_of(outcome)
+            assert vars(line)["error_type"] == error_type and vars(line)["duration_ms"] >= 0
+        if rule is not None:
+            assert rule.fired > fired, "the fault did not fire"
+        return outcomes
+
+    def heals(self) -> list[Outcome]:
+        """Without the fault the same refresh succeeds at once, and shows all that changed meanwhile."""
+        self.change()
+        outcomes = self.refresh()
+        assert [one.result for one in outcomes] == [Result.SUCCESS], outcomes
+        assert self.worker.get_status().consecutive_failures == 0
+        names = {key[1] for key in self.kube.store.objects}
+        assert set(self.served.items) == names
+        assert all(target.stale_since is None for target in self.served.items.values())
+        return outcomes
+
+    def lines_of(self, outcome: Outcome) -> list[logging.LogRecord]:
+        """The lines about one attempt, but for alerts."""
+        found = [vars(line) | {"line": line} for line in self.lines]
+        return [
+            one["line"]
+            for one in found
+            if one.get("request_id") == outcome.request_id
+            and one.get("attempt") == outcome.attempt
+            and not one.get("alert")
+        ]
+
+    def text(self) -> str:
+        """Everything that may be shown: log lines with their fields and tracebacks, outcomes, the status."""
+        out = io.StringIO()
+        formatter = logging.Formatter()
+        for line in self.lines:
+            out.write(f"{formatter.format(line)} {vars(line)}\n")
+        out.write(f"{self.outcomes}\n{self.worker.get_status()}\n")
+        return out.getvalue()
+
+    def check(self) -> None:
+        """What holds after every case."""
+        status = self.worker.get_status()
+        assert self.worker.health() is None
+        assert self.source.started == status.succeeded + status.failed + status.cancelled
+        assert not any("resourceVersion" in request.query for request in self.kube.lists())
+        assert "canary" not in self.text(), "a canary was shown"
+
+
+@contextlib.contextmanager
+def world(
+    folder: Path,
+    kube: KubeServer,
+    *,
+    ca: Path | None = None,
+    clock: FakeClock | None = None,
+    refresh: RefreshSettings | None = None,
+    file: Path | None = None,
+    served: int = 10,
+    **changes: Any,
+) -> Iterator[World]:
+    """A world that serves its first ten targets; afterwards it is stopped and searched for canaries."""
+    kube.tokens = {TOKEN}
+    if not kube.store.objects:
+        fill(kube.store, 10)
+    if file is None and not changes.get("in_pod"):
+        file = kubeconfig(folder / "kubeconfig", kube.url, ca=ca, user={"token": TOKEN})
+    it = World(kube, target_settings(file or "", refresh, **changes), clock)
+    with captured(it.lines):
+        it.worker.start()
+        try:
+            it.wait_for_outcomes(1)
+            assert len(it.served.items) == served, it.outcomes
+            yield it
+            it.check()
+        finally:
+            began = time.monotonic()
+            it.worker.stop(5.0)
+            assert time.monotonic() - began < 5.0
+
+
+@contextlib.contextmanager
+def captured(lines: list[logging.LogRecord]) -> Iterator[None]:
+    """Keep every record of every logger, debugging ones included."""
+
+    class Keeping(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record)
+
+    handler, root = Keeping(), logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+
+
+def at_page(start: str) -> Callable[[Any], bool]:
+    """Whether a request continues a list at that Secret."""
+    from tests.kube.api import _read_token
+
+    def matches(request: Any) -> bool:
+        query: Mapping[str, str] = request.query
+        return "continue" in query and _read_token(query["continue"])[1] == ("default", start)
+
+    return matches
