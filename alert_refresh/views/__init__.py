@@ -54,7 +54,7 @@ def read(env: Env) -> Settings:
     """The views' settings; faults are left in `env`."""
     return Settings(
         refresh=env.refresh(KIND.prefix, interval="300s", rate_limit="0s", timeout="16m"),
-        url=_connection_string(env, "VIEWS_DATABASE_URL", "psycopg_pool", "postgres", None),
+        url=_connection_string(env, "VIEWS_DATABASE_URL", "psycopg_pool", "postgres"),
         views=_names(env),
         enabled=env.boolean("VIEWS_REFRESH_ENABLED", default=True),
         lock_timeout=env.duration("VIEWS_LOCK_TIMEOUT", "5s"),
@@ -62,7 +62,7 @@ def read(env: Env) -> Settings:
         pool_max=env.integer("VIEWS_POOL_MAX", 5, minimum=1, maximum=100),
         skip_unchanged=env.boolean("VIEWS_SKIP_UNCHANGED", default=True),
         history_retention=_days(env, "VIEWS_HISTORY_RETENTION", 30),
-        redis=_connection_string(env, "REDIS_URL", "redis", "redis", r"(rediss?|unix)://.+"),
+        redis=_connection_string(env, "REDIS_URL", "redis", "redis"),
         cache_size=env.integer("VIEWS_CACHE_SIZE", 100_000, minimum=1, maximum=10_000_000),
         cache_lease=env.duration("VIEWS_CACHE_LEASE", "50ms", zero=True),
     )
@@ -100,7 +100,7 @@ def _names(env: Env) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _connection_string(env: Env, name: str, module: str, extra: str, pattern: str | None) -> Credential | None:
+def _connection_string(env: Env, name: str, module: str, extra: str) -> Credential | None:
     """A connection string, which may hold a password: it is never shown, nor is what a parser says of it."""
     env.defaults[name] = ""
     text = env.peek(name).strip()
@@ -109,17 +109,17 @@ def _connection_string(env: Env, name: str, module: str, extra: str, pattern: st
     env.effective[name] = MASK
     if importlib.util.find_spec(module) is None:
         env.fault(name, f"needs the extra {extra!r}: pip install 'alert-refresh[{extra}]'", MASK)
-    elif pattern is None and not _is_dsn(text):
-        env.fault(name, "is not a PostgreSQL connection string such as postgresql://user@host/database", MASK)
-    elif pattern is not None and not re.fullmatch(pattern, text):
-        env.fault(name, "is not a Redis URL such as redis://host:6379/0", MASK)
+    elif extra == "postgres":
+        from alert_refresh.views.connection import is_dsn
+
+        if not is_dsn(text):
+            env.fault(name, "is not a PostgreSQL connection string such as postgresql://user@host/database", MASK)
+    else:
+        from alert_refresh.views.redis_cache import is_url
+
+        if not is_url(text):
+            env.fault(name, "is not a Redis URL such as redis://host:6379/0", MASK)
     return Credential(text)
-
-
-def _is_dsn(text: str) -> bool:
-    from alert_refresh.views.connection import is_dsn
-
-    return is_dsn(text)
 
 
 def _days(env: Env, name: str, default: int) -> float:

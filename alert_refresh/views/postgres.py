@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 from alert_refresh.engine import Partial, Permanent, Snapshot, Transient, Trigger
 from alert_refresh.views.attempt import Attempt
 from alert_refresh.views.executor import Executor
+from alert_refresh.views.generations import Lease
 from alert_refresh.views.history import History
+from alert_refresh.views.lru import LRU
+from alert_refresh.views.reads import Reads
+from alert_refresh.views.resolver import Resolver
+from alert_refresh.views.upkeep import Upkeep
 from alert_refresh.views.view import Progress, Reading, ViewState
 
 if TYPE_CHECKING:
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
 
     from alert_refresh.engine import AttemptError, Clock, Deadline, Request
     from alert_refresh.views import Settings
+    from alert_refresh.views.redis_cache import RedisCache
 
 CYCLES = 100
 """How many of the last cycles' results are remembered, for whoever asked for them."""
@@ -41,6 +47,13 @@ class PostgresSource:
         self.settings = settings
         self.clock = clock
         self.history = History()
+        assert settings.url is not None
+        self._url = settings.url
+        self.reads = Reads(self._url, clock, size=settings.pool_max, limit=settings.lock_timeout)
+        self.lease = Lease(clock, settings.cache_lease)
+        self.resolver = Resolver(
+            settings.views, clock, self.reads, self.lease, LRU(settings.cache_size), _redis(settings, clock)
+        )
         self._executor = Executor(settings, clock)
         self._stopping = threading.Event()
         self._advised = False
@@ -58,6 +71,7 @@ class PostgresSource:
         wanted = [request.scope] if request.scope in self.settings.views else list(self.settings.views)
         attempt = Attempt(
             settings=self.settings,
+            url=self._url,
             clock=self.clock,
             executor=self._executor,
             history=self.history,
@@ -85,11 +99,26 @@ class PostgresSource:
             raise Partial(snapshot, cause)
         return snapshot
 
-    def watch(self, notify: Callable[[Trigger], None]) -> None:
-        return None
+    def watch(self, notify: Callable[[Trigger], None]) -> Upkeep:
+        """No watch, but work to be done between refreshes; its stop cancels the statement of a running one."""
+        self.reads.renew()
+        upkeep = Upkeep(self.clock, self.reads, self.history, self.settings.history_retention)
+        self._stopping = upkeep.stopping
+        return upkeep
 
     def close(self) -> None:
-        pass
+        """Close the pool of the reads, and the connections to Redis."""
+        self.reads.close()
+        if self.resolver.l2 is not None:
+            self.resolver.l2.close()
+
+
+def _redis(settings: Settings, clock: Clock) -> RedisCache | None:
+    if settings.redis is None:
+        return None
+    from alert_refresh.views.redis_cache import RedisCache
+
+    return RedisCache(settings.redis, clock)
 
 
 def failed(states: Mapping[str, ViewState]) -> AttemptError | None:
