@@ -7,7 +7,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
-from alert_refresh import __version__, targets
+from alert_refresh import __version__, targets, views
 from alert_refresh.config import Config, Env, read_server
 from alert_refresh.engine import Clock, Deadline, ShutdownTimeout, SystemClock, Worker
 from alert_refresh.observe.formats import duration
@@ -35,7 +35,7 @@ class KindModule(Protocol):
         """The source those settings name, or None when the kind is off."""
 
 
-KINDS: tuple[KindModule, ...] = (targets,)
+KINDS: tuple[KindModule, ...] = (targets, views)
 
 SERVER_VARIABLES = (
     "FORWARDED_ALLOW_IPS",
@@ -90,6 +90,8 @@ class Daemon:
             else:
                 worker = Worker(module.KIND, source, settings.refresh, clock=self.clock, listeners=[log_outcome])
                 self.workers[module.KIND.name] = worker
+                if not getattr(settings, "scheduled", True):
+                    worker.pause()
 
     def start(self) -> None:
         """Start every worker, and say with which settings."""

@@ -39,7 +39,7 @@ class Settings:
     refresh: RefreshSettings
     url: Credential | None
     views: tuple[str, ...]
-    enabled: bool = True
+    scheduled: bool = True
     lock_timeout: float = 5.0
     statement_timeout: float = 300.0
     pool_max: int = 5
@@ -56,7 +56,7 @@ def read(env: Env) -> Settings:
         refresh=env.refresh(KIND.prefix, interval="300s", rate_limit="0s", timeout="16m"),
         url=_connection_string(env, "VIEWS_DATABASE_URL", "psycopg_pool", "postgres"),
         views=_names(env),
-        enabled=env.boolean("VIEWS_REFRESH_ENABLED", default=True),
+        scheduled=env.boolean("VIEWS_REFRESH_ENABLED", default=True),
         lock_timeout=env.duration("VIEWS_LOCK_TIMEOUT", "5s"),
         statement_timeout=env.duration("VIEWS_STATEMENT_TIMEOUT", "5m"),
         pool_max=env.integer("VIEWS_POOL_MAX", 5, minimum=1, maximum=100),

@@ -37,7 +37,8 @@ log = logging.getLogger(__name__)
 class Attempt:
     """Goes through views and keeps what became of each in `states`; `readings` are of the ones now up to date.
 
-    `tables` says which of our own tables can be written; `refreshed` counts in order the views of this cycle.
+    `tables` says which of our own tables can be written, `refreshed` which views this cycle has refreshed so far,
+    `reached` whether there was a connection at all. `advise` asks for a look at the role and the server.
     """
 
     settings: Settings
@@ -52,6 +53,7 @@ class Attempt:
     states: dict[str, ViewState] = field(default_factory=dict)
     tables: Tables = field(default_factory=Tables)
     advise: bool = False
+    reached: bool = True
     _connection: BoundedConnection | None = None
 
     def run(self, names: Sequence[str], before: Mapping[str, ViewState], *, may_skip: bool) -> None:
@@ -65,6 +67,7 @@ class Attempt:
             try:
                 plans = self._prepare(names)
             except AttemptError as error:
+                self.reached = self._connection is not None
                 for name in names:
                     self._note(self._failed(name, error, before), began)
                 return

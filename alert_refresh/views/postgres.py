@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from alert_refresh.engine import Partial, Permanent, Snapshot, Transient, Trigger
+from alert_refresh.views import history, tables
 from alert_refresh.views.attempt import Attempt
 from alert_refresh.views.executor import Executor
 from alert_refresh.views.generations import Lease
@@ -87,7 +88,7 @@ class PostgresSource:
         if attempt.tables.generations and any(state.refreshed for state in attempt.states.values()):
             self.clock.wait(attempt.stopping, self.settings.cache_lease)
         states = done | attempt.states
-        cycles = dict(list(memo.cycles.items())[-CYCLES:]) | {request.request_id: Progress(states)}
+        cycles = dict(list(memo.cycles.items())[-CYCLES:]) | {request.request_id: Progress(states, attempt.reached)}
         snapshot = Snapshot(
             items=items | attempt.states,
             digest=digest(items | attempt.states),
@@ -105,6 +106,17 @@ class PostgresSource:
         upkeep = Upkeep(self.clock, self.reads, self.history, self.settings.history_retention)
         self._stopping = upkeep.stopping
         return upkeep
+
+    def read_history(self, *, limit: int, view: str | None, since: float | None) -> dict[str, Any]:
+        """The newest rows of the history and their summary, with what was not written yet.
+
+        Raises:
+            Unavailable: the database cannot be read, or the history is not there.
+        """
+        with self.reads.connection() as connection:
+            if self.history.pending and tables.ensure(connection).history:
+                self.history.write(connection)
+            return history.read(connection, limit=limit, view=view, since=since)
 
     def close(self) -> None:
         """Close the pool of the reads, and the connections to Redis."""

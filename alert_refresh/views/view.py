@@ -119,9 +119,10 @@ class ViewState:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What one cycle has done so far: its views' states, by name."""
+    """What one cycle has done so far: its views' states, by name, and whether the database was reached at last."""
 
     states: dict[str, ViewState] = field(default_factory=dict)
+    reached: bool = True
 
     def todo(self, wanted: Sequence[str]) -> list[str]:
         """What an attempt should take up: everything at first, then what failed in a way that may pass."""

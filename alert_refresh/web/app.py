@@ -14,7 +14,7 @@ from werkzeug.exceptions import NotFound
 
 from alert_refresh.observe.metrics import EngineMetrics
 from alert_refresh.targets.metrics import TargetMetrics
-from alert_refresh.web import errors, health, metrics, targets
+from alert_refresh.web import errors, health, metrics, targets, views
 from alert_refresh.web.answers import JsonResponse
 from alert_refresh.web.auth import Auth
 
@@ -54,6 +54,7 @@ def create_app(daemon: Daemon) -> Flask:
     engine = EngineMetrics(registry, daemon.workers, daemon.gauges)
     auth = Auth(daemon.config, daemon.clock, engine.wrong_token)
     app.register_blueprint(targets.build(daemon, auth, TargetMetrics(registry, daemon.workers.get("targets"))))
+    app.register_blueprint(views.build(daemon, auth))
     app.register_blueprint(health.build(daemon))
     app.register_blueprint(metrics.build(registry))
     return app

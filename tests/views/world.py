@@ -1,4 +1,4 @@
-"""A source over a throw-away database, refreshed by hand; leaving the world closes both."""
+"""A source over a throw-away database, refreshed by hand; leaving the world closes both, but for one it was given."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ class World:
 
     def __init__(self, database: Database | None = None, **changes: Any) -> None:
         self.database = database or hierarchy()
+        self._own = database is None
         self.clock = TestClock()
         settings = Settings(
             RefreshSettings(timeout=30),
@@ -78,7 +79,8 @@ class World:
 
     def __exit__(self, *_: object) -> None:
         self.source.close()
-        self.database.drop()
+        if self._own:
+            self.database.drop()
 
 
 def in_thread(call: Callable[[], Any]) -> Callable[[], Any]:
