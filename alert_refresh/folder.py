@@ -27,9 +27,8 @@ DATA = "..data"
 """The symlink that the kubelet swaps to replace all files of a mounted volume at once."""
 
 READ_ONLY = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-PASSING = frozenset(
-    (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT)
-)
+EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
+PASSING = frozenset((errno.EIO, errno.ESTALE, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT))
 
 QUIET = 0.005
 """Seconds without a further event after which a burst of them is over."""
@@ -45,12 +44,20 @@ class Missing(Transient):
     """Raised when there is no such file or folder; it may be on its way."""
 
 
+class Changed(Transient):
+    """Raised when a file changed while it was read."""
+
+
+class Exhausted(Transient):
+    """Raised when this process, not the file, is the reason: no file descriptors or memory left."""
+
+
 def storage_error(error: OSError, what: str) -> Transient | Permanent:
     """An attempt's error for one of the operating system's, told without its path."""
     if isinstance(error, FileNotFoundError):
         return Missing(f"{what} is missing", STORAGE)
     reason = os.strerror(error.errno) if error.errno else type(error).__name__
-    kind = Transient if error.errno in PASSING else Permanent
+    kind = Exhausted if error.errno in EXHAUSTED else Transient if error.errno in PASSING else Permanent
     return kind(f"{what} cannot be read: {reason}", STORAGE)
 
 
@@ -61,7 +68,7 @@ def read_file(root: Path, path: Path, limit: int) -> bytes:
         Missing: there is no such file.
         Permanent: it is no regular file, leads out of `root`, or may not be read (`storage`), or is larger than
             `limit` bytes (`too_large`).
-        Transient: reading failed in a way that may pass, or the file changed meanwhile (`storage`).
+        Changed, Exhausted, Transient: it may work another time (`storage`).
     """
     what = f"file {path.name!a}"
     try:
@@ -82,7 +89,7 @@ def read_descriptor(descriptor: int, what: str, limit: int) -> bytes:
         while len(content) <= limit and (more := file.read(limit + 1 - len(content))):
             content += more
         if len(content) != before.st_size or signature(os.fstat(descriptor)) != signature(before):
-            raise Transient(f"{what} changed while it was read", STORAGE)
+            raise Changed(f"{what} changed while it was read", STORAGE)
         return content
 
 

@@ -37,6 +37,11 @@ class HeldCall:
         self._answer: Snapshot[str] | BaseException | None = None
         self._go = threading.Event()
 
+    @property
+    def answered(self) -> bool:
+        """Whether it was let go; it may take a moment to return."""
+        return self._go.is_set()
+
     def answer(self, answer: Snapshot[str] | BaseException | None = None) -> None:
         """Let the call return a snapshot (a new one if none is given) or raise."""
         self._answer = answer

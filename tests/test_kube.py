@@ -366,7 +366,7 @@ def test_selectors_that_make_no_sense_are_refused() -> None:
 def test_many_clients_write_at_once_and_every_version_is_seen_once(kube: KubeServer) -> None:
     before = kube.store.version
     threads = [
-        threading.Thread(target=lambda n=n: [kube.store.create(secret(f"t{n}-{i}")) for i in range(20)])  # type: ignore[misc]
+        threading.Thread(target=lambda n=n: [kube.store.create(secret(f"t{n}-{i}")) for i in range(20)])
         for n in range(4)
     ]
     for thread in threads:

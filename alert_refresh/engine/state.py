@@ -313,22 +313,24 @@ class RefreshState(Generic[T]):
     def waiting(self, request: Request, seconds: float, outcome: Outcome) -> None:
         """The request's cycle waits `seconds` for its next attempt; `outcome` is the failed one with its `retry_in`."""
         with self._lock:
+            status, next_attempt = self._status, self._clock.monotonic() + seconds
             if self.active(request.run):
-                self._status = replace(self._status, next_attempt=self._clock.monotonic() + seconds, last=outcome)
+                next_due = self._next_due(status, next_attempt)
+                self._status = replace(status, next_attempt=next_attempt, next_due=next_due, last=outcome)
 
     def end_cycle(self, request: Request) -> None:
         """The request's cycle is over: no next attempt of it will come, and ticks it overran are not made up for."""
         with self._lock:
             status = self._status
             if self.active(request.run):
-                next_due = self._next_due(status, self._clock.monotonic())
+                next_due = self._schedule.next_due(status.started, self._clock.monotonic())
                 self._status = replace(status, next_attempt=None, next_due=next_due)
 
-    def _next_due(self, status: Status[T], now: float) -> float | None:
-        """The next tick that is still to come: those that passed while a cycle ran are skipped."""
-        if status.next_due is None or status.next_due > now:
+    def _next_due(self, status: Status[T], after: float) -> float | None:
+        """The next tick that will not be skipped, if a cycle goes on until `after`."""
+        if status.next_due is None or status.next_due > after:
             return status.next_due
-        return self._schedule.next_due(status.started, now)
+        return self._schedule.next_due(status.started, after)
 
     def _published(
         self, old: Snapshot[T] | None, new: Snapshot[T] | None, wall: float

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from alert_refresh.engine.clock import Deadline, SystemClock
 from alert_refresh.engine.errors import (
     TIMEOUT,
+    AlreadyStarted,
     ShutdownTimeout,
     Stopping,
     Superseded,
@@ -93,11 +94,14 @@ class Worker(Generic[T]):
         Raises:
             AlreadyStarted: it runs.
         """
-        run = _Run(self.state.open())
+        watch = self.source.watch(self.notify)
         try:
-            run.watch = watch = self.source.watch(self.notify)
-            # A stop from here on means this run; one before did not see it, and has nothing to end.
-            self._run = run
+            run = self._run = _Run(self.state.open(), watch)
+        except AlreadyStarted:
+            if watch is not None:
+                watch.stop()
+            raise
+        try:
             run.threads.append(self._spawn(run, "worker", lambda: self._loop(run)))
             if watch is not None:
                 run.threads.append(self._spawn(run, "watch", watch.run))
@@ -105,6 +109,8 @@ class Worker(Generic[T]):
             self._end(run)
             self.state.close(run.number)
             raise
+        finally:
+            run.started.set()
 
     def halt(self) -> None:
         """Begin to stop and return at once: no new attempt starts, and every wait ends."""
@@ -122,6 +128,7 @@ class Worker(Generic[T]):
         self._end(run)
         if not self.state.open_as(run.number):
             return
+        run.started.wait(timeout)
         late = join(run.threads, Deadline(self.clock, timeout))
         if late:
             run.give_up.set()
@@ -298,14 +305,16 @@ class Worker(Generic[T]):
 class _Run:
     """What belongs to one start: its number, its threads and the events that end their waits.
 
+    `threads` is complete once `started` is set.
     `back_by` is the monotonic time at which the worker's thread has promised to be back, or was.
     """
 
     number: int = 0
+    watch: Watch | None = None
+    started: threading.Event = field(default_factory=threading.Event)
     wake: threading.Event = field(default_factory=threading.Event)
     stopping: threading.Event = field(default_factory=threading.Event)
     give_up: threading.Event = field(default_factory=threading.Event)
     threads: list[threading.Thread] = field(default_factory=list)
-    watch: Watch | None = None
     attempt: Call[Any] | None = None
     back_by: float = float("inf")

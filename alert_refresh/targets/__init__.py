@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from alert_refresh.engine import Kind, RefreshSettings
+from alert_refresh.targets.selector import parse_selector
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,12 +57,17 @@ def read(env: Env) -> Settings:
     namespaces = tuple(part.strip() for part in env.text("K8S_NAMESPACE").split(",") if part.strip())
     if not all(NAMESPACE.fullmatch(namespace) for namespace in namespaces):
         env.fault("K8S_NAMESPACE", "is neither * nor names of namespaces separated by commas")
+    label_selector = env.text("TARGET_LABEL_SELECTOR", "publishing-target=true")
+    try:
+        parse_selector(label_selector)
+    except ValueError as error:
+        env.fault("TARGET_LABEL_SELECTOR", str(error))
     return Settings(
         refresh=env.refresh(KIND.prefix),
         source=source,
         directory=directory,
         namespaces=namespaces,
-        label_selector=env.text("TARGET_LABEL_SELECTOR", "publishing-target=true"),
+        label_selector=label_selector,
         watch=env.boolean("TARGET_WATCH", default=True),
         kubeconfig=kubeconfig,
         deny_private=env.boolean("TARGET_URL_DENY_PRIVATE", default=False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from urllib3.exceptions import HTTPError
@@ -68,7 +69,7 @@ class KubeReader:
     def _body(self, response: HTTPResponse, deadline: Deadline) -> bytearray:
         body = bytearray()
         promised = response.headers.get("Content-Length", "")
-        if promised.isdecimal() and len(promised) > len(str(self._limit)):
+        if re.fullmatch(r"[0-9]+", promised) and float(promised) > self._left:
             raise self._too_large()
         # An answer that ends the connection has given up its socket: its reads keep the first timeout each.
         sock = getattr(response.connection, "sock", None)

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from alert_refresh.engine import Clock, Request, Trigger, Watch
     from alert_refresh.targets import Settings
 
-PAGE = 1000
-"""Secrets asked for at once."""
+PAGE = 2000
+"""Secrets asked for at once: decoding a page keeps other threads waiting for about 3 ms (all of 10,000 for 13 ms),
+and the further requests cost a tenth more time than one for everything."""
 MAX_PAGES = 1000
 
 EVERYWHERE = "*"

@@ -56,6 +56,9 @@ class Target(msgspec.Struct, frozen=True, gc=False):
             config = msgspec.convert(as_config(self), _Config)
             msgspec.structs.force_setattr(self, "digest", _digest(config, self.namespace, self.secret, self.shape))
 
+    def __repr__(self) -> str:
+        return f"Target(name={self.name!r}, namespace={self.namespace!r}, secret={self.secret!r})"
+
     def stale(self, since: float, faults: tuple[Fault, ...]) -> Target:
         """This target as the last valid version of a Secret that has these faults now."""
         return msgspec.structs.replace(self, stale_since=since, faults=faults)

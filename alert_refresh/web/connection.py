@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import socket
+import struct
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -135,6 +136,10 @@ class Connection:
         self.sock.read_until = self.deadline
         self.parser.unreader.unread(bytes(self.received))
         self.received.clear()
+
+    def reset_on_close(self) -> None:
+        """The client does not take its answer: closing drops what it has not taken instead of waiting for it."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def take_back(self) -> bytes:
         """Bytes of a next request that the parser has read but not used."""

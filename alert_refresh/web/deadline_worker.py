@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import resource
 import selectors
 import signal
@@ -54,7 +55,7 @@ class DeadlineWorker(ThreadWorker):  # type: ignore[misc]
         self.waiting: dict[Connection, None] = {}
         self.busy = 0
         self.quick = False
-        self._accept_again = 0.0
+        self._accept_again = self._warn_again = 0.0
         self._make_parser = parser_for(self.cfg, lambda: not self.alive)
 
     def init_process(self) -> None:
@@ -97,6 +98,8 @@ class DeadlineWorker(ThreadWorker):  # type: ignore[misc]
     def run(self) -> None:
         """The loop. Signals only end a turn of it early, so everything happens here, in order."""
         self.poller.register(self.method_queue.fileno(), selectors.EVENT_READ, self.method_queue.run_callbacks)
+        # Python writes here when a signal comes, also just before the loop goes to sleep.
+        self.poller.register(self.PIPE[0], selectors.EVENT_READ, lambda pipe: os.read(pipe, 64))
         self.set_accept_enabled(True)
         self.app.serving()
         while self.alive:
@@ -141,12 +144,19 @@ class DeadlineWorker(ThreadWorker):  # type: ignore[misc]
                     self.shed()
         except OSError as error:
             if error.errno in OUT_OF_FILES:
-                log.warning("No file descriptor is left for a new connection")
-                if not self.shed():
-                    self.set_accept_enabled(False)
-                    self._accept_again = time.monotonic() + SWEEP
+                self._out_of_files()
             elif error.errno not in (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED):
                 raise
+
+    def _out_of_files(self) -> None:
+        """Make room for who connects next, or leave them in the queue for a while."""
+        now = time.monotonic()
+        if now >= self._warn_again:
+            self._warn_again = now + SWEEP
+            log.warning("No file descriptor is left for a new connection")
+        if not self.shed():
+            self.set_accept_enabled(False)
+            self._accept_again = now + SWEEP
 
     def watch(self, conn: Connection) -> None:
         """Let the loop wait for what the client sends."""
@@ -261,8 +271,12 @@ class DeadlineWorker(ThreadWorker):  # type: ignore[misc]
         """Answer one request; returns whether the connection can carry another."""
         try:
             return bool(super().handle_request(req, conn))
-        except OSError as error:
+        except (ConnectionError, TimeoutError) as error:
             log.debug("A client went away: %s", type(error).__name__)
+            conn.reset_on_close()
+            return False
+        except (OSError, SystemExit) as error:
+            self.handle_error(req, conn.sock, conn.client, error)
             return False
 
     def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:

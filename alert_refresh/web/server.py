@@ -7,6 +7,7 @@ kubelet) starts it again. That also halves its memory, and makes its exit status
 
 from __future__ import annotations
 
+import codecs
 import ctypes
 import faulthandler
 import gc
@@ -41,6 +42,8 @@ SOCKET_UMASK = 0o117
 SWITCH_INTERVAL = 0.0005
 """Seconds a thread computes before another may: answers stay quick while a refresh parses."""
 FLUSH_SECONDS = 1.0
+QUICK_SECONDS = 0.3
+"""For threads to end when the stop may not wait for a running refresh."""
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 SERVER_NAME = "alert-refresh"
 ONE_PROCESS = ("WEB_CONCURRENCY", "GUNICORN_CMD_ARGS")
@@ -96,6 +99,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "forwarded_allow_ips": "",
             "forwarder_headers": "",
             "secure_scheme_headers": {},
+            "header_map": "refuse",
             "umask": SOCKET_UMASK,
             "pre_request": lambda _worker, _request: None,
             "post_worker_init": lambda _worker: self._start(),
@@ -116,6 +120,8 @@ class Server(BaseApplication):  # type: ignore[misc]
             http_threads_busy=lambda: worker.busy,
             http_connections=lambda: worker.nr_conns,
         )
+        # The first request would load this, and might find no file descriptor to do it with.
+        codecs.lookup("idna")
         return create_app(self.daemon)
 
     def run(self) -> None:
@@ -130,7 +136,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             worker.init_process()
         finally:
             if self.daemon is not None:
-                self.daemon.stop(0.0 if worker.quick else None)
+                self.daemon.stop(QUICK_SECONDS if worker.quick else None)
             if self.config.unix:
                 Path(self.config.host).unlink(missing_ok=True)
 

@@ -253,12 +253,24 @@ def test_ticks_that_pass_in_a_long_cycle_are_gone_and_the_next_is_ahead(steps: S
     outcome = steps.state.finish(attempt, None, Transient("x"))
     assert steps.state.status().next_due == 330
     steps.state.waiting(request, 300, outcome)
+    assert steps.state.status().next_due == 630  # the one at 330 falls into the wait
     steps.clock.advance(300)
     steps.state.begin(request, 2, Deadline(steps.clock, 30))
     assert steps.state.status().next_due == 630
     steps.clock.advance(300)
     steps.state.end_cycle(request)
     assert steps.state.status().next_due == 930
+
+
+def test_a_tick_that_would_have_fallen_into_a_wait_is_due_again_when_the_wait_ends_early(steps: Steps) -> None:
+    request = steps.running()
+    attempt = steps.state.status().attempt
+    assert attempt is not None
+    steps.state.waiting(request, 300, steps.state.finish(attempt, None, Transient("x")))
+    assert steps.state.status().next_due == 330
+    steps.clock.advance(1)
+    steps.state.end_cycle(request)
+    assert steps.state.status().next_due == 30
 
 
 def test_stop_ends_what_is_pending_and_lets_nothing_begin(steps: Steps) -> None:

@@ -273,6 +273,14 @@ def test_the_watch_runs_in_a_thread_of_its_own_until_stop_and_anew_after_start()
         assert not source.watches[1].stopped.is_set()
 
 
+def test_a_second_start_leaves_no_second_watch() -> None:
+    source = WatchedSource()
+    with Stage(source).start().idle() as stage:
+        with pytest.raises(AlreadyStarted):
+            stage.worker.start()
+        assert [watch.stopped.is_set() for watch in source.watches] == [False, True]
+
+
 def test_a_watch_that_cannot_be_made_fails_the_start_and_leaves_nothing_open() -> None:
     source = FakeSource()
     made: list[FakeWatch] = []

@@ -160,6 +160,17 @@ class TestConnection:
             assert (kube.connections - connections, len(kube.requests) - requests) == (1, 1)
             it.heals()
 
+    def test_a19_the_time_before_the_headers_counts_too(self, kube: KubeServer, tmp_path: Path) -> None:
+        def late(exchange: Exchange) -> bool:
+            exchange.wire.wait(0.8)
+            return faults.headers_then_silence(exchange)
+
+        with world(tmp_path, kube, refresh=ONCE) as it:
+            with broken(it, late) as rule:
+                (outcome,) = it.fails("timeout", attempts=1, rule=rule)
+            assert 1.0 <= outcome.duration < 1.6
+            it.heals()
+
     def test_a19_a_connection_that_is_accepted_and_left_is_a_timeout(
         self, tmp_path: Path, authority: Authority
     ) -> None:
@@ -635,6 +646,17 @@ class TestSizes:
             assert outcome.result is Result.SUCCESS and len(it.served.items) == 10_000
             assert outcome.duration < 5.0
             assert peak() < 100 * MIB
+
+    def test_a25_a_promise_of_more_bytes_than_the_cap_is_not_read(self, kube: KubeServer, tmp_path: Path) -> None:
+        def promise(exchange: Exchange) -> bool:
+            exchange.wire.head(200, {"Content-Type": "application/json", "Content-Length": "9" * 30})
+            return faults.silence(exchange)
+
+        with world(tmp_path, kube) as it:
+            with broken(it, promise) as rule:
+                (outcome,) = it.fails("too_large", attempts=1, rule=rule)
+            assert outcome.duration < 0.9
+            it.heals()
 
     def test_a25_more_bytes_than_the_cap_are_too_large(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(kube_reader, "MAX_BYTES", 32 * MIB)

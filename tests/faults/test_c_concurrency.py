@@ -282,24 +282,20 @@ def test_c06_start_beside_stop_ten_thousand_times_ends_whole() -> None:
     worker = stage.worker
     tally = {"started": 0, "already": 0}
 
-    def starting() -> None:
-        for _ in range(2500):
+    def both() -> None:
+        for _ in range(1250):
             try:
                 worker.start()
                 tally["started"] += 1
             except AlreadyStarted:
                 tally["already"] += 1
-
-    def stopping() -> None:
-        for _ in range(2500):
             worker.stop(30)
 
-    jobs = iter([starting, stopping, starting, stopping])
     with switching_often(), dump_if_stuck(50):
-        in_threads(4, lambda: next(jobs)())
-        worker.stop(30)
+        in_threads(4, both)
     assert sum(tally.values()) == 5000
-    assert tally["started"] > 10
+    assert tally["started"] > 500
+    assert tally["already"] > 100
     assert not worker.get_status().running
     assert source.most_at_once <= 1
     status = worker.get_status()
@@ -341,7 +337,7 @@ def test_c07_a_stop_during_a_publish_leaves_the_whole_new_or_the_whole_old() -> 
             for _ in range(chance.randrange(200)):
                 pass
             try:
-                stage.worker.stop(0)
+                stage.worker.stop(30 if number % 3 == 0 else 0)
             except ShutdownTimeout:
                 late += 1
             new = stage.status
@@ -357,7 +353,8 @@ def test_c07_a_stop_during_a_publish_leaves_the_whole_new_or_the_whole_old() -> 
                 assert new.cancelled == old.cancelled + 1
             assert not new.in_progress
             assert new.succeeded + new.cancelled == number
-    assert late < 300
+        assert stage.status.succeeded >= 100
+        assert stage.status.cancelled > 0 < late
 
 
 def test_c08_what_readers_get_cannot_be_changed() -> None:

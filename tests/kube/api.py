@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import re
+from bisect import bisect_left
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from tests.kube.selectors import parse_fields, parse_labels
@@ -137,16 +139,21 @@ def _list(store: Store, request: Request) -> Response:
         return failure(504, "Timeout", f"Too large resource version: {asked}, current: {store.version}")
     known = store.at(version if version != -1 else None)
     if known is None:
-        metadata = {"continue": _token(-1, start)} if token else None
-        return failure(410, "Expired", EXPIRED if token else "The resourceVersion is too old.", metadata=metadata)
+        rest = {"continue": _token(-1, start)} if token else None
+        return failure(410, "Expired", EXPIRED if token else "The resourceVersion is too old.", metadata=rest)
     version, everything = known
-    found = [one for one in everything if one.key >= start and one.matches(query)]
-    metadata = {"resourceVersion": str(version)}
+    first = max(start, (query.namespace, ""))
+    begin = bisect_left(everything, first, key=lambda one: one.key)
+    end = len(everything)
+    if query.namespace:
+        end = bisect_left(everything, (query.namespace + "\0", ""), key=lambda one: one.key)
+    matching = (one for one in islice(everything, begin, end) if one.matches(query))
+    found = list(islice(matching, limit + 1 if limit else None))
+    metadata: dict[str, Any] = {"resourceVersion": str(version)}
     if limit and len(found) > limit:
-        metadata["continue"] = _token(version, found[limit].key)
+        metadata["continue"] = _token(version, found.pop().key)
         if not (query.labels or query.fields):
-            metadata["remainingItemCount"] = len(found) - limit  # type: ignore[assignment]
-        found = found[:limit]
+            metadata["remainingItemCount"] = end - begin - limit
     return Response(200, _list_body(metadata, found))
 
 

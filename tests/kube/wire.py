@@ -7,13 +7,15 @@ import socket
 import struct
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterable, Iterator, Mapping
+    from io import BufferedReader
 
+TLS_HANDSHAKE = b"\x16"
 JSON = "application/json"
 CHUNK_ABOVE = 2048
 """Like Go's server: a longer body is sent in chunks."""
@@ -64,12 +66,15 @@ class Wire:
         self.number = number
         self.closing = closing
         self.sent = 0
-        self._reader: IO[bytes] | None = None
+        self._reader: BufferedReader | None = None
 
     def read_request(self) -> Request | None:
         """The next request; None when the client has gone."""
         if self._reader is None:
             self._reader = self.sock.makefile("rb")
+            if self._reader.peek(1)[:1] == TLS_HANDSHAKE:
+                self._refuse_tls()
+                return None
         line = self._reader.readline(65537).decode("latin-1").split()
         if len(line) != 3:
             return None
@@ -106,6 +111,13 @@ class Wire:
             rest = next(blocks, None)
         self.send(b"0\r\n\r\n")
         return True
+
+    def _refuse_tls(self) -> None:
+        """What Go's server says to TLS on a plain port; the rest is read so that no RST overtakes the answer."""
+        self.send(b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTPS request to an HTTP server.\n")
+        self.sock.shutdown(socket.SHUT_WR)
+        while self.sock.recv(4096):
+            pass
 
     def wait(self, seconds: float | None = None) -> bool:
         """Block until the server closes (True) or that many seconds have passed."""

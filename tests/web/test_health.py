@@ -79,10 +79,9 @@ def test_a_kind_that_does_not_gate_may_come_later() -> None:
 )
 def test_the_summary_is_degraded_from_two_and_unhealthy_from_six_intervals(age: float, code: int, word: str) -> None:
     with World().start() as world:
-        begun, release = world.hang()
+        begun, _ = world.hang()
         world.post()
         assert begun.wait(10)
-        world.worker.state.status()
         object.__setattr__(world.worker.get_status(), "last_success", world.clock.monotonic() - age)
         response = world.client.get("/health")
         assert (response.status_code, response.json["status"]) == (code, word)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import os
 from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from alert_refresh.credential import Credential
-from alert_refresh.engine import Fault, Partial, Permanent, Transient
+from alert_refresh.engine import Fault, Partial, Permanent, Rejected, Snapshot, Transient
+from alert_refresh.targets.counts import Counts, count
 from alert_refresh.targets.json_text import JsonObject
 from alert_refresh.web.answers import answer
 from alert_refresh.web.target_fields import masked_url
@@ -132,6 +134,10 @@ def test_a_watching_kubernetes_source_says_whether_it_is_connected() -> None:
     with World() as world:
         world.source.name = "kubernetes"
         assert world.get("/status").json["watch"] == {"connected": False, "last_proof_of_life": None}
+
+
+def test_counts_of_nothing_are_0() -> None:
+    assert count(None) == Counts(0, 0, 0, {})
 
 
 def test_targets_are_counted_once_for_each_snapshot() -> None:
@@ -276,6 +282,15 @@ def test_filter_config_may_be_any_mapping_or_json_that_was_never_decoded() -> No
         assert [one["filter_config"] for one in world.get().json["targets"]] == [{"a": [1]}, {"b": None}, {}]
 
 
+def test_a_name_that_is_no_proper_text_is_escaped() -> None:
+    item = target("one", filter_config=JsonObject(b'{"b":null}'))
+    bad = Rejected({"secret": os.fsdecode(b"caf\xe9")}, ())
+    with World(answer=lambda n: Snapshot({"one": item}, rejected=(bad,), digest="x")).start() as world:
+        shown = world.get()
+        assert b'"caf\\udce9"' in shown.data
+        assert shown.json["targets"][0]["filter_config"] == {"b": None}
+
+
 def test_a_credential_cannot_be_encoded_by_accident() -> None:
     with pytest.raises(NotImplementedError):
         answer({"a": Credential("hidden")})
@@ -283,7 +298,7 @@ def test_a_credential_cannot_be_encoded_by_accident() -> None:
 
 def test_revealed_targets_show_the_whole_url_and_header_values() -> None:
     environ = {"ALERT_REFRESH_ADMIN_TOKEN": ADMIN, "ALERT_REFRESH_READ_TOKEN": READ}
-    with World(**environ).start() as world:
+    with World(environ=environ).start() as world:
         for token in (READ, ADMIN):
             headers = {"Authorization": f"Bearer {token}"}
             shown = world.get("/one?reveal=true", headers=headers).json

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from typing import Self
 
     from flask import Flask
-    from flask.testing import FlaskClient
 
 ADMIN, READ = "admin-token-1", "read-token-1"
 TARGETS = "/api/v2/publishing/targets"
@@ -42,7 +41,9 @@ def target(name: str, **changes: Any) -> Target:
     return Target(**fields | changes)
 
 
-def targets(*items: Target, digest: str = "one", rejected: int = 0, **stats: float) -> Snapshot[Any]:
+def targets(
+    *items: Target, digest: str = "one", rejected: int = 0, stats: Mapping[str, float] | None = None
+) -> Snapshot[Any]:
     """A snapshot of these targets, with so many rejected Secrets beside them."""
     return Snapshot(
         items={item.name: item for item in items},
@@ -51,7 +52,7 @@ def targets(*items: Target, digest: str = "one", rejected: int = 0, **stats: flo
             for n in range(rejected)
         ),
         digest=digest,
-        stats=stats,
+        stats=stats or {},
     )
 
 
@@ -90,13 +91,13 @@ class World:
         answer: Callable[[int], Snapshot[Any]] | None = None,
         off: bool = False,
         settings: RefreshSettings | None = None,
-        **environ: str,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self.clock = FakeClock()
         self.source = FakeSource(answer or (lambda n: targets(target("one"), target("two"), rejected=1)))
-        self.daemon = OneKind(None if off else self.source, self.clock, settings or RefreshSettings(), environ)
+        self.daemon = OneKind(None if off else self.source, self.clock, settings or RefreshSettings(), environ or {})
         self.app: Flask = create_app(self.daemon)
-        self.client: FlaskClient = self.app.test_client()
+        self.client: Any = self.app.test_client()
         self._hanging: list[threading.Event] = []
         self._ended = threading.Semaphore(0)
         for worker in self.daemon.workers.values():

@@ -1,0 +1,180 @@
+"""Targets from a folder of Secret manifests and mounted Secrets."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from alert_refresh.engine import Fault, Permanent, Snapshot
+from alert_refresh.folder import TOO_LARGE, Changed, FolderWatch, Missing, storage_error
+from alert_refresh.targets.assemble import Candidate, assemble
+from alert_refresh.targets.mounted import is_mounted
+from alert_refresh.targets.parts import EXTENSIONS, Memo, Part, Reader, broken
+from alert_refresh.targets.selector import parse_selector
+from alert_refresh.targets.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from alert_refresh.engine import Clock, Deadline, Request, Trigger, Watch
+    from alert_refresh.targets import Settings
+
+MAX_ENTRIES = 20_000
+SCANS = 5
+"""So often a folder is read when something in it goes or changes meanwhile; then that is a fault of the file."""
+
+log = logging.getLogger(__name__)
+
+
+class DirectorySource:
+    """Reads every manifest in a folder; what has not changed is not parsed again."""
+
+    name = "directory"
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        assert settings.directory is not None
+        self._folder: Path = settings.directory.absolute()
+        self._settings = settings
+        self._selector = parse_selector(settings.label_selector)
+        self._clock = clock
+        self._warned = False
+
+    def refresh(self, previous: Snapshot[Target] | None, request: Request, deadline: Deadline) -> Snapshot[Target]:
+        """Read the folder; see `Source`.
+
+        A file that cannot be used keeps the targets it held when it could, stale, and hinders no other file.
+
+        Raises:
+            Transient, Permanent: the folder cannot be read (`storage`), or holds too much (`too_large`).
+        """
+        memo = previous.memo if previous is not None and isinstance(previous.memo, Memo) else None
+        reader = Reader(
+            self._folder, memo or Memo(), self._selector, self._clock, deadline, self._settings.deny_private
+        )
+        began = self._clock.monotonic()
+        parts = self._read(reader)
+        read_seconds = self._clock.monotonic() - began - reader.parse_seconds
+        if previous is not None and memo is None:
+            _keep_unknown(parts, previous)
+        began = self._clock.monotonic()
+        candidates = _without_twins(candidate for part in parts.values() for candidate in part.candidates)
+        if not candidates and previous is None:
+            log.warning("No Secret was found", extra={"kind": "targets", "error": "no manifest matches the selector"})
+        now = self._clock.time()
+        unreadable = [rejected for part in parts.values() for rejected in part.rejected]
+        items, rejected, digest = assemble(candidates, previous, now, unreadable=unreadable)
+        valid = sum(isinstance(candidate.result, Target) for candidate in candidates)
+        return Snapshot(
+            items=items,
+            rejected=rejected,
+            digest=digest,
+            taken_at=now,
+            memo=Memo(parts),
+            stats={
+                "discover_seconds": read_seconds,
+                "parse_seconds": reader.parse_seconds,
+                "validate_seconds": self._clock.monotonic() - began,
+                "secrets_valid": valid,
+                "secrets_invalid": len(candidates) - valid + len(unreadable),
+                "secrets_skipped": sum(part.skipped for part in parts.values()),
+            },
+        )
+
+    def watch(self, notify: Callable[[Trigger], None]) -> Watch | None:
+        """Something that sees changes at once; None if that is off or not to be had, and the schedule finds them."""
+        if not self._settings.watch:
+            return None
+        try:
+            return FolderWatch(self._folder, notify, subfolders=True)
+        except OSError as error:
+            if not self._warned:
+                self._warned = True
+                reason = os.strerror(error.errno) if error.errno else type(error).__name__
+                log.warning(
+                    "The folder cannot be watched; changes are found by the periodic refresh",
+                    extra={"kind": "targets", "error": reason},
+                )
+            return None
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _read(self, reader: Reader) -> dict[str, Part]:
+        """Every file and mounted Secret by name. What goes or changes while it is read is looked for again."""
+        for _ in range(SCANS - 1):
+            try:
+                return self._scan(reader, final=False)
+            except (Missing, Changed):
+                continue
+        return self._scan(reader, final=True)
+
+    def _scan(self, reader: Reader, *, final: bool) -> dict[str, Part]:
+        reader.begin()
+        if is_mounted(self._folder):
+            return reader.mounted(self._folder)
+        parts: dict[str, Part] = {}
+        for name, is_folder in self._entries():
+            path = self._folder / name
+            if not is_folder or is_mounted(path):
+                parts |= reader.part(path, is_mount=is_folder, final=final)
+        return parts
+
+    def _entries(self) -> list[tuple[str, bool]]:
+        """What may be a part of ours, in order, and whether it is a folder; hidden files are an editor's or the
+        kubelet's.
+        """
+        found = []
+        try:
+            with os.scandir(self._folder) as entries:
+                for count, entry in enumerate(entries):
+                    if count == MAX_ENTRIES:
+                        raise Permanent(f"the folder holds more than {MAX_ENTRIES} files", TOO_LARGE)
+                    is_folder = _is_folder(entry)
+                    if not entry.name.startswith(".") and (is_folder or entry.name.endswith(EXTENSIONS)):
+                        found.append((entry.name, is_folder))
+        except OSError as error:
+            raise storage_error(error, "the folder") from error
+        return sorted(found)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a symlink that leads in a circle
+        return False
+
+
+def _without_twins(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """All candidates; where two manifests are the same Secret the first good one is it."""
+    found = []
+    valid: set[tuple[str, str]] = set()
+    for candidate in candidates:
+        key = candidate.namespace, candidate.secret
+        if isinstance(candidate.result, Target):
+            if key in valid:
+                fault = Fault("metadata.name", "duplicate_name: another manifest is this Secret too")
+                found.append(replace(candidate, result=(fault,)))
+                continue
+            valid.add(key)
+        found.append(candidate)
+    return found
+
+
+def _keep_unknown(parts: dict[str, Part], previous: Snapshot[Target]) -> None:
+    """After a restart nobody knows what a broken file held: take it that it held what is not found elsewhere."""
+    name = next((name for name, part in parts.items() if part.fault is not None), None)
+    if name is None:
+        return
+    part = parts[name]
+    assert part.fault is not None
+    found = {(candidate.namespace, candidate.secret) for one in parts.values() for candidate in one.candidates}
+    lost = tuple(
+        Candidate(target.namespace, target.secret, name, "", target)
+        for target in previous.items.values()
+        if (target.namespace, target.secret) not in found
+    )
+    if lost:
+        parts[name] = broken(name, part.fault, lost, part)

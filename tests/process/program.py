@@ -1,0 +1,185 @@
+"""Starts the program as its own process and talks to it: its log lines, its port, its signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 20.0
+"""Seconds a test waits for what should come at once: the machine may be busy."""
+KEPT = ("PATH", "HOME", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "COVERAGE_FILE", "LD_LIBRARY_PATH")
+
+Line = dict[str, Any]
+
+
+class Program:
+    """A running program; as a context manager it is killed at the end if it still runs.
+
+    `arguments` are what follows `python -m`. Standard output is read by a thread, or is `stdout` if given.
+    """
+
+    def __init__(self, *arguments: str, env: Mapping[str, str] | None = None, stdout: int | None = None) -> None:
+        environ = {name: os.environ[name] for name in KEPT if name in os.environ}
+        environ |= {"ALERT_REFRESH_BIND": "127.0.0.1:0", "PYTHONPATH": str(ROOT)} | dict(env or {})
+        self.process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", *(arguments or ("alert_refresh",))],
+            env=environ,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if stdout is None else stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.lines: list[str] = []
+        self.stderr = ""
+        self._news = threading.Condition()
+        self._ended = stdout is not None
+        self._readers = [threading.Thread(target=self._read_errors, daemon=True)]
+        if stdout is None:
+            self._readers.append(threading.Thread(target=self._read, daemon=True))
+        for reader in self._readers:
+            reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.wait()
+
+    # Log lines
+
+    @property
+    def log(self) -> list[Line]:
+        """The lines so far, each of them one JSON object."""
+        return [json.loads(line) for line in list(self.lines)]
+
+    def find(self, message: str) -> list[Line]:
+        """The lines so far whose message begins like this."""
+        return [line for line in self.log if line["message"].startswith(message)]
+
+    def wait_for(self, message: str, count: int = 1) -> Line:
+        """The `count`-th line whose message begins like this, once it is there."""
+        with self._news:
+            self._news.wait_for(lambda: self._ended or len(self.find(message)) >= count, PATIENCE)
+        found = self.find(message)
+        assert len(found) >= count, f"no {message!r} in {self.lines} {self.stderr}"
+        return found[count - 1]
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._news:
+                self.lines.append(line.rstrip("\n"))
+                self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+    def _read_errors(self) -> None:
+        assert self.process.stderr is not None
+        self.stderr = self.process.stderr.read()
+
+    # HTTP
+
+    @property
+    def port(self) -> int:
+        """The port it serves on, once it does."""
+        return int(self.wait_for("Serving")["address"][0].rpartition(":")[2])
+
+    def get(self, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], Any]:
+        """Status, headers and JSON of a request on a connection of its own."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        try:
+            connection.request(method, path, headers=headers)
+            answer = connection.getresponse()
+            body = answer.read()
+            is_json = answer.headers["Content-Type"].startswith("application/json")
+            return answer.status, dict(answer.headers), json.loads(body) if is_json and body else body
+        finally:
+            connection.close()
+
+    def connect(self) -> socket.socket:
+        """A plain connection."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+
+    # Processes and signals
+
+    def send(self, number: signal.Signals) -> float:
+        """Send a signal; returns the time."""
+        self.process.send_signal(number)
+        return time.monotonic()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
+        """Send a signal and wait for the end; returns the seconds it took."""
+        began = self.send(number)
+        self.wait()
+        return time.monotonic() - began
+
+    def wait(self) -> int:
+        """The exit status, once the process and its output have ended."""
+        try:
+            status = self.process.wait(PATIENCE * 2)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        for reader in self._readers:
+            reader.join(PATIENCE)
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+        return status
+
+    def proc(self, name: str) -> str:
+        """A file of the process in /proc."""
+        return Path(f"/proc/{self.process.pid}/{name}").read_text()
+
+    def fds(self) -> int:
+        """How many files it has open."""
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+    def threads(self) -> int:
+        """How many threads it has."""
+        return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))
+
+
+def eventually(true: Callable[[], bool], seconds: float = PATIENCE) -> bool:
+    """Whether something in another process comes true; nothing tells us, so it is asked again and again."""
+    until = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > until:
+            return False
+        threading.Event().wait(0.02)
+    return True
+
+
+def raw(program: Program, data: bytes) -> bytes:
+    """Everything the server answers to these bytes, until it closes."""
+    with program.connect() as client:
+        client.sendall(data)
+        return read_all(client)
+
+
+def read_all(client: socket.socket) -> bytes:
+    """What comes until the other side closes."""
+    found = b""
+    try:
+        while part := client.recv(65536):
+            found += part
+    except ConnectionResetError:
+        pass
+    return found

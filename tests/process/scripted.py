@@ -1,0 +1,126 @@
+"""The program with a source that does as it is told, and with routes that hang.
+
+    python -m tests.process.scripted '["ok", "fail", "hang"]' [SECONDS]
+
+Each word is what one attempt does, the last one again and again: `ok`, `fail`, `denied` (permanent), `later`
+(asks to wait an hour), `slow` (1 s), `hang` (until stopped or for ever), `exit`, `memory`, `crash`. SECONDS are
+what a client has to send a request, and to take an answer.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import alert_refresh.daemon as program
+from alert_refresh import targets
+from alert_refresh.cli import main
+from alert_refresh.credential import Credential
+from alert_refresh.engine import Permanent, Snapshot, Transient, Trigger
+from alert_refresh.targets.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask import Flask
+
+    from alert_refresh.engine import Deadline, Request, Watch
+
+CANARY = "canary-5f2a"
+
+
+class Scripted:
+    """A source that follows a script."""
+
+    name = "scripted"
+
+    def __init__(self, script: list[str]) -> None:
+        self._script = script
+        self._calls = 0
+
+    def refresh(self, previous: Snapshot[Any] | None, request: Request, deadline: Deadline) -> Snapshot[Any]:
+        word = self._script[min(self._calls, len(self._script) - 1)]
+        self._calls += 1
+        match word:
+            case "fail":
+                raise Transient("connection refused", "network")
+            case "denied":
+                raise Permanent("403 Forbidden", "auth")
+            case "later":
+                raise Transient("429 Too Many Requests", "k8s_api", retry_after=3600)
+            case "slow":
+                threading.Event().wait(1.0)
+            case "hang":
+                threading.Event().wait()
+            case "exit":
+                raise SystemExit(CANARY)
+            case "memory":
+                raise MemoryError(CANARY)
+            case "crash":
+                raise RuntimeError(CANARY)
+        name = f"target-{self._calls}"
+        url = Credential(f"https://example.com/{CANARY}")
+        return Snapshot({name: Target(name, "webhook", "webhook", url)}, digest=name)
+
+    def watch(self, notify: Callable[[Trigger], None]) -> Watch | None:
+        return None
+
+    def close(self) -> None:
+        pass
+
+
+def with_more_routes(create_app: Callable[..., Flask]) -> Callable[..., Flask]:
+    """The application, and routes that are slow, hang, break or answer a lot."""
+
+    def create(daemon: program.Daemon) -> Flask:
+        from flask import Response, request
+
+        app = create_app(daemon)
+
+        @app.get("/slow")
+        def slow() -> str:
+            threading.Event().wait(float(request.args["seconds"]))
+            return "{}"
+
+        @app.get("/hang")
+        def hang() -> str:
+            threading.Event().wait()
+            return "{}"
+
+        @app.get("/big")
+        def big() -> Response:
+            return Response(b"x" * int(request.args["bytes"]))
+
+        @app.get("/leave")
+        def leave() -> str:
+            raise SystemExit(CANARY)
+
+        @app.post("/body")
+        def body() -> str:
+            return json.dumps({"length": len(request.get_data())})
+
+        @app.get("/header")
+        def header() -> Response:
+            return Response("{}", headers={"X-Bad": "\x01" + CANARY})
+
+        return app
+
+    return create
+
+
+def run() -> None:
+    """Replace the targets' source, and the application's factory, then serve."""
+    from alert_refresh.web import app, connection
+
+    script = json.loads(sys.argv[1]) if len(sys.argv) > 1 else ["ok"]
+    if len(sys.argv) > 2:
+        connection.READ_SECONDS = connection.TimedSocket.write_seconds = float(sys.argv[2])
+    targets.build = lambda _settings, _clock: Scripted(script)  # type: ignore[assignment]
+    app.create_app = with_more_routes(app.create_app)
+    main(["serve"], prog_name="alert-refresh")
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import threading
+import uuid
+from io import BytesIO
+from typing import Any
+
+import pytest
+from gunicorn.http.errors import InvalidChunkSize
+from werkzeug.exceptions import HTTPException, UnsupportedMediaType
+
+from alert_refresh.engine import Kind, RefreshSettings
+from alert_refresh.web.app import create_app
+from tests.fakes import FakeClock, FakeSource
+from tests.web.world import TARGETS, OneKind, World
+
+ROUTES = {
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/health"),
+    ("GET", "/metrics"),
+    ("GET", TARGETS),
+    ("GET", f"{TARGETS}/status"),
+    ("POST", f"{TARGETS}/refresh"),
+    ("GET", f"{TARGETS}/<target_name:name>"),
+}
+
+SAFE = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'",
+    "Cache-Control": "no-store",
+}
+
+
+def test_the_routes_are_these_and_no_others() -> None:
+    with World() as world:
+        rules = world.app.url_map.iter_rules()
+        assert {(method, rule.rule) for rule in rules for method in (rule.methods or ())} - {
+            (method, path) for _, path in ROUTES for method in ("HEAD", "OPTIONS")
+        } == ROUTES
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("GET", "/healthz", 200),
+        ("GET", f"{TARGETS}/status", 200),
+        ("GET", TARGETS, 200),
+        ("HEAD", f"{TARGETS}/one", 200),
+        ("OPTIONS", f"{TARGETS}/status", 200),
+        ("POST", f"{TARGETS}/refresh", 202),
+        ("GET", f"{TARGETS}/nobody", 404),
+        ("GET", "/", 404),
+        ("DELETE", f"{TARGETS}/status", 405),
+        ("GET", f"{TARGETS}?type=x", 400),
+    ],
+)
+def test_every_answer_is_json_with_the_headers_that_keep_it_safe(method: str, path: str, code: int) -> None:
+    with World().start() as world:
+        response = world.client.open(path, method=method)
+        assert response.status_code == code
+        assert response.headers["Content-Type"] == "application/json; charset=utf-8"
+        assert {name: response.headers[name] for name in SAFE} == SAFE
+        assert uuid.UUID(response.headers["X-Request-ID"])
+        assert not [name for name, _ in response.headers if name.startswith("Access-Control") or name == "Server"]
+        assert "Strict-Transport-Security" not in response.headers
+        assert len(response.headers.getlist("Cache-Control")) == 1
+        if code >= 400:
+            assert set(response.json) == {"error", "message", "request_id"}
+
+
+def test_metrics_are_text_with_the_same_safe_headers() -> None:
+    with World() as world:
+        response = world.client.get("/metrics")
+        assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+        assert {name: response.headers[name] for name in SAFE} == SAFE
+
+
+def test_strict_transport_security_only_over_tls() -> None:
+    with World() as world:
+        response = world.client.get("/healthz", base_url="https://localhost")
+        assert response.headers["Strict-Transport-Security"] == "max-age=31536000"
+
+
+def test_an_answer_may_set_its_own_cache_control_and_policy() -> None:
+    with World() as world:
+
+        @world.app.get("/page")
+        def page() -> Any:
+            return "", 200, {"Cache-Control": "no-cache", "Content-Security-Policy": "default-src 'self'"}
+
+        response = world.client.get("/page")
+        assert response.headers.getlist("Cache-Control") == ["no-cache"]
+        assert response.headers.getlist("Content-Security-Policy") == ["default-src 'self'"]
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, "invalid_request"),
+        (404, "not_found"),
+        (413, "payload_too_large"),
+        (414, "uri_too_long"),
+        (415, "unsupported_media_type"),
+        (418, "invalid_request"),
+        (500, "internal_error"),
+        (502, "internal_error"),
+    ],
+)
+def test_whatever_http_error_a_view_raises_is_json_and_repeats_nothing(status: int, error: str) -> None:
+    class Raised(HTTPException):
+        code = status
+        description = "<script>what the client sent</script>"
+
+    with World() as world:
+
+        @world.app.get("/raise")
+        def fail() -> Any:
+            raise Raised
+
+        response = world.client.get("/raise")
+        assert (response.status_code, response.json["error"]) == (status, error)
+        assert b"script" not in response.data
+
+
+def test_a_wrong_media_type_is_a_415_and_an_unreadable_body_a_400() -> None:
+    with World() as world:
+
+        @world.app.post("/typed")
+        def typed() -> Any:
+            raise UnsupportedMediaType
+
+        @world.app.post("/chunked")
+        def chunked() -> Any:
+            raise InvalidChunkSize(b"zz")
+
+        for path, code, error in (("/typed", 415, "unsupported_media_type"), ("/chunked", 400, "invalid_request")):
+            response = world.client.post(path)
+            assert (response.status_code, response.json["error"]) == (code, error)
+
+
+def test_the_app_can_be_built_twice_in_one_process_c10() -> None:
+    with World().start() as world:
+        before = threading.active_count()
+        others = [create_app(world.daemon) for _ in range(2)]
+        assert threading.active_count() == before, "building an app starts no thread"
+        world.post("?wait=5s")
+        for app in (world.app, *others):
+            client = app.test_client()
+            assert client.get(f"{TARGETS}/status").status_code == 200
+            text = client.get("/metrics").get_data(as_text=True)
+            assert text.count("# TYPE alert_history_publishing_refresh_total counter") == 1
+            assert 'alert_history_publishing_refresh_total{status="success"} 2.0' in text
+
+
+def test_two_daemons_in_one_process_count_apart_c10() -> None:
+    with World().start() as one, World() as other:
+        name = 'alert_history_publishing_refresh_total{status="success"}'
+        assert (one.metrics()[name], other.metrics()[name]) == (1, 0)
+
+
+def test_each_request_is_one_access_line_with_its_route_and_never_its_query(caplog: pytest.LogCaptureFixture) -> None:
+    with World().start() as world:
+        caplog.set_level("INFO", "alert_refresh.access")
+        caplog.clear()
+        world.get("/one?reveal=nonsense&token=hidden")
+        world.client.open("/a%20b%0Ac\u2028?token=hidden", method="PURGE")
+        world.post(headers={"X-Request-ID": "0a4c45a0-61a5-4f9c-8ad5-2b5a4f9e0c11"})
+        lines = [vars(record) for record in caplog.records if record.name == "alert_refresh.access"]
+    assert [(one["method"], one["route"], one["status"], one["ip"]) for one in lines] == [
+        ("GET", f"{TARGETS}/<target_name:name>", 400, "127.0.0.1"),
+        ("OTHER", "/a%20b%0Ac%E2%80%A8", 404, "127.0.0.1"),
+        ("POST", f"{TARGETS}/refresh", 202, "127.0.0.1"),
+    ]
+    assert lines[2]["request_id"] == "0a4c45a0-61a5-4f9c-8ad5-2b5a4f9e0c11"
+    assert all(one["duration_ms"] == 0 for one in lines)
+    assert "hidden" not in str(lines)
+
+
+def test_a_long_path_is_cut_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "alert_refresh.access")
+    with World() as world:
+        world.client.get("/" + "x" * 65536)
+    line = next(vars(record) for record in caplog.records if record.name == "alert_refresh.access")
+    assert line["route"] == "/" + "x" * 199
+
+
+def test_nothing_starts_and_nothing_is_logged_when_the_access_log_is_off(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("WARNING", "alert_refresh.access")
+    with World() as world:
+        world.client.get("/healthz")
+    assert not [record for record in caplog.records if record.name == "alert_refresh.access"]
+
+
+class Endless(BytesIO):
+    """A body that never ends and counts what was read of it."""
+
+    taken = 0
+
+    def readinto(self, buffer: Any) -> int:
+        size = len(buffer)
+        buffer[:] = b"x" * size
+        self.taken += size
+        return size
+
+
+@pytest.mark.parametrize("length", [None, "0", "5"])
+def test_h06_of_an_endless_body_no_more_than_the_limit_is_read(length: str | None) -> None:
+    with World().start() as world:
+        body = Endless()
+        environ: dict[str, Any] = {"wsgi.input": body, "wsgi.input_terminated": True, "CONTENT_LENGTH": length or ""}
+        response = world.client.post(f"{TARGETS}/refresh", environ_overrides=environ)
+        assert (response.status_code, response.json["error"]) == (413, "payload_too_large")
+        assert body.taken == 1025
+
+
+@pytest.mark.parametrize(("size", "code"), [(0, 202), (1, 400), (1024, 400), (1025, 413)])
+def test_h06_a_chunked_body_is_measured_as_it_is_read(size: int, code: int) -> None:
+    with World().start() as world:
+        environ: dict[str, Any] = {"wsgi.input": BytesIO(b"x" * size), "wsgi.input_terminated": True}
+        assert world.client.post(f"{TARGETS}/refresh", environ_overrides=environ).status_code == code
+
+
+def test_h06_a_body_announced_as_too_long_is_not_read_at_all() -> None:
+    with World().start() as world:
+        body = Endless()
+        environ: dict[str, Any] = {"wsgi.input": body, "wsgi.input_terminated": True, "CONTENT_LENGTH": "1025"}
+        world.client.post(f"{TARGETS}/refresh", environ_overrides=environ | {"CONTENT_LENGTH": str(1 << 30)})
+        assert body.taken == 0
+
+
+def test_h06_a_body_that_breaks_off_is_a_400() -> None:
+    class Broken(BytesIO):
+        def readinto(self, buffer: Any) -> int:
+            raise ConnectionResetError
+
+    with World().start() as world:
+        environ: dict[str, Any] = {"wsgi.input": Broken(), "wsgi.input_terminated": True, "CONTENT_LENGTH": "10"}
+        response = world.client.post(f"{TARGETS}/refresh", environ_overrides=environ)
+        assert (response.status_code, response.json["error"]) == (400, "invalid_request")
+
+
+def test_a_daemon_without_any_kind_answers_everything() -> None:
+    daemon = OneKind(None, FakeClock(), RefreshSettings(), {})
+    client = create_app(daemon).test_client()
+    for path in ("/healthz", "/readyz", "/health", "/metrics", f"{TARGETS}/status"):
+        assert client.get(path).status_code == 200
+
+
+def test_kinds_of_other_names_get_their_metrics_too() -> None:
+    daemon = OneKind(FakeSource(), FakeClock(), RefreshSettings(), {}, Kind("prices", "PRICES_", ("network",)))
+    text = create_app(daemon).test_client().get("/metrics").get_data(as_text=True)
+    assert 'alert_refresh_errors_total{error_type="network",kind="prices"} 0.0' in text
