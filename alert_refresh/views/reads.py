@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 WAIT = 2.0
 """Seconds a read waits for a connection."""
+SLOW = 1.0
+"""Seconds a read may take beyond the wait for a lock."""
 ALERT_AT = 0.8
 """The share of the pool in use at which there is a warning."""
 
@@ -41,7 +43,7 @@ class Unavailable(RefreshError):
 
 
 class Reads:
-    """Connections for reads. `limit` is how long a read may take in seconds: one that meets a lock gives up then."""
+    """Connections for reads. `limit` is how long in seconds a read that meets a lock waits for it."""
 
     def __init__(self, url: Credential, clock: Clock, *, size: int, limit: float) -> None:
         self._url = url
@@ -72,7 +74,7 @@ class Reads:
         try:
             self._pool.open()
             with self._pool.connection(WAIT) as connection:
-                connection.deadline = Deadline(self._clock, self._limit)
+                connection.deadline = Deadline(self._clock, self._limit + SLOW)
                 yield connection
             self._circuit.worked()
         except PoolTimeout as error:
@@ -119,7 +121,7 @@ class Reads:
 
     def _configure(self, connection: psycopg.Connection[Any]) -> None:
         self._check(connection)
-        set_timeouts(connection, lock=self._limit, statement=self._limit)
+        set_timeouts(connection, lock=self._limit, statement=self._limit + SLOW)
 
     def _check(self, connection: psycopg.Connection[Any]) -> None:
         """Called before a connection is handed out, so that one the server has closed is replaced first."""

@@ -234,7 +234,7 @@ def test_d10_the_statement_timeout_leaves_the_rows_and_no_setting_behind(world: 
         assert state.failed and "57014" in state.reason
         assert isinstance(other.error, Transient) and other.error.error_type == "timeout"
         with other.source.reads.connection() as connection:
-            assert connection.execute("show statement_timeout").fetchone() == ("1s",), "the reads' own"
+            assert connection.execute("show statement_timeout").fetchone() == ("2s",), "the reads' own"
     assert rows_of(world, "mv_slow") == before
     assert world.database.value("show statement_timeout") == "0"
 

@@ -84,7 +84,7 @@ def test_a_database_that_is_away_is_a_503_everywhere_and_comes_back() -> None:
                 "create materialized view mv_one as select 1 as id", "create unique index on mv_one (id)"
             )
             world.start()
-            server.stop()
+            server.stop("fast")
             response = world.post()
             assert response.status_code == 503 and int(response.headers["Retry-After"]) >= 1
             assert list(response.get_json()) == ["detail"]
