@@ -25,6 +25,7 @@ def valkey() -> Iterator[Valkey]:
 
 
 def test_x01_redis_down_at_start_then_up_then_down_then_up(valkey: Valkey, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     valkey.stop()
     with World(redis=Credential(valkey.url)) as world:
         resolver = world.source.resolver
