@@ -323,7 +323,8 @@ class RefreshState(Generic[T]):
         with self._lock:
             status = self._status
             if self.active(request.run):
-                next_due = self._schedule.next_due(status.started, self._clock.monotonic())
+                now = self._clock.monotonic()
+                next_due = None if status.paused else self._schedule.next_due(status.started, now)
                 self._status = replace(status, next_attempt=None, next_due=next_due)
 
     def _next_due(self, status: Status[T], after: float) -> float | None:

@@ -27,6 +27,8 @@ SLOW = 1.0
 ALERT_AT = 0.8
 """The share of the pool in use at which there is a warning."""
 
+NOT_POPULATED = "the view has never been populated"
+
 # The pool logs what libpq says of a failed connection: host, role, database. Our own words say that it failed.
 for _name in ("psycopg", "psycopg.pool"):
     logging.getLogger(_name).setLevel(logging.ERROR)
@@ -83,7 +85,8 @@ class Reads:
         except psycopg.Error as error:
             if error.sqlstate is None or error.sqlstate.startswith(("08", "57P")):
                 self._circuit.failed()
-            raise Unavailable(str(failure(error))) from error
+            words = NOT_POPULATED if isinstance(error, psycopg.errors.ObjectNotInPrerequisiteState) else failure(error)
+            raise Unavailable(str(words)) from error
         finally:
             self.in_use -= 1
 

@@ -57,10 +57,6 @@ class RedisCache:
         """Keep it for a while, if it works."""
         self._call("set", key, value, ex=EXPIRE)
 
-    def look(self) -> bool:
-        """Whether it answers now, if it is due to be asked at all."""
-        return self._call("ping") is True
-
     def close(self) -> None:
         """Drop the connections; the next call opens new ones."""
         self._client.close()

@@ -70,10 +70,6 @@ class ViewsRefresh(ManualRefresh):
             raise ApiError(503, words, error="refresh_in_progress", retry_after=OTHER_RETRY)
         return answer(shape(result_fields(progress.states, accepted.outcome.duration)))
 
-    def demand_admin(self) -> None:
-        """Let only the admin token pass."""
-        self._auth.demand_admin(self._auth.who())
-
     @contextmanager
     def guarded(self, action: str) -> Iterator[None]:
         """Check token and body of a POST that is no refresh, and put it into the audit log, refused or not."""

@@ -102,9 +102,9 @@ def _add_service(blueprint: Blueprint, ask: ViewsRefresh, automated: Automated, 
     @blueprint.post("/refresh/automated/force")
     def force() -> JsonResponse:
         query.only("wait")
-        ask.demand_admin()
         if not automated.enabled:
-            raise ApiError(409, NOT_RUNNING, error="not_running")
+            with ask.guarded("views.automated.force"):
+                raise ApiError(409, NOT_RUNNING, error="not_running")
         automated.force(g.request_id)
         try:
             return ask.result(None, shape=_forced)

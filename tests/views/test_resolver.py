@@ -159,14 +159,13 @@ def test_the_lease_may_be_zero_then_every_read_looks(world: World) -> None:
 
 
 def test_a_read_that_meets_a_lock_gives_up_at_the_lock_timeout() -> None:
-    with World(lock_timeout=0.3) as world:
-        with world.database.connect() as blocker, blocker.transaction():
-            blocker.execute("truncate entities")
-            blocker.execute("drop materialized view mv_descendant_counts cascade")
-            started = time.monotonic()
-            with pytest.raises(Unavailable, match="lock timeout"):
-                world.source.resolver.descendants("e1")
-            assert time.monotonic() - started < 2
+    with World(lock_timeout=0.3) as world, world.database.connect() as blocker, blocker.transaction():
+        blocker.execute("truncate entities")
+        blocker.execute("drop materialized view mv_descendant_counts cascade")
+        started = time.monotonic()
+        with pytest.raises(Unavailable, match="lock timeout"):
+            world.source.resolver.descendants("e1")
+        assert time.monotonic() - started < 2
 
 
 def test_a_view_with_other_columns_or_none_is_unavailable_not_a_crash(world: World) -> None:
