@@ -79,15 +79,13 @@ def read_file(root: Path, path: Path, limit: int) -> bytes:
 
 def read_descriptor(descriptor: int, what: str, limit: int) -> bytes:
     """The content of a regular file that was opened, which is then closed; raises as `read_file` does, or OSError."""
-    with open(descriptor, "rb", buffering=0) as file:
+    with open(descriptor, "rb") as file:
         before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):
             raise Permanent(f"{what} is no regular file", STORAGE)
         if before.st_size > limit:
             raise Permanent(f"{what} is larger than {limit} bytes", TOO_LARGE)
-        content = file.read(limit + 1)
-        while len(content) <= limit and (more := file.read(limit + 1 - len(content))):
-            content += more
+        content = file.read(before.st_size + 1)
         if len(content) != before.st_size or signature(os.fstat(descriptor)) != signature(before):
             raise Changed(f"{what} changed while it was read", STORAGE)
         return content
@@ -148,11 +146,11 @@ class FolderWatch:
 
     def run(self) -> None:
         """Report changes until stopped; a burst of events is one change."""
-        while not self._stopped(None):
+        while not self._stopped():
             if not self._take():
                 continue
             for _ in range(round(BURST / QUIET)):
-                if self._stopped(QUIET):
+                if select.select([self._stop], [], [], QUIET)[0]:
                     return
                 if not self._take():
                     break
@@ -162,10 +160,9 @@ class FolderWatch:
         """End `run` at once, also one that has not begun."""
         os.eventfd_write(self._stop, 1)
 
-    def _stopped(self, seconds: float | None) -> bool:
-        """Wait for an event, at most so long; whether it is the one that stops. It is never read, so it stays."""
-        ready = self._poll.poll(None if seconds is None else seconds * 1000)
-        return any(descriptor == self._stop for descriptor, _ in ready)
+    def _stopped(self) -> bool:
+        """Wait for an event; whether it is the one that stops. That one is never read, so it stays."""
+        return any(descriptor == self._stop for descriptor, _ in self._poll.poll())
 
     def _take(self) -> bool:
         """Read the events that have come; whether one of them is a change."""

@@ -72,13 +72,17 @@ class Lines(logging.Handler):
 
 
 class Stdout:
-    """Standard output behind a bounded mailbox with a thread of its own. `dropped` counts lines nobody will see."""
+    """Standard output behind a bounded mailbox with a thread of its own. `dropped` counts lines nobody will see.
+
+    `format` makes the line that tells of them.
+    """
 
     def __init__(self, fd: int = STDOUT, size: int = QUEUE) -> None:
         self._fd = fd
         self._mailbox: Mailbox[str] = Mailbox("log-writer", self._write, size)
         self._lost = 0
         self._said = 0
+        self.format: Callable[[logging.LogRecord], str] = logging.Formatter().format
 
     @property
     def dropped(self) -> int:
@@ -100,18 +104,19 @@ class Stdout:
     def _write(self, line: str) -> None:
         try:
             _write_all(self._fd, line)
+            missing = self.dropped - self._said
+            if missing:
+                _write_all(self._fd, self.format(_loss(missing)))
+                self._said += missing
         except OSError:
             self._lost += 1
-            return
-        if self.dropped > self._said:
-            missing, self._said = self.dropped - self._said, self.dropped
-            log.warning("Log lines were dropped", extra={"dropped": missing})
 
 
-def configure(config: Config, put: Callable[[str], None]) -> None:
-    """Send all logging of this process through one formatter to `put`. Libraries are heard from WARNING on."""
-    handler = Lines(put)
+def configure(config: Config, stdout: Stdout) -> None:
+    """Send all logging of this process through one formatter to `stdout`. Libraries are heard from WARNING on."""
+    handler = Lines(stdout.put)
     handler.setFormatter(Json() if config.log_format == "json" else Console())
+    stdout.format = handler.format
     handler.addFilter(Sampled(config.debug_sample))
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(logging.WARNING)
@@ -137,6 +142,13 @@ def _unraisable(args: sys.UnraisableHookArgs) -> None:
         "%s was raised where nobody could catch it",
         args.exc_type.__name__,
         extra={"stack": where(args.exc_type, args.exc_traceback)},
+    )
+
+
+def _loss(lines: int) -> logging.LogRecord:
+    """What the log says about lines it lost."""
+    return log.makeRecord(
+        log.name, logging.WARNING, "", 0, "Log lines were dropped", (), None, extra={"dropped": lines}
     )
 
 

@@ -77,7 +77,8 @@ def _objects(documents: Iterable[Any], default_kind: str = "") -> Iterator[dict[
         if not isinstance(kind, str) or not kind:
             raise Unusable("schema: holds an object without a kind")
         if kind in ("List", "SecretList"):
-            items = document.get("items") or []
+            items = document.get("items")
+            items = [] if items is None else items
             if not isinstance(items, list):
                 raise Unusable("schema: the items of a list are no list")
             yield from _objects(items, "Secret" if kind == "SecretList" else "")

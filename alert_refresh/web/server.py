@@ -187,7 +187,7 @@ def serve(config: Config, variables: Mapping[str, str]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     stdout = logs.Stdout()
-    logs.configure(config, stdout.put)
+    logs.configure(config, stdout)
     stdout.start()
     for name in ONE_PROCESS:
         if variables.get(name, "") not in ("", "1"):

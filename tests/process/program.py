@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -34,7 +35,7 @@ class Program:
     def __init__(self, *arguments: str, env: Mapping[str, str] | None = None, stdout: int | None = None) -> None:
         environ = {name: os.environ[name] for name in KEPT if name in os.environ}
         environ |= {"ALERT_REFRESH_BIND": "127.0.0.1:0", "PYTHONPATH": str(ROOT)} | dict(env or {})
-        self.process = subprocess.Popen(  # noqa: S603
+        self.process = subprocess.Popen(
             [sys.executable, "-m", *(arguments or ("alert_refresh",))],
             env=environ,
             cwd=ROOT,
@@ -43,6 +44,7 @@ class Program:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.fixed_port: int | None = None
         self.lines: list[str] = []
         self.stderr = ""
         self._news = threading.Condition()
@@ -99,6 +101,8 @@ class Program:
     @property
     def port(self) -> int:
         """The port it serves on, once it does."""
+        if self.fixed_port is not None:
+            return self.fixed_port
         return int(self.wait_for("Serving")["address"][0].rpartition(":")[2])
 
     def get(self, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], Any]:
@@ -112,6 +116,13 @@ class Program:
             return answer.status, dict(answer.headers), json.loads(body) if is_json and body else body
         finally:
             connection.close()
+
+    def answers(self) -> bool:
+        """Whether it is alive by its own account."""
+        try:
+            return self.get("/healthz")[0] == 200
+        except OSError:
+            return False
 
     def connect(self) -> socket.socket:
         """A plain connection."""
@@ -177,9 +188,7 @@ def raw(program: Program, data: bytes) -> bytes:
 def read_all(client: socket.socket) -> bytes:
     """What comes until the other side closes."""
     found = b""
-    try:
+    with suppress(ConnectionResetError):
         while part := client.recv(65536):
             found += part
-    except ConnectionResetError:
-        pass
     return found

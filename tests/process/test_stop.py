@@ -7,10 +7,15 @@ import signal
 import socket
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.process.program import Program, eventually, read_all
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 FAST = {
     "TARGET_REFRESH_BASE_BACKOFF": "200ms",
@@ -64,7 +69,7 @@ def test_p02_an_attempt_that_hangs_is_given_up_after_the_shutdown_timeout_and_pu
         assert program.find("Stopping")[0]["timeout"] == "2s"
 
 
-def test_p02_a_silent_api_server_does_not_hold_up_the_end(tmp_path: object, silent_server: SilentServer) -> None:
+def test_p02_a_silent_api_server_does_not_hold_up_the_end(silent_server: SilentServer) -> None:
     env = {"KUBECONFIG": silent_server.kubeconfig, "TARGET_REFRESH_TIMEOUT": "30s", **STOP_BUDGET}
     with Program(env=env) as program:
         program.wait_for("Serving")
@@ -211,8 +216,8 @@ class SilentServer:
 
 
 @pytest.fixture
-def silent_server(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
-    path = tmp_path_factory.mktemp("kube") / "config"
+def silent_server(tmp_path: Path) -> Iterator[SilentServer]:
+    path = tmp_path / "config"
     server = SilentServer(str(path))
     config = {
         "apiVersion": "v1",

@@ -1,0 +1,429 @@
+"""What is done to the process: signals, limits, clocks, a full log pipe, bad settings."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import resource
+import signal
+import socket
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from alert_refresh.engine import Kind, RefreshSettings, Snapshot, Transient, Trigger, Worker
+from alert_refresh.observe import logs
+from tests.fakes import FakeClock, FakeSource, FakeWatch
+from tests.process.program import PATIENCE, Program, eventually
+from tests.web.world import TARGETS, World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+KIND = Kind("fake", "FAKE_", ("network", "unknown"))
+REFRESH = f"{TARGETS}/refresh"
+STATUS = f"{TARGETS}/status"
+YEAR = 365 * 24 * 3600.0
+
+
+def scripted(*words: str, **env: str) -> Program:
+    return Program("tests.process.scripted", json.dumps(words), env=env)
+
+
+# P09
+
+
+@pytest.mark.parametrize("jump", [-2 * 3600.0, 2 * 3600.0, 10 * YEAR, -1_700_000_000.0])
+def test_p09_a_jump_of_the_wall_clock_moves_no_schedule_no_limit_and_no_duration(jump: float) -> None:
+    clock = FakeClock()
+    held = threading.Event()
+
+    def answer(number: int) -> Snapshot[str]:
+        if number == 2:
+            clock.wall_offset += jump
+            clock.advance(1.5)
+        if number == 4:
+            held.set()
+        return Snapshot({"one": str(number)}, digest=str(number))
+
+    source = FakeSource(answer)
+    outcomes: list[Any] = []
+    told = threading.Condition()
+
+    def listen(outcome: Any) -> None:
+        with told:
+            outcomes.append(outcome)
+            told.notify_all()
+
+    settings = RefreshSettings(interval=60, warmup=30, rate_limit=100, timeout=10)
+    worker = Worker(KIND, source, settings, clock=clock, listeners=[listen])
+    worker.start()
+    try:
+        clock.wait_for_sleeper(30)
+        clock.advance(30)
+        with told:
+            assert told.wait_for(lambda: len(outcomes) == 2, 10)
+        assert outcomes[1].duration == 1.5
+        assert outcomes[1].trigger is Trigger.PERIODIC
+        clock.wait_for_sleeper(58.5)
+        worker.refresh_now()
+        with told:
+            assert told.wait_for(lambda: len(outcomes) == 3, 10)
+        clock.wall_offset -= jump
+        with pytest.raises(Exception, match="rate limit") as refused:
+            worker.refresh_now()
+        assert refused.value.retry_after == 100  # type: ignore[attr-defined]
+        assert worker.health() is None
+        clock.wait_for_sleeper(58.5)
+        clock.advance(58.5)
+        assert held.wait(10)
+    finally:
+        worker.stop(5)
+
+
+# P12
+
+SECOND_PROCESS: dict[str, dict[str, str]] = {
+    "WEB_CONCURRENCY": {"WEB_CONCURRENCY": "4"},
+    "WEB_CONCURRENCY that is no number": {"WEB_CONCURRENCY": "many"},
+    "-w": {"GUNICORN_CMD_ARGS": "-w 4 --threads 2"},
+    "--preload": {"GUNICORN_CMD_ARGS": "--preload --workers=2"},
+    "re-execution": {"GUNICORN_PID": "1", "GUNICORN_FD": "3"},
+}
+
+
+def children(program: Program) -> str:
+    return program.proc(f"task/{program.process.pid}/children")
+
+
+@pytest.mark.parametrize("case", SECOND_PROCESS)
+def test_p12_no_setting_of_gunicorns_makes_a_second_process(case: str) -> None:
+    with scripted("ok", **SECOND_PROCESS[case]) as program:
+        program.wait_for("Serving")
+        program.wait_for("Targets refreshed")
+        assert program.get("/healthz")[0] == 200
+        assert children(program) == ""
+        ignored = {"WEB_CONCURRENCY", "GUNICORN_CMD_ARGS"} & set(SECOND_PROCESS[case])
+        assert {line["message"].split()[0] for line in program.find("") if "is ignored" in line["message"]} == ignored
+        program.stop()
+        assert program.process.returncode == 0
+        assert len(program.find("alert-refresh ")) == len(program.find("Targets refreshed")) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2])
+def test_p12_p05_no_signal_makes_a_second_process_or_a_second_refresh(number: signal.Signals) -> None:
+    with scripted("ok") as program:
+        program.wait_for("Serving")
+        program.wait_for("Targets refreshed")
+        for count in (1, 2):
+            program.send(number)
+            program.wait_for(f"{number.name} is ignored", count)
+        assert program.get("/healthz")[0] == 200
+        assert children(program) == ""
+        assert program.stop() < PATIENCE
+        assert program.process.returncode == 0
+        assert len(program.find("Targets refreshed")) == 1
+
+
+def test_p12_the_command_line_has_no_word_for_more_processes() -> None:
+    for extra in (["--preload"], ["-w", "2"], ["--workers", "2"]):
+        with Program("alert_refresh", "serve", *extra) as program:
+            assert program.wait() == 2
+            assert "No such option" in program.stderr
+
+
+# P13
+
+
+def sockets(program: Program) -> int:
+    """How many sockets it has open, the listening one among them."""
+    return sum(str(one.readlink()).startswith("socket:") for one in Path(f"/proc/{program.process.pid}/fd").iterdir())
+
+
+def test_p13_a_program_without_free_files_answers_again_when_it_has_some(tmp_path: Path) -> None:
+    secret = {
+        "kind": "Secret",
+        "apiVersion": "v1",
+        "metadata": {"name": "one", "labels": {"publishing-target": "true"}},
+    }
+    secret["stringData"] = {"config": '{"name":"one","type":"webhook","url":"https://example.com","format":"webhook"}'}
+    (tmp_path / "one.json").write_text(json.dumps(secret))
+    env = {"TARGET_DIRECTORY": str(tmp_path), "TARGET_REFRESH_RATE_LIMIT": "0s", "TARGET_WATCH": "false"}
+    env |= {"TARGET_REFRESH_BASE_BACKOFF": "50ms", "TARGET_REFRESH_MAX_BACKOFF": "50ms"}
+    with Program(env=env) as program:
+        program.wait_for("Targets refreshed")
+        assert program.get(STATUS)[2]["targets_valid"] == 1
+        assert eventually(lambda: sockets(program) == 1)
+        base = program.fds()
+        limits = resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE)
+        with program.connect() as kept:
+            assert eventually(lambda: sockets(program) == 2)
+            highest = max(int(one.name) for one in Path(f"/proc/{program.process.pid}/fd").iterdir())
+            resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, (highest + 1, limits[1]))
+            kept.sendall(f"POST {REFRESH} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
+            assert kept.recv(65536).startswith(b"HTTP/1.1 202")
+            failed = program.wait_for("Refresh failed, retrying")
+            assert failed["error_type"] == "storage"
+            resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, limits)
+        program.wait_for("Targets refreshed", 2)
+        assert eventually(lambda: program.get(STATUS)[2]["status"] == "success")
+        assert program.get(STATUS)[2]["targets_valid"] == 1
+        assert eventually(lambda: program.fds() == base)
+        assert program.stop() < PATIENCE
+        assert program.process.returncode == 0
+
+
+# P14
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    monkeypatch.setattr(threading, "excepthook", logs.thread_died)
+    with caplog.at_level(logging.ERROR):
+        yield caplog
+
+
+class DyingWatch(FakeWatch):
+    """A watch whose first run dies of `error`."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error: BaseException | None = error
+        self.again = threading.Event()
+
+    def run(self) -> None:
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
+        self.again.set()
+        super().run()
+
+
+DEATHS = [RuntimeError("canary"), MemoryError("canary"), SystemExit("canary"), KeyboardInterrupt("canary")]
+
+
+@pytest.mark.parametrize("error", DEATHS, ids=lambda error: type(error).__name__)
+def test_p14_a_watch_that_dies_is_heard_of_and_runs_again(error: BaseException, told: pytest.LogCaptureFixture) -> None:
+    watch = DyingWatch(error)
+    source = FakeSource()
+    source.watch = lambda _notify: watch  # type: ignore[method-assign,assignment]
+    worker = Worker(KIND, source, RefreshSettings())
+    worker.start()
+    try:
+        assert watch.again.wait(10)
+        assert worker.health() is None
+    finally:
+        worker.stop(5)
+    heard = [record for record in told.records if record.message == f"Thread died of {type(error).__name__}"]
+    assert [record.thread_name for record in heard] == ["fake-watch"]  # type: ignore[attr-defined]
+    assert "DyingWatch" not in told.text
+    assert "raise error" in heard[0].stack  # type: ignore[attr-defined]
+    assert not any("canary" in str(vars(record)) for record in told.records)
+
+
+@pytest.mark.parametrize("error", DEATHS, ids=lambda error: type(error).__name__)
+def test_p14_a_worker_that_dies_is_heard_of_and_runs_again(
+    error: BaseException, told: pytest.LogCaptureFixture
+) -> None:
+    source = FakeSource()
+    worker = Worker(KIND, source, RefreshSettings(rate_limit=0))
+    whole, died, again = worker.tick, threading.Event(), threading.Event()
+
+    def tick(run: Any) -> float | None:
+        if not died.is_set():
+            died.set()
+            raise error
+        again.set()
+        return whole(run)
+
+    worker.tick = tick  # type: ignore[method-assign]
+    worker.start()
+    try:
+        assert again.wait(10)
+        assert worker.health() is None
+    finally:
+        worker.stop(5)
+    heard = [record for record in told.records if record.message == f"Thread died of {type(error).__name__}"]
+    assert [record.thread_name for record in heard] == ["fake-worker"]  # type: ignore[attr-defined]
+    assert not any("canary" in str(vars(record)) for record in told.records)
+
+
+@pytest.mark.parametrize(
+    ("word", "name"), [("exit", "SystemExit"), ("memory", "MemoryError"), ("crash", "RuntimeError")]
+)
+def test_p14_an_attempt_that_dies_is_heard_of_and_the_next_one_runs(word: str, name: str) -> None:
+    env = {"TARGET_REFRESH_BASE_BACKOFF": "10ms", "TARGET_REFRESH_MAX_BACKOFF": "10ms"}
+    with scripted(word, "ok", **env) as program:
+        program.wait_for("Targets refreshed")
+        program.wait_for("Serving")
+        failed = program.wait_for("Refresh failed, retrying")
+        assert failed["error_type"] == "unknown"
+        assert name in failed["error"]
+        assert any(name in line["message"] and "stack" in line for line in program.log)
+        assert program.get("/healthz")[0] == 200
+        program.stop()
+        assert "canary" not in "".join(program.lines) + program.stderr
+
+
+# P15, P16
+
+
+def test_p15_without_its_source_the_program_lives_and_says_that_it_is_not_ready() -> None:
+    env = {"TARGET_REFRESH_BASE_BACKOFF": "300ms", "TARGET_REFRESH_MAX_BACKOFF": "300ms"}
+    with scripted("fail", "fail", "fail", "ok", **env) as program:
+        program.wait_for("Serving")
+        program.wait_for("Refresh failed, retrying")
+        assert program.get("/healthz")[0] == 200
+        assert program.get("/readyz")[0] == 503
+        status, _, body = program.get(TARGETS)
+        assert (status, body["error"]) == (503, "not_loaded")
+        program.wait_for("Targets refreshed")
+        assert program.get("/readyz")[0] == 200
+        assert program.get(TARGETS)[0] == 200
+
+
+def test_p16_an_hour_without_the_source_is_no_reason_to_be_restarted() -> None:
+    ended = threading.Semaphore(0)
+
+    def answer(number: int) -> Snapshot[str]:
+        if number > 1:
+            raise Transient("connection refused", "network")
+        return Snapshot({}, digest="one")
+
+    settings = RefreshSettings(interval=300, warmup=30, max_retries=0)
+    with World(answer=answer, settings=settings) as world:
+        world.start()
+        worker = world.daemon.workers["targets"]
+        worker.listen(lambda _outcome: ended.release())
+        for _ in range(13):
+            due = worker.get_status().next_due
+            assert due is not None
+            world.clock.wait_for_sleeper(due - world.clock.monotonic())
+            world.clock.advance(due - world.clock.monotonic())
+            assert ended.acquire(timeout=10)
+        assert worker.get_status().consecutive_failures == 13
+        assert world.client.get("/healthz").status_code == 200
+        assert world.client.get("/readyz").status_code == 200
+        assert world.client.get(TARGETS).status_code == 200
+        health = world.client.get("/health").json
+        assert health["kinds"]["targets"]["stale"] is True
+
+
+# P19
+
+BAD: dict[str, tuple[str, str]] = {
+    "zero interval": ("TARGET_REFRESH_INTERVAL", "0s"),
+    "negative interval": ("TARGET_REFRESH_INTERVAL", "-1s"),
+    "interval without unit": ("TARGET_REFRESH_INTERVAL", "5"),
+    "huge interval": ("TARGET_REFRESH_INTERVAL", "1e99"),
+    "base above max": ("TARGET_REFRESH_BASE_BACKOFF", "10m"),
+    "misspelt name": ("TARGET_REFRESH_INTERVALL", "5m"),
+    "empty token": ("ALERT_REFRESH_ADMIN_TOKEN", ""),
+    "token with a space": ("ALERT_REFRESH_ADMIN_TOKEN", "canary canary"),
+    "missing token file": ("ALERT_REFRESH_READ_TOKEN_FILE", "/does/not/exist"),
+    "open to the world": ("ALERT_REFRESH_BIND", "0.0.0.0:8080"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_p19_a_wrong_setting_ends_the_start_with_2_and_a_line_that_names_it(case: str) -> None:
+    name, value = BAD[case]
+    with Program(env={name: value}) as program:
+        assert program.wait() == 2
+        assert program.lines == []
+        (line,) = program.stderr.splitlines()
+        named = "TARGET_REFRESH_MAX_BACKOFF" if name.endswith("BASE_BACKOFF") else name
+        assert line.startswith(f"{named}=")
+        assert "canary" not in line
+
+
+def test_p19_every_fault_has_a_line_of_its_own() -> None:
+    with Program(env=dict([BAD["zero interval"], BAD["misspelt name"], BAD["token with a space"]])) as program:
+        assert program.wait() == 2
+        assert [line.partition("=")[0] for line in program.stderr.splitlines()] == [
+            "TARGET_REFRESH_INTERVAL",
+            "ALERT_REFRESH_ADMIN_TOKEN",
+            "TARGET_REFRESH_INTERVALL",
+        ]
+
+
+# P20
+
+
+def with_stdout(prepare: Callable[[int, int], None]) -> tuple[Program, int]:
+    """The program on a fixed port, its standard output a pipe that nobody reads; `prepare` gets both its ends."""
+    read, write = os.pipe()
+    prepare(read, write)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    env = {"ALERT_REFRESH_BIND": f"127.0.0.1:{port}", "ALERT_REFRESH_LOG_LEVEL": "DEBUG"}
+    program = Program("tests.process.scripted", '["ok"]', env=env, stdout=write)
+    os.close(write)
+    program.fixed_port = port
+    return program, read
+
+
+def fill(_read: int, write: int) -> None:
+    """Leave no room in a pipe."""
+    os.set_blocking(write, False)
+    try:
+        while True:
+            os.write(write, b"x" * 4096)
+    except BlockingIOError:
+        os.set_blocking(write, True)
+
+
+def dropped(program: Program) -> float:
+    found = re.search(rb"^alert_refresh_log_lines_dropped_total (\S+)$", program.get("/metrics")[2], re.MULTILINE)
+    return float(found[1]) if found else -1
+
+
+def test_p20_a_closed_log_pipe_stops_nothing() -> None:
+    program, _ = with_stdout(lambda read, _write: os.close(read))
+    with program:
+        assert eventually(program.answers)
+        for _ in range(20):
+            assert program.get("/healthz")[0] == 200
+        assert dropped(program) >= 20
+        assert program.stop() < PATIENCE
+        assert program.process.returncode == 0
+
+
+def test_p20_a_full_log_pipe_blocks_nobody_and_the_loss_is_told_once_there_is_room() -> None:
+    program, read = with_stdout(fill)
+    with program, os.fdopen(read, "rb") as pipe:
+        assert eventually(program.answers)
+        with program.connect() as client:
+            lost = 0
+            request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+            for turn in range(60):
+                client.sendall(request * 200)
+                answered = 0
+                while answered < 200:
+                    answered += client.recv(1 << 20).count(b"HTTP/1.1 200")
+                if turn % 10 == 9 and (lost := int(dropped(program))):
+                    break
+        assert lost > 0
+        collected: list[bytes] = []
+        reader = threading.Thread(target=lambda: collected.append(pipe.read()))
+        reader.start()
+        assert eventually(lambda: program.get("/healthz")[0] == 200)
+        assert program.stop() < PATIENCE
+        reader.join(PATIENCE)
+    lines = b"".join(collected).decode().lstrip("x").splitlines()
+    said = [one for one in map(json.loads, lines) if one["message"] == "Log lines were dropped"]
+    assert said
+    assert sum(one["dropped"] for one in said) >= lost
+
+
+def test_p20_a_full_log_pipe_does_not_hold_up_the_end() -> None:
+    program, read = with_stdout(fill)
+    with program:
+        assert eventually(program.answers)
+        assert program.stop() < 2 + 3
+        assert program.process.returncode == 0
+    os.close(read)
