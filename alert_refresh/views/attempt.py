@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -13,6 +13,7 @@ from alert_refresh.views import advice, catalog, tables
 from alert_refresh.views.connection import connect, set_timeouts
 from alert_refresh.views.failure import failure
 from alert_refresh.views.history import Record
+from alert_refresh.views.reads import Unavailable
 from alert_refresh.views.tables import Tables
 from alert_refresh.views.view import Mode, ViewState, in_order, read_again, unchanged
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from alert_refresh.views.connection import BoundedConnection
     from alert_refresh.views.executor import Executor
     from alert_refresh.views.history import History
+    from alert_refresh.views.reads import Reads
     from alert_refresh.views.view import Plan, Reading
 
 UNCHANGED = "nothing that it reads has changed"
@@ -43,6 +45,7 @@ class Attempt:
 
     settings: Settings
     url: Credential
+    reads: Reads
     clock: Clock
     executor: Executor
     history: History
@@ -65,24 +68,36 @@ class Attempt:
         try:
             began = self.clock.monotonic()
             try:
-                plans = self._prepare(names)
+                plans = self._plans(names, may_skip)
             except AttemptError as error:
                 self.reached = self._connection is not None
                 for name in names:
-                    self._note(self._failed(name, error, before), began)
+                    self._note(self._failed(name, error).after(before.get(name)))
                 return
             planned = self.clock.monotonic()
             for plan in plans:
-                self._note(self._one(plan, before, planned, may_skip), self.clock.monotonic())
+                old = before.get(plan.name)
+                if may_skip and unchanged(plan, self.readings.get(plan.name), began, self.refreshed):
+                    self._note(ViewState(plan.name, Mode.SKIPPED, UNCHANGED).after(old))
+                else:
+                    self._note(self._refresh(plan, planned).after(old))
         finally:
             if self._connection is not None:
                 self._connection.close()
 
-    def _prepare(self, names: Sequence[str]) -> list[Plan]:
-        """Look at our tables and at the views. The change counters are read here, before any refresh."""
+    def _plans(self, names: Sequence[str], may_skip: bool) -> list[Plan]:
+        """What the catalog says now. The change counters are read here, before any refresh.
+
+        When all may turn out unchanged, a connection of the pool will do, which knows the query already.
+        """
+        if may_skip and not self.advise:
+            try:
+                with self.reads.connection() as pooled:
+                    return in_order(catalog.plan(pooled, names))
+            except Unavailable:
+                log.debug("The pool has no connection to look at the views with")
+        connection = self._connected()
         try:
-            connection = self._connected()
-            self.tables = tables.ensure(connection)
             plans = in_order(catalog.plan(connection, names))
             if self.advise:
                 advice.warn(connection, plans)
@@ -90,43 +105,27 @@ class Attempt:
             raise failure(error) from error
         return plans
 
-    def _one(self, plan: Plan, before: Mapping[str, ViewState], planned: float, may_skip: bool) -> ViewState:
-        old = before.get(plan.name, ViewState(plan.name, Mode.SKIPPED))
-        reading = self.readings.get(plan.name)
-        if may_skip and unchanged(plan, reading, planned, self.refreshed):
-            return ViewState(
-                plan.name, Mode.SKIPPED, UNCHANGED, refreshed_at=old.refreshed_at, generation=old.generation
-            )
+    def _refresh(self, plan: Plan, planned: float) -> ViewState:
         started = self.clock.monotonic()
         try:
-            state = self.executor.refresh(self._connected(), plan, self.deadline, shared=self.tables.generations)
+            connection = self._connected()
+            state = self.executor.refresh(connection, plan, self.deadline, shared=self.tables.generations)
         except AttemptError as error:
             self.readings.pop(plan.name, None)
-            return self._failed(plan.name, error, before, (self.clock.monotonic() - started) * 1000)
-        if not state.refreshed:
-            return replace(state, refreshed_at=old.refreshed_at, generation=old.generation)
-        self.readings[plan.name] = read_again(plan, reading, planned)
-        self.refreshed.append(plan.name)
+            return self._failed(plan.name, error, (self.clock.monotonic() - started) * 1000)
+        if state.refreshed:
+            self.readings[plan.name] = read_again(plan, self.readings.get(plan.name), planned)
+            self.refreshed.append(plan.name)
         return state
 
-    def _failed(
-        self, name: str, error: AttemptError, before: Mapping[str, ViewState], duration_ms: float = 0.0
-    ) -> ViewState:
-        old = before.get(name, ViewState(name, Mode.FAILED))
+    def _failed(self, name: str, error: AttemptError, duration_ms: float = 0.0) -> ViewState:
+        """The state of a view that failed. A server that became read-only is not asked again on this connection."""
         if isinstance(error.__cause__, psycopg.errors.ReadOnlySqlTransaction) and self._connection is not None:
             self._connection.close()
-        return ViewState(
-            name,
-            Mode.FAILED,
-            str(error),
-            error.error_type,
-            isinstance(error, Transient),
-            duration_ms,
-            old.refreshed_at,
-            old.generation,
-        )
+        transient = isinstance(error, Transient)
+        return ViewState(name, Mode.FAILED, str(error), error.error_type, transient, duration_ms)
 
-    def _note(self, state: ViewState, began: float) -> None:
+    def _note(self, state: ViewState) -> None:
         """Keep the state, log it, and record it if something was tried."""
         self.states[state.name] = state
         fields = {"kind": "views", "view": state.name, "mode": str(state.mode), "duration_ms": state.duration_ms}
@@ -154,9 +153,10 @@ class Attempt:
         """The connection, or a new one if it broke."""
         if self._connection is None or self._connection.closed:
             self._connection = connect(self.url, self.deadline, self.stopping)
-            set_timeouts(
-                self._connection,
-                lock=self.settings.lock_timeout,
-                statement=min(self.settings.statement_timeout, self.deadline.check()),
-            )
+            statement = min(self.settings.statement_timeout, self.deadline.check())
+            try:
+                set_timeouts(self._connection, lock=self.settings.lock_timeout, statement=statement)
+                self.tables = tables.ensure(self._connection)
+            except psycopg.Error as error:
+                raise failure(error) from error
         return self._connection

@@ -73,6 +73,7 @@ class PostgresSource:
         attempt = Attempt(
             settings=self.settings,
             url=self._url,
+            reads=self.reads,
             clock=self.clock,
             executor=self._executor,
             history=self.history,

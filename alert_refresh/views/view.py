@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -115,6 +115,12 @@ class ViewState:
     @property
     def failed(self) -> bool:
         return self.mode is Mode.FAILED
+
+    def after(self, old: ViewState | None) -> ViewState:
+        """This state; one that was not refreshed still shows the last refresh of `old`."""
+        if old is None or self.refreshed:
+            return self
+        return replace(self, refreshed_at=old.refreshed_at, generation=old.generation)
 
 
 @dataclass(frozen=True, slots=True)

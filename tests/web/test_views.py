@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -127,7 +127,7 @@ def test_a_refresh_that_takes_long_is_a_202_and_a_second_one_a_503(world: ViewsW
         second = other.post()
         assert second.status_code == 503
         assert 1 <= int(second.headers["Retry-After"]) <= 60
-        assert list(second.get_json())[0] == "detail"
+        assert list(second.get_json()) == ["detail"]
 
 
 def test_d17_fifty_forced_refreshes_at_once_are_one_refresh_and_forty_nine_503s(world: ViewsWorld) -> None:
@@ -147,14 +147,17 @@ def test_d17_fifty_forced_refreshes_at_once_are_one_refresh_and_forty_nine_503s(
 
 def test_two_daemons_asked_at_once_refresh_no_view_twice_at_a_time(world: ViewsWorld) -> None:
     slow_view(world.database, seconds=1)
-    with ViewsWorld(world.database, VIEWS="mv_slow", VIEWS_REFRESH_ENABLED="false") as one:
-        with ViewsWorld(world.database, VIEWS="mv_slow", VIEWS_REFRESH_ENABLED="false") as two:
-            one.start(), two.start()
-            first = in_thread(one.post)
-            wait_for(lambda: backend(world.database))
-            second = two.post()
-            assert second.status_code == 503 and "Retry-After" in second.headers
-            assert first().status_code == 200
+    with (
+        ViewsWorld(world.database, VIEWS="mv_slow", VIEWS_REFRESH_ENABLED="false") as one,
+        ViewsWorld(world.database, VIEWS="mv_slow", VIEWS_REFRESH_ENABLED="false") as two,
+    ):
+        one.start()
+        two.start()
+        first = in_thread(one.post)
+        wait_for(lambda: backend(world.database))
+        second = two.post()
+        assert second.status_code == 503 and "Retry-After" in second.headers
+        assert first().status_code == 200
 
 
 def test_the_status_shows_the_service_its_caches_and_its_schedule(world: ViewsWorld) -> None:
