@@ -24,7 +24,7 @@ PREFIXES = ("ALERT_REFRESH_", "TARGET_REFRESH_", "RULES_REFRESH_", "VIEWS_REFRES
 SERVICE_VARIABLE = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT$|_PORT_\d+_\w+$")
 """What Kubernetes puts into every pod of a namespace for a Service named like one of our prefixes."""
 
-DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:h|m|s|ms|us|µs|ns))+")
+DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:h|m|s|ms|us|µs|ns))+")
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 

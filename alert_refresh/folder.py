@@ -8,8 +8,10 @@ import select
 import stat
 import weakref
 from contextlib import suppress
+from ctypes import CDLL
 from typing import TYPE_CHECKING
 
+import inotify_simple
 from inotify_simple import INotify, flags
 
 from alert_refresh.engine import Permanent, Transient, Trigger
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from inotify_simple import Event
+
+# Else the first INotify runs ldconfig to find it, which takes 10 ms of a worker's start.
+inotify_simple._libc = CDLL(None, use_errno=True)
 
 STORAGE = "storage"
 TOO_LARGE = "too_large"

@@ -100,7 +100,7 @@ _RESERVED = frozenset(RESERVED_ATTRS)
 
 def _shown(value: object) -> str:
     if isinstance(value, dict):
-        return " ".join(f"{key}={_shown(one)}" for key, one in value.items())
+        return "{" + ", ".join(f"{key}={_shown(one)}" for key, one in value.items()) + "}"
     text = f"{value:g}" if isinstance(value, float) else str(value)[:LONGEST]
     return json.dumps(text, ensure_ascii=False) if not text or " " in text else text
 

@@ -103,7 +103,7 @@ class KubeClient:
             raise unreachable(error) from error
         response: HTTPResponse = answer.response
         if response.status != 200:
-            discard(response)
+            response.close()
             raise refused(response.status, response.headers, self._clock.time())
         return response
 
@@ -122,12 +122,6 @@ class KubeClient:
         return session
 
 
-def discard(response: HTTPResponse) -> None:
-    """Close an answer that is not read to its end; its place in the pool is free again."""
-    response.close()
-    response.release_conn()
-
-
 def _in_pod() -> _Session:
     token = SERVICE_ACCOUNT / "token"
     _read_token(token)
@@ -136,7 +130,6 @@ def _in_pod() -> _Session:
     try:
         loader = InClusterConfigLoader(str(token), str(SERVICE_ACCOUNT / "ca.crt"), try_refresh_token=False)
         loader.load_and_set(configuration)
-        configuration.api_key.clear()
         file = SERVICE_ACCOUNT / "namespace"
         namespace = file.read_text(encoding="utf-8").strip() if file.exists() else ""
     except OSError as error:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from urllib3.exceptions import HTTPError
 
 from alert_refresh.engine import Permanent
-from alert_refresh.targets.kube_client import discard
 from alert_refresh.targets.kube_errors import Unauthorized, unreachable
 
 if TYPE_CHECKING:
@@ -63,8 +62,8 @@ class KubeReader:
         except HTTPError as error:
             raise unreachable(error) from error
         finally:
-            # Does nothing to an answer that was read to its end.
-            discard(response)
+            # Ends the connection, unless the answer was read to its end.
+            response.close()
 
     def _body(self, response: HTTPResponse, deadline: Deadline) -> bytearray:
         body = bytearray()
@@ -74,8 +73,9 @@ class KubeReader:
         # An answer that ends the connection has given up its socket: its reads keep the first timeout each.
         sock = getattr(response.connection, "sock", None)
         while True:
+            left = deadline.check()
             if sock is not None:
-                sock.settimeout(deadline.check())
+                sock.settimeout(left)
             piece = response.read1(READ)
             if not piece:
                 return body
@@ -83,7 +83,6 @@ class KubeReader:
             if self._left < 0:
                 raise self._too_large()
             body += piece
-            deadline.check()
 
     def _too_large(self) -> Permanent:
         return Permanent(f"the API server's answer is larger than {self._limit >> 20} MiB", "too_large")

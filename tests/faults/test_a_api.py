@@ -281,6 +281,15 @@ class TestAuth:
             it.heals()
             assert len(kube.requests) - requests == 1, "a permanent failure has already dropped the old token"
 
+            def rotate(exchange: Exchange) -> bool:
+                kube.tokens = {"canary-newer"}
+                token.write_text("canary-newer")
+                return exchange.answer()
+
+            with broken(it, rotate, times=1) as rule:
+                it.heals()
+            assert rule.fired == 1
+
     def test_a06_401_for_ever_is_two_requests(
         self, tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -502,10 +511,11 @@ class TestPages:
 
 
 class TestBodies:
-    def test_a15_a_drip_ends_with_the_attempt(self, kube: KubeServer, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("close", [False, True])
+    def test_a15_a_drip_ends_with_the_attempt(self, kube: KubeServer, tmp_path: Path, close: bool) -> None:
         with world(tmp_path, kube, refresh=refresh_settings(max_retries=0, timeout=0.4)) as it:
             threads = threading.active_count()
-            with broken(it, faults.drip(0.1)) as rule:
+            with broken(it, faults.drip(0.1, close=close)) as rule:
                 (outcome,) = it.fails("timeout", attempts=1, rule=rule)
             assert 0.4 <= outcome.duration < 1.4
             cut(kube)

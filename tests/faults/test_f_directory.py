@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 NOBODY = 65534
 QUICKLY = 0.5
-"""Seconds in which a bad file must be refused, ten times what it should take on an idle machine."""
+"""Seconds of the processor in which a bad file must be refused, ten times what it should take."""
 
 
 @pytest.fixture
@@ -262,9 +262,9 @@ BOMBS = {
 @pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS.keys())
 def test_f05_yaml_that_attacks_is_refused_quickly(ten: World, text: str) -> None:
     (ten.root / "x.yaml").write_text(text)
-    began = time.perf_counter()
+    began = time.thread_time()
     assert ten.names() == NAMES
-    assert time.perf_counter() - began < QUICKLY
+    assert time.thread_time() - began < QUICKLY
     assert [(origin, field) for origin, field, _ in ten.rejected()] == [("x.yaml", "file")]
     assert not Path("/tmp/alert-refresh-was-here").exists()
 
@@ -274,6 +274,14 @@ def test_f05_a_file_has_a_limit_of_nodes(ten: World, monkeypatch: pytest.MonkeyP
     (ten.root / "x.yaml").write_text("\n".join("- x" for _ in range(101)))
     ten.refresh()
     assert ten.rejected() == [("x.yaml", "file", "too_complex")]
+
+
+def test_f05_aliases_have_a_limit_of_their_own(ten: World) -> None:
+    for aliases in (9, 11):
+        text = "kind: Other\nanchor: &a [" + "x," * 999 + "]\naliases: [" + "*a," * aliases + "]"
+        (ten.root / f"{aliases}.yaml").write_text(text)
+    ten.refresh()
+    assert ten.rejected() == [("11.yaml", "file", "too_complex")]
 
 
 def test_f05_several_documents_and_a_few_aliases_are_fine(ten: World) -> None:
@@ -384,9 +392,9 @@ def test_f07_when_this_process_can_open_no_more_files_the_refresh_fails(
 def test_f08_a_huge_file_fails_the_refresh_without_being_read(ten: World, name: str) -> None:
     with (ten.root / name).open("wb") as file:
         file.truncate(1 << 30)
-    began = time.perf_counter()
+    began = time.thread_time()
     error = fails(ten)
-    assert time.perf_counter() - began < 1.0
+    assert time.thread_time() - began < 1.0
     assert isinstance(error, Permanent) and error.error_type == "too_large"
     (ten.root / name).unlink()
     assert ten.names() == NAMES
@@ -419,9 +427,9 @@ def test_f08_a_hundred_thousand_files_are_too_many(tmp_path: Path) -> None:
             os.link("0.yaml", f"{number}.yaml", src_dir_fd=descriptor, dst_dir_fd=descriptor)
     finally:
         os.close(descriptor)
-    began = time.perf_counter()
+    began = time.thread_time()
     with pytest.raises(Permanent) as raised:
         World(root).refresh()
-    assert time.perf_counter() - began < 1.0
+    assert time.thread_time() - began < 1.0
     assert raised.value.error_type == "too_large"
     shutil.rmtree(root)

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,6 +48,11 @@ def gauge(program: Program, name: str) -> float:
     found = re.search(rf"^alert_refresh_{name} (\S+)$".encode(), program.get("/metrics")[2], re.MULTILINE)
     assert found
     return float(found[1])
+
+
+def sockets(program: Program) -> int:
+    """How many sockets it has open, the listening one among them."""
+    return sum(str(one.readlink()).startswith("socket:") for one in Path(f"/proc/{program.process.pid}/fd").iterdir())
 
 
 def healthz_takes(program: Program) -> float:
@@ -293,7 +299,7 @@ def test_h20_liveness_tells_the_truth_while_every_thread_hangs() -> None:
         "TARGET_REFRESH_MAX_BACKOFF": "10ms",
         "ALERT_REFRESH_SHUTDOWN_TIMEOUT": "1s",
     }
-    with Program("tests.process.scripted", '["hang"]', env=env) as program, ExitStack() as stack:
+    with Program("tests.process.scripted", '["hang"]', "0.5", env=env) as program, ExitStack() as stack:
         program.wait_for("Serving")
         for _ in range(THREADS):
             stack.enter_context(program.connect()).sendall(b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -389,6 +395,37 @@ def test_more_connections_than_allowed_push_out_those_that_wait_longest(program:
             selector.register(client, selectors.EVENT_READ)
         assert selector.select(5), "nobody was closed"
         selector.close()
+    assert eventually(lambda: gauge(program, "http_connections") == 1)
+
+
+def test_without_any_free_file_clients_wait_in_the_queue_until_there_is_one(program: Program) -> None:
+    assert eventually(lambda: gauge(program, "http_connections") == 1)
+    limits = resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE)
+    assert eventually(lambda: sockets(program) == 1)
+    resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, (program.fds(), limits[1]))
+    with program.connect() as client:
+        client.sendall(GET + b"Connection: close\r\n\r\n")
+        program.wait_for("No file descriptor is left")
+        program.wait_for("No file descriptor is left", 2)
+        resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, limits)
+        assert parts(read_all(client))[0] == 200
+    assert len(program.find("No file descriptor is left")) < 20
+
+
+def test_a_low_limit_of_open_files_is_raised() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
+    try:
+        with Program("tests.process.scripted", '["ok"]') as program:
+            program.wait_for("Serving")
+            assert resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE)[0] == min(4096 + 128, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_refused_client_that_goes_on_sending_is_cut_off(program: Program) -> None:
+    with program.connect() as client, pytest.raises(ConnectionError):
+        client.sendall(b"garbage\n" + b"x" * 100_000_000)
     assert eventually(lambda: gauge(program, "http_connections") == 1)
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 EXAMPLES = 1000
 """For each of the two tests that are fed anything at all."""
 PATIENCE = 0.5
-"""Seconds one text may take, ten times what it should on an idle machine."""
+"""Seconds of the processor one text may take, ten times what it should."""
 
 
 def faults(text: bytes | str, **options: Any) -> dict[str, str]:
@@ -148,9 +148,9 @@ def test_s06_numbers_that_readers_do_not_agree_on_are_refused(number: str, field
     ids=["deep lists", "deep objects", "many keys", "10^6 headers", "2000 headers", "long list", "quotes without end"],
 )
 def test_s07_what_would_cost_too_much_is_refused_quickly(text: str) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     found = faults(text)
-    assert time.perf_counter() - began < 1.0
+    assert time.thread_time() - began < 1.0
     if not text.startswith('"'):
         assert set(found.values()) == {"too_complex"}
 
@@ -434,9 +434,9 @@ KEYS = st.sampled_from(
 
 def survives(data: dict[str, bytes]) -> None:
     """Whatever comes in, a target that can be shown or faults come out, soon, and both ways to read agree."""
-    began = time.perf_counter()
+    began = time.thread_time()
     result = parse(data, namespace="ns", secret="s")
-    assert time.perf_counter() - began < PATIENCE
+    assert time.thread_time() - began < PATIENCE
     values: dict[str, Any] = {key: base64.b64encode(value).decode() for key, value in data.items()}
     assert parse_base64(values, namespace="ns", secret="s") == result
     quick = module._fast

@@ -137,12 +137,13 @@ def headers_then_silence(exchange: Exchange) -> bool:
     return False
 
 
-def drip(seconds: float) -> Action:
-    """The right answer, one byte every so many seconds."""
+def drip(seconds: float, *, close: bool = False) -> Action:
+    """The right answer, one byte every so many seconds; with `close` it says that it will end the connection."""
+    ending = {"Connection": "close"} if close else {}
 
     def act(exchange: Exchange) -> bool:
         body = exchange.compute().body()
-        exchange.wire.head(200, {"Content-Type": "application/json", "Content-Length": str(len(body))})
+        exchange.wire.head(200, {"Content-Type": "application/json", "Content-Length": str(len(body))} | ending)
         for number in range(len(body)):
             exchange.wire.send(body[number : number + 1])
             if exchange.wire.wait(seconds):

@@ -27,13 +27,17 @@ Line = dict[str, Any]
 
 
 class Program:
-    """A running program; as a context manager it is killed at the end if it still runs.
+    """A running program; as a context manager it is ended at the end if it still runs.
 
     `arguments` are what follows `python -m`. Standard output is read by a thread, or is `stdout` if given.
+    A `bare` one runs without what measures test coverage.
     """
 
-    def __init__(self, *arguments: str, env: Mapping[str, str] | None = None, stdout: int | None = None) -> None:
-        environ = {name: os.environ[name] for name in KEPT if name in os.environ}
+    def __init__(
+        self, *arguments: str, env: Mapping[str, str] | None = None, stdout: int | None = None, bare: bool = False
+    ) -> None:
+        kept = [name for name in KEPT if not (bare and name.startswith("COVERAGE"))]
+        environ = {name: os.environ[name] for name in kept if name in os.environ}
         environ |= {"ALERT_REFRESH_BIND": "127.0.0.1:0", "PYTHONPATH": str(ROOT)} | dict(env or {})
         self.process = subprocess.Popen(
             [sys.executable, "-m", *(arguments or ("alert_refresh",))],
@@ -59,6 +63,10 @@ class Program:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGQUIT)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(PATIENCE)
         if self.process.poll() is None:
             self.process.kill()
         self.wait()

@@ -4,7 +4,7 @@
 
 Each word is what one attempt does, the last one again and again: `ok`, `fail`, `denied` (permanent), `later`
 (asks to wait an hour), `slow` (1 s), `hang` (until stopped or for ever), `exit`, `memory`, `crash`. SECONDS are
-what a client has to send a request, and to take an answer.
+what a client has to send a request, and to take an answer, and how long past its timeout an attempt is given up.
 """
 
 from __future__ import annotations
@@ -112,11 +112,12 @@ def with_more_routes(create_app: Callable[..., Flask]) -> Callable[..., Flask]:
 
 def run() -> None:
     """Replace the targets' source, and the application's factory, then serve."""
+    from alert_refresh.engine import worker
     from alert_refresh.web import app, connection
 
     script = json.loads(sys.argv[1]) if len(sys.argv) > 1 else ["ok"]
     if len(sys.argv) > 2:
-        connection.READ_SECONDS = connection.TimedSocket.write_seconds = float(sys.argv[2])
+        connection.READ_SECONDS = connection.TimedSocket.write_seconds = worker.ABANDON_AFTER = float(sys.argv[2])
     targets.build = lambda _settings, _clock: Scripted(script)  # type: ignore[assignment]
     app.create_app = with_more_routes(app.create_app)
     main(["serve"], prog_name="alert-refresh")

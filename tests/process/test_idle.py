@@ -34,7 +34,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     folder = tmp_path_factory.mktemp("targets")
     for number in range(20):
         (folder / f"{number}.yaml").write_text(MANIFEST.format(number=number))
-    with Program(env={"TARGET_DIRECTORY": str(folder)}) as one:
+    with Program(env={"TARGET_DIRECTORY": str(folder)}, bare=True) as one:
         assert one.wait_for("Targets refreshed successfully")["target_count"] == 20
         one.wait_for("Serving")
         one.get("/api/v2/publishing/targets")

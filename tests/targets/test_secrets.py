@@ -210,6 +210,31 @@ class TestMemo:
         assert len(snapshot.items) == 2
         assert isinstance(snapshot.memo, secrets.Memo) and len(snapshot.memo.known["default"]) == 2
 
+    def test_what_a_failed_namespace_had_is_remembered(
+        self, kube: KubeServer, cluster: Callable[..., Cluster], parsed: list[str]
+    ) -> None:
+        kube.store.create(secret("other", "b"))
+        it = cluster(namespaces=("default", "b"))
+        first = it.refresh()
+        kube.denied = {("list", "default")}
+        it.partly()
+        kube.denied = set()
+        healed = it.refresh()
+        assert len(parsed) == 4
+        assert healed.items["target-00000"] is first.items["target-00000"]
+
+    def test_parsing_counts_towards_the_deadline(
+        self, cluster: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        it = cluster()
+
+        def slow(*_: object, **__: object) -> tuple[()]:
+            it.clock.advance(2)
+            return ()
+
+        monkeypatch.setattr("alert_refresh.targets.secrets.parse_base64", slow)
+        it.fails(Transient, "timeout")
+
     def test_a_snapshot_without_a_memo_is_parsed_whole(
         self, kube: KubeServer, cluster: Callable[..., Cluster], parsed: list[str]
     ) -> None:

@@ -1,0 +1,131 @@
+"""Where the program listens, and whom it tells that it does."""
+
+from __future__ import annotations
+
+import json
+import socket
+import stat
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.process.program import PATIENCE, Program, eventually, read_all
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize("arguments", [(), ("alert_refresh", "serve")])
+def test_it_starts_with_nothing_configured_says_what_is_off_and_answers(arguments: tuple[str, ...]) -> None:
+    with Program(*arguments) as program:
+        off = program.wait_for("Targets are off; to switch them on, set TARGET_DIRECTORY")
+        assert off["kind"] == "targets"
+        assert program.get("/healthz")[0] == program.get("/readyz")[0] == 200
+        status = program.get("/api/v2/publishing/targets/status")
+        assert (status[0], status[2]["status"]) == (200, "off")
+        assert program.get("/api/v2/publishing/targets/refresh", "POST")[0] == 503
+        start = program.find("alert-refresh ")[0]
+        assert start["settings"]["TARGET_REFRESH_INTERVAL"] == "5m"
+
+
+def test_it_listens_on_ipv6() -> None:
+    with Program(env={"ALERT_REFRESH_BIND": "[::1]:0"}) as program:
+        (address,) = program.wait_for("Serving")["address"]
+        assert address.startswith("[::1]:")
+        with socket.create_connection(("::1", program.port), timeout=PATIENCE) as client:
+            client.sendall(HEALTH)
+            assert read_all(client).startswith(b"HTTP/1.1 200")
+
+
+def test_it_listens_on_a_unix_socket_for_its_owner_and_takes_it_away(tmp_path: Path) -> None:
+    path = tmp_path / "alert.sock"
+    with Program(env={"ALERT_REFRESH_BIND": f"unix:{path}"}) as program:
+        assert program.wait_for("Serving")["address"] == [f"unix:{path}"]
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(PATIENCE)
+            client.connect(str(path))
+            client.sendall(HEALTH)
+            assert read_all(client).startswith(b"HTTP/1.1 200")
+        program.stop()
+        assert program.process.returncode == 0
+        assert not path.exists()
+
+
+def test_an_address_in_use_ends_the_start_with_a_line_that_says_so() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with Program(env={"ALERT_REFRESH_BIND": f"127.0.0.1:{port}"}) as program:
+            assert program.wait() == 1
+            assert program.find("Connection in use")
+            assert "Traceback" not in program.stderr
+
+
+def test_it_runs_where_only_shared_memory_can_be_written(tmp_path: Path) -> None:
+    with Program(env={"TMPDIR": str(tmp_path / "none")}) as program:
+        assert program.get("/healthz")[0] == 200
+
+
+class Systemd:
+    """Listens as systemd does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = str(folder / "notify")
+        self.channel = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.channel.bind(self.path)
+        self.channel.settimeout(PATIENCE)
+
+    def next(self) -> bytes:
+        return self.channel.recv(1000)
+
+    def drain(self) -> list[bytes]:
+        """What has been told; from now on `next` does not wait."""
+        self.channel.setblocking(False)
+        found = []
+        with suppress(BlockingIOError):
+            while True:
+                found.append(self.next())
+        return found
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[Systemd]:
+    one = Systemd(tmp_path)
+    yield one
+    one.channel.close()
+
+
+def test_systemd_is_told_ready_when_http_answers_alive_while_it_is_and_stopping(systemd: Systemd) -> None:
+    with Program(env={"NOTIFY_SOCKET": systemd.path, "WATCHDOG_USEC": "600000"}) as program:
+        assert systemd.next() == b"READY=1"
+        assert program.get("/healthz")[0] == 200
+        assert [systemd.next() for _ in range(4)] == [b"WATCHDOG=1"] * 4
+        program.stop()
+        left = systemd.drain()
+        assert left.count(b"STOPPING=1") == 1
+        assert left[-1] == b"STOPPING=1"
+        assert "NOTIFY_SOCKET" not in json.dumps(program.log)
+
+
+def test_systemd_is_not_told_alive_when_threads_hang(systemd: Systemd) -> None:
+    env = {
+        "NOTIFY_SOCKET": systemd.path,
+        "WATCHDOG_USEC": "150000",
+        "TARGET_REFRESH_TIMEOUT": "10ms",
+        "TARGET_REFRESH_BASE_BACKOFF": "10ms",
+        "TARGET_REFRESH_MAX_BACKOFF": "10ms",
+        "ALERT_REFRESH_SHUTDOWN_TIMEOUT": "100ms",
+    }
+    with Program("tests.process.scripted", '["hang"]', "0.3", env=env) as program:
+        assert systemd.next() == b"READY=1"
+        assert systemd.next() == b"WATCHDOG=1"
+        assert eventually(lambda: program.get("/healthz")[0] == 503)
+        assert program.wait_for("Threads make no progress")["stuck"]
+        systemd.drain()
+        program.wait_for("Threads make no progress", len(program.find("Threads make no progress")) + 3)
+        with pytest.raises(BlockingIOError):
+            systemd.next()

@@ -1,0 +1,364 @@
+"""The rules of docs/architecture.md that code can see: what may import, lock, wait, catch and start threads where."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import subprocess
+import sys
+import tokenize
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PACKAGE = Path(__file__).parent.parent / "alert_refresh"
+ENGINE = PACKAGE / "engine"
+LONGEST = 250
+"""Lines of code in a module; docstrings, comments and blank lines are free."""
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+def over(paths: list[Path]) -> Callable[[Callable[[Path], None]], Callable[[], None]]:
+    """Make one test of a check that is applied to each of these modules."""
+
+    def decorate(check: Callable[[Path], None]) -> Callable[[], None]:
+        def test() -> None:
+            assert paths
+            for path in paths:
+                try:
+                    check(path)
+                except AssertionError as error:
+                    error.add_note(f"in {name_of(path)}")
+                    raise
+
+        test.__name__, test.__doc__ = check.__name__, check.__doc__
+        return test
+
+    return decorate
+
+
+every_module = over(MODULES)
+every_engine_module = over(sorted(ENGINE.glob("*.py")))
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), str(path))
+
+
+def imports_of(path: Path, *, at_import: bool = False) -> Iterator[str]:
+    """Every module that is imported; with `at_import` only those that importing `path` itself imports."""
+    todo: list[ast.AST] = [tree_of(path)]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+        elif at_import and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        elif at_import and isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            todo += node.orelse
+            continue
+        todo += ast.iter_child_nodes(node)
+
+
+def dotted(node: ast.AST) -> str:
+    """`a.b.c` as text; other expressions are an empty text."""
+    if isinstance(node, ast.Attribute | ast.Name):
+        return ast.unparse(node)
+    return ""
+
+
+def calls_in(node: ast.AST) -> Iterator[str]:
+    for one in ast.walk(node):
+        if isinstance(one, ast.Call):
+            yield dotted(one.func)
+
+
+def uses(path: Path, *names: str) -> set[str]:
+    """Which of these dotted names appear in a module, however they were imported."""
+    found = {dotted(node) for node in ast.walk(tree_of(path))}
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found & set(names)
+
+
+def strings_and_names(path: Path) -> Iterator[str]:
+    """Everything in a module that somebody can read, comments and docstrings too."""
+    for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline):
+        if token.type in (tokenize.NAME, tokenize.STRING, tokenize.COMMENT):
+            yield token.string
+
+
+def lines_of_code(path: Path) -> int:
+    """Lines that hold code: no comments, no docstrings, no blank lines."""
+    lines: set[int] = set()
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            continue
+        text = isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if isinstance(node, ast.stmt | ast.excepthandler | ast.expr) and not text:
+            lines |= {node.lineno, node.end_lineno or node.lineno}
+    return len(lines)
+
+
+@every_engine_module
+def test_the_engine_imports_nothing_else_of_ours(path: Path) -> None:
+    ours = [name for name in imports_of(path) if name.startswith("alert_refresh")]
+    assert [name for name in ours if not name.startswith("alert_refresh.engine")] == []
+
+
+@every_engine_module
+def test_the_engine_holds_no_word_of_what_is_refreshed(path: Path) -> None:
+    words = re.compile(
+        r"kube|k8s|secret(?!\))|namespace|\bpod\b|manifest|\btargets?\b|\brules?\b|\bviews?\b|sql|postgres|redis|"
+        r"flask|gunicorn|http|prometheus|webhook",
+        re.IGNORECASE,
+    )
+    # Two plain words that happen to be theirs: the credential that is masked, and a call's argument.
+    allowed = {"(masked if secret)", "target"}
+    found = []
+    for text in strings_and_names(path):
+        for phrase in allowed:
+            text = text.replace(phrase, "") if phrase != text else ""
+        found += words.findall(text)
+    assert found == []
+
+
+def test_only_the_state_holds_the_lock() -> None:
+    holders = {
+        name_of(path)
+        for path in MODULES
+        if any(isinstance(node, ast.Attribute) and node.attr == "_lock" for node in ast.walk(tree_of(path)))
+    }
+    assert holders - LRU_CACHES == {"engine/state.py"}
+    state = tree_of(ENGINE / "state.py")
+    [cls] = [node for node in state.body if isinstance(node, ast.ClassDef) and node.name == "RefreshState"]
+    inside = {id(node) for node in ast.walk(cls)}
+    for node in ast.walk(state):
+        if isinstance(node, ast.Attribute) and node.attr == "_lock":
+            assert id(node) in inside
+            assert dotted(node) == "self._lock"
+    locked = [node for node in ast.walk(cls) if isinstance(node, ast.With)]
+    assert len(locked) > 5
+    assert all(ast.unparse(item.context_expr) == "self._lock" for node in locked for item in node.items)
+    created = [node for node in ast.walk(cls) if isinstance(node, ast.Attribute) and node.attr == "_lock"]
+    assert len(created) == len(locked) + 1, "the lock is created once and used in `with` alone"
+
+
+LRU_CACHES: set[str] = set()
+"""Caches that are their own data structure may own a private lock under the same rule."""
+
+UNDER_LOCK = re.compile(
+    r"replace|Request|Attempt|Outcome|str|int|len|max|min|float|isinstance"
+    r"|self\._clock\.(monotonic|time)|self\._schedule\.\w+|self\.\w+|(\w+\.)+_?(next_due|after)"
+    r"|AlreadyStarted|NotStarted|RefreshInProgress|RateLimitExceeded|Stopping|Superseded"
+)
+
+
+def test_under_the_lock_there_are_only_assignments_comparisons_and_replacements() -> None:
+    methods = {node.name: node for node in ast.walk(tree_of(ENGINE / "state.py")) if isinstance(node, ast.FunctionDef)}
+    for method in methods.values():
+        for node in ast.walk(method):
+            if not isinstance(node, ast.With):
+                continue
+            for call in calls_in(ast.Module(body=node.body, type_ignores=[])):
+                assert UNDER_LOCK.fullmatch(call), f"{method.name} calls {call} under the lock"
+                own = call.removeprefix("self.")
+                assert not call.startswith("self.") or "." in own or own in methods, call
+            assert not [one for one in ast.walk(node) if isinstance(one, ast.For | ast.While | ast.Yield | ast.Await)]
+
+
+@every_module
+def test_other_locks_are_nowhere(path: Path) -> None:
+    locks = ("threading.Lock", "threading.RLock", "threading.Condition", "threading.Semaphore")
+    allowed = {"threading.RLock"} if name_of(path) == "engine/state.py" else set()
+    if name_of(path) in LRU_CACHES:
+        allowed = {"threading.Lock", "threading.RLock"}
+    assert uses(path, *locks) <= allowed
+
+
+@every_module
+def test_threads_are_born_in_one_place(path: Path) -> None:
+    births = ("threading.Thread", "threading.Timer", "_thread.start_new_thread", "multiprocessing.Process", "os.fork")
+    modules = {name.split(".")[0] for name in imports_of(path)}
+    assert modules.isdisjoint({"multiprocessing", "asyncio"})
+    assert "concurrent.futures" not in set(imports_of(path)) or name_of(path) in GUNICORN_S_OWN
+    if name_of(path) == "engine/threads.py":
+        starts = [call for call in calls_in(tree_of(path)) if call == "threading.Thread"]
+        assert len(starts) == 1
+        return
+    assert not [call for call in calls_in(tree_of(path)) if call in births]
+
+
+GUNICORN_S_OWN = {"web/deadline_worker.py"}
+"""Where gunicorn's own thread pool is handled; its futures, not threads of ours."""
+
+
+@every_module
+def test_nothing_sleeps(path: Path) -> None:
+    assert not uses(path, "time.sleep", "sleep_using_event")
+
+
+@every_module
+def test_the_environment_is_read_in_one_place(path: Path) -> None:
+    read = uses(path, "os.environ", "os.getenv", "os.environb", "os.putenv")
+    assert read <= ({"os.environ"} if name_of(path) == "daemon.py" else set())
+
+
+@every_module
+def test_everything_is_caught_in_three_places_only(path: Path) -> None:
+    catches = [
+        node
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or {"Exception", "BaseException"} & {dotted(one) for one in ast.walk(node.type)})
+    ]
+    suppressed = [
+        node
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call)
+        and dotted(node.func).endswith("suppress")
+        and {"Exception", "BaseException"} & {dotted(one) for one in node.args}
+    ]
+    allowed = {"engine/refresher.py", "engine/worker.py", "engine/threads.py"}
+    assert name_of(path) in allowed or not catches + suppressed
+
+
+@every_module
+def test_no_error_of_a_client_library_is_shown_as_text(path: Path) -> None:
+    """`str(error)` and `{error}` only where the error is ours: its text is built from named parts."""
+    for node in ast.walk(tree_of(path)):
+        if not isinstance(node, ast.ExceptHandler) or node.name is None:
+            continue
+        kinds = {dotted(one).split(".")[-1] for one in ast.walk(node.type)} if node.type else set()
+        if not kinds & {"ApiException", "MaxRetryError", "HTTPError", "ConfigException", "OSError", "RedisError"}:
+            continue
+        for one in ast.walk(node):
+            shown = one.args[0] if isinstance(one, ast.Call) and dotted(one.func) in ("str", "repr") else None
+            if isinstance(one, ast.FormattedValue):
+                shown = one.value
+            assert not (isinstance(shown, ast.Name) and shown.id == node.name), f"line {one.lineno}"  # type: ignore[attr-defined]
+
+
+@every_module
+def test_what_is_dear_is_imported_in_its_own_place(path: Path) -> None:
+    places = {
+        "kubernetes": re.compile(r"targets/(kube_\w+|secrets)\.py"),
+        "psycopg": re.compile(r"views/\w+\.py"),
+        "psycopg_pool": re.compile(r"views/\w+\.py"),
+        "redis": re.compile(r"views/\w+\.py"),
+    }
+    for module in {name.split(".")[0] for name in imports_of(path)} & set(places):
+        assert places[module].fullmatch(name_of(path)), f"{module} is imported"
+
+
+def test_redis_is_imported_in_one_file() -> None:
+    assert len([path for path in MODULES if "redis" in {name.split(".")[0] for name in imports_of(path)}]) <= 1
+
+
+@every_module
+def test_a_module_is_short(path: Path) -> None:
+    assert lines_of_code(path) <= LONGEST
+
+
+def test_half_of_the_modules_are_very_short() -> None:
+    lengths = sorted(lines_of_code(path) for path in MODULES)
+    assert lengths[len(lengths) // 2] <= 100
+
+
+@every_module
+def test_a_module_says_what_it_is(path: Path) -> None:
+    assert ast.get_docstring(tree_of(path)) or not path.read_text().strip()
+
+
+@every_module
+def test_names_say_what_things_are(path: Path) -> None:
+    vague = re.compile(r"(Manager|Coordinator|Handler|Helper|Util|Utils|Helpers)$")
+    bases = {"logging.Handler", "StreamHandler"}
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.ClassDef) and not {dotted(base) for base in node.bases} & bases:
+            assert not vague.search(node.name), node.name
+    assert not re.search(r"util|helper|common|misc", path.stem)
+
+
+def loaded_after(code: str) -> set[str]:
+    """The top-level modules that a fresh interpreter has loaded after running `code`."""
+    show = "import sys; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    run = subprocess.run(
+        [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r})\n{code}\n{show}"],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
+    )
+    return set(run.stdout.split())
+
+
+DEAR = {"kubernetes", "psycopg", "psycopg_pool", "redis", "urllib3", "pydantic"}
+
+
+@pytest.mark.parametrize("module", ["cli", "daemon", "engine", "targets", "web.app", "web.server"])
+def test_importing_loads_nothing_dear_and_starts_no_thread(module: str) -> None:
+    loaded = loaded_after(
+        f"import alert_refresh.{module}, threading; assert threading.active_count() == 1, threading.enumerate()"
+    )
+    assert "alert_refresh" in loaded
+    assert not loaded & DEAR
+
+
+def test_a_daemon_with_a_directory_loads_nothing_dear(tmp_path: Path) -> None:
+    loaded = loaded_after(
+        f"""
+import threading
+from alert_refresh.daemon import Daemon, read_config
+daemon = Daemon(read_config({{"TARGET_DIRECTORY": {str(tmp_path)!r}}}))
+assert threading.active_count() == 1, "nothing may start before start()"
+from alert_refresh.web.app import create_app
+create_app(daemon)
+assert threading.active_count() == 1, "create_app starts nothing"
+daemon.start()
+request = daemon.workers["targets"].get_status().pending
+while daemon.workers["targets"].get_status().succeeded == 0: pass
+daemon.stop()
+assert threading.active_count() == 1, threading.enumerate()
+"""
+    )
+    assert not loaded & DEAR
+
+
+def test_a_daemon_with_a_cluster_does_load_its_client(tmp_path: Path) -> None:
+    """So that the test before this one can fail."""
+    loaded = loaded_after(
+        f"""
+from alert_refresh.daemon import Daemon, read_config
+Daemon(read_config({{"KUBECONFIG": {str(tmp_path / "none")!r}}}))
+"""
+    )
+    assert "kubernetes" in loaded
+
+
+@pytest.mark.parametrize(
+    ("code", "allowed"),
+    [
+        ("import alert_refresh.engine", set()),
+        ("from alert_refresh.engine import RefreshSettings; RefreshSettings().retry_policy()", {"tenacity"}),
+    ],
+)
+def test_the_engine_needs_the_standard_library_and_tenacity(code: str, allowed: set[str]) -> None:
+    extra = loaded_after(code) - loaded_after("")
+    outside = {name for name in extra if name not in sys.stdlib_module_names and not name.startswith("_")}
+    assert outside == {"alert_refresh"} | allowed

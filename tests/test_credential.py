@@ -1,0 +1,65 @@
+"""A credential shows itself nowhere, and opens only where it is asked to."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import traceback
+from dataclasses import dataclass
+
+import msgspec
+import pytest
+
+from alert_refresh.credential import MASK, Credential
+
+SECRET = Credential("canary")
+
+
+@dataclass(frozen=True)
+class Holder:
+    token: Credential
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        str(SECRET),
+        repr(SECRET),
+        f"{SECRET}",
+        f"{SECRET!r:>40}",
+        f"{SECRET:>40}",
+        "%s" % SECRET,  # noqa: UP031
+        "%r" % SECRET,  # noqa: UP031
+        "{0}".format(SECRET),  # noqa: UP030, UP032
+        repr([SECRET]),
+        repr({"token": SECRET}),
+        repr(Holder(SECRET)),
+        json.dumps({"token": SECRET}, default=str),
+    ],
+)
+def test_it_is_masked_however_it_is_shown(shown: str) -> None:
+    assert "canary" not in shown
+    assert MASK in shown
+
+
+def test_it_opens_when_asked() -> None:
+    assert SECRET.reveal() == "canary"
+
+
+def test_equal_secrets_are_equal_and_have_one_hash() -> None:
+    assert Credential("a") == Credential("a") != Credential("b")
+    assert Credential("a") != "a"
+    assert hash(Credential("a")) == hash(Credential("a"))
+
+
+def test_it_has_no_attributes_to_list() -> None:
+    with pytest.raises(TypeError):
+        vars(SECRET)
+
+
+@pytest.mark.parametrize("how", [pickle.dumps, copy.copy, copy.deepcopy, json.dumps, msgspec.json.encode])
+def test_it_is_not_written_by_accident(how: object) -> None:
+    with pytest.raises(TypeError) as raised:
+        how(SECRET)  # type: ignore[operator]
+    assert "canary" not in "".join(traceback.format_exception(raised.value))

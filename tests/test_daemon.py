@@ -1,0 +1,174 @@
+"""The daemon: all kinds together, started and stopped as one."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from alert_refresh import daemon as program
+from alert_refresh.daemon import Daemon, read_config, take_server_variables
+from alert_refresh.engine import Kind, RefreshSettings, Snapshot
+from tests.fakes import FakeClock, FakeSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from alert_refresh.config import Env
+
+
+def kind(name: str, source: FakeSource | None) -> Any:
+    """A kind's module whose source is this one, or which is off."""
+
+    def read(env: Env) -> Any:
+        return SimpleNamespace(refresh=RefreshSettings(warmup=30))
+
+    return SimpleNamespace(
+        KIND=Kind(name, f"{name.upper()}_REFRESH_", ("unknown",)),
+        OFF=f"set {name.upper()}_FILE",
+        read=read,
+        build=lambda _settings, _clock: source,
+    )
+
+
+class Hanging:
+    """Makes a source hang until the test ends."""
+
+    def __init__(self) -> None:
+        self.begun, self.let_go = threading.Event(), threading.Event()
+
+    def __call__(self, _: int) -> Snapshot[str]:
+        self.begun.set()
+        self.let_go.wait(30)
+        return Snapshot({}, digest="late")
+
+
+@pytest.fixture
+def hanging() -> Iterator[Hanging]:
+    one = Hanging()
+    yield one
+    one.let_go.set()
+
+
+def make(monkeypatch: pytest.MonkeyPatch, clock: Any = None, **sources: FakeSource | None) -> Daemon:
+    monkeypatch.setattr(program, "KINDS", tuple(kind(name, source) for name, source in sources.items()))
+    return Daemon(read_config({"ALERT_REFRESH_SHUTDOWN_TIMEOUT": "200ms"}), clock)
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records]
+
+
+def wait_for_success(daemon: Daemon, name: str) -> None:
+    done = threading.Event()
+    daemon.workers[name].listen(lambda _outcome: done.set())
+    daemon.workers[name].get_status()
+    if daemon.workers[name].get_status().succeeded == 0:
+        assert done.wait(10)
+
+
+def test_each_configured_kind_has_a_worker_and_the_others_a_cure(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    source = FakeSource()
+    daemon = make(monkeypatch, targets=source, rules=None)
+    assert list(daemon.workers) == ["targets"]
+    assert daemon.off == {"rules": "set RULES_FILE"}
+    daemon.start()
+    try:
+        wait_for_success(daemon, "targets")
+    finally:
+        assert daemon.stop() is True
+    told = messages(caplog)
+    assert told[0].startswith("alert-refresh ")
+    assert caplog.records[0].settings["ALERT_REFRESH_SHUTDOWN_TIMEOUT"] == "200ms"  # type: ignore[attr-defined]
+    assert told[1] == "Rules are off; to switch them on, set RULES_FILE"
+    assert told[2:] == ["Targets refreshed successfully", "Stopping", "shutdown_clean"]
+    assert source.closed == 1
+
+
+def test_it_starts_again_after_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = FakeSource()
+    daemon = make(monkeypatch, targets=source)
+    for _ in range(2):
+        daemon.start()
+        assert not daemon.halted.is_set()
+        daemon.workers["targets"].get_status()
+        assert daemon.stop() is True
+        assert daemon.halted.is_set()
+        assert not daemon.workers["targets"].get_status().running
+
+
+def test_a_stop_of_what_never_started_is_clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert make(monkeypatch, targets=FakeSource()).stop() is True
+
+
+def test_the_timeout_is_one_for_all_kinds_and_who_is_given_up_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, hanging: Hanging
+) -> None:
+    caplog.set_level(logging.INFO)
+    second = Hanging()
+    daemon = make(monkeypatch, targets=FakeSource(hanging), rules=FakeSource(second), views=FakeSource())
+    daemon.start()
+    assert hanging.begun.wait(10)
+    assert second.begun.wait(10)
+    wait_for_success(daemon, "views")
+    try:
+        assert daemon.stop() is False
+    finally:
+        second.let_go.set()
+    stopping = next(record for record in caplog.records if record.getMessage() == "Stopping")
+    assert stopping.in_progress == ["targets", "rules"]  # type: ignore[attr-defined]
+    assert stopping.timeout == "200ms"  # type: ignore[attr-defined]
+    assert caplog.records[-1].given_up == ["targets", "rules"]  # type: ignore[attr-defined]
+    assert "shutdown_clean" not in messages(caplog)
+
+
+def test_halt_returns_at_once_and_nothing_begins_after_it(monkeypatch: pytest.MonkeyPatch, hanging: Hanging) -> None:
+    daemon = make(monkeypatch, targets=FakeSource(hanging))
+    daemon.start()
+    assert hanging.begun.wait(10)
+    daemon.halt()
+    assert daemon.halted.is_set()
+    assert daemon.workers["targets"].get_status().stopping
+    hanging.let_go.set()
+    assert daemon.stop(timeout=10) is True
+
+
+def test_the_time_to_stop_runs_from_halt(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    daemon = make(monkeypatch, clock, targets=FakeSource())
+    asked: list[float] = []
+    monkeypatch.setattr(daemon.workers["targets"], "stop", asked.append)
+    daemon.halt()
+    clock.advance(0.15)
+    daemon.halt()
+    daemon.stop()
+    clock.advance(10)
+    daemon.stop()
+    assert asked == pytest.approx([0.05, 0.0])
+
+
+def test_stuck_threads_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    daemon = make(monkeypatch, targets=FakeSource(), rules=FakeSource())
+    assert daemon.stuck() == []
+    monkeypatch.setattr(daemon.workers["rules"], "health", lambda: "rules-worker")
+    assert daemon.stuck() == ["rules-worker"]
+
+
+def test_what_gunicorn_would_read_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEB_CONCURRENCY", "4")
+    monkeypatch.setenv("NOTIFY_SOCKET", "/x")
+    monkeypatch.setenv("PATH", "/bin")
+    assert take_server_variables() == {"WEB_CONCURRENCY": "4", "NOTIFY_SOCKET": "/x"}
+    assert take_server_variables() == {}
+    assert read_config().port == 8080
+
+
+def test_the_environment_is_read_when_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALERT_REFRESH_THREADS", "5")
+    assert read_config().threads == 5
