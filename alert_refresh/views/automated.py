@@ -40,14 +40,14 @@ class Automated:
         """Let the schedule rest, wait for the refresh that runs, and tell what it did. None if it rests already."""
         if not self.enabled:
             return None
-        uptime = max(0.0, self._worker.clock.monotonic() - self._worker.get_status().started)
+        started = self._worker.get_status().started
         self._worker.pause(timeout)
         return {
             "total_refreshes": self.succeeded + self.failed,
             "successful_refreshes": self.succeeded,
             "failed_refreshes": self.failed,
             "average_duration_ms": self._average(),
-            "uptime_seconds": uptime,
+            "uptime_seconds": max(0.0, self._worker.clock.monotonic() - started),
         }
 
     def force(self, request_id: str) -> None:

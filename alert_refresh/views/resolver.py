@@ -194,7 +194,7 @@ class Resolver:
             self.unknown += 1
             return token, None
         self.found += 1
-        return token, answer.encode()
+        return token, msgspec.json.format(answer.encode(), indent=-1)
 
     def _tokens(self) -> Mapping[str, str]:
         tokens = self._lease.tokens()

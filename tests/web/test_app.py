@@ -23,6 +23,14 @@ ROUTES = {
     ("GET", f"{TARGETS}/status"),
     ("POST", f"{TARGETS}/refresh"),
     ("GET", f"{TARGETS}/<target_name:name>"),
+    ("POST", "/api/entities/refresh"),
+    ("GET", "/api/entities/refresh/status"),
+    ("POST", "/api/entities/refresh/automated/start"),
+    ("POST", "/api/entities/refresh/automated/stop"),
+    ("POST", "/api/entities/refresh/automated/force"),
+    ("GET", "/api/entities/refresh/automated/metrics"),
+    ("GET", "/api/entities/<path>/ancestors"),
+    ("GET", "/api/entities/<path>/descendants/count"),
 }
 
 SAFE = {
