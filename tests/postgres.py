@@ -70,6 +70,14 @@ class Server:
     def stop(self, mode: str = "immediate") -> None:
         self.run("pg_ctl", "-D", str(self.data), "-w", "-m", mode, "stop", check=False)
 
+    def standby(self) -> Server:
+        """A hot standby of this server, not yet started."""
+        other = Server()
+        self.run("pg_basebackup", "-D", str(other.data), "-R", "-c", "fast", "-h", str(self.folder), "-U", "postgres")
+        with (other.data / "postgresql.conf").open("a") as file:
+            file.write(f"unix_socket_directories = '{other.folder}'\n")
+        return other
+
     def remove(self) -> None:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)

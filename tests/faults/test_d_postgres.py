@@ -272,6 +272,21 @@ def test_d12_a_standby_fails_and_the_same_source_goes_on_once_it_is_promoted(pri
         assert world.refresh(retry=True)["mv_one"].refreshed
 
 
+def test_d12_a_real_hot_standby_refuses_until_it_is_promoted(private: Server) -> None:
+    database = private.database()
+    database.run("create materialized view mv_one as select 1 as id", "create unique index on mv_one (id)")
+    standby = private.standby().start()
+    try:
+        with World(database, dsn=standby.dsn(database.name), views=["mv_one"]) as world:
+            state = world.refresh()["mv_one"]
+            assert state.failed and "25006" in state.reason and isinstance(world.error, Transient)
+            with standby.connect() as connection:
+                assert connection.execute("select pg_promote()").fetchone() == (True,)
+            assert world.refresh(retry=True)["mv_one"].refreshed
+    finally:
+        standby.remove()
+
+
 @pytest.mark.parametrize(
     "name",
     ['mv"; drop table entities;--', "a.b.c", "x" * 100, "pg_catalog.pg_class", "mv x", "", "mv;", "1mv", "mv\n", "'"],
