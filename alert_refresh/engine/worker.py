@@ -290,13 +290,14 @@ class Worker(Generic[T]):
         """Start a thread that begins again when `target` dies or ends before stop, and says so."""
 
         def forever() -> None:
+            # Whoever calls start need not wait for the interpreter until the first refresh lets it go.
+            run.started.wait()
             while self.state.active(run.number):
                 try:
                     target()
                 except BaseException:
                     report_death()
-                if self.state.active(run.number):
-                    self.clock.wait(run.stopping, RESTART_AFTER)
+                self.clock.wait(run.stopping, RESTART_AFTER)
 
         return spawn(f"{self.kind.name}-{job}", forever)
 

@@ -46,7 +46,7 @@ def create_app(daemon: Daemon) -> Flask:
     app = Flask("alert_refresh", static_folder=None, template_folder=None)
     app.response_class = JsonResponse
     app.url_map.merge_slashes = False
-    app.config.update(MAX_CONTENT_LENGTH=BODY_LIMIT, PROPAGATE_EXCEPTIONS=False)
+    app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT
     errors.install(app)
     _every_request(app, daemon.clock)
 

@@ -68,7 +68,7 @@ def duration(name: str, maximum: float) -> float | None:
     value = one(name)
     if value is None:
         return None
-    if len(value) <= 32 and value.isascii() and DURATION.fullmatch(value):
+    if len(value) <= 32 and DURATION.fullmatch(value):
         try:
             seconds = float(durationpy.from_str(value).total_seconds())
         except (ValueError, ArithmeticError):

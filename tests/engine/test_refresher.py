@@ -207,7 +207,7 @@ def test_an_attempt_that_fails_after_stop_is_cancelled_and_told_once() -> None:
     assert (status.cancelled, status.failed, status.consecutive_failures) == (1, 0, 0)
 
 
-def test_an_execution_given_up_at_stop_is_cancelled() -> None:
+def test_an_execution_given_up_at_stop_is_cancelled(caplog: pytest.LogCaptureFixture) -> None:
     cycle = Cycle()
 
     def execute(call: object, deadline: object) -> Snapshot[str]:
@@ -215,7 +215,8 @@ def test_an_execution_given_up_at_stop_is_cancelled() -> None:
         raise Stopping("the worker is stopping")
 
     cycle(execute=execute)
-    assert [one.result for one in cycle.outcomes] == [Result.CANCELLED]
+    assert [(one.result, one.error) for one in cycle.outcomes] == [(Result.CANCELLED, "the worker is stopping")]
+    assert caplog.records == []
 
 
 def test_an_attempt_of_a_run_that_is_over_says_nothing() -> None:

@@ -250,6 +250,15 @@ def test_a_notification_wakes_an_idle_worker_and_ends_a_backoff() -> None:
         assert stage.outcomes[-1].trigger is Trigger.FILE
 
 
+def test_a_wake_without_a_request_does_not_keep_a_backoff_awake() -> None:
+    with Stage(GatedSource()).start() as stage:
+        call = stage.source.wait_for_call(1)
+        stage.worker._run.wake.set()  # as by a notification that this very attempt has taken up
+        call.answer(Transient("x"))
+        stage.backing_off(30)
+        assert not stage.worker._run.wake.is_set()
+
+
 def test_a_notification_to_a_worker_that_does_not_run_is_nothing() -> None:
     with Stage() as stage:
         stage.worker.notify(Trigger.WATCH)

@@ -101,6 +101,9 @@ def test_an_attempt_that_a_stop_ended_is_cancelled_and_neither_a_failure_nor_a_d
     assert shown['alert_refresh_errors_total{error_type="network",kind="targets"}'] == 0
     assert shown['alert_refresh_duration_seconds_count{kind="targets"}'] == 1
     assert shown["alert_history_publishing_refresh_cancelled_total"] == 1
+    assert 'alert_history_publishing_refresh_errors_total{error_type="network"}' in shown
+    assert shown['alert_history_publishing_refresh_errors_total{error_type="network"}'] == 0
+    assert not [name for name in shown if "duration" in name and "cancelled" in name]
     assert shown['alert_history_publishing_refresh_duration_seconds_count{status="failed"}'] == 0
 
 

@@ -87,6 +87,11 @@ def test_the_read_token_may_not_refresh_and_is_told_so() -> None:
         assert "WWW-Authenticate" not in response.headers
 
 
+def test_one_token_for_both_is_the_admin_token() -> None:
+    with World(environ=dict.fromkeys(BOTH, ADMIN)).start() as world:
+        assert world.post(token=ADMIN).status_code == 202
+
+
 def test_without_tokens_posts_are_open_and_nothing_is_revealed() -> None:
     with World().start() as world:
         for query, token in (("?reveal=true", None), ("/one?reveal=true", "any")):

@@ -1,0 +1,78 @@
+"""Measure, print tables, and with `--save` keep them in bench/README.md. Exit status 1: a promise is not kept."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import engine, http, load, memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.table import Table
+
+README = Path(__file__).parent / "README.md"
+
+HEAD = """# Benchmarks
+
+`make bench` prints these tables; `python -m bench --save` writes them here. They show whether what users were
+promised holds, on one machine and one day. Compare numbers of one run only.
+
+"""
+
+
+def sections(folder: Path, quick: bool) -> dict[str, Callable[[], Table]]:
+    return {
+        "verbs": lambda: engine.verbs(folder),
+        "cycles": engine.cycles,
+        "http": lambda: http.over_http(folder),
+        "ratio": lambda: http.beside_an_empty_view(folder),
+        "memory": lambda: memory.memory(folder),
+        "load": lambda: load.status_under_load(folder, 4 if quick else 20),
+    }
+
+
+def where() -> str:
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    busy = os.getloadavg()[0]
+    return (
+        f"{now}, {platform.python_implementation()} {platform.python_version()}, {platform.system()}"
+        f" {platform.machine()}, {os.cpu_count()} processors, load {busy:.1f} at the start.\n"
+        f"Command: `python -m bench {' '.join(sys.argv[1:])}`".rstrip(" `")
+        + "`.\n"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="verbs, cycles, http, ratio, memory, load; default all"
+    )
+    parser.add_argument("--quick", action="store_true", help="shorter runs under load")
+    parser.add_argument("--save", action="store_true", help="keep the tables in bench/README.md")
+    options = parser.parse_args()
+    text, kept = where(), True
+    print(text)
+    with tempfile.TemporaryDirectory() as folder:
+        known = sections(Path(folder), options.quick)
+        if unknown := set(options.names) - set(known):
+            parser.error(f"unknown: {', '.join(sorted(unknown))}")
+        for name in options.names or known:
+            table = known[name]()
+            print(table, flush=True)
+            text += f"\n{table}"
+            kept &= table.kept
+    if options.save:
+        README.write_text(HEAD + text)
+    if not kept:
+        sys.exit("A promise is not kept.")
+
+
+main()

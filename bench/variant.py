@@ -1,0 +1,48 @@
+"""The program with one thing changed, to measure what that thing is worth: `python -m bench.variant --help`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from alert_refresh import cli
+from alert_refresh.web import app, server
+from alert_refresh.web.answers import JsonResponse
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from alert_refresh.daemon import Daemon
+
+
+def with_an_empty_view() -> None:
+    """Add a route that answers `{}`, to compare others with."""
+    create_app = app.create_app
+
+    def create(daemon: Daemon) -> Flask:
+        flask = create_app(daemon)
+        flask.add_url_rule("/api/v2/publishing/empty/status", "empty", lambda: JsonResponse(b"{}"))
+        return flask
+
+    app.create_app = create
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.variant", description=__doc__)
+    parser.add_argument("--empty-view", action="store_true")
+    parser.add_argument("--page", type=int, help="Secrets asked for at once; 0 is all")
+    parser.add_argument("--switch-interval", type=float, help="seconds")
+    options = parser.parse_args()
+    if options.empty_view:
+        with_an_empty_view()
+    if options.page is not None:
+        from alert_refresh.targets import secrets
+
+        secrets.PAGE = options.page
+    if options.switch_interval is not None:
+        server.SWITCH_INTERVAL = options.switch_interval
+    cli.main(["serve"])
+
+
+if __name__ == "__main__":
+    main()
