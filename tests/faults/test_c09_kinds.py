@@ -77,7 +77,8 @@ def test_c09_the_other_kinds_keep_their_schedule_while_one_is_blocked_for_ever(
     try:
         daemon.start()
         eventually(lambda: all(ended.values()), "the first refresh of every kind")
-        daemon.workers[blocked].source.refresh = hang  # type: ignore[method-assign]
+        source: Any = daemon.workers[blocked].source
+        source.refresh = hang
         for tick in range(1, TICKS + 1):
             clock.wait_for_sleeper()
             clock.advance(60)

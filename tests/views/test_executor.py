@@ -18,6 +18,8 @@ from tests.views.world import World, in_thread
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from alert_refresh.views.view import Plan
+
 
 @pytest.fixture
 def world() -> Iterator[World]:
@@ -25,7 +27,7 @@ def world() -> Iterator[World]:
         yield world
 
 
-def execute(world: World, connection: Any, plan: catalog.Plan, *, shared: bool = True) -> Any:
+def execute(world: World, connection: Any, plan: Plan, *, shared: bool = True) -> Any:
     clock = SystemClock()
     return Executor(world.source.settings, clock).refresh(connection, plan, Deadline(clock, 10), shared=shared)
 

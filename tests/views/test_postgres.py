@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from alert_refresh.engine import Permanent, Transient, Trigger
-from alert_refresh.views import catalog
+from alert_refresh.views import advice, catalog
 from alert_refresh.views.attempt import UNCHANGED
 from alert_refresh.views.executor import BUSY
 from alert_refresh.views.view import SETTLED, Mode
@@ -236,3 +236,19 @@ def test_a_view_that_another_session_refreshes_is_skipped_at_once(world: World) 
     assert world.error is None
     assert (states["mv_descendant_counts"].mode, states["mv_descendant_counts"].reason) == (Mode.SKIPPED, BUSY)
     assert states["mv_entity_ancestors"].refreshed
+
+
+def test_when_the_pool_has_no_connection_the_views_are_looked_at_with_a_plain_one(world: World) -> None:
+    world.refresh(Trigger.STARTUP)
+    world.clock.ahead += SETTLED + 1
+    world.source.reads._circuit.failed()
+    states = world.refresh(Trigger.PERIODIC)
+    assert {state.reason for state in states.values()} == {UNCHANGED}
+
+
+def test_an_old_server_is_warned_of(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(advice, "vulnerable", lambda version: True)
+    world.refresh()
+    assert "CVE-2024-0985" in caplog.text

@@ -340,3 +340,35 @@ def test_every_post_needs_the_admin_token_when_there_is_one() -> None:
 def test_a_get_of_a_post_route_says_which_method_in_detail(world: ViewsWorld) -> None:
     response = world.get("/refresh")
     assert (response.status_code, list(response.get_json())) == (405, ["detail"])
+
+
+def test_a_worker_that_was_never_started_is_a_409_and_refuses_every_verb_alike() -> None:
+    with ViewsWorld() as world:
+        refused = world.post()
+        assert (refused.status_code, list(refused.get_json())) == (409, ["detail"])
+
+
+def test_a_rate_limit_that_was_set_is_a_429_in_detail() -> None:
+    with ViewsWorld(VIEWS_REFRESH_RATE_LIMIT="1m", VIEWS_REFRESH_ENABLED="false") as world:
+        world.start()
+        assert world.post().status_code == 200
+        refused = world.post()
+        assert refused.status_code == 429 and 1 <= int(refused.headers["Retry-After"]) <= 60
+        assert refused.get_json()["detail"] == "Max 1 refresh per minute"
+
+
+def test_a_stop_while_a_post_waits_answers_it(world: ViewsWorld) -> None:
+    slow_view(world.database, seconds=30)
+    with ViewsWorld(world.database, VIEWS="mv_slow", VIEWS_REFRESH_ENABLED="false") as other:
+        other.start()
+        answer = in_thread(other.post)
+        wait_for(lambda: backend(world.database))
+        other.daemon.stop(10)
+        assert answer().status_code in (409, 500)
+
+
+def test_a_blocking_refresh_shows_in_the_status_with_its_reason(world: ViewsWorld) -> None:
+    world.database.run("drop index mv_descendant_counts_key")
+    assert world.post().status_code == 200
+    view = world.get("/refresh/status").get_json()["views"]["mv_descendant_counts"]
+    assert view["mode"] == "blocking" and "unique index" in view["reason"]
