@@ -23,7 +23,15 @@ class Client:
 
     def request(self, path: str, method: str = "GET") -> tuple[int, bytes]:
         """Status and body."""
+        self.send(path, method)
+        return self.receive()
+
+    def send(self, path: str, method: str = "GET") -> None:
+        """Ask, without waiting for the answer."""
         self._socket.sendall(f"{method} {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
+
+    def receive(self) -> tuple[int, bytes]:
+        """Status and body of what was asked."""
         data = b""
         while b"\r\n\r\n" not in data:
             data += self._part()

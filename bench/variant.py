@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 from typing import TYPE_CHECKING
 
 from alert_refresh import cli
@@ -27,12 +28,26 @@ def with_an_empty_view() -> None:
     app.create_app = create
 
 
+def collect_rarely(times: int) -> None:
+    """Let the garbage collector look at everything that often only."""
+    settle = server._settle
+
+    def and_then() -> None:
+        settle()
+        gc.set_threshold(*gc.get_threshold()[:2], times)
+
+    server._settle = and_then
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.variant", description=__doc__)
     parser.add_argument("--empty-view", action="store_true")
     parser.add_argument("--page", type=int, help="Secrets asked for at once; 0 is all")
     parser.add_argument("--switch-interval", type=float, help="seconds")
+    parser.add_argument("--collect", type=int, help="collections of the second generation before one of the third")
     options = parser.parse_args()
+    if options.collect is not None:
+        collect_rarely(options.collect)
     if options.empty_view:
         with_an_empty_view()
     if options.page is not None:

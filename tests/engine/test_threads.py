@@ -179,3 +179,27 @@ def test_deliveries_never_run_at_once() -> None:
         thread.join()
     box.stop(30)
     assert most == 1
+
+
+def test_a_mailbox_that_empties_at_the_moment_it_is_given_up_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, busy = threading.Event(), threading.Event()
+    got: list[int] = []
+
+    def deliver(item: int) -> None:
+        busy.set()
+        gate.wait(30)
+        got.append(item)
+
+    def too_late(threads: list[threading.Thread], _: Deadline) -> list[threading.Thread]:
+        gate.set()
+        eventually(lambda: len(got) == 2, "the last delivery")
+        return threads
+
+    box = Mailbox("fake-box", deliver, 1)
+    box.start()
+    box.put(0)
+    busy.wait(30)
+    box.put(1)
+    monkeypatch.setattr("alert_refresh.engine.threads.join", too_late)
+    box.stop(0.01)
+    eventually(lambda: not [one for one in threading.enumerate() if one.name == "fake-box"], "the thread's end")
