@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib.util
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alert_refresh.credential import MASK, Credential
 from alert_refresh.engine import Kind, RefreshSettings
 
 if TYPE_CHECKING:
     from alert_refresh.config import Env
-    from alert_refresh.engine import Clock
+    from alert_refresh.engine import Clock, Source
     from alert_refresh.views.postgres import PostgresSource
 
 KIND = Kind(
@@ -75,6 +75,15 @@ def build(settings: Settings, clock: Clock) -> PostgresSource | None:
     from alert_refresh.views.postgres import PostgresSource
 
     return PostgresSource(settings, clock)
+
+
+def build_check(settings: Settings, _: Clock) -> Source[Any] | None:
+    """What `alert-refresh check` reads instead: it must not refresh anything."""
+    if settings.url is None:
+        return None
+    from alert_refresh.views.look import Look
+
+    return Look(settings)
 
 
 def name_fault(name: str) -> str | None:
