@@ -7,7 +7,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
-from alert_refresh import __version__, rules, targets
+from alert_refresh import __version__, rules, targets, views
 from alert_refresh.config import Config, Env, read_server
 from alert_refresh.engine import Clock, Deadline, ShutdownTimeout, SystemClock, Worker
 from alert_refresh.observe.formats import duration
@@ -35,7 +35,7 @@ class KindModule(Protocol):
         """The source those settings name, or None when the kind is off."""
 
 
-KINDS: tuple[KindModule, ...] = (targets, rules)
+KINDS: tuple[KindModule, ...] = (targets, rules, views)
 
 SERVER_VARIABLES = (
     "FORWARDED_ALLOW_IPS",

@@ -72,6 +72,7 @@ class RefreshSettings:
     """The seven settings every kind has (durations in seconds), and an optional jitter.
 
     `schedule` takes the place of a fixed interval; `interval` is then the longest time between two refreshes.
+    `paused` makes the worker start without its schedule, until it is resumed.
 
     Raises:
         ConfigError: on the first value out of range; `faults()` lists all of them.
@@ -86,6 +87,7 @@ class RefreshSettings:
     warmup: float = 30.0
     jitter: bool = False
     schedule: Schedule | None = None
+    paused: bool = False
 
     def __post_init__(self) -> None:
         for fault in self.faults():

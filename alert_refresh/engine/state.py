@@ -48,11 +48,13 @@ class Status(Generic[T]):
     `last` is the last attempt that ended, `last_success_at` and `last_success` when the last successful one ended;
     `snapshot` is what is served, `next_due` the next periodic tick, `next_attempt` the end of a backoff.
     `last_good` is the snapshot of the last successful refresh: a partial one may be served since.
+    While `paused` the schedule rests; `started` is when it began.
     """
 
     run: int = 0
     running: bool = False
     stopping: bool = False
+    paused: bool = False
     started: float = 0.0
     attempt: Attempt | None = None
     pending: Request | None = None
@@ -106,11 +108,43 @@ class RefreshState(Generic[T]):
                 run=self._status.run + 1,
                 running=True,
                 started=now,
-                pending=Request(Trigger.STARTUP),
-                next_due=self._schedule.next_due(now, now),
+                pending=None if self._status.paused else Request(Trigger.STARTUP),
+                next_due=None if self._status.paused else self._schedule.next_due(now, now),
                 next_attempt=None,
             )
             return self._status.run
+
+    def pause(self) -> None:
+        """Let the schedule rest: it asks for nothing, and what it asked for ends with the attempt that executes."""
+        with self._lock:
+            pending = self._status.pending
+            dropped = pending if pending is not None and pending.trigger.scheduled else None
+            pending = None if dropped else pending
+            self._status = replace(self._status, paused=True, pending=pending, next_due=None)
+        if dropped is not None:
+            dropped.first.set()
+            dropped.done.set()
+
+    def resume(self) -> bool:
+        """The schedule begins anew, with a start-up refresh. False if it was not paused."""
+        with self._lock:
+            status, now = self._status, self._clock.monotonic()
+            if not status.paused:
+                return False
+            status = replace(status, paused=False)
+            if status.running and not status.stopping:
+                status = replace(
+                    status,
+                    started=now,
+                    pending=status.pending or Request(Trigger.STARTUP),
+                    next_due=self._schedule.next_due(now, now),
+                )
+            self._status = status
+            return True
+
+    def dropped(self, request: Request) -> bool:
+        """Whether the schedule asked for this and has been paused since."""
+        return self._status.paused and request.trigger.scheduled
 
     def stop(self, run: int) -> bool:
         """From now on nothing is accepted or begun. False if the run of this number is over or stopping already."""
@@ -214,6 +248,8 @@ class RefreshState(Generic[T]):
                 raise Stopping("the worker is stopping")
             if status.pending is not None and status.pending is not request:
                 raise Superseded("another refresh was asked for")
+            if self.dropped(request):
+                raise Superseded("the schedule is paused")
             now = self._clock.monotonic()
             attempt = Attempt(request, number, self._clock.time(), now, deadline)
             self._status = replace(
@@ -289,7 +325,7 @@ class RefreshState(Generic[T]):
             if self.active(request.run):
                 if request.outcome is not None:
                     self._schedule = self._schedule.after(request.outcome, now)
-                next_due = self._schedule.next_due(status.started, now)
+                next_due = None if status.paused else self._schedule.next_due(status.started, now)
                 self._status = replace(status, next_attempt=None, next_due=next_due)
 
     def _next_due(self, status: Status[T], after: float) -> float | None:

@@ -72,6 +72,8 @@ class Worker(Generic[T]):
         self.clock = clock or SystemClock()
         schedule = schedule or settings.schedule or Interval(settings.interval, settings.warmup)
         self.state: RefreshState[T] = RefreshState(kind.name, self.clock, schedule, settings.rate_limit)
+        if settings.paused:
+            self.state.pause()
         self._refresher = Refresher(
             source=source,
             state=self.state,
@@ -139,6 +141,24 @@ class Worker(Generic[T]):
             if late:
                 raise ShutdownTimeout(f"the running {self.kind.name} refresh did not end within {timeout:g} s")
 
+    def pause(self, timeout: float = 0.0) -> None:
+        """Let the schedule rest, and wait `timeout` seconds at most for an attempt that executes.
+
+        Refreshes asked for by hand go on. A worker that is not started yet will start without its schedule.
+        """
+        self.state.pause()
+        self._run.wake.set()
+        attempt = self.state.status().attempt
+        if attempt is not None and timeout > 0:
+            request = attempt.request
+            self.clock.wait(request.done if request.trigger.scheduled else request.first, timeout)
+
+    def resume(self) -> bool:
+        """Let the schedule begin anew, with a refresh at once. False if it was not paused."""
+        resumed = self.state.resume()
+        self._run.wake.set()
+        return resumed
+
     def refresh_now(self, request_id: str | None = None, scope: str | None = None) -> Request:
         """Accept a manual refresh and wake the worker; the request's events tell when it is done.
 
@@ -188,7 +208,7 @@ class Worker(Generic[T]):
             log.debug("Refresh begins", extra=fields)
             self._refresher.cycle(
                 request,
-                sleep=lambda seconds: self._sleep(run, seconds),
+                sleep=lambda seconds: self._sleep(run, request, seconds),
                 execute=lambda call, deadline: self._in_thread(run, call, deadline),
             )
         # The cycle may have taken the wake that was meant to tell of a stop or of another request.
@@ -219,8 +239,8 @@ class Worker(Generic[T]):
             self.state.void(run.number)
             raise
 
-    def _sleep(self, run: _Run, seconds: float) -> None:
-        """Wait between attempts; stop and a new request end it."""
+    def _sleep(self, run: _Run, request: Request, seconds: float) -> None:
+        """Wait between attempts; stop, a new request and a pause of the schedule end it."""
         until = Deadline(self.clock, seconds)
         while until.remaining() > 0:
             run.wake.clear()
@@ -228,6 +248,8 @@ class Worker(Generic[T]):
                 raise Stopping("the worker is stopping")
             if self.state.status().pending is not None:
                 raise Superseded("another refresh was asked for")
+            if self.state.dropped(request):
+                raise Superseded("the schedule is paused")
             self._wait(run, run.wake, until.remaining())
 
     def _wait(self, run: _Run, event: threading.Event, seconds: float | None) -> bool:
