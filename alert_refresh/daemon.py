@@ -11,7 +11,7 @@ from alert_refresh import __version__, rules, targets, views
 from alert_refresh.config import Config, Env, read_server
 from alert_refresh.engine import Clock, Deadline, ShutdownTimeout, SystemClock, Worker
 from alert_refresh.observe.formats import duration
-from alert_refresh.observe.outcomes import log_outcome
+from alert_refresh.observe.outcomes import log_outcome, log_publication
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -90,6 +90,7 @@ class Daemon:
             else:
                 listeners = (log_outcome, *module.KIND.listeners)
                 worker = Worker(module.KIND, source, settings.refresh, clock=self.clock, listeners=listeners)
+                worker.listen_publish(log_publication)
                 self.workers[module.KIND.name] = worker
 
     def start(self) -> None:

@@ -59,6 +59,17 @@ class Outcome:
     changed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What a watch made served without an attempt: a new generation, `seconds` after its oldest change was seen."""
+
+    kind: str
+    generation: int
+    seconds: float
+    items: int
+    rejected: int
+
+
 @dataclass(eq=False, slots=True)
 class Request:
     """A refresh that was asked for: one cycle. Whoever asked may wait on `first` (an attempt has ended) or

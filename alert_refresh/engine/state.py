@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from alert_refresh.engine.errors import (
     AlreadyStarted,
     NotStarted,
+    Overtaken,
     RateLimitExceeded,
     RefreshInProgress,
     Stopping,
@@ -257,18 +258,40 @@ class RefreshState(Generic[T]):
             )
             return attempt
 
-    def finish(self, attempt: Attempt, snapshot: Snapshot[T] | None, error: AttemptError | None) -> Outcome:
+    def publish(self, run: int, snapshot: Snapshot[T], expected: Snapshot[T] | None) -> Snapshot[T] | None:
+        """Serve what a watch brought, if `expected` is what is served still; returns what is served then, else None.
+
+        It is no attempt: nothing but the snapshot changes.
+        """
+        with self._lock:
+            if not self.active(run) or self._status.snapshot is not expected:
+                return None
+            served, _ = self._published(expected, snapshot, self._clock.time())
+            self._status = replace(self._status, snapshot=served)
+            return served
+
+    def finish(
+        self,
+        attempt: Attempt,
+        snapshot: Snapshot[T] | None,
+        error: AttemptError | None,
+        expected: Snapshot[T] | None = None,
+    ) -> Outcome:
         """End an attempt: swap in `snapshot` if there is one, keep the old one if not, count, tell what happened.
 
         A failure after `stop` is what stopping does to an attempt, not a fault: it counts as cancelled.
+        `expected` is what was served when `snapshot` was made; it matters if that can be rebased.
 
         Raises:
             Stopping: the attempt is void; nothing of it counts.
+            Overtaken: something else is served by now; nothing has ended.
         """
         with self._lock:
             status, now, wall = self._status, self._clock.monotonic(), self._clock.time()
             if status.attempt is not attempt:
                 raise Stopping("the attempt is void")
+            if snapshot is not None and snapshot.rebase is not None and status.snapshot is not expected:
+                raise Overtaken("a watch published meanwhile")
             result = Result.SUCCESS if error is None else Result.CANCELLED if status.stopping else Result.FAILED
             served, changed = self._published(status.snapshot, snapshot, wall)
             streak = {
@@ -341,7 +364,7 @@ class RefreshState(Generic[T]):
         if new is None:
             return old, False
         if old is None:
-            return replace(new, generation=int(wall * 1000)), True
+            return replace(new, generation=int(wall * 1000), rebase=None), True
         if new.digest == old.digest:
-            return replace(new, generation=old.generation), False
-        return replace(new, generation=old.generation + 1), True
+            return replace(new, generation=old.generation, rebase=None), False
+        return replace(new, generation=old.generation + 1, rebase=None), True

@@ -12,9 +12,9 @@ from alert_refresh.views.connection import connect, set_timeouts
 from alert_refresh.views.failure import failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
-    from alert_refresh.engine import Deadline, Request, Trigger
+    from alert_refresh.engine import Deadline, Request, Sink, Watch
     from alert_refresh.views import Settings
     from alert_refresh.views.view import Plan
 
@@ -46,8 +46,9 @@ class Look:
             rejected=tuple(Rejected({"view": name}, (Fault("view", fault),)) for name, fault in faults.items()),
         )
 
-    def watch(self, notify: Callable[[Trigger], None]) -> None:
+    def watches(self, sink: Sink) -> Sequence[Watch]:
         """Nothing to watch."""
+        return ()
 
     def close(self) -> None:
         """Nothing is kept open."""

@@ -21,9 +21,9 @@ from alert_refresh.views.upkeep import Upkeep
 from alert_refresh.views.view import Progress, Reading, ViewState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from alert_refresh.engine import AttemptError, Clock, Deadline, Request
+    from alert_refresh.engine import AttemptError, Clock, Deadline, Request, Sink
     from alert_refresh.views import Settings
     from alert_refresh.views.redis_cache import RedisCache
 
@@ -101,12 +101,12 @@ class PostgresSource:
             raise Partial(snapshot, cause)
         return snapshot
 
-    def watch(self, notify: Callable[[Trigger], None]) -> Upkeep:
+    def watches(self, sink: Sink) -> tuple[Upkeep]:
         """No watch, but work to be done between refreshes; its stop cancels the statement of a running one."""
         self.reads.renew()
         upkeep = Upkeep(self.clock, self.reads, self.history, self.settings.history_retention)
         self._stopping = upkeep.stopping
-        return upkeep
+        return (upkeep,)
 
     def read_history(self, *, limit: int, view: str | None, since: float | None) -> dict[str, Any]:
         """The newest rows of the history and their summary, with what was not written yet.

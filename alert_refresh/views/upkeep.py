@@ -6,6 +6,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
+from alert_refresh.engine import Watch
 from alert_refresh.views import history, tables
 from alert_refresh.views.reads import Unavailable
 
@@ -24,7 +25,7 @@ PRUNE_EVERY = 3600.0
 log = logging.getLogger(__name__)
 
 
-class Upkeep:
+class Upkeep(Watch):
     """Runs in the thread the worker gives to a source's watch; `stopping` also tells a running refresh to end."""
 
     def __init__(self, clock: Clock, reads: Reads, history: History, retention: float) -> None:
