@@ -165,7 +165,7 @@ LRU_CACHES = {"rules/hot_cache.py", "views/lru.py"}
 UNDER_LOCK = re.compile(
     r"replace|Request|Attempt|Outcome|str|int|len|max|min|float|isinstance"
     r"|self\._clock\.(monotonic|time)|self\._schedule\.\w+|self\.\w+|(\w+\.)+_?(next_due|after)"
-    r"|AlreadyStarted|NotStarted|RefreshInProgress|RateLimitExceeded|Stopping|Superseded"
+    r"|AlreadyStarted|NotStarted|Overtaken|RefreshInProgress|RateLimitExceeded|Stopping|Superseded"
 )
 
 

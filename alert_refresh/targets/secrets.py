@@ -11,6 +11,7 @@ from alert_refresh.targets.applier import Applier
 from alert_refresh.targets.kube_client import KubeClient
 from alert_refresh.targets.kube_list import EVERYWHERE, Lister
 from alert_refresh.targets.kube_reader import KubeReader
+from alert_refresh.targets.kube_rights import VERBS, Right, missing
 from alert_refresh.targets.kube_snapshot import Memo, counts, join, memo_of, serve
 from alert_refresh.targets.listed import Listed, number
 from alert_refresh.targets.pace import Pace
@@ -105,6 +106,15 @@ class KubernetesSource:
     def close(self) -> None:
         """Close the connections."""
         self._client.reset()
+
+    def missing_rights(self, deadline: Deadline) -> list[Right]:
+        """The rights this source needs and lacks.
+
+        Raises:
+            Transient, Permanent: the API server does not tell.
+        """
+        verbs = VERBS if self._settings.watch else VERBS[:-1]
+        return missing(self._client, [Right(one, verb) for one in self._namespaces() for verb in verbs], deadline)
 
     def _named(self) -> tuple[str | None, ...]:
         """What to list, as far as the settings say; everywhere includes every other."""
