@@ -32,7 +32,7 @@ from alert_refresh.engine.outcome import Outcome, Publication, Request, Result, 
 from alert_refresh.engine.schedule import Adaptive, Interval, Never, Schedule
 from alert_refresh.engine.snapshot import Fault, Rejected, Snapshot
 from alert_refresh.engine.source import Kind, Life, RefreshSettings, Sink, Source, Watch
-from alert_refresh.engine.state import Attempt, Status
+from alert_refresh.engine.status import Attempt, Status
 from alert_refresh.engine.threads import Mailbox
 from alert_refresh.engine.worker import Worker
 

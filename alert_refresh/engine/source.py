@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -71,6 +72,23 @@ class Watch(Protocol):
     def life(self) -> Life | None:
         """How the connection fares; None for a watch that has none."""
         return None
+
+
+def lives_of(watches: Sequence[Watch]) -> Life | None:
+    """Several watches as one: connected if each is, the oldest proof of life, counts added up; None without any."""
+    lives = [life for watch in watches if (life := watch.life()) is not None]
+    if not lives:
+        return None
+    proofs = [life.last_proof_of_life for life in lives if life.last_proof_of_life is not None]
+    counts: Counter[str] = Counter()
+    for life in lives:
+        counts.update(life.counts)
+    return Life(
+        connected=all(life.connected for life in lives),
+        last_proof_of_life=min(proofs) if len(proofs) == len(lives) else None,
+        error=next((life.error for life in lives if life.error is not None), None),
+        counts=dict(counts),
+    )
 
 
 class Source(Protocol[T_co]):

@@ -23,7 +23,7 @@ from alert_refresh.engine.errors import (
 from alert_refresh.engine.outcome import Publication, Request, Trigger
 from alert_refresh.engine.refresher import Refresher, frames
 from alert_refresh.engine.schedule import Interval
-from alert_refresh.engine.source import Life
+from alert_refresh.engine.source import Life, lives_of
 from alert_refresh.engine.state import RefreshState
 from alert_refresh.engine.threads import Call, join, report_death, spawn
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from alert_refresh.engine.schedule import Schedule
     from alert_refresh.engine.snapshot import Snapshot
     from alert_refresh.engine.source import Kind, RefreshSettings, Source, Watch
-    from alert_refresh.engine.state import Status
+    from alert_refresh.engine.status import Status
 
 T = TypeVar("T")
 
@@ -215,25 +215,9 @@ class Worker(Generic[T]):
         return True
 
     def watch_life(self) -> Life | None:
-        """How the watches fare, all in one: connected if every one is, the oldest proof of life, counts added up.
-
-        None if no watch holds a connection, or the worker does not run.
-        """
+        """How the watches fare, all in one; None if none holds a connection, or the worker does not run."""
         run = self._run
-        lives = [life for watch in run.watches if (life := watch.life()) is not None]
-        if not lives or not self.state.active(run.number):
-            return None
-        proofs = [life.last_proof_of_life for life in lives if life.last_proof_of_life is not None]
-        counts: dict[str, int] = {}
-        for life in lives:
-            for name, count in life.counts.items():
-                counts[name] = counts.get(name, 0) + count
-        return Life(
-            connected=all(life.connected for life in lives),
-            last_proof_of_life=min(proofs) if len(proofs) == len(lives) else None,
-            error=next((life.error for life in lives if life.error is not None), None),
-            counts=counts,
-        )
+        return lives_of(run.watches) if self.state.active(run.number) else None
 
     def health(self) -> str | None:
         """None while every thread makes progress, else the name of one that does not."""
