@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from alert_refresh.engine.clock import Deadline
-    from alert_refresh.engine.outcome import Request, Trigger
+    from alert_refresh.engine.outcome import Outcome, Request, Trigger
     from alert_refresh.engine.retry import RetryPolicy
+    from alert_refresh.engine.schedule import Schedule
     from alert_refresh.engine.snapshot import Snapshot
 
 T_co = TypeVar("T_co", covariant=True)
@@ -55,16 +56,23 @@ class Source(Protocol[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of thing that is kept fresh: its name, the prefix of its settings, and the words of its errors."""
+    """One kind of thing that is kept fresh: its name, the prefix of its settings, and the words of its errors.
+
+    `listeners` get every outcome beside those that all kinds have.
+    """
 
     name: str
     prefix: str
     error_types: tuple[str, ...]
+    listeners: tuple[Callable[[Outcome], None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshSettings:
     """The seven settings every kind has (durations in seconds), and an optional jitter.
+
+    `schedule` takes the place of a fixed interval; `interval` is then the longest time between two refreshes.
+    `paused` makes the worker start without its schedule, until it is resumed.
 
     Raises:
         ConfigError: on the first value out of range; `faults()` lists all of them.
@@ -78,6 +86,8 @@ class RefreshSettings:
     timeout: float = 30.0
     warmup: float = 30.0
     jitter: bool = False
+    schedule: Schedule | None = None
+    paused: bool = False
 
     def __post_init__(self) -> None:
         for fault in self.faults():

@@ -321,9 +321,10 @@ class RefreshState(Generic[T]):
     def end_cycle(self, request: Request) -> None:
         """The request's cycle is over: no next attempt of it will come, and ticks it overran are not made up for."""
         with self._lock:
-            status = self._status
+            status, now = self._status, self._clock.monotonic()
             if self.active(request.run):
-                now = self._clock.monotonic()
+                if request.outcome is not None:
+                    self._schedule = self._schedule.after(request.outcome, now)
                 next_due = None if status.paused else self._schedule.next_due(status.started, now)
                 self._status = replace(status, next_attempt=None, next_due=next_due)
 

@@ -70,9 +70,10 @@ class Worker(Generic[T]):
         self.source = source
         self.settings = settings
         self.clock = clock or SystemClock()
-        self.state: RefreshState[T] = RefreshState(
-            kind.name, self.clock, schedule or Interval(settings.interval, settings.warmup), settings.rate_limit
-        )
+        schedule = schedule or settings.schedule or Interval(settings.interval, settings.warmup)
+        self.state: RefreshState[T] = RefreshState(kind.name, self.clock, schedule, settings.rate_limit)
+        if settings.paused:
+            self.state.pause()
         self._refresher = Refresher(
             source=source,
             state=self.state,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from alert_refresh.credential import MASK, Credential
@@ -39,7 +39,6 @@ class Settings:
     refresh: RefreshSettings
     url: Credential | None
     views: tuple[str, ...]
-    scheduled: bool = True
     lock_timeout: float = 5.0
     statement_timeout: float = 300.0
     pool_max: int = 5
@@ -52,11 +51,13 @@ class Settings:
 
 def read(env: Env) -> Settings:
     """The views' settings; faults are left in `env`."""
+    refresh = env.refresh(KIND.prefix, interval="300s", rate_limit="0s", timeout="16m")
+    if not env.boolean("VIEWS_REFRESH_ENABLED", default=True):
+        refresh = replace(refresh, paused=True)
     return Settings(
-        refresh=env.refresh(KIND.prefix, interval="300s", rate_limit="0s", timeout="16m"),
+        refresh=refresh,
         url=_connection_string(env, "VIEWS_DATABASE_URL", "psycopg_pool", "postgres"),
         views=_names(env),
-        scheduled=env.boolean("VIEWS_REFRESH_ENABLED", default=True),
         lock_timeout=env.duration("VIEWS_LOCK_TIMEOUT", "5s"),
         statement_timeout=env.duration("VIEWS_STATEMENT_TIMEOUT", "5m"),
         pool_max=env.integer("VIEWS_POOL_MAX", 5, minimum=1, maximum=100),

@@ -26,7 +26,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
     assert settings.url is None and settings.redis is None
     assert settings.views == ("mv_entity_ancestors", "mv_descendant_counts", "mv_entity_hierarchy_stats")
     assert (settings.lock_timeout, settings.statement_timeout, settings.pool_max) == (5, 300, 5)
-    assert settings.scheduled and settings.skip_unchanged
+    assert settings.skip_unchanged and not settings.refresh.paused
     assert settings.history_retention == 30 * 86400
     refresh = settings.refresh
     assert (refresh.interval, refresh.timeout, refresh.rate_limit) == (300, 960, 0)
