@@ -61,10 +61,18 @@ def look(connection: Connection[Any], names: Sequence[str]) -> dict[str, str]:
         raise
 
 
+RENEW_AT = 0.5
+"""The share of a lease after which one thread renews it, while the others go on under it."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
+    """`ticket` holds one item; whoever takes it renews the lease early."""
+
     tokens: Mapping[str, str]
+    renew_at: float
     until: float
+    ticket: list[None]
 
 
 class Lease:
@@ -72,13 +80,21 @@ class Lease:
 
     def __init__(self, clock: Clock, length: float) -> None:
         self._clock = clock
-        self._known = _Known({}, float("-inf"))
+        self._known = _Known({}, float("-inf"), float("-inf"), [])
         self.length = length
 
     def tokens(self) -> Mapping[str, str] | None:
-        """The tokens, or None once the lease is over and they must be looked up again."""
-        known = self._known
-        return known.tokens if self._clock.monotonic() < known.until else None
+        """The tokens, or None to whoever must look them up: one reader early, everybody once the lease is over."""
+        known, now = self._known, self._clock.monotonic()
+        if now < known.renew_at:
+            return known.tokens
+        if now >= known.until:
+            return None
+        try:
+            known.ticket.pop()
+        except IndexError:
+            return known.tokens
+        return None
 
     def begin(self) -> float:
         """Call before looking the tokens up, and hand the answer to `renew`: a lease runs from the question."""
@@ -86,4 +102,4 @@ class Lease:
 
     def renew(self, tokens: Mapping[str, str], asked: float) -> None:
         """Trust these tokens until one lease after `asked`."""
-        self._known = _Known(tokens, asked + self.length)
+        self._known = _Known(tokens, asked + RENEW_AT * self.length, asked + self.length, [None])

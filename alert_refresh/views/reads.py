@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import select
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -123,11 +124,21 @@ class Reads:
         )
 
     def _configure(self, connection: psycopg.Connection[Any]) -> None:
-        self._check(connection)
+        self._bound(connection)
         set_timeouts(connection, lock=self._limit, statement=self._limit + SLOW)
 
-    def _check(self, connection: psycopg.Connection[Any]) -> None:
-        """Called before a connection is handed out, so that one the server has closed is replaced first."""
+    def _bound(self, connection: psycopg.Connection[Any]) -> None:
+        """What the pool does with a connection ends, too."""
         if isinstance(connection, BoundedConnection):
             connection.deadline = Deadline(self._clock, WAIT)
-        ConnectionPool.check_connection(connection)
+
+    def _check(self, connection: psycopg.Connection[Any]) -> None:
+        """Called before a connection is handed out, so that one the server has closed is replaced first.
+
+        An idle connection has nothing to say; if it has, it may be its end, and only then it is asked.
+        """
+        self._bound(connection)
+        readable = select.poll()
+        readable.register(connection.fileno(), select.POLLIN)
+        if readable.poll(0):
+            ConnectionPool.check_connection(connection)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from alert_refresh.credential import Credential
+from alert_refresh.views.generations import Lease
 from alert_refresh.views.reads import Unavailable
+from tests.fakes import FakeClock
 from tests.postgres import VIEWS
 from tests.valkey import Valkey
 from tests.views.world import World
@@ -152,6 +154,27 @@ def test_without_the_wait_of_one_lease_the_other_daemon_would_serve_what_was(wor
         world.refresh()
         assert count(other) == before
         assert count(world) == before + 1
+
+
+def test_one_reader_renews_a_lease_early_while_the_others_go_on_and_all_do_once_it_is_over() -> None:
+    clock = FakeClock()
+    lease = Lease(clock, 1.0)
+    assert lease.tokens() is None, "nothing is known at first"
+    lease.renew({"v": "a"}, lease.begin())
+    clock.advance(0.49)
+    assert lease.tokens() == {"v": "a"}
+    clock.advance(0.02)
+    assert lease.tokens() is None, "the one"
+    assert lease.tokens() == {"v": "a"} == lease.tokens(), "the others"
+    clock.advance(0.5)
+    assert lease.tokens() is None is lease.tokens()
+    asked = lease.begin()
+    clock.advance(0.9)
+    lease.renew({"v": "b"}, asked)
+    assert lease.tokens() is None, "the lease runs from the question"
+    assert lease.tokens() == {"v": "b"}
+    clock.advance(0.1)
+    assert lease.tokens() is None
 
 
 def test_the_lease_may_be_zero_then_every_read_looks(world: World) -> None:
