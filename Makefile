@@ -15,8 +15,9 @@ install: .venv/installed ## make .venv with the program, all extras and the deve
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
 	touch $@
 
-run: install ## the daemon on the example manifests, http://127.0.0.1:8080
+run: install ## the daemon on the example manifests and rules, http://127.0.0.1:8080
 	TARGET_DIRECTORY="$${TARGET_DIRECTORY-config/examples/targets}" \
+	RULES_FILE="$${RULES_FILE-config/examples/rules.yaml}" \
 	ALERT_REFRESH_LOG_FORMAT="$${ALERT_REFRESH_LOG_FORMAT-console}" \
 	exec $(BIN)/alert-refresh serve
 
