@@ -1,4 +1,4 @@
-"""Reads every configured source once, as the daemon would, and tells what came of it."""
+"""Reads every configured source once, as the daemon would but changing nothing, and tells what came of it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def check_sources(config: Config) -> list[dict[str, Any]]:
     found = []
     for module in KINDS:
         settings = config.kinds[module.KIND.name]
-        source = module.build(settings, clock)
+        build = getattr(module, "build_check", module.build)
+        source = build(settings, clock)
         entry: dict[str, Any] = {"kind": module.KIND.name, "source": None, "items": 0, "rejected": [], "error": None}
         found.append(entry)
         if source is None:

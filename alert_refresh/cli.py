@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from alert_refresh import __version__
+from alert_refresh.cli_rules import rules
 
 if TYPE_CHECKING:
     from alert_refresh.config import Config
@@ -24,6 +25,9 @@ def main() -> None:
 
     Settings come from environment variables; a wrong one ends the start with exit status 2.
     """
+
+
+main.add_command(rules)
 
 
 @main.command()

@@ -55,6 +55,7 @@ class Config:
     admin_token: Token | None
     read_token: Token | None
     allow_unauthenticated: bool
+    state_directory: Path | None
     kinds: Mapping[str, Any]
     unix: bool = False
     effective: Mapping[str, str] = field(default_factory=dict)
@@ -151,6 +152,12 @@ class Env:
         text = self.text(name)
         return Path(text) if text else None
 
+    def state_directory(self) -> Path | None:
+        """Where to keep what should survive a restart; by default the one systemd made, None without either."""
+        given = self.path("ALERT_REFRESH_STATE_DIR")
+        from_systemd = self.peek("STATE_DIRECTORY").partition(":")[0]
+        return given or (Path(from_systemd) if from_systemd else None)
+
     def credential(self, name: str) -> Credential | None:
         """A secret value, never shown in faults or logs; set but empty is a fault."""
         self.defaults[name] = ""
@@ -241,6 +248,7 @@ def read_server(env: Env, kinds: Mapping[str, Any]) -> Config:
         admin_token=admin,
         read_token=read,
         allow_unauthenticated=open_to_all,
+        state_directory=env.state_directory(),
         kinds=kinds,
         unix=unix,
         effective=MappingProxyType(env.effective),

@@ -7,7 +7,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
-from alert_refresh import __version__, targets
+from alert_refresh import __version__, rules, targets, views
 from alert_refresh.config import Config, Env, read_server
 from alert_refresh.engine import Clock, Deadline, ShutdownTimeout, SystemClock, Worker
 from alert_refresh.observe.formats import duration
@@ -35,7 +35,7 @@ class KindModule(Protocol):
         """The source those settings name, or None when the kind is off."""
 
 
-KINDS: tuple[KindModule, ...] = (targets,)
+KINDS: tuple[KindModule, ...] = (targets, rules, views)
 
 SERVER_VARIABLES = (
     "FORWARDED_ALLOW_IPS",
@@ -88,7 +88,8 @@ class Daemon:
             if source is None:
                 self.off[module.KIND.name] = module.OFF
             else:
-                worker = Worker(module.KIND, source, settings.refresh, clock=self.clock, listeners=[log_outcome])
+                listeners = (log_outcome, *module.KIND.listeners)
+                worker = Worker(module.KIND, source, settings.refresh, clock=self.clock, listeners=listeners)
                 worker.listen_publish(log_publication)
                 self.workers[module.KIND.name] = worker
 

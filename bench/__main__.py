@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import engine, http, load, memory
+from bench import engine, http, load, memory, rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +35,11 @@ def sections(folder: Path, quick: bool) -> dict[str, Callable[[], Table]]:
         "http": lambda: http.over_http(folder),
         "ratio": lambda: http.beside_an_empty_view(folder),
         "memory": lambda: memory.memory(folder),
+        "rules-load": lambda: rules.loading(folder),
+        "rules-post": lambda: rules.event_path(folder),
+        "rules-get": rules.reading,
+        "rules-match": rules.matching,
+        "rules-swap": rules.swapping,
         "load": lambda: load.status_under_load(folder, 2 if quick else 8),
     }
 
@@ -53,7 +58,10 @@ def where() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="verbs, cycles, http, ratio, memory, load; default all"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="verbs, cycles, http, ratio, memory, rules-load, ...; default all",
     )
     parser.add_argument("--quick", action="store_true", help="shorter runs under load")
     parser.add_argument("--save", action="store_true", help="keep the tables in bench/README.md")

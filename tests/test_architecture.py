@@ -159,7 +159,7 @@ def test_only_the_state_holds_the_lock() -> None:
     assert len(created) == len(locked) + 1, "the lock is created once and used in `with` alone"
 
 
-LRU_CACHES: set[str] = set()
+LRU_CACHES = {"rules/hot_cache.py", "views/lru.py"}
 """Caches that are their own data structure may own a private lock under the same rule."""
 
 UNDER_LOCK = re.compile(

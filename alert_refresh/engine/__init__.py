@@ -29,14 +29,15 @@ from alert_refresh.engine.errors import (
     Transient,
 )
 from alert_refresh.engine.outcome import Outcome, Publication, Request, Result, Trigger
-from alert_refresh.engine.schedule import Interval, Never, Schedule
+from alert_refresh.engine.schedule import Adaptive, Interval, Never, Schedule
 from alert_refresh.engine.snapshot import Fault, Rejected, Snapshot
 from alert_refresh.engine.source import Kind, Life, RefreshSettings, Sink, Source, Watch
-from alert_refresh.engine.state import Attempt, Status
+from alert_refresh.engine.status import Attempt, Status
 from alert_refresh.engine.threads import Mailbox
 from alert_refresh.engine.worker import Worker
 
 __all__ = [
+    "Adaptive",
     "AlreadyStarted",
     "Attempt",
     "AttemptError",

@@ -17,6 +17,11 @@ class Trigger(StrEnum):
     WATCH = "watch"
     FILE = "file"
 
+    @property
+    def scheduled(self) -> bool:
+        """Whether the schedule asked, not a person or a change."""
+        return self in (Trigger.STARTUP, Trigger.PERIODIC)
+
 
 class Result(StrEnum):
     """How an attempt ended. Cancelled means ended by stop: neither a success nor a failure."""

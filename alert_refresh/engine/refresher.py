@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from alert_refresh.engine.retry import RetryPolicy
     from alert_refresh.engine.snapshot import Snapshot
     from alert_refresh.engine.source import Source
-    from alert_refresh.engine.state import Attempt, RefreshState
+    from alert_refresh.engine.state import RefreshState
+    from alert_refresh.engine.status import Attempt
 
 T = TypeVar("T")
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from alert_refresh.engine.outcome import Result, Trigger
+
+if TYPE_CHECKING:
+    from alert_refresh.engine.outcome import Outcome
 
 
 class Schedule(Protocol):
-    """Tells due times. Both times are monotonic seconds; `started` is when the worker started."""
+    """Tells due times. All times are monotonic seconds; `started` is when the worker started."""
 
     def next_due(self, started: float, now: float) -> float | None:
         """The first due time after `now`, or None if there is never one."""
+
+    def after(self, outcome: Outcome, now: float) -> Schedule:
+        """The schedule to follow once a cycle ended like that; itself if cycles do not matter to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,9 @@ class Interval:
         ticks = (first + (passed + step) * self.interval for step in range(3))
         return next(due for due in ticks if due > now)
 
+    def after(self, outcome: Outcome, now: float) -> Interval:
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class Never:
@@ -40,3 +51,34 @@ class Never:
 
     def next_due(self, started: float, now: float) -> float | None:
         return None
+
+    def after(self, outcome: Outcome, now: float) -> Never:
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Adaptive:
+    """Like `Interval`, but sooner after a change or an error and later after neither, between two bounds.
+
+    Each cycle that changed something or failed halves the interval, each other one doubles it, and the next is
+    due one interval after it. The start-up load changes everything and so tells nothing. `last` is when the
+    cycle ended that the interval was adapted after.
+    """
+
+    minimum: float
+    maximum: float
+    interval: float
+    warmup: float = 0.0
+    last: float = float("-inf")
+
+    def next_due(self, started: float, now: float) -> float | None:
+        if self.last < started:
+            return Interval(self.interval, self.warmup).next_due(started, now)
+        return Interval(self.interval).next_due(self.last, now)
+
+    def after(self, outcome: Outcome, now: float) -> Adaptive:
+        failed = outcome.result is Result.FAILED
+        if outcome.result is Result.CANCELLED or (outcome.trigger is Trigger.STARTUP and not failed):
+            return self
+        interval = self.interval / 2 if failed or outcome.changed else self.interval * 2
+        return replace(self, interval=min(max(interval, self.minimum), self.maximum), last=now)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from alert_refresh.engine.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from alert_refresh.engine.clock import Deadline
     from alert_refresh.engine.outcome import Outcome, Request, Trigger
     from alert_refresh.engine.retry import RetryPolicy
+    from alert_refresh.engine.schedule import Schedule
     from alert_refresh.engine.snapshot import Snapshot
 
 T_co = TypeVar("T_co", covariant=True)
@@ -72,6 +74,23 @@ class Watch(Protocol):
         return None
 
 
+def lives_of(watches: Sequence[Watch]) -> Life | None:
+    """Several watches as one: connected if each is, the oldest proof of life, counts added up; None without any."""
+    lives = [life for watch in watches if (life := watch.life()) is not None]
+    if not lives:
+        return None
+    proofs = [life.last_proof_of_life for life in lives if life.last_proof_of_life is not None]
+    counts: Counter[str] = Counter()
+    for life in lives:
+        counts.update(life.counts)
+    return Life(
+        connected=all(life.connected for life in lives),
+        last_proof_of_life=min(proofs) if len(proofs) == len(lives) else None,
+        error=next((life.error for life in lives if life.error is not None), None),
+        counts=dict(counts),
+    )
+
+
 class Source(Protocol[T_co]):
     """Brings one kind up to date."""
 
@@ -99,16 +118,23 @@ class Source(Protocol[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of thing that is kept fresh: its name, the prefix of its settings, and the words of its errors."""
+    """One kind of thing that is kept fresh: its name, the prefix of its settings, and the words of its errors.
+
+    `listeners` get every outcome beside those that all kinds have.
+    """
 
     name: str
     prefix: str
     error_types: tuple[str, ...]
+    listeners: tuple[Callable[[Outcome], None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshSettings:
     """The seven settings every kind has (durations in seconds), and an optional jitter.
+
+    `schedule` takes the place of a fixed interval; `interval` is then the longest time between two refreshes.
+    `paused` makes the worker start without its schedule, until it is resumed.
 
     Raises:
         ConfigError: on the first value out of range; `faults()` lists all of them.
@@ -122,6 +148,8 @@ class RefreshSettings:
     timeout: float = 30.0
     warmup: float = 30.0
     jitter: bool = False
+    schedule: Schedule | None = None
+    paused: bool = False
 
     def __post_init__(self) -> None:
         for fault in self.faults():

@@ -23,7 +23,7 @@ from alert_refresh.engine.errors import (
 from alert_refresh.engine.outcome import Publication, Request, Trigger
 from alert_refresh.engine.refresher import Refresher, frames
 from alert_refresh.engine.schedule import Interval
-from alert_refresh.engine.source import Life
+from alert_refresh.engine.source import Life, lives_of
 from alert_refresh.engine.state import RefreshState
 from alert_refresh.engine.threads import Call, join, report_death, spawn
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from alert_refresh.engine.schedule import Schedule
     from alert_refresh.engine.snapshot import Snapshot
     from alert_refresh.engine.source import Kind, RefreshSettings, Source, Watch
-    from alert_refresh.engine.state import Status
+    from alert_refresh.engine.status import Status
 
 T = TypeVar("T")
 
@@ -74,9 +74,10 @@ class Worker(Generic[T]):
         self.source = source
         self.settings = settings
         self.clock = clock or SystemClock()
-        self.state: RefreshState[T] = RefreshState(
-            kind.name, self.clock, schedule or Interval(settings.interval, settings.warmup), settings.rate_limit
-        )
+        schedule = schedule or settings.schedule or Interval(settings.interval, settings.warmup)
+        self.state: RefreshState[T] = RefreshState(kind.name, self.clock, schedule, settings.rate_limit)
+        if settings.paused:
+            self.state.pause()
         self._refresher = Refresher(
             source=source,
             state=self.state,
@@ -152,6 +153,24 @@ class Worker(Generic[T]):
             if late:
                 raise ShutdownTimeout(f"the running {self.kind.name} refresh did not end within {timeout:g} s")
 
+    def pause(self, timeout: float = 0.0) -> None:
+        """Let the schedule rest, and wait `timeout` seconds at most for an attempt that executes.
+
+        Refreshes asked for by hand go on. A worker that is not started yet will start without its schedule.
+        """
+        self.state.pause()
+        self._run.wake.set()
+        attempt = self.state.status().attempt
+        if attempt is not None and timeout > 0:
+            request = attempt.request
+            self.clock.wait(request.done if request.trigger.scheduled else request.first, timeout)
+
+    def resume(self) -> bool:
+        """Let the schedule begin anew, with a refresh at once. False if it was not paused."""
+        resumed = self.state.resume()
+        self._run.wake.set()
+        return resumed
+
     def refresh_now(self, request_id: str | None = None, scope: str | None = None) -> Request:
         """Accept a manual refresh and wake the worker; the request's events tell when it is done.
 
@@ -196,25 +215,9 @@ class Worker(Generic[T]):
         return True
 
     def watch_life(self) -> Life | None:
-        """How the watches fare, all in one: connected if every one is, the oldest proof of life, counts added up.
-
-        None if no watch holds a connection, or the worker does not run.
-        """
+        """How the watches fare, all in one; None if none holds a connection, or the worker does not run."""
         run = self._run
-        lives = [life for watch in run.watches if (life := watch.life()) is not None]
-        if not lives or not self.state.active(run.number):
-            return None
-        proofs = [life.last_proof_of_life for life in lives if life.last_proof_of_life is not None]
-        counts: dict[str, int] = {}
-        for life in lives:
-            for name, count in life.counts.items():
-                counts[name] = counts.get(name, 0) + count
-        return Life(
-            connected=all(life.connected for life in lives),
-            last_proof_of_life=min(proofs) if len(proofs) == len(lives) else None,
-            error=next((life.error for life in lives if life.error is not None), None),
-            counts=counts,
-        )
+        return lives_of(run.watches) if self.state.active(run.number) else None
 
     def health(self) -> str | None:
         """None while every thread makes progress, else the name of one that does not."""
@@ -244,7 +247,7 @@ class Worker(Generic[T]):
             log.debug("Refresh begins", extra=fields)
             self._refresher.cycle(
                 request,
-                sleep=lambda seconds: self._sleep(run, seconds),
+                sleep=lambda seconds: self._sleep(run, request, seconds),
                 execute=lambda call, deadline: self._in_thread(run, call, deadline),
             )
         # The cycle may have taken the wake that was meant to tell of a stop or of another request.
@@ -279,8 +282,8 @@ class Worker(Generic[T]):
             self.state.void(run.number)
             raise
 
-    def _sleep(self, run: _Run, seconds: float) -> None:
-        """Wait between attempts; stop and a new request end it."""
+    def _sleep(self, run: _Run, request: Request, seconds: float) -> None:
+        """Wait between attempts; stop, a new request and a pause of the schedule end it."""
         until = Deadline(self.clock, seconds)
         while until.remaining() > 0:
             run.wake.clear()
@@ -288,6 +291,8 @@ class Worker(Generic[T]):
                 raise Stopping("the worker is stopping")
             if self.state.status().pending is not None:
                 raise Superseded("another refresh was asked for")
+            if self.state.dropped(request):
+                raise Superseded("the schedule is paused")
             self._wait(run, run.wake, until.remaining())
 
     def _wait(self, run: _Run, event: threading.Event, seconds: float | None) -> bool:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint
 from werkzeug.routing import BaseConverter
 
-from alert_refresh.engine import Life, Result, Status
+from alert_refresh.engine import Life
 from alert_refresh.targets.counts import Counted
 from alert_refresh.targets.fields import RESERVED_NAMES, TYPES
 from alert_refresh.web import query
-from alert_refresh.web.answers import answer, rfc3339, wall
+from alert_refresh.web.answers import answer, rfc3339
 from alert_refresh.web.errors import ApiError
+from alert_refresh.web.kinds import loaded, off_fields, status_fields
 from alert_refresh.web.refresh import ManualRefresh
 from alert_refresh.web.target_fields import rejected_fields, target_fields
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from flask.blueprints import BlueprintSetupState
 
     from alert_refresh.daemon import Daemon
-    from alert_refresh.engine import Snapshot, Worker
+    from alert_refresh.engine import Worker
     from alert_refresh.targets.metrics import TargetMetrics
     from alert_refresh.targets.target import Target
     from alert_refresh.web.answers import JsonResponse
@@ -46,16 +47,6 @@ def build(daemon: Daemon, auth: Auth, metrics: TargetMetrics) -> Blueprint:
     def worker() -> Worker[Target] | None:
         return daemon.workers.get(KIND)
 
-    def loaded() -> Snapshot[Target]:
-        """What is served; a 503 before anything is known."""
-        found = worker()
-        status: Status[Target] = Status() if found is None else found.get_status()
-        if status.snapshot is not None:
-            return status.snapshot
-        cure = daemon.off.get(KIND)
-        message = f"Targets are off: {cure}" if cure else "No targets have been loaded yet"
-        raise ApiError(503, message, error="not_loaded", retry_after=_next_chance(daemon, status))
-
     def revealed() -> bool:
         """Whether credentials are asked for, by somebody who may see them."""
         if not query.flag("reveal"):
@@ -71,15 +62,15 @@ def build(daemon: Daemon, auth: Auth, metrics: TargetMetrics) -> Blueprint:
     def status() -> JsonResponse:
         found = worker()
         if found is None:
-            return answer({"status": "off", "message": f"Targets are off: {daemon.off.get(KIND, '')}"})
-        return answer(status_fields(found, counted))
+            return answer(off_fields(daemon, KIND))
+        return answer(_status_fields(found, counted))
 
     @blueprint.get("")
     def listing() -> JsonResponse:
         reveal, type_, enabled = revealed(), query.choice("type", TYPES), query.flag("enabled")
         operation = "list" if type_ is None else "get_by_type"
         try:
-            snapshot = loaded()
+            snapshot = loaded(daemon, KIND)
         except ApiError:
             metrics.looked_up(operation, hit=False)
             raise
@@ -95,7 +86,7 @@ def build(daemon: Daemon, auth: Auth, metrics: TargetMetrics) -> Blueprint:
     @blueprint.get("/<target_name:name>")
     def one(name: str) -> JsonResponse:
         reveal = revealed()
-        snapshot = loaded()
+        snapshot = loaded(daemon, KIND)
         target = snapshot.items.get(name)
         metrics.looked_up("get", hit=target is not None)
         if target is None:
@@ -105,37 +96,20 @@ def build(daemon: Daemon, auth: Auth, metrics: TargetMetrics) -> Blueprint:
     return blueprint
 
 
-def status_fields(worker: Worker[Target], counted: Counted) -> dict[str, Any]:
+def _status_fields(worker: Worker[Target], counted: Counted) -> dict[str, Any]:
     """The status of the targets as JSON fields; cheap however many targets there are."""
-    status, clock = worker.get_status(), worker.clock
-    last, snapshot = status.last, status.snapshot
+    status = worker.get_status()
     good = counted(status.last_good)
-    stale = good.stale if snapshot is status.last_good else counted(snapshot).stale
-    failed = last is not None and last.result is Result.FAILED
-    attempt = status.attempt.number if status.attempt else None
-    if attempt is None and status.next_attempt is not None and last is not None:
-        attempt = last.attempt
-    return {
-        "status": _word(status),
-        "last_refresh": rfc3339(status.last_success_at),
-        "next_refresh": rfc3339(wall(clock, status.next_due)),
-        "refresh_duration_ms": 0 if last is None else round(last.duration * 1000),
-        "targets_discovered": good.valid + good.invalid,
-        "targets_valid": good.valid,
-        "targets_invalid": good.invalid,
-        "stale_targets": stale,
-        "consecutive_failures": status.consecutive_failures,
-        "error": last.error if failed and last else None,
-        "error_type": last.error_type if failed and last else None,
-        "last_manual_refresh": rfc3339(status.last_manual_at),
-        "generation": snapshot.generation if snapshot else None,
-        "source": worker.source.name,
-        "restored": False,
-        "held": None,
-        "watch": _watch(worker),
-        "attempt": attempt,
-        "next_attempt": rfc3339(wall(clock, status.next_attempt)),
-    }
+    stale = good.stale if status.snapshot is status.last_good else counted(status.snapshot).stale
+    return status_fields(
+        worker,
+        status,
+        targets_discovered=good.valid + good.invalid,
+        targets_valid=good.valid,
+        targets_invalid=good.invalid,
+        stale_targets=stale,
+        watch=_watch(worker),
+    )
 
 
 def _watch(worker: Worker[Target]) -> dict[str, Any] | None:
@@ -150,23 +124,6 @@ def _watch(worker: Worker[Target]) -> dict[str, Any] | None:
         "last_proof_of_life": rfc3339(life.last_proof_of_life),
         "error": life.error,
     }
-
-
-def _word(status: Status[Target]) -> str:
-    """The state in one word. An attempt that a stop ended says nothing, so the one before counts."""
-    if status.attempt is not None:
-        return "in_progress"
-    if status.consecutive_failures:
-        return "failed"
-    return "idle" if status.last_success_at is None else "success"
-
-
-def _next_chance(daemon: Daemon, status: Status[Target]) -> float:
-    """Seconds until what is not loaded may be: when the running attempt must have ended, or the next one begins."""
-    if status.attempt is not None:
-        return status.attempt.deadline.remaining()
-    at = status.next_attempt or status.next_due
-    return daemon.config.shutdown_timeout if at is None else at - daemon.clock.monotonic()
 
 
 def _add_converter(setup: BlueprintSetupState) -> None:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from alert_refresh.engine import RefreshSettings, Snapshot, SystemClock, Transient
+from alert_refresh.rules import KIND as RULES
+from alert_refresh.rules import Settings as RuleSettings
 from alert_refresh.targets import KIND, Settings
 from tests.fakes import FakeSource
 from tests.kube import KubeServer, faults, kubeconfig, secret
@@ -194,4 +196,41 @@ class KubernetesWorld(World):
         self.kube.close()
 
 
-WORLDS: tuple[type[World], ...] = (FakeWorld, DirectoryWorld, KubernetesWorld)
+class RulesWorld(World):
+    """A warm file of two rules."""
+
+    kind = RULES
+    watches = True
+
+    def build(self) -> Source[Any]:
+        from alert_refresh.rules.source import FileSource
+
+        self.file = self.folder / "rules.warm"
+        return FileSource(self.file, RuleSettings(RefreshSettings(), 300, self.file, 100, None), SystemClock())
+
+    def write(self, version: int) -> None:
+        from alert_refresh import atomic_file
+        from alert_refresh.rules import warm_file
+        from alert_refresh.rules.rule import Rule
+
+        rules = [Rule(id="first"), Rule(id="second", description=f"{CANARY}-{version}")]
+        atomic_file.write(self.file, warm_file.pack(rules))
+
+    def faults(self) -> dict[str, Fault]:
+        @contextmanager
+        def instead(data: bytes | None) -> Iterator[Fired]:
+            before = self.file.read_bytes()
+            self.file.unlink()
+            if data is not None:
+                self.file.write_bytes(data)
+            yield lambda: True
+            self.file.write_bytes(before)
+
+        return {
+            "the file is gone": lambda: instead(None),
+            "the file is cut": lambda: instead(self.file.read_bytes()[:-1]),
+            "a rule is bad": lambda: instead(f'[{{"id": "first", "priority": "{CANARY}"}}]'.encode()),
+        }
+
+
+WORLDS: tuple[type[World], ...] = (FakeWorld, DirectoryWorld, KubernetesWorld, RulesWorld)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from alert_refresh.config import Env, read_server
 from alert_refresh.credential import Credential
-from alert_refresh.daemon import Daemon
+from alert_refresh.daemon import KINDS, Daemon
 from alert_refresh.engine import Fault, RefreshSettings, Rejected, Snapshot, Trigger, Worker
 from alert_refresh.targets import KIND
 from alert_refresh.targets.target import Target
@@ -68,18 +68,13 @@ class OneKind(Daemon):
         kind: Any = KIND,
     ) -> None:
         env = Env(environ)
-        super().__init__(read_server(env, {KIND.name: _Off}), clock)
+        super().__init__(read_server(env, {module.KIND.name: module.read(env) for module in KINDS}), clock)
         assert not env.faults
         self.off = {}
         if source is None:
             self.off[KIND.name] = "set TARGET_DIRECTORY"
         else:
             self.workers = {kind.name: Worker(kind, source, settings, clock=clock)}
-
-
-class _Off:
-    source = "off"
-    refresh = RefreshSettings()
 
 
 class World:

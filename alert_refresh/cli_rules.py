@@ -1,0 +1,129 @@
+"""`alert-refresh rules`: make a warm file, read one, and check a file of rules."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from alert_refresh.rules.rule import Checked, Rule
+
+FAULTS = 1
+READABLE = 0o644
+"""Rules are no secret, and the daemon may be another user than the one who packs."""
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.group()
+def rules() -> None:
+    """Make, read and check files of rules. Exit status 1: a file cannot be read or written, or a rule is bad."""
+
+
+@rules.command()
+@click.argument("source", type=FILE)
+@click.argument("warm", type=FILE)
+def pack(source: Path, warm: Path) -> None:
+    """Make a warm file of rules in YAML, JSON or JSON lines. It replaces an existing one in one step."""
+    from alert_refresh import atomic_file
+    from alert_refresh.rules import warm_file
+
+    found = _good(source)
+    try:
+        atomic_file.write(warm, warm_file.pack(found), mode=READABLE)
+    except OSError as error:
+        _refuse([f"file {warm.name!a} cannot be written: {os.strerror(error.errno or 0)}"])
+    click.echo(f"{len(found)} rules packed")
+
+
+@rules.command()
+@click.argument("file", type=FILE)
+@click.option("--json-lines", is_flag=True, help="One JSON object a line instead of YAML.")
+def unpack(file: Path, json_lines: bool) -> None:
+    """Print the rules of a file of any form as YAML."""
+    from alert_refresh.rules import text_file
+
+    found = _good(file)
+    click.echo(text_file.to_json_lines(found) if json_lines else text_file.to_yaml(found), nl=False)
+
+
+@rules.command()
+@click.argument("files", type=FILE, nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+def check(files: tuple[Path, ...], as_json: bool) -> None:
+    """Check files of rules of any form, and name every fault of every rule."""
+    found = [_checked(file) for file in files]
+    if as_json:
+        click.echo(json.dumps({"files": found}))
+    for one in () if as_json else found:
+        click.echo(f"{one['file']}: {one['error'] or _summary(one)}")
+        for bad in one["bad"]:
+            name = f"rule {bad['index']}" + (f" (id {bad['id']})" if bad["id"] else "")
+            for fault in bad["faults"]:
+                click.echo(f"  {name}: {fault['field'] or 'rule'}: {fault['message']}")
+    sys.exit(FAULTS if any(one["error"] or one["bad"] for one in found) else 0)
+
+
+def _checked(file: Path) -> dict[str, Any]:
+    from alert_refresh.engine import AttemptError
+
+    entry: dict[str, Any] = {
+        "file": str(file),
+        "rules": 0,
+        "families": [],
+        "error": None,
+        "error_type": None,
+        "bad": [],
+    }
+    try:
+        checked = _read(file)
+    except AttemptError as error:
+        return entry | {"error": str(error), "error_type": error.error_type}
+    bad = [
+        {"index": one.index, "id": one.id, "faults": [{"field": f.field, "message": f.message} for f in one.faults]}
+        for one in checked.bad
+    ]
+    families = sorted({rule.family for rule in checked.rules.values()})
+    return entry | {"rules": len(checked.rules), "families": families, "bad": bad}
+
+
+def _summary(one: dict[str, Any]) -> str:
+    return (
+        f"{len(one['bad'])} bad rules"
+        if one["bad"]
+        else f"{one['rules']} good rules of {len(one['families'])} families"
+    )
+
+
+def _good(file: Path) -> list[Rule]:
+    """The rules of a file, all of them good; else the end."""
+    from alert_refresh.engine import AttemptError
+
+    try:
+        checked = _read(file)
+    except AttemptError as error:
+        _refuse([str(error)])
+    if checked.bad:
+        _refuse(map(str, checked.bad))
+    return list(checked.rules.values())
+
+
+def _read(file: Path) -> Checked:
+    from alert_refresh.folder import read_file
+    from alert_refresh.rules.rules_file import LARGEST, RulesFile
+
+    real = file.resolve()
+    return RulesFile(read_file(real.parent, real, LARGEST)).rules()
+
+
+def _refuse(messages: Iterable[str]) -> NoReturn:
+    for message in messages:
+        click.echo(message, err=True)
+    sys.exit(FAULTS)

@@ -1,0 +1,76 @@
+"""Rules: which rules apply, from a warm-storage file into a hot cache in memory.
+
+This is the smallest whole kind, and the one to copy. It exports what `daemon.KindModule` asks for: `KIND`,
+`OFF`, `read` (settings) and `build` (the source). `source.py` reads the file; the rest of the folder is pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from alert_refresh.engine import Adaptive, Kind, Never, RefreshSettings
+from alert_refresh.rules.log import log_cycle
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from alert_refresh.config import Env
+    from alert_refresh.engine import Clock, Source
+    from alert_refresh.rules.rule import Rule
+
+KIND = Kind(
+    name="rules",
+    prefix="RULES_REFRESH_",
+    error_types=("storage", "parse", "validate", "too_large", "timeout", "unknown"),
+    listeners=(log_cycle,),
+)
+
+OFF = "set RULES_FILE to a file of rules"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of the rules. `interval` is the first one in seconds, `capacity` counts hot rules.
+
+    `file` None means off; `state_directory` None means that nothing is kept across restarts.
+    """
+
+    refresh: RefreshSettings
+    interval: float
+    file: Path | None
+    capacity: int
+    state_directory: Path | None
+
+
+def read(env: Env) -> Settings:
+    """The rules' settings; faults are left in `env`."""
+    refresh = env.refresh(KIND.prefix, interval="6h", rate_limit="1s")
+    interval = refresh.interval
+    shortest = env.duration("RULES_REFRESH_ADAPTIVE_MIN", "1m")
+    longest = env.duration("RULES_REFRESH_ADAPTIVE_MAX", "24h")
+    if shortest > longest:
+        env.fault("RULES_REFRESH_ADAPTIVE_MIN", "must not be greater than RULES_REFRESH_ADAPTIVE_MAX")
+        shortest = longest
+    if env.boolean("RULES_REFRESH_ADAPTIVE", default=False):
+        interval = min(max(interval, shortest), longest)
+        schedule = Adaptive(shortest, longest, interval, refresh.warmup)
+        refresh = replace(refresh, interval=longest, schedule=schedule)
+    if not env.boolean("RULES_REFRESH_ENABLED", default=True):
+        refresh = replace(refresh, schedule=Never())
+    return Settings(
+        refresh=refresh,
+        interval=interval,
+        file=env.path("RULES_FILE"),
+        capacity=env.integer("RULES_CACHE_CAPACITY", 10_000, minimum=1, maximum=10_000_000),
+        state_directory=env.state_directory(),
+    )
+
+
+def build(settings: Settings, clock: Clock) -> Source[Rule] | None:
+    """The source these settings name; None when rules are off."""
+    if settings.file is None:
+        return None
+    from alert_refresh.rules.source import FileSource
+
+    return FileSource(settings.file, settings, clock)

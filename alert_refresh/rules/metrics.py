@@ -1,0 +1,69 @@
+"""The rules in Prometheus, under the names their dashboards know, and the hot cache."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from alert_refresh.engine import Result, Status
+from alert_refresh.rules.hot_cache import CacheStats
+from alert_refresh.rules.rule_set import rule_set
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.core import Metric
+
+    from alert_refresh.engine import Outcome, Worker
+    from alert_refresh.rules.rule import Rule
+
+SCHEDULER = "guard_scheduler"
+CACHE = "alert_refresh_rules_hot_cache"
+MILLISECONDS = (1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000)
+
+
+class RuleMetrics(Collector):
+    """Metrics of the rules' worker, in `registry`; without a worker they stay at 0. Listens to it from now on."""
+
+    def __init__(self, registry: CollectorRegistry, worker: Worker[Rule] | None) -> None:
+        self._worker = worker
+        self._durations = Histogram(
+            f"{SCHEDULER}_refresh_duration_ms",
+            "Duration of attempts in milliseconds.",
+            buckets=MILLISECONDS,
+            registry=registry,
+        )
+        if worker is not None:
+            worker.listen(self)
+        registry.register(self)
+
+    def __call__(self, outcome: Outcome) -> None:
+        """Count one attempt that ended."""
+        if outcome.result is not Result.CANCELLED:
+            self._durations.observe(outcome.duration * 1000)
+
+    def collect(self) -> Iterable[Metric]:
+        """Everything that is read at scrape time, all of it from one status."""
+        status: Status[Rule] = Status() if self._worker is None else self._worker.get_status()
+        found = rule_set(status.snapshot)
+        cache = CacheStats() if found is None else found.stats()
+        for name, help_text, count in (
+            (f"{SCHEDULER}_refresh_count", "Attempts that succeeded or failed.", status.succeeded + status.failed),
+            (f"{SCHEDULER}_refresh_errors", "Attempts that failed.", status.failed),
+            (f"{CACHE}_hits", "Rules that were found hot.", cache.hits),
+            (f"{CACHE}_misses", "Rules that had to be looked for among all rules.", cache.misses),
+            (f"{CACHE}_evictions", "Hot rules that made room for others.", cache.evictions),
+        ):
+            yield CounterMetricFamily(name, help_text, value=count)
+        last = "Unix time of the last success in milliseconds, 0 before the first."
+        for name, help_text, value in (
+            (f"{SCHEDULER}_last_refresh_timestamp_ms", last, round((status.last_success_at or 0) * 1000)),
+            (f"{CACHE}_size", "Hot rules.", cache.size),
+            (f"{CACHE}_capacity", "Rules that may be hot.", cache.capacity),
+            ("alert_refresh_rules_loaded", "Rules that are loaded.", 0 if found is None else len(found.rules)),
+        ):
+            yield GaugeMetricFamily(name, help_text, value=value)

@@ -1,0 +1,78 @@
+"""Everything that is loaded, as readers get it: one frozen set per load."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from alert_refresh.rules.index import MatchIndex
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from alert_refresh.engine import Snapshot
+    from alert_refresh.rules.hot_cache import CacheStats, Hot, HotCache
+    from alert_refresh.rules.rule import Checked, Rule
+
+
+def rule_set(snapshot: Snapshot[Rule] | None) -> RuleSet | None:
+    """What readers of a snapshot of rules read; None before anything is loaded."""
+    memo = None if snapshot is None else snapshot.memo
+    return memo if isinstance(memo, RuleSet) else None
+
+
+class RuleSet:
+    """The rules of one load, indexed. Everything read from one set is of one load.
+
+    `file` is the hash of the bytes it was loaded from, or None if only a part of it was. `patterns` maps each
+    regular expression to its compiled form, for the next load to take over. `hot` are the rules in use.
+    """
+
+    __slots__ = ("_cache", "_families", "_index", "file", "hot", "patterns", "rules")
+
+    def __init__(self, checked: Checked, file: str | None, cache: HotCache, before: RuleSet | None = None) -> None:
+        """`checked` are good rules; `before` is the set that this one replaces."""
+        self.rules = checked.rules
+        self.patterns = checked.patterns
+        self.file = file
+        self.hot: dict[str, Hot] = cache.table(self.rules, before.hot if before else {})
+        self._cache = cache
+        self._index = MatchIndex(checked)
+        families: dict[str, list[Rule]] = defaultdict(list)
+        for rule in self.rules.values():
+            families[rule.family].append(rule)
+        self._families = {name: tuple(members) for name, members in families.items()}
+
+    def get(self, rule_id: str) -> Rule | None:
+        """The rule of that id, through the hot cache."""
+        hot = self.hot.get(rule_id)
+        if hot is None:
+            rule = self.rules.get(rule_id)
+            self._cache.promote(self.hot, rule)
+            return rule
+        hot.used = self._cache.tick()
+        hot.uses += 1
+        return hot.rule
+
+    def all(self) -> tuple[Rule, ...]:
+        """Every rule, by id."""
+        return tuple(self.rules.values())
+
+    def family(self, name: str) -> tuple[Rule, ...]:
+        """The rules of a family, by id."""
+        return self._families.get(name, ())
+
+    def families(self) -> dict[str, int]:
+        """How many rules each family has."""
+        return {name: len(members) for name, members in sorted(self._families.items())}
+
+    def match(self, labels: Mapping[str, str]) -> list[Rule]:
+        """The enabled rules that match an alert with these labels, by falling priority; each counts as used."""
+        found = self._index.match(labels)
+        for rule in found:
+            self.get(rule.id)
+        return found
+
+    def stats(self) -> CacheStats:
+        """The hot cache's counts."""
+        return self._cache.stats(self.hot)

@@ -1,0 +1,132 @@
+"""Rules from one file on disk."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from alert_refresh.engine import Mailbox, Never, Snapshot
+from alert_refresh.folder import DATA as MOUNTED
+from alert_refresh.folder import FolderWatch, read_file, storage_error
+from alert_refresh.rules import use_counts, warm_file
+from alert_refresh.rules.hot_cache import HotCache
+from alert_refresh.rules.rule import check
+from alert_refresh.rules.rule_set import RuleSet, rule_set
+from alert_refresh.rules.rules_file import LARGEST, RulesFile, demand_good, tells_its_end
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from alert_refresh.engine import Clock, Deadline, Request, Sink, Watch
+    from alert_refresh.rules import Settings
+    from alert_refresh.rules.rule import Checked, Rule
+
+SETTLED = 0.5
+"""Seconds without a change after which a file whose end nothing tells counts as written."""
+SAVE_WITHIN = 2.0
+"""Seconds that a stop may spend on keeping the use counts."""
+
+log = logging.getLogger(__name__)
+
+
+class FileSource:
+    """Loads all rules or none. The snapshot's memo is what readers read: a `RuleSet`."""
+
+    name = "file"
+
+    def __init__(self, file: Path, settings: Settings, clock: Clock) -> None:
+        self._file = file
+        self._settings = settings
+        self._clock = clock
+        counts = use_counts.read(settings.state_directory) if settings.state_directory else {}
+        self._cache = HotCache(settings.capacity, counts)
+        self._keeper: Mailbox[dict[str, int]] | None = None
+
+    def refresh(self, previous: Snapshot[Any] | None, request: Request, deadline: Deadline) -> Snapshot[Rule]:
+        """Load the file, or of it the one family that `request.scope` names; all of the file must be good.
+
+        A file that holds what is loaded costs no more than reading it.
+
+        Raises:
+            Transient, Permanent: as `folder.read_file`, `RulesFile` and `demand_good` say.
+        """
+        before = rule_set(previous)
+        data = self._read(deadline)
+        deadline.check()
+        file = RulesFile(data)
+        if previous is not None and before is not None and before.file == file.name:
+            return replace(previous, taken_at=self._clock.time())
+        checked = file.rules(before.patterns if before else {})
+        demand_good(checked)
+        deadline.check()
+        digest, whole = file.name if file.warm else warm_file.digest(checked.rules.values()), True
+        if request.scope is not None and before is not None:
+            checked = _with_family(before, checked, request.scope)
+            all_of_it, digest = digest, warm_file.digest(checked.rules.values())
+            whole = digest == all_of_it
+        self._keep_uses()
+        loaded = RuleSet(checked, file.name if whole else None, self._cache, before)
+        return Snapshot(items=loaded.rules, digest=digest, taken_at=self._clock.time(), memo=loaded)
+
+    def watches(self, sink: Sink) -> Sequence[Watch]:
+        """Watch the file's folder, where a file is renamed into place. Called when the worker starts."""
+        if self._settings.state_directory is not None:
+            folder, most = self._settings.state_directory, self._settings.capacity
+            self._keeper = Mailbox("rules-uses", lambda counts: use_counts.write(folder, counts, most), 1)
+            self._keeper.start()
+        log.info("Spawning scheduled refresh background task")
+        if isinstance(self._settings.refresh.schedule, Never):
+            log.info("The schedule is switched off; a change of the file or a POST refreshes")
+        else:
+            log.info("Starting scheduled refresh with %g second interval", self._settings.interval)
+        try:
+            return (FolderWatch(self._file.parent, sink.notify, names=(self._file.name, MOUNTED)),)
+        except OSError as error:
+            log.warning("The rules file is not watched: %s", error.strerror)
+            return ()
+
+    def close(self) -> None:
+        """Keep the use counts."""
+        if self._keeper is not None:
+            self._keep_uses()
+            self._keeper.stop(SAVE_WITHIN)
+            self._keeper = None
+
+    def _read(self, deadline: Deadline) -> bytes:
+        """The file's bytes; of a file that may still be written in place, once they no longer change."""
+        data = read_file(self._file.parent, self._file, LARGEST)
+        while not tells_its_end(data) and self._may_be_being_written():
+            self._clock.wait(threading.Event(), min(SETTLED, deadline.check()))
+            before, data = data, read_file(self._file.parent, self._file, LARGEST)
+            if before == data:
+                break
+        return data
+
+    def _may_be_being_written(self) -> bool:
+        try:
+            return written_in_place(self._file.stat(), self._clock.time())
+        except OSError as error:
+            raise storage_error(error, "the rules file") from error
+
+    def _keep_uses(self) -> None:
+        if self._keeper is not None and (counts := self._cache.uses()):
+            self._keeper.put(counts)
+
+
+def written_in_place(state: os.stat_result, now: float) -> bool:
+    """Whether a file was written to in the last moment, and has not been renamed since.
+
+    A rename, which one does with a whole file, moves the time of change on and leaves that of modification.
+    """
+    return abs(now - state.st_mtime) < SETTLED and state.st_ctime_ns <= state.st_mtime_ns
+
+
+def _with_family(before: RuleSet, checked: Checked, family: str) -> Checked:
+    """What is loaded, with that family as the file has it now. A rule that moved to it leaves its old family."""
+    rules = {rule.id: rule for rule in before.all() if rule.family != family}
+    rules |= {rule.id: rule for rule in checked.rules.values() if rule.family == family}
+    return check(list(rules.values()), dict(before.patterns) | dict(checked.patterns))

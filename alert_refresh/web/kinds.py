@@ -1,0 +1,77 @@
+"""What the blueprints of all kinds share: whether something is served, and the status of a worker in plain fields."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from alert_refresh.engine import Result, Status
+from alert_refresh.web.answers import rfc3339, wall
+from alert_refresh.web.errors import ApiError
+
+if TYPE_CHECKING:
+    from alert_refresh.daemon import Daemon
+    from alert_refresh.engine import Snapshot, Worker
+
+
+def loaded(daemon: Daemon, kind: str) -> Snapshot[Any]:
+    """What is served of a kind.
+
+    Raises:
+        ApiError: 503, nothing is known yet, or the kind is off.
+    """
+    worker = daemon.workers.get(kind)
+    status: Status[Any] = Status() if worker is None else worker.get_status()
+    if status.snapshot is not None:
+        return status.snapshot
+    cure = daemon.off.get(kind)
+    message = f"{kind.capitalize()} are off: {cure}" if cure else f"No {kind} have been loaded yet"
+    raise ApiError(503, message, error="not_loaded", retry_after=_next_chance(daemon, status))
+
+
+def off_fields(daemon: Daemon, kind: str) -> dict[str, Any]:
+    """The status of a kind that is off."""
+    return {"status": "off", "message": f"{kind.capitalize()} are off: {daemon.off.get(kind, '')}"}
+
+
+def status_fields(worker: Worker[Any], status: Status[Any], **items: Any) -> dict[str, Any]:
+    """The status of a kind, all from one look at its worker; `items` is what it says about its items."""
+    clock = worker.clock
+    last, snapshot = status.last, status.snapshot
+    failed = last is not None and last.result is Result.FAILED
+    attempt = status.attempt.number if status.attempt else None
+    if attempt is None and status.next_attempt is not None and last is not None:
+        attempt = last.attempt
+    return {
+        "status": _word(status),
+        "last_refresh": rfc3339(status.last_success_at),
+        "next_refresh": rfc3339(wall(clock, status.next_due)),
+        "refresh_duration_ms": 0 if last is None else round(last.duration * 1000),
+        **items,
+        "consecutive_failures": status.consecutive_failures,
+        "error": last.error if failed and last else None,
+        "error_type": last.error_type if failed and last else None,
+        "last_manual_refresh": rfc3339(status.last_manual_at),
+        "generation": snapshot.generation if snapshot else None,
+        "source": worker.source.name,
+        "restored": False,
+        "held": None,
+        "attempt": attempt,
+        "next_attempt": rfc3339(wall(clock, status.next_attempt)),
+    }
+
+
+def _word(status: Status[Any]) -> str:
+    """The state in one word. An attempt that a stop ended says nothing, so the one before counts."""
+    if status.attempt is not None:
+        return "in_progress"
+    if status.consecutive_failures:
+        return "failed"
+    return "idle" if status.last_success_at is None else "success"
+
+
+def _next_chance(daemon: Daemon, status: Status[Any]) -> float:
+    """Seconds until what is not loaded may be: when the running attempt must have ended, or the next one begins."""
+    if status.attempt is not None:
+        return status.attempt.deadline.remaining()
+    at = status.next_attempt or status.next_due
+    return daemon.config.shutdown_timeout if at is None else at - daemon.clock.monotonic()
