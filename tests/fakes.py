@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from alert_refresh.engine import Deadline, Request, Sink, Snapshot, Trigger, Watch
+from alert_refresh.engine import Deadline, Life, Request, Sink, Snapshot, Trigger, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -87,6 +87,17 @@ class FakeWatch(Watch):
 
     def stop(self) -> None:
         self.stopped.set()
+
+
+class LivingWatch(FakeWatch):
+    """One that holds a connection, which fares as `mine` says."""
+
+    def __init__(self, mine: Life) -> None:
+        super().__init__()
+        self.mine = mine
+
+    def life(self) -> Life:
+        return self.mine
 
 
 class FakeSink:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from alert_refresh.engine import Outcome, Result, Trigger
-from alert_refresh.observe.outcomes import log_outcome
+from alert_refresh.engine import Outcome, Publication, Result, Trigger
+from alert_refresh.observe.outcomes import log_outcome, log_publication
 
 SUCCESS = Outcome(
     "targets", Trigger.PERIODIC, "id-1", 1, Result.SUCCESS, 0.0, 0.0456, items=7, rejected=2, generation=9
@@ -65,3 +65,12 @@ def test_a_streak_raises_one_alert_and_its_end_another(told: Any) -> None:
     assert alerts == [[], [], [("ERROR", "Refresh failed 3 times in a row", True)], [], [], []]
     assert told(replace(SUCCESS, streak_before=6))[0] == ("WARNING", "Refresh recovered after 6 failures", True)
     assert len(told(replace(SUCCESS, streak_before=2))) == 1
+
+
+def test_what_a_watch_published_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "alert_refresh.refresh"):
+        log_publication(Publication("targets", 7, 0.0042, 12, 1))
+    (record,) = caplog.records
+    shown = vars(record)
+    assert (record.levelname, record.getMessage()) == ("INFO", "Targets changed")
+    assert (shown["trigger"], shown["duration_ms"], shown["target_count"], shown["generation"]) == ("watch", 4, 12, 7)

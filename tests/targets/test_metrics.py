@@ -3,16 +3,17 @@ from __future__ import annotations
 import math
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from alert_refresh.engine import Transient
+from alert_refresh.engine import Life, Transient
 from alert_refresh.targets import KIND
 from alert_refresh.targets.metrics import TargetMetrics
-from tests.fakes import START
+from tests.fakes import START, LivingWatch
 from tests.web.world import ADMIN, World, target, targets
 
 ATTEMPT_BUCKETS = ["0.1", "0.5", "1.0", "2.0", "5.0", "10.0", "30.0", "60.0", "+Inf"]
@@ -219,3 +220,30 @@ def test_promtool_finds_no_fault_beyond_the_name_that_is_the_contracts() -> None
     checked = subprocess.run([tool, "check", "metrics"], input=text, capture_output=True, check=False, timeout=30)
     faults = [line for line in checked.stderr.decode().splitlines() if not line.startswith(f"{TOTAL_BUT_A_GAUGE} ")]
     assert faults == []
+
+
+def test_the_watch_is_told_by_gauges_and_counters() -> None:
+    life = Life(True, START + 7, counts={"reconnects": 2, "relists": 3, "drift_corrected": 4})
+    with World() as world:
+        world.source.watches = lambda sink: (LivingWatch(life),)  # type: ignore[method-assign]
+        world.start()
+        shown = world.metrics()
+    expected = {
+        "watch_connected": 1, "watch_last_proof_of_life_timestamp": START + 7,
+        "watch_reconnects_total": 2, "watch_relists_total": 3, "drift_corrected_total": 4,
+    }  # fmt: skip
+    assert {name: shown[f"{HISTORY}_refresh_{name}"] for name in expected} == expected
+
+
+def test_what_a_watch_published_is_a_sample_of_propagation() -> None:
+    with World().start() as world:
+        world.clock.advance(0.03)
+        before = world.worker.current()
+        assert world.worker.publish(
+            replace(targets(target("three")), digest="three"), before, world.clock.monotonic() - 0.02
+        )
+        shown = world.metrics()
+    assert shown[f"{HISTORY}_refresh_propagation_seconds_count"] == 1
+    assert shown[f'{HISTORY}_refresh_propagation_seconds_bucket{{le="0.01"}}'] == 0
+    assert shown[f'{HISTORY}_refresh_propagation_seconds_bucket{{le="0.025"}}'] == 1
+    assert shown[f'{HISTORY}_refresh_total{{status="success"}}'] == 1

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from alert_refresh.credential import Credential
-from alert_refresh.engine import Fault, Partial, Permanent, Rejected, Snapshot, Transient
+from alert_refresh.engine import Fault, Life, Partial, Permanent, Rejected, Snapshot, Transient
 from alert_refresh.targets.counts import Counts, count
 from alert_refresh.targets.json_text import JsonObject
 from alert_refresh.web.answers import answer
 from alert_refresh.web.target_fields import masked_url
-from tests.fakes import START
+from tests.fakes import START, LivingWatch
 from tests.web.world import ADMIN, READ, World, target, targets
 
 STALE = {"stale_since": START - 100, "faults": (Fault("type", "is none of the four"),)}
@@ -138,6 +138,30 @@ def test_a_watching_kubernetes_source_says_whether_it_is_connected() -> None:
             "last_proof_of_life": None,
             "error": None,
         }
+
+
+def test_the_status_tells_how_the_watch_fares() -> None:
+    with World() as world:
+        watch = LivingWatch(Life(True, START + 5))
+        world.source.watches = lambda sink: (watch,)  # type: ignore[method-assign]
+        world.start()
+        shown = {"connected": True, "last_proof_of_life": "2023-11-14T22:13:25Z", "error": None}
+        assert world.get("/status").json["watch"] == shown
+        watch.mine = Life(False, START + 5, "the watch fell silent")
+        assert world.get("/status").json["watch"] == shown | {"connected": False, "error": "the watch fell silent"}
+
+
+def test_a_watch_that_is_overdue_is_no_progress() -> None:
+    with World() as world:
+        watch = LivingWatch(Life(True, START))
+        world.source.watches = lambda sink: (watch,)  # type: ignore[method-assign]
+        world.start()
+        watch.back_by = 5.0
+        world.clock.advance(14.5)
+        assert world.client.get("/healthz").status_code == 200
+        world.clock.advance(1.0)
+        answer = world.client.get("/healthz")
+        assert (answer.status_code, answer.json["stuck"]) == (503, ["targets-watch"])
 
 
 def test_counts_of_nothing_are_0() -> None:
