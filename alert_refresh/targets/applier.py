@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from dataclasses import replace
@@ -30,6 +31,8 @@ SETTLED = 1.0
 FULL = 10_000
 """Events that may wait to be applied; a reflector that has more waits, and so does its server."""
 FULL_PAUSE = 0.05
+PATIENCE = 30.0
+"""Seconds after which a batch that is not applied means that something hangs."""
 
 
 class Entry(NamedTuple):
@@ -78,6 +81,7 @@ class Applier(Watch):
     def __init__(self, sink: Sink, clock: Clock, *, deny_private: bool) -> None:
         self.journal = Journal()
         self.reflectors: Sequence[Reflector] = ()
+        self.back_by = math.inf
         self._sink = sink
         self._clock = clock
         self._deny_private = deny_private
@@ -90,9 +94,11 @@ class Applier(Watch):
             self._clock.wait(self.journal.wake, self._settles_in())
             if self._stopping.is_set() or self._clock.wait(self._stopping, window):
                 return
+            self.back_by = self._clock.monotonic() + PATIENCE
             batch = self.journal.take()
             self._apply(batch)
             self._settle()
+            self.back_by = math.inf
             window = min(2 * window, LONGEST_WINDOW) if len(batch) > 1 else WINDOW
 
     def stop(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from alert_refresh.engine import Fault
@@ -70,10 +71,10 @@ def header_problems(pairs: Iterable[tuple[object, object]]) -> list[str]:
     for position, (name, value) in enumerate(pairs, 1):
         if position > MAX_HEADERS:
             return [*found, f"too_complex: more than {MAX_HEADERS} headers"]
-        if not isinstance(name, str) or not HEADER_NAME.fullmatch(name):
+        folded = _folded(name) if isinstance(name, str) else None
+        if folded is None:
             found.append(f"bad_header: the name of header {position} is empty or has a character no name may have")
             continue
-        folded = name.lower()
         if folded in HEADERS_OF_THE_CLIENT:
             found.append(f"bad_header: {folded} is set by the sender itself")
         if folded in seen:
@@ -84,6 +85,12 @@ def header_problems(pairs: Iterable[tuple[object, object]]) -> list[str]:
         elif not HEADER_VALUE.fullmatch(value) or not value.strip():
             found.append(f"bad_header: the value of header {position} is empty or has a character no value may have")
     return found
+
+
+@lru_cache(maxsize=256)
+def _folded(name: str) -> str | None:
+    """A header's name in lower case, None if it is no name. Cached: many targets have the same few."""
+    return name.lower() if HEADER_NAME.fullmatch(name) else None
 
 
 def _name(raw: Mapping[str, object]) -> list[Fault]:

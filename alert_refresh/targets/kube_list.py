@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from alert_refresh.targets.kube_reader import KubeReader
     from alert_refresh.targets.listed import Known
 
-PAGE = 2500
+PAGE = 2000
 """Secrets asked for at once: few requests, which a server reads from its store each, and yet several, so that one is
 parsed while the next is on its way."""
-AT_ONCE = 20
+AT_ONCE = 50
 """Secrets parsed between two looks at whether more has come."""
 MAX_PAGES = 1000
 
