@@ -40,7 +40,7 @@ def sections(folder: Path, quick: bool) -> dict[str, Callable[[], Table]]:
         "rules-get": rules.reading,
         "rules-match": rules.matching,
         "rules-swap": rules.swapping,
-        "load": lambda: load.status_under_load(folder, 4 if quick else 20),
+        "load": lambda: load.status_under_load(folder, 2 if quick else 8),
     }
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SECRETS = 10_000
 RATE = 50
 LIMIT = 0.02
+ROUNDS = 3
 
 
 @contextmanager
@@ -71,29 +72,41 @@ def under_load(file: Path, duration: float, *options: str) -> tuple[list[float],
     return samples, refreshes
 
 
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "as it is": (),
+    "pages of 500": ("--page", "500"),
+    "pages of 5,000": ("--page", "5000"),
+    "one page": ("--page", "0"),
+    "switch interval 5 ms (the default)": ("--switch-interval", "0.005"),
+    "full collections as often as by default": ("--collect", "10"),
+}
+
+
 def status_under_load(folder: Path, duration: float) -> Table:
+    """Variants take turns, so that a busy moment of the machine does not fall on one alone."""
     table = Table(
         "GET status while 10,000 Secrets are refreshed back to back",
-        ("Secrets", "page", "switch interval", "status p50", "p99", "max", "refresh, median", "p99 < 20 ms"),
-        note=f"{RATE} requests a second for {duration:g} s each; client and API stand-in are processes of their own.",
+        ("Secrets", "the program", "p50", "p95", "p99", "max", "refresh, median", "p99 < 20 ms"),
+        note=f"{RATE} requests a second, {ROUNDS} x {duration:g} s; client and API stand-in are other processes.",
     )
     for changing in (False, True):
+        samples: dict[str, list[float]] = {name: [] for name in VARIANTS}
+        refreshes: dict[str, list[float]] = {name: [] for name in VARIANTS}
         with cluster(folder, changing=changing) as file:
-            for page, interval in ((None, None), (2000, 0.005), (500, 0.0005), (5000, 0.0005), (0, 0.0005), (0, 0.005)):
-                options = () if page is None else ("--page", str(page), "--switch-interval", str(interval))
-                samples, refreshes = under_load(file, duration, *options)
-                p99 = quantile(samples, 0.99)
-                ours = page is None
-                if ours:
-                    table.kept &= p99 < LIMIT
-                table.add(
-                    "all changed" if changing else "unchanged",
-                    "**ours** (2,000)" if ours else "all" if page == 0 else f"{page:,}",
-                    "**ours** (0.5 ms)" if interval is None else seconds(interval),
-                    seconds(median(samples)),
-                    seconds(p99),
-                    seconds(max(samples)),
-                    seconds(median(refreshes)),
-                    ("yes" if p99 < LIMIT else "**NO**") if ours else ("yes" if p99 < LIMIT else "no"),
-                )
+            for _ in range(ROUNDS):
+                for name, options in VARIANTS.items():
+                    some, others = under_load(file, duration, *options)
+                    samples[name] += some
+                    refreshes[name] += others
+        for name, options in VARIANTS.items():
+            good = quantile(samples[name], 0.99) < LIMIT
+            if not options:
+                table.kept &= good
+            table.add(
+                "all changed each time" if changing else "unchanged",
+                name if options else f"**{name}**",
+                *(seconds(quantile(samples[name], share)) for share in (0.5, 0.95, 0.99, 1.0)),
+                seconds(median(refreshes[name])),
+                "yes" if good else "no" if options else "**NO**",
+            )
     return table
