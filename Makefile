@@ -4,7 +4,7 @@ BIN := .venv/bin
 PROMTOOL := .cache/promtool/usr/bin/promtool
 PYTEST := PATH="$(CURDIR)/$(dir $(PROMTOOL)):$$PATH" $(BIN)/python -m pytest
 
-.PHONY: install run test lint check bench soak lock tools clean
+.PHONY: install run demo-views test lint check bench bench-views soak lock tools clean
 
 install: .venv/installed ## make .venv with the program, all extras and the development tools
 
@@ -15,10 +15,14 @@ install: .venv/installed ## make .venv with the program, all extras and the deve
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
 	touch $@
 
-run: install ## the daemon on the example manifests, http://127.0.0.1:8080
+run: install ## the daemon on the example manifests and rules, http://127.0.0.1:8080
 	TARGET_DIRECTORY="$${TARGET_DIRECTORY-config/examples/targets}" \
+	RULES_FILE="$${RULES_FILE-config/examples/rules.yaml}" \
 	ALERT_REFRESH_LOG_FORMAT="$${ALERT_REFRESH_LOG_FORMAT-console}" \
 	exec $(BIN)/alert-refresh serve
+
+demo-views: install ## a throw-away PostgreSQL, the example hierarchy, and what curl gets of the views
+	$(BIN)/python config/examples/demo_views.py
 
 test: install tools ## the tests, with branch coverage
 	$(PYTEST) --cov --cov-report=term --cov-fail-under=95
@@ -35,6 +39,9 @@ soak: install tools ## the long runs that CI does in short
 
 bench: install ## what performance claims rest on; prints tables
 	$(BIN)/python -m bench
+
+bench-views: install ## what the views' claims rest on, on a real PostgreSQL; takes ten minutes
+	$(BIN)/python -m bench.views
 
 lock: ## write the lock files anew from setup.cfg
 	$(BIN)/uv pip compile setup.cfg --extra postgres --extra redis --universal --generate-hashes -q -o requirements.lock

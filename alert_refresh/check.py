@@ -1,17 +1,19 @@
-"""Reads every configured source once, as the daemon would, and tells what came of it."""
+"""Reads every configured source once, as the daemon would but changing nothing, and tells what came of it."""
 
 from __future__ import annotations
 
 import contextlib
 import queue
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from alert_refresh.daemon import KINDS
-from alert_refresh.engine import ShutdownTimeout, SystemClock, Worker
+from alert_refresh.engine import AttemptError, Deadline, ShutdownTimeout, SystemClock, Worker
 from alert_refresh.engine.worker import ABANDON_AFTER
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from alert_refresh.config import Config
     from alert_refresh.engine import Outcome
 
@@ -19,12 +21,16 @@ MARGIN = 1.0
 
 
 def check_sources(config: Config) -> list[dict[str, Any]]:
-    """One entry per kind: `kind`, `source` (None if off), `items`, `rejected`, `error`, `error_type`, `duration_ms`."""
+    """One entry per kind: `kind`, `source` (None if off), `items`, `rejected`, `error`, `error_type`, `duration_ms`.
+
+    One of Kubernetes also has `missing_rights`, and then `role`: the manifests that grant them.
+    """
     clock = SystemClock()
     found = []
     for module in KINDS:
         settings = config.kinds[module.KIND.name]
-        source = module.build(settings, clock)
+        build = getattr(module, "build_check", module.build)
+        source = build(settings, clock)
         entry: dict[str, Any] = {"kind": module.KIND.name, "source": None, "items": 0, "rejected": [], "error": None}
         found.append(entry)
         if source is None:
@@ -49,7 +55,33 @@ def check_sources(config: Config) -> list[dict[str, Any]]:
                 for one in (snapshot.rejected if snapshot else ())
             ],
         }
+        if isinstance(source, Authorized):
+            entry |= _rights(source, once.timeout)
+            source.close()
     return found
+
+
+@runtime_checkable
+class Authorized(Protocol):
+    """A source that needs rights and can tell which of them it lacks."""
+
+    def missing_rights(self, deadline: Deadline) -> Sequence[tuple[str, str]]:
+        """Pairs of namespace and verb."""
+
+    def close(self) -> None:
+        """Release connections."""
+
+
+def _rights(source: Authorized, timeout: float) -> dict[str, Any]:
+    """What a source may not do, and the manifests that would allow it; nothing if nobody tells."""
+    from alert_refresh.targets.kube_rights import Right, manifests
+
+    try:
+        lacked = [Right(*one) for one in source.missing_rights(Deadline(SystemClock(), timeout))]
+    except AttemptError:
+        return {}
+    fields = [{"namespace": one.namespace, "verb": one.verb, "resource": "secrets"} for one in lacked]
+    return {"missing_rights": fields, "role": manifests(lacked)} if lacked else {"missing_rights": []}
 
 
 def text(found: list[dict[str, Any]]) -> str:
@@ -61,6 +93,11 @@ def text(found: list[dict[str, Any]]) -> str:
             continue
         said = f"failed ({one['error_type']}): {one['error']}" if one["error"] else f"{one['items']} read"
         lines.append(f"{one['kind']} from {one['source']}: {said} in {one['duration_ms']} ms")
+        for right in one.get("missing_rights", ()):
+            where = "all namespaces" if right["namespace"] == "*" else f"namespace {right['namespace']}"
+            lines.append(f"  the right to {right['verb']} {right['resource']} in {where} is missing")
+        if "role" in one:
+            lines += ["To grant the rights to the service account alert-refresh, apply:", one["role"].rstrip()]
         for rejected in one["rejected"]:
             place = "/".join(rejected["source"].values())
             lines += [f"  {place}: {fault['field']}: {fault['message']}" for fault in rejected["faults"]]

@@ -48,7 +48,7 @@ def serve() -> None:
 def check(as_json: bool) -> None:
     """Check the settings, and read every configured source once.
 
-    Exit status 1: a source cannot be read or holds something invalid. 2: a setting is wrong.
+    Exit status 1: a source cannot be read or holds something invalid, or a right is missing. 2: a setting is wrong.
     """
     from alert_refresh.check import check_sources, text
 
@@ -60,7 +60,7 @@ def check(as_json: bool) -> None:
         click.echo(json.dumps({"settings": [], "sources": found}))
     else:
         click.echo("Settings are right.\n" + text(found))
-    sys.exit(FAULTS if any(one["error"] or one["rejected"] for one in found) else 0)
+    sys.exit(FAULTS if any(one["error"] or one["rejected"] or one.get("missing_rights") for one in found) else 0)
 
 
 def _config(as_json: bool = False) -> Config:

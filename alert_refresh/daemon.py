@@ -7,11 +7,11 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
-from alert_refresh import __version__, rules, targets
+from alert_refresh import __version__, rules, targets, views
 from alert_refresh.config import Config, Env, read_server
 from alert_refresh.engine import Clock, Deadline, ShutdownTimeout, SystemClock, Worker
 from alert_refresh.observe.formats import duration
-from alert_refresh.observe.outcomes import log_outcome
+from alert_refresh.observe.outcomes import log_outcome, log_publication
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ class KindModule(Protocol):
         """The source those settings name, or None when the kind is off."""
 
 
-KINDS: tuple[KindModule, ...] = (targets, rules)
+KINDS: tuple[KindModule, ...] = (targets, rules, views)
 
 SERVER_VARIABLES = (
     "FORWARDED_ALLOW_IPS",
@@ -90,6 +90,7 @@ class Daemon:
             else:
                 listeners = (log_outcome, *module.KIND.listeners)
                 worker = Worker(module.KIND, source, settings.refresh, clock=self.clock, listeners=listeners)
+                worker.listen_publish(log_publication)
                 self.workers[module.KIND.name] = worker
 
     def start(self) -> None:

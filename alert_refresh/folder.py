@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import inotify_simple
 from inotify_simple import INotify, flags
 
-from alert_refresh.engine import Permanent, Transient, Trigger
+from alert_refresh.engine import Permanent, Transient, Trigger, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -115,7 +115,7 @@ def _resolved(root: Path, path: Path, what: str) -> str | Path:
     return real
 
 
-class FolderWatch:
+class FolderWatch(Watch):
     """Calls `notify(Trigger.FILE)` when something in a folder changes, also when the folder itself is replaced.
 
     Of hidden entries only the `..data` of a mounted volume counts. With `names` only these entries count;

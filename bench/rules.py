@@ -153,7 +153,7 @@ def event_path(folder: Path) -> Table:
     client = create_app(daemon).test_client()
     # Only the POST may cause the load.
     worker: Worker[Any] = daemon.workers["rules"]
-    worker.source.watch = lambda notify: None  # type: ignore[method-assign]
+    worker.source.watches = lambda sink: ()  # type: ignore[method-assign]
     daemon.start()
     while worker.get_status().snapshot is None:
         time.sleep(0.001)

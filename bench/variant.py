@@ -51,9 +51,9 @@ def main() -> None:
     if options.empty_view:
         with_an_empty_view()
     if options.page is not None:
-        from alert_refresh.targets import secrets
+        from alert_refresh.targets import kube_list
 
-        secrets.PAGE = options.page
+        kube_list.PAGE = options.page
     if options.switch_interval is not None:
         server.SWITCH_INTERVAL = options.switch_interval
     cli.main(["serve"])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from alert_refresh.engine import Deadline, Request, Snapshot, Trigger
+from alert_refresh.engine import Deadline, Request, Sink, Snapshot, Trigger, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 START = 1_700_000_000.0
 
@@ -76,7 +76,7 @@ class FakeClock:
             return found()[0]
 
 
-class FakeWatch:
+class FakeWatch(Watch):
     """A watch that does nothing until stopped."""
 
     def __init__(self) -> None:
@@ -87,6 +87,26 @@ class FakeWatch:
 
     def stop(self) -> None:
         self.stopped.set()
+
+
+class FakeSink:
+    """Where a watch brings what it saw; `notify` is the test's."""
+
+    def __init__(self, notify: Callable[[Trigger], None] = lambda trigger: None) -> None:
+        self._notify = notify
+        self.snapshot: Snapshot[Any] | None = None
+
+    def notify(self, trigger: Trigger) -> None:
+        self._notify(trigger)
+
+    def current(self) -> Snapshot[Any] | None:
+        return self.snapshot
+
+    def publish(self, snapshot: Snapshot[Any], expected: Snapshot[Any] | None, seen_at: float | None = None) -> bool:
+        if self.snapshot is not expected:
+            return False
+        self.snapshot = snapshot
+        return True
 
 
 class FakeSource:
@@ -103,7 +123,7 @@ class FakeSource:
         self.previous: list[Snapshot[Any] | None] = []
         self.closed = 0
         self._guard = threading.Lock()
-        self.notify: Callable[[Trigger], None] | None = None
+        self.sink: Sink | None = None
 
     def refresh(self, previous: Snapshot[Any] | None, request: Request, deadline: Deadline) -> Snapshot[str]:
         with self._guard:
@@ -119,9 +139,9 @@ class FakeSource:
             with self._guard:
                 self.running -= 1
 
-    def watch(self, notify: Callable[[Trigger], None]) -> FakeWatch | None:
-        self.notify = notify
-        return None
+    def watches(self, sink: Sink) -> Sequence[Watch]:
+        self.sink = sink
+        return ()
 
     def close(self) -> None:
         self.closed += 1

@@ -6,13 +6,13 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from alert_refresh.engine import Deadline, Kind, RefreshSettings, Request, ShutdownTimeout, Snapshot, Trigger, Worker
+from alert_refresh.engine import Deadline, Kind, RefreshSettings, Request, ShutdownTimeout, Snapshot, Worker
 from tests.fakes import FakeClock, FakeSource, snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from alert_refresh.engine import Clock, Outcome, Source, Status, Watch
+    from alert_refresh.engine import Clock, Outcome, Sink, Source, Status, Watch
 
 KIND = Kind("fake", "FAKE_", ("network", "timeout", "unknown"))
 HANG_GUARD = 30.0
@@ -92,8 +92,8 @@ class GatedSource:
         for call in held:
             call.answer()
 
-    def watch(self, notify: Callable[[Trigger], None]) -> Watch | None:
-        return None
+    def watches(self, sink: Sink) -> Sequence[Watch]:
+        return ()
 
     def close(self) -> None:
         self.closed += 1

@@ -159,13 +159,13 @@ def test_only_the_state_holds_the_lock() -> None:
     assert len(created) == len(locked) + 1, "the lock is created once and used in `with` alone"
 
 
-LRU_CACHES = {"rules/hot_cache.py"}
+LRU_CACHES = {"rules/hot_cache.py", "views/lru.py"}
 """Caches that are their own data structure may own a private lock under the same rule."""
 
 UNDER_LOCK = re.compile(
     r"replace|Request|Attempt|Outcome|str|int|len|max|min|float|isinstance"
     r"|self\._clock\.(monotonic|time)|self\._schedule\.\w+|self\.\w+|(\w+\.)+_?(next_due|after)"
-    r"|AlreadyStarted|NotStarted|RefreshInProgress|RateLimitExceeded|Stopping|Superseded"
+    r"|AlreadyStarted|NotStarted|Overtaken|RefreshInProgress|RateLimitExceeded|Stopping|Superseded"
 )
 
 

@@ -28,11 +28,11 @@ from alert_refresh.engine.errors import (
     Stopping,
     Transient,
 )
-from alert_refresh.engine.outcome import Outcome, Request, Result, Trigger
+from alert_refresh.engine.outcome import Outcome, Publication, Request, Result, Trigger
 from alert_refresh.engine.schedule import Adaptive, Interval, Never, Schedule
 from alert_refresh.engine.snapshot import Fault, Rejected, Snapshot
-from alert_refresh.engine.source import Kind, RefreshSettings, Source, Watch
-from alert_refresh.engine.state import Attempt, Status
+from alert_refresh.engine.source import Kind, Life, RefreshSettings, Sink, Source, Watch
+from alert_refresh.engine.status import Attempt, Status
 from alert_refresh.engine.threads import Mailbox
 from alert_refresh.engine.worker import Worker
 
@@ -48,12 +48,14 @@ __all__ = [
     "Fault",
     "Interval",
     "Kind",
+    "Life",
     "Mailbox",
     "Never",
     "NotStarted",
     "Outcome",
     "Partial",
     "Permanent",
+    "Publication",
     "RateLimitExceeded",
     "RefreshError",
     "RefreshInProgress",
@@ -63,6 +65,7 @@ __all__ = [
     "Result",
     "Schedule",
     "ShutdownTimeout",
+    "Sink",
     "Snapshot",
     "Source",
     "Status",

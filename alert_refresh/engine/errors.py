@@ -65,6 +65,10 @@ class Superseded(Interrupted):
     """Raised when another request takes the place of a cycle that waits for its next attempt."""
 
 
+class Overtaken(RefreshError):
+    """Raised when a watch published while an attempt ran: its snapshot must be brought up to date first."""
+
+
 class AlreadyStarted(RefreshError):
     """Raised when `start()` is called on a worker that runs."""
 

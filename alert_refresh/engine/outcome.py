@@ -17,6 +17,11 @@ class Trigger(StrEnum):
     WATCH = "watch"
     FILE = "file"
 
+    @property
+    def scheduled(self) -> bool:
+        """Whether the schedule asked, not a person or a change."""
+        return self in (Trigger.STARTUP, Trigger.PERIODIC)
+
 
 class Result(StrEnum):
     """How an attempt ended. Cancelled means ended by stop: neither a success nor a failure."""
@@ -52,6 +57,17 @@ class Outcome:
     rejected: int = 0
     generation: int = 0
     changed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What a watch made served without an attempt: a new generation, `seconds` after its oldest change was seen."""
+
+    kind: str
+    generation: int
+    seconds: float
+    items: int
+    rejected: int
 
 
 @dataclass(eq=False, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from alert_refresh.engine.clock import Deadline
-from alert_refresh.engine.errors import AttemptError, Interrupted, Partial, Stopping, Transient
+from alert_refresh.engine.errors import AttemptError, Interrupted, Overtaken, Partial, Stopping, Transient
 from alert_refresh.engine.outcome import Result
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from alert_refresh.engine.snapshot import Snapshot
     from alert_refresh.engine.source import Source
     from alert_refresh.engine.state import RefreshState
+    from alert_refresh.engine.status import Attempt
 
 T = TypeVar("T")
 
@@ -108,15 +109,33 @@ class Refresher(Generic[T]):
             error = raised
         except Stopping as stopping:
             error = Transient(str(stopping))
-        except Exception as unexpected:
-            log.error("Refresh raised an unexpected %s", type(unexpected).__name__, extra=frames(unexpected))
-            error = Transient(f"unexpected {type(unexpected).__name__}")
-        request.outcome = self._state.finish(attempt, snapshot, error)
+        except Exception as raised:
+            error = unexpected(raised)
+        request.outcome = self._finish(attempt, previous, snapshot, error)
         request.first.set()
         if request.outcome.result is Result.CANCELLED:
             raise Stopping("the worker is stopping")
         if error is not None:
             raise error
+
+    def _finish(
+        self,
+        attempt: Attempt,
+        previous: Snapshot[T] | None,
+        snapshot: Snapshot[T] | None,
+        error: AttemptError | None,
+    ) -> Outcome:
+        """End the attempt, once its snapshot is no older than what a watch published since it began."""
+        while True:
+            try:
+                return self._state.finish(attempt, snapshot, error, previous)
+            except Overtaken:
+                previous = self._state.status().snapshot
+                assert snapshot is not None and snapshot.rebase is not None and previous is not None
+            try:
+                snapshot = snapshot.rebase(previous)
+            except Exception as raised:
+                snapshot, error = None, unexpected(raised)
 
     def _tell(self, outcome: Outcome) -> None:
         for listener in self.listeners:
@@ -124,6 +143,12 @@ class Refresher(Generic[T]):
                 listener(outcome)
             except Exception as raised:
                 log.error("A listener failed with %s", type(raised).__name__, extra=frames(raised))
+
+
+def unexpected(error: Exception) -> Transient:
+    """The error of an attempt that raised something nobody foresaw; it is logged."""
+    log.error("Refresh raised an unexpected %s", type(error).__name__, extra=frames(error))
+    return Transient(f"unexpected {type(error).__name__}")
 
 
 def frames(error: BaseException) -> dict[str, str]:

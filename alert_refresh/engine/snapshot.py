@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -35,7 +35,9 @@ class Snapshot(Generic[T_co]):
     `items` maps an item's name to the item. `digest` names the content: equal digests mean that nothing
     a reader can see has changed. `generation` is given by the state when it publishes. `memo` is what the
     source wants back as `previous.memo` (its cache of unchanged input), and what readers of that kind alone may
-    read. `stats` is what the source measured on the way (seconds, counts), for its kind's own metrics.
+    read. `stats` is what the source measured on the way (seconds, counts), for its kind's own metrics. `rebase` is
+    there if the source's watch publishes too: when it did so during the attempt, `rebase(current)` is this snapshot
+    brought to what is served now, so that it undoes nothing newer.
     """
 
     items: Mapping[str, T_co]
@@ -45,6 +47,7 @@ class Snapshot(Generic[T_co]):
     generation: int = 0
     memo: object = field(default=None, repr=False, compare=False)
     stats: Mapping[str, float] = field(default_factory=dict, repr=False, compare=False)
+    rebase: Callable[[Snapshot[Any]], Snapshot[Any]] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("items", "stats"):

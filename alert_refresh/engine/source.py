@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from alert_refresh.engine.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from alert_refresh.engine.clock import Deadline
     from alert_refresh.engine.outcome import Outcome, Request, Trigger
@@ -19,14 +21,74 @@ if TYPE_CHECKING:
 T_co = TypeVar("T_co", covariant=True)
 
 
+class Sink(Protocol):
+    """Where a watch brings what it saw. All of it may be called from any thread."""
+
+    def notify(self, trigger: Trigger) -> None:
+        """Ask for a refresh soon; never refused, and several during one attempt make one more run."""
+
+    def current(self) -> Snapshot[Any] | None:
+        """The snapshot that is served now."""
+
+    def publish(self, snapshot: Snapshot[Any], expected: Snapshot[Any] | None, seen_at: float | None = None) -> bool:
+        """Serve `snapshot` if `expected` is what is served still; else False, and the watch looks again.
+
+        `seen_at` is when the oldest change in it was seen, in monotonic seconds.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """How a watch that holds a connection fares. `last_proof_of_life` is Unix seconds of the last thing it was told
+    (None before the first), `error` why it is not connected, `counts` what happened to it since the start, by name.
+    """
+
+    connected: bool
+    last_proof_of_life: float | None = None
+    error: str | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
 class Watch(Protocol):
-    """Notices changes between refreshes. The worker runs it in a thread of its own."""
+    """Notices changes between refreshes. The worker runs it in a thread of its own.
+
+    `name` becomes part of the thread's name. `back_by` is the monotonic time at which `run` has promised to have
+    made progress again; whoever is later than that is stuck.
+    """
+
+    name: str = "watch"
+    back_by: float = math.inf
 
     def run(self) -> None:
         """Block and report changes until `stop` is called; if it ends earlier, the worker runs it again."""
 
     def stop(self) -> None:
         """Make `run` return at once; called from another thread, once."""
+
+    def refreshed(self, outcome: Outcome) -> None:
+        """An attempt has ended. Called in the worker's thread, and must not block."""
+        return
+
+    def life(self) -> Life | None:
+        """How the connection fares; None for a watch that has none."""
+        return None
+
+
+def lives_of(watches: Sequence[Watch]) -> Life | None:
+    """Several watches as one: connected if each is, the oldest proof of life, counts added up; None without any."""
+    lives = [life for watch in watches if (life := watch.life()) is not None]
+    if not lives:
+        return None
+    proofs = [life.last_proof_of_life for life in lives if life.last_proof_of_life is not None]
+    counts: Counter[str] = Counter()
+    for life in lives:
+        counts.update(life.counts)
+    return Life(
+        connected=all(life.connected for life in lives),
+        last_proof_of_life=min(proofs) if len(proofs) == len(lives) else None,
+        error=next((life.error for life in lives if life.error is not None), None),
+        counts=dict(counts),
+    )
 
 
 class Source(Protocol[T_co]):
@@ -47,8 +109,8 @@ class Source(Protocol[T_co]):
             Partial: a part is refreshed and published, the rest failed.
         """
 
-    def watch(self, notify: Callable[[Trigger], None]) -> Watch | None:
-        """Something that calls `notify` when a change is seen, or None if this source cannot watch."""
+    def watches(self, sink: Sink) -> Sequence[Watch]:
+        """What tells `sink` when a change is seen, each to be run in a thread; nothing if this source cannot watch."""
 
     def close(self) -> None:
         """Release connections after the last refresh; a later `refresh` may open them again."""
@@ -72,6 +134,7 @@ class RefreshSettings:
     """The seven settings every kind has (durations in seconds), and an optional jitter.
 
     `schedule` takes the place of a fixed interval; `interval` is then the longest time between two refreshes.
+    `paused` makes the worker start without its schedule, until it is resumed.
 
     Raises:
         ConfigError: on the first value out of range; `faults()` lists all of them.
@@ -86,6 +149,7 @@ class RefreshSettings:
     warmup: float = 30.0
     jitter: bool = False
     schedule: Schedule | None = None
+    paused: bool = False
 
     def __post_init__(self) -> None:
         for fault in self.faults():

@@ -7,18 +7,20 @@ and `status` hands out the current one.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from alert_refresh.engine.errors import (
     AlreadyStarted,
     NotStarted,
+    Overtaken,
     RateLimitExceeded,
     RefreshInProgress,
     Stopping,
     Superseded,
 )
 from alert_refresh.engine.outcome import Outcome, Request, Result, Trigger
+from alert_refresh.engine.status import Attempt, Status
 
 if TYPE_CHECKING:
     from alert_refresh.engine.clock import Clock, Deadline
@@ -27,52 +29,6 @@ if TYPE_CHECKING:
     from alert_refresh.engine.snapshot import Snapshot
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """An attempt that executes now. `started_at` is Unix seconds, `started` and the deadline are monotonic."""
-
-    request: Request
-    number: int
-    started_at: float
-    started: float
-    deadline: Deadline
-
-
-@dataclass(frozen=True, slots=True)
-class Status(Generic[T]):
-    """Everything readers may know, consistent in itself. Times: `*_at` Unix seconds, others monotonic.
-
-    `run` counts the starts, so that a thread of an earlier one can tell that it is not meant.
-    `last` is the last attempt that ended, `last_success_at` and `last_success` when the last successful one ended;
-    `snapshot` is what is served, `next_due` the next periodic tick, `next_attempt` the end of a backoff.
-    `last_good` is the snapshot of the last successful refresh: a partial one may be served since.
-    """
-
-    run: int = 0
-    running: bool = False
-    stopping: bool = False
-    started: float = 0.0
-    attempt: Attempt | None = None
-    pending: Request | None = None
-    next_due: float | None = None
-    next_attempt: float | None = None
-    last: Outcome | None = None
-    last_success_at: float | None = None
-    last_success: float | None = None
-    last_manual_at: float | None = None
-    consecutive_failures: int = 0
-    succeeded: int = 0
-    failed: int = 0
-    cancelled: int = 0
-    snapshot: Snapshot[T] | None = None
-    last_good: Snapshot[T] | None = None
-
-    @property
-    def in_progress(self) -> bool:
-        """Whether an attempt executes; a wait between attempts does not count."""
-        return self.attempt is not None
 
 
 class RefreshState(Generic[T]):
@@ -106,11 +62,43 @@ class RefreshState(Generic[T]):
                 run=self._status.run + 1,
                 running=True,
                 started=now,
-                pending=Request(Trigger.STARTUP),
-                next_due=self._schedule.next_due(now, now),
+                pending=None if self._status.paused else Request(Trigger.STARTUP),
+                next_due=None if self._status.paused else self._schedule.next_due(now, now),
                 next_attempt=None,
             )
             return self._status.run
+
+    def pause(self) -> None:
+        """Let the schedule rest: it asks for nothing, and what it asked for ends with the attempt that executes."""
+        with self._lock:
+            pending = self._status.pending
+            dropped = pending if pending is not None and pending.trigger.scheduled else None
+            pending = None if dropped else pending
+            self._status = replace(self._status, paused=True, pending=pending, next_due=None)
+        if dropped is not None:
+            dropped.first.set()
+            dropped.done.set()
+
+    def resume(self) -> bool:
+        """The schedule begins anew, with a start-up refresh. False if it was not paused."""
+        with self._lock:
+            status, now = self._status, self._clock.monotonic()
+            if not status.paused:
+                return False
+            status = replace(status, paused=False)
+            if status.running and not status.stopping:
+                status = replace(
+                    status,
+                    started=now,
+                    pending=status.pending or Request(Trigger.STARTUP),
+                    next_due=self._schedule.next_due(now, now),
+                )
+            self._status = status
+            return True
+
+    def dropped(self, request: Request) -> bool:
+        """Whether the schedule asked for this and has been paused since."""
+        return self._status.paused and request.trigger.scheduled
 
     def stop(self, run: int) -> bool:
         """From now on nothing is accepted or begun. False if the run of this number is over or stopping already."""
@@ -214,6 +202,8 @@ class RefreshState(Generic[T]):
                 raise Stopping("the worker is stopping")
             if status.pending is not None and status.pending is not request:
                 raise Superseded("another refresh was asked for")
+            if self.dropped(request):
+                raise Superseded("the schedule is paused")
             now = self._clock.monotonic()
             attempt = Attempt(request, number, self._clock.time(), now, deadline)
             self._status = replace(
@@ -221,18 +211,40 @@ class RefreshState(Generic[T]):
             )
             return attempt
 
-    def finish(self, attempt: Attempt, snapshot: Snapshot[T] | None, error: AttemptError | None) -> Outcome:
+    def publish(self, run: int, snapshot: Snapshot[T], expected: Snapshot[T] | None) -> Snapshot[T] | None:
+        """Serve what a watch brought, if `expected` is what is served still; returns what is served then, else None.
+
+        It is no attempt: nothing but the snapshot changes.
+        """
+        with self._lock:
+            if not self.active(run) or self._status.snapshot is not expected:
+                return None
+            served, _ = self._published(expected, snapshot, self._clock.time())
+            self._status = replace(self._status, snapshot=served)
+            return served
+
+    def finish(
+        self,
+        attempt: Attempt,
+        snapshot: Snapshot[T] | None,
+        error: AttemptError | None,
+        expected: Snapshot[T] | None = None,
+    ) -> Outcome:
         """End an attempt: swap in `snapshot` if there is one, keep the old one if not, count, tell what happened.
 
         A failure after `stop` is what stopping does to an attempt, not a fault: it counts as cancelled.
+        `expected` is what was served when `snapshot` was made; it matters if that can be rebased.
 
         Raises:
             Stopping: the attempt is void; nothing of it counts.
+            Overtaken: something else is served by now; nothing has ended.
         """
         with self._lock:
             status, now, wall = self._status, self._clock.monotonic(), self._clock.time()
             if status.attempt is not attempt:
                 raise Stopping("the attempt is void")
+            if snapshot is not None and snapshot.rebase is not None and status.snapshot is not expected:
+                raise Overtaken("a watch published meanwhile")
             result = Result.SUCCESS if error is None else Result.CANCELLED if status.stopping else Result.FAILED
             served, changed = self._published(status.snapshot, snapshot, wall)
             streak = {
@@ -289,7 +301,7 @@ class RefreshState(Generic[T]):
             if self.active(request.run):
                 if request.outcome is not None:
                     self._schedule = self._schedule.after(request.outcome, now)
-                next_due = self._schedule.next_due(status.started, now)
+                next_due = None if status.paused else self._schedule.next_due(status.started, now)
                 self._status = replace(status, next_attempt=None, next_due=next_due)
 
     def _next_due(self, status: Status[T], after: float) -> float | None:
@@ -305,7 +317,7 @@ class RefreshState(Generic[T]):
         if new is None:
             return old, False
         if old is None:
-            return replace(new, generation=int(wall * 1000)), True
+            return replace(new, generation=int(wall * 1000), rebase=None), True
         if new.digest == old.digest:
-            return replace(new, generation=old.generation), False
-        return replace(new, generation=old.generation + 1), True
+            return replace(new, generation=old.generation, rebase=None), False
+        return replace(new, generation=old.generation + 1, rebase=None), True

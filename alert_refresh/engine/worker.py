@@ -1,4 +1,4 @@
-"""The worker: a thread that refreshes, one for each attempt, and one that watches if the source can.
+"""The worker: a thread that refreshes, one for each attempt, and one for each watch that the source has.
 
 A worker's thread sleeps until the next tick or until it is woken, so an idle worker costs nothing. It tells
 in advance when it will be back; `health` finds a thread that is not.
@@ -20,9 +20,10 @@ from alert_refresh.engine.errors import (
     Superseded,
     Transient,
 )
-from alert_refresh.engine.outcome import Request, Trigger
-from alert_refresh.engine.refresher import Refresher
+from alert_refresh.engine.outcome import Publication, Request, Trigger
+from alert_refresh.engine.refresher import Refresher, frames
 from alert_refresh.engine.schedule import Interval
+from alert_refresh.engine.source import Life, lives_of
 from alert_refresh.engine.state import RefreshState
 from alert_refresh.engine.threads import Call, join, report_death, spawn
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from alert_refresh.engine.schedule import Schedule
     from alert_refresh.engine.snapshot import Snapshot
     from alert_refresh.engine.source import Kind, RefreshSettings, Source, Watch
-    from alert_refresh.engine.state import Status
+    from alert_refresh.engine.status import Status
 
 T = TypeVar("T")
 
@@ -44,6 +45,9 @@ STUCK_LIMIT = 2
 """So many given-up attempts that still hang make the worker unhealthy, and no more are started."""
 RESTART_AFTER = 0.5
 """Seconds before a thread that died is started again."""
+WATCH_STOPS_IN = 1.0
+"""Seconds that stop waits for the watches' threads; one that hangs in a connection is left behind and can publish
+nothing any more."""
 GRACE = 10.0
 """Seconds a thread may be late before it counts as stuck."""
 
@@ -72,6 +76,8 @@ class Worker(Generic[T]):
         self.clock = clock or SystemClock()
         schedule = schedule or settings.schedule or Interval(settings.interval, settings.warmup)
         self.state: RefreshState[T] = RefreshState(kind.name, self.clock, schedule, settings.rate_limit)
+        if settings.paused:
+            self.state.pause()
         self._refresher = Refresher(
             source=source,
             state=self.state,
@@ -82,10 +88,16 @@ class Worker(Generic[T]):
         )
         self._run = _Run()
         self._given_up: list[threading.Thread] = []
+        self._publication_listeners: list[Callable[[Publication], None]] = []
+        self.listen(self._tell_watches)
 
     def listen(self, listener: Callable[[Outcome], None]) -> None:
         """Have `listener` get every outcome from now on."""
         self._refresher.listeners.append(listener)
+
+    def listen_publish(self, listener: Callable[[Publication], None]) -> None:
+        """Have `listener` get what watches publish, in their threads, from now on."""
+        self._publication_listeners.append(listener)
 
     def start(self) -> None:
         """Start the threads; the start-up refresh runs in them, so this returns at once.
@@ -93,17 +105,17 @@ class Worker(Generic[T]):
         Raises:
             AlreadyStarted: it runs.
         """
-        watch = self.source.watch(self.notify)
+        watches = tuple(self.source.watches(self))
         try:
-            run = self._run = _Run(self.state.open(), watch)
+            run = self._run = _Run(self.state.open(), watches)
         except AlreadyStarted:
-            if watch is not None:
+            for watch in watches:
                 watch.stop()
             raise
         try:
             run.threads.append(self._spawn(run, "worker", lambda: self._loop(run)))
-            if watch is not None:
-                run.threads.append(self._spawn(run, "watch", watch.run))
+            for watch in watches:
+                run.watching.append(self._spawn(run, watch.name, watch.run))
         except BaseException:
             self._end(run)
             self.state.close(run.number)
@@ -128,7 +140,9 @@ class Worker(Generic[T]):
         if not self.state.open_as(run.number):
             return
         run.started.wait(timeout)
-        late = join(run.threads, Deadline(self.clock, timeout))
+        deadline = Deadline(self.clock, timeout)
+        late = join(run.threads, deadline)
+        join(run.watching, Deadline(self.clock, min(WATCH_STOPS_IN, max(0.0, deadline.remaining()))))
         if late:
             run.give_up.set()
             if (attempt := run.attempt) is not None:
@@ -138,6 +152,24 @@ class Worker(Generic[T]):
             self.source.close()
             if late:
                 raise ShutdownTimeout(f"the running {self.kind.name} refresh did not end within {timeout:g} s")
+
+    def pause(self, timeout: float = 0.0) -> None:
+        """Let the schedule rest, and wait `timeout` seconds at most for an attempt that executes.
+
+        Refreshes asked for by hand go on. A worker that is not started yet will start without its schedule.
+        """
+        self.state.pause()
+        self._run.wake.set()
+        attempt = self.state.status().attempt
+        if attempt is not None and timeout > 0:
+            request = attempt.request
+            self.clock.wait(request.done if request.trigger.scheduled else request.first, timeout)
+
+    def resume(self) -> bool:
+        """Let the schedule begin anew, with a refresh at once. False if it was not paused."""
+        resumed = self.state.resume()
+        self._run.wake.set()
+        return resumed
 
     def refresh_now(self, request_id: str | None = None, scope: str | None = None) -> Request:
         """Accept a manual refresh and wake the worker; the request's events tell when it is done.
@@ -163,14 +195,41 @@ class Worker(Generic[T]):
         self.state.offer(trigger)
         self._run.wake.set()
 
+    def current(self) -> Snapshot[T] | None:
+        """What is served now."""
+        return self.state.status().snapshot
+
+    def publish(self, snapshot: Snapshot[T], expected: Snapshot[T] | None, seen_at: float | None = None) -> bool:
+        """Serve what a watch brought; see `Sink`."""
+        served = self.state.publish(self._run.number, snapshot, expected)
+        if served is None:
+            return False
+        if seen_at is not None and (expected is None or served.generation != expected.generation):
+            seconds = max(0.0, self.clock.monotonic() - seen_at)
+            published = Publication(self.kind.name, served.generation, seconds, len(served.items), len(served.rejected))
+            for listener in self._publication_listeners:
+                try:
+                    listener(published)
+                except Exception as raised:
+                    log.error("A listener failed with %s", type(raised).__name__, extra=frames(raised))
+        return True
+
+    def watch_life(self) -> Life | None:
+        """How the watches fare, all in one; None if none holds a connection, or the worker does not run."""
+        run = self._run
+        return lives_of(run.watches) if self.state.active(run.number) else None
+
     def health(self) -> str | None:
         """None while every thread makes progress, else the name of one that does not."""
         run = self._run
         if not self.state.active(run.number):
             return None
-        for thread in run.threads:
+        for thread in (*run.threads, *run.watching):
             if not thread.is_alive():
                 return thread.name
+        for watch in run.watches:
+            if self.clock.monotonic() > watch.back_by + GRACE:
+                return f"{self.kind.name}-{watch.name}"
         if self.clock.monotonic() > run.back_by + GRACE:
             return f"{self.kind.name}-worker"
         hanging = self._hanging()
@@ -188,7 +247,7 @@ class Worker(Generic[T]):
             log.debug("Refresh begins", extra=fields)
             self._refresher.cycle(
                 request,
-                sleep=lambda seconds: self._sleep(run, seconds),
+                sleep=lambda seconds: self._sleep(run, request, seconds),
                 execute=lambda call, deadline: self._in_thread(run, call, deadline),
             )
         # The cycle may have taken the wake that was meant to tell of a stop or of another request.
@@ -204,8 +263,12 @@ class Worker(Generic[T]):
         if self.state.stop(run.number):
             run.stopping.set()
             run.wake.set()
-            if run.watch is not None:
-                run.watch.stop()
+            for watch in run.watches:
+                watch.stop()
+
+    def _tell_watches(self, outcome: Outcome) -> None:
+        for watch in self._run.watches:
+            watch.refreshed(outcome)
 
     def _loop(self, run: _Run) -> None:
         run.back_by = self.clock.monotonic()
@@ -219,8 +282,8 @@ class Worker(Generic[T]):
             self.state.void(run.number)
             raise
 
-    def _sleep(self, run: _Run, seconds: float) -> None:
-        """Wait between attempts; stop and a new request end it."""
+    def _sleep(self, run: _Run, request: Request, seconds: float) -> None:
+        """Wait between attempts; stop, a new request and a pause of the schedule end it."""
         until = Deadline(self.clock, seconds)
         while until.remaining() > 0:
             run.wake.clear()
@@ -228,6 +291,8 @@ class Worker(Generic[T]):
                 raise Stopping("the worker is stopping")
             if self.state.status().pending is not None:
                 raise Superseded("another refresh was asked for")
+            if self.state.dropped(request):
+                raise Superseded("the schedule is paused")
             self._wait(run, run.wake, until.remaining())
 
     def _wait(self, run: _Run, event: threading.Event, seconds: float | None) -> bool:
@@ -285,16 +350,17 @@ class Worker(Generic[T]):
 class _Run:
     """What belongs to one start: its number, its threads and the events that end their waits.
 
-    `threads` is complete once `started` is set.
+    `threads` (the worker's) and `watching` are complete once `started` is set.
     `back_by` is the monotonic time at which the worker's thread has promised to be back, or was.
     """
 
     number: int = 0
-    watch: Watch | None = None
+    watches: tuple[Watch, ...] = ()
     started: threading.Event = field(default_factory=threading.Event)
     wake: threading.Event = field(default_factory=threading.Event)
     stopping: threading.Event = field(default_factory=threading.Event)
     give_up: threading.Event = field(default_factory=threading.Event)
     threads: list[threading.Thread] = field(default_factory=list)
+    watching: list[threading.Thread] = field(default_factory=list)
     attempt: Call[Any] | None = None
     back_by: float = float("inf")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from alert_refresh.engine import Result
+from alert_refresh.engine import Result, Trigger
 from alert_refresh.observe.formats import duration
 
 if TYPE_CHECKING:
-    from alert_refresh.engine import Outcome
+    from alert_refresh.engine import Outcome, Publication
 
 ALERT_AFTER = 3
 """So many failures in a row raise an alert, once."""
@@ -33,6 +33,22 @@ def log_outcome(outcome: Outcome) -> None:
             log.error("Refresh failed, no retry before the next refresh", extra=fields)
         if outcome.consecutive_failures == ALERT_AFTER:
             log.error("Refresh failed %d times in a row", ALERT_AFTER, extra=fields | {"alert": True})
+
+
+def log_publication(published: Publication) -> None:
+    """One line for what a watch made served without an attempt."""
+    log.info(
+        "%s changed",
+        published.kind.capitalize(),
+        extra={
+            "kind": published.kind,
+            "trigger": Trigger.WATCH.value,
+            "duration_ms": round(published.seconds * 1000),
+            f"{published.kind.removesuffix('s')}_count": published.items,
+            "rejected_count": published.rejected,
+            "generation": published.generation,
+        },
+    )
 
 
 def _fields(outcome: Outcome) -> dict[str, Any]:

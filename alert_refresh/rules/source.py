@@ -18,10 +18,10 @@ from alert_refresh.rules.rules_file import LARGEST, RulesFile, demand_good, tell
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from alert_refresh.engine import Clock, Deadline, Request, Trigger, Watch
+    from alert_refresh.engine import Clock, Deadline, Request, Sink, Watch
     from alert_refresh.rules import Settings
     from alert_refresh.rules.rule import Checked, Rule
 
@@ -72,7 +72,7 @@ class FileSource:
         loaded = RuleSet(checked, file.name if whole else None, self._cache, before)
         return Snapshot(items=loaded.rules, digest=digest, taken_at=self._clock.time(), memo=loaded)
 
-    def watch(self, notify: Callable[[Trigger], None]) -> Watch | None:
+    def watches(self, sink: Sink) -> Sequence[Watch]:
         """Watch the file's folder, where a file is renamed into place. Called when the worker starts."""
         if self._settings.state_directory is not None:
             folder, most = self._settings.state_directory, self._settings.capacity
@@ -84,10 +84,10 @@ class FileSource:
         else:
             log.info("Starting scheduled refresh with %g second interval", self._settings.interval)
         try:
-            return FolderWatch(self._file.parent, notify, names=(self._file.name, MOUNTED))
+            return (FolderWatch(self._file.parent, sink.notify, names=(self._file.name, MOUNTED)),)
         except OSError as error:
             log.warning("The rules file is not watched: %s", error.strerror)
-            return None
+            return ()
 
     def close(self) -> None:
         """Keep the use counts."""

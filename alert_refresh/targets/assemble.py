@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,12 +18,12 @@ if TYPE_CHECKING:
     from alert_refresh.engine import Snapshot
 
 MAX_LOGGED = 20
+MODULUS = 1 << 256
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True, gc=False):
     """One Secret of a list, parsed. `created` is its creation time in RFC 3339, or empty when unknown."""
 
     namespace: str
@@ -172,17 +171,18 @@ def _order(rejected: Rejected) -> tuple[object, ...]:
 
 
 def _digest(items: Iterable[Target], rejected: Sequence[Rejected]) -> str:
-    """Names all that a reader can see, whenever and in whatever order it was found."""
-    content = sha256()
+    """Names all that a reader can see, whenever and in whatever order it was found.
+
+    The first half is the sum of the targets' own digests, so that `revise` can take one out and put another in.
+    """
+    total = 0
     states = []
     for target in items:
-        content.update(target.digest)
+        total += int.from_bytes(target.digest, "big")
         if target.stale_since is not None:
             states.append((target.name, target.stale_since, _pairs(target.faults)))
-    content.update(
-        msgspec.json.encode((states, [(sorted(one.origin.items()), _pairs(one.faults)) for one in rejected]))
-    )
-    return content.hexdigest()
+    known = msgspec.json.encode((states, [(sorted(one.origin.items()), _pairs(one.faults)) for one in rejected]))
+    return f"{total % MODULUS:064x}{sha256(known).hexdigest()}"
 
 
 def _pairs(faults: tuple[Fault, ...]) -> list[tuple[str, str]]:

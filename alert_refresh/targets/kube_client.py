@@ -1,4 +1,4 @@
-"""The connection to the Kubernetes API server: who we are, where it is, one GET. `kubernetes` is imported here only.
+"""The connection to the Kubernetes API server: who we are, where it is, a request. `kubernetes` is imported here only.
 
 The official client brings what is hard to get right (kubeconfig with its plugins, the service account, TLS);
 its `ApiClient` makes the request. Retries are the engine's alone, redirects are not followed, and a
@@ -88,13 +88,22 @@ class KubeClient:
         Raises:
             Transient, Permanent: no such answer; a 401 is `Unauthorized`, a 410 `Gone`.
         """
+        return self._send("GET", f"{path}?{urlencode(query, quote_via=quote)}", None, connect, read)
+
+    def post(self, path: str, document: object, *, connect: float, read: float) -> HTTPResponse:
+        """Send a POST with a JSON document and return its answer, status 200 or 201; as `get` in all else."""
+        return self._send("POST", path, document, connect, read)
+
+    def _send(self, method: str, path: str, document: object, connect: float, read: float) -> HTTPResponse:
         session = self._connected()
         headers = dict(HEADERS)
+        if document is not None:
+            headers["Content-Type"] = "application/json"
         if (authorization := _authorization(session)) is not None:
             headers["Authorization"] = authorization.reveal()
-        url = f"{session.api.configuration.host}{path}?{urlencode(query, quote_via=quote)}"
+        url = f"{session.api.configuration.host}{path}"
         try:
-            answer = session.api.call_api("GET", url, headers, _request_timeout=(connect, read))
+            answer = session.api.call_api(method, url, headers, document, _request_timeout=(connect, read))
         except ApiException as error:
             # The client wraps TLS errors, and those alone, into its own.
             cause = error.__context__
@@ -102,7 +111,7 @@ class KubeClient:
         except HTTPError as error:
             raise unreachable(error) from error
         response: HTTPResponse = answer.response
-        if response.status != 200:
+        if response.status not in ((200,) if method == "GET" else (200, 201)):
             response.close()
             raise refused(response.status, response.headers, self._clock.time())
         return response

@@ -30,6 +30,10 @@ class Unauthorized(Permanent):
     """Raised when the API server answers 401: the token may have been replaced meanwhile."""
 
 
+class Forbidden(Permanent):
+    """Raised when the API server answers 403: a right is missing."""
+
+
 class Gone(Transient):
     """Raised when the API server answers 410: the list or watch must begin anew."""
 
@@ -40,7 +44,7 @@ def refused(status: int, headers: Mapping[str, str], now: float) -> AttemptError
     if status == 401:
         return Unauthorized(message, "auth")
     if status == 403:
-        return Permanent(message, "auth")
+        return Forbidden(message, "auth")
     if status == 410:
         return Gone(message, "k8s_api")
     if status in RETRIED or status >= 500:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import select
 from typing import TYPE_CHECKING
 
 from urllib3.exceptions import HTTPError
@@ -11,7 +12,8 @@ from alert_refresh.engine import Permanent
 from alert_refresh.targets.kube_errors import Unauthorized, unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import socket
+    from collections.abc import Callable, Mapping
 
     from urllib3 import HTTPResponse
 
@@ -37,35 +39,45 @@ class KubeReader:
         self._left = self._limit
         self._second_chance = True
 
-    def get(self, path: str, query: Mapping[str, str], deadline: Deadline) -> bytearray:
+    def get(
+        self,
+        path: str,
+        query: Mapping[str, str],
+        deadline: Deadline,
+        meanwhile: Callable[[], bool] | None = None,
+    ) -> bytearray:
         """The body of an answer with status 200, read to its end by the deadline.
 
-        A 401 makes the client read the token (of a kubeconfig: all of it) again and try once more.
+        While there is nothing to read yet `meanwhile()` is called, which does a little of something else and says
+        whether there is more. A 401 makes the client read the token (of a kubeconfig: all
+        of it) again and try once more.
 
         Raises:
             Transient, Permanent: there is none, or it is larger than what the attempt may still read.
         """
         try:
-            return self._get(path, query, deadline)
+            return self._get(path, query, deadline, meanwhile)
         except Unauthorized:
             if not self._second_chance:
                 raise
         self._second_chance = False
         self._client.reset()
-        return self._get(path, query, deadline)
+        return self._get(path, query, deadline, meanwhile)
 
-    def _get(self, path: str, query: Mapping[str, str], deadline: Deadline) -> bytearray:
+    def _get(
+        self, path: str, query: Mapping[str, str], deadline: Deadline, meanwhile: Callable[[], bool] | None
+    ) -> bytearray:
         left = deadline.check()
         response = self._client.get(path, query, connect=left * CONNECT_SHARE, read=left)
         try:
-            return self._body(response, deadline)
+            return self._body(response, deadline, meanwhile)
         except HTTPError as error:
             raise unreachable(error) from error
         finally:
             # Ends the connection, unless the answer was read to its end.
             response.close()
 
-    def _body(self, response: HTTPResponse, deadline: Deadline) -> bytearray:
+    def _body(self, response: HTTPResponse, deadline: Deadline, meanwhile: Callable[[], bool] | None) -> bytearray:
         body = bytearray()
         promised = response.headers.get("Content-Length", "")
         if re.fullmatch(r"[0-9]+", promised) and float(promised) > self._left:
@@ -73,6 +85,10 @@ class KubeReader:
         # An answer that ends the connection has given up its socket: its reads keep the first timeout each.
         sock = getattr(response.connection, "sock", None)
         while True:
+            # What was received already but is buffered above the socket waits too, which costs nothing but its wait.
+            while meanwhile is not None and sock is not None and not _readable(sock):
+                if not meanwhile():
+                    meanwhile = None
             left = deadline.check()
             if sock is not None:
                 sock.settimeout(left)
@@ -86,3 +102,10 @@ class KubeReader:
 
     def _too_large(self) -> Permanent:
         return Permanent(f"the API server's answer is larger than {self._limit >> 20} MiB", "too_large")
+
+
+def _readable(sock: socket.socket) -> bool:
+    """Whether a read would not wait. Not by `select`, which knows no descriptor above 1023."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from alert_refresh.engine import Fault, Permanent, Snapshot
 from alert_refresh.folder import TOO_LARGE, Changed, FolderWatch, Missing, storage_error
@@ -16,10 +17,10 @@ from alert_refresh.targets.selector import parse_selector
 from alert_refresh.targets.target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from alert_refresh.engine import Clock, Deadline, Request, Trigger, Watch
+    from alert_refresh.engine import Clock, Deadline, Request, Sink, Watch
     from alert_refresh.targets import Settings
 
 MAX_ENTRIES = 20_000
@@ -83,12 +84,12 @@ class DirectorySource:
             },
         )
 
-    def watch(self, notify: Callable[[Trigger], None]) -> Watch | None:
-        """Something that sees changes at once; None if that is off or not to be had, and the schedule finds them."""
+    def watches(self, sink: Sink) -> Sequence[Watch]:
+        """What sees changes at once; nothing if that is off or not to be had, and the schedule finds them."""
         if not self._settings.watch:
-            return None
+            return ()
         try:
-            return FolderWatch(self._folder, notify, subfolders=True)
+            return (FolderWatch(self._folder, sink.notify, subfolders=True),)
         except OSError as error:
             if not self._warned:
                 self._warned = True
@@ -97,7 +98,7 @@ class DirectorySource:
                     "The folder cannot be watched; changes are found by the periodic refresh",
                     extra={"kind": "targets", "error": reason},
                 )
-            return None
+            return ()
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -156,7 +157,7 @@ def _without_twins(candidates: Iterable[Candidate]) -> list[Candidate]:
         if isinstance(candidate.result, Target):
             if key in valid:
                 fault = Fault("metadata.name", "duplicate_name: another manifest is this Secret too")
-                found.append(replace(candidate, result=(fault,)))
+                found.append(msgspec.structs.replace(candidate, result=(fault,)))
                 continue
             valid.add(key)
         found.append(candidate)

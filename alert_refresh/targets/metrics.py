@@ -8,7 +8,7 @@ from prometheus_client import Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from alert_refresh.engine import Result, Status
+from alert_refresh.engine import Life, Result, Status
 from alert_refresh.observe.metrics import ATTEMPT_BUCKETS, known
 from alert_refresh.targets import KIND
 from alert_refresh.targets.counts import Counted
@@ -45,6 +45,12 @@ API_STATUS = {
     "internal_error": "error",
 }
 """How a POST was answered, as a label."""
+
+WATCH_COUNTS = {
+    "drift_corrected": "Secrets that a list corrected and no event of the watch told in time.",
+    "watch_reconnects": "Watches that broke or were refused and were tried again from where they ended.",
+    "watch_relists": "Lists that were asked for because a watch could not be trusted any more.",
+}
 
 DISCOVERY_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2, 5)
 API_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
@@ -111,6 +117,7 @@ class TargetMetrics(Collector):
         self._limited = counter(f"{API}_rate_limit_hits_total", "Refreshes refused by the rate limit.")
         if worker is not None:
             worker.listen(self)
+            worker.listen_publish(lambda published: self.propagation.observe(published.seconds))
         registry.register(self)
 
     def __call__(self, outcome: Outcome) -> None:
@@ -152,6 +159,11 @@ class TargetMetrics(Collector):
             for enabled in (True, False):
                 targets.add_metric((kind, str(enabled).lower()), counts.by_type.get((kind, enabled), 0))
         yield targets
+        life = None if self._worker is None else self._worker.watch_life()
+        life = life or Life(connected=False)
+        for name, help_text in WATCH_COUNTS.items():
+            count = life.counts.get(name.removeprefix("watch_"), 0)
+            yield CounterMetricFamily(f"{REFRESH}_{name}", help_text, value=count)
         age = float("nan")
         if self._worker is not None and status.last_success is not None:
             age = self._worker.clock.monotonic() - status.last_success
@@ -166,6 +178,12 @@ class TargetMetrics(Collector):
             (f"{REFRESH}_snapshot_age_seconds", "Time since the last success, NaN before the first.", age),
             (f"{REFRESH}_generation", "Generation that is served, 0 before the first.", generation),
             (f"{REFRESH}_held", "1 while a refresh that would remove too much waits for approval.", 0),
+            (f"{REFRESH}_watch_connected", "1 while every watch is connected.", life.connected),
+            (
+                f"{REFRESH}_watch_last_proof_of_life_timestamp",
+                "Unix time at which the most silent watch was told something, 0 before the first.",
+                life.last_proof_of_life or 0,
+            ),
         ):
             yield GaugeMetricFamily(name, help_text, value=value)
 

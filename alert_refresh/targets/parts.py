@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from alert_refresh.engine import AttemptError, Fault, Permanent, Rejected
 from alert_refresh.folder import STORAGE, TOO_LARGE, Changed, Exhausted, Missing, read_file, signature, storage_error
 from alert_refresh.targets.assemble import Candidate
@@ -59,7 +61,7 @@ def broken(name: str, fault: Fault, last: tuple[Candidate, ...], known: Part | N
     """A part that cannot be used: its last Secrets all have this fault; without any, the part itself is rejected."""
     return replace(
         known or Part(),
-        candidates=tuple(replace(candidate, result=(fault,)) for candidate in last),
+        candidates=tuple(msgspec.structs.replace(candidate, result=(fault,)) for candidate in last),
         rejected=() if last else (Rejected({"file": name}, (fault,)),),
         last=last,
         fault=fault,

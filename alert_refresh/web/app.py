@@ -15,7 +15,7 @@ from werkzeug.exceptions import NotFound
 from alert_refresh.observe.metrics import EngineMetrics
 from alert_refresh.rules.metrics import RuleMetrics
 from alert_refresh.targets.metrics import TargetMetrics
-from alert_refresh.web import errors, health, metrics, rules, targets
+from alert_refresh.web import errors, health, metrics, rules, targets, views
 from alert_refresh.web.answers import JsonResponse
 from alert_refresh.web.auth import Auth
 
@@ -57,6 +57,7 @@ def create_app(daemon: Daemon) -> Flask:
     app.register_blueprint(targets.build(daemon, auth, TargetMetrics(registry, daemon.workers.get("targets"))))
     app.register_blueprint(rules.build(daemon, auth))
     RuleMetrics(registry, daemon.workers.get("rules"))
+    app.register_blueprint(views.build(daemon, auth))
     app.register_blueprint(health.build(daemon))
     app.register_blueprint(metrics.build(registry))
     return app

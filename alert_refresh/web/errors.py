@@ -1,4 +1,7 @@
-"""Errors to HTTP: one shape, `{"error", "message", "request_id"}`, for everything that goes wrong."""
+"""Errors to HTTP: one shape, `{"error", "message", "request_id"}`, for everything that goes wrong.
+
+Below `/api/entities` the shape is `{"detail"}`, which clients of the views were promised.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import math
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from flask import g
+from flask import g, request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
@@ -36,6 +39,8 @@ WORDS = {
     500: ("internal_error", "An internal error occurred"),
 }
 """Error code and message by HTTP status; the messages repeat nothing that a client sent."""
+
+DETAIL_ONLY = "/api/entities/"
 
 NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -89,6 +94,8 @@ def install(app: Flask) -> None:
 
 
 def _api_error(error: ApiError) -> JsonResponse:
+    if request.path.startswith(DETAIL_ONLY):
+        return answer({"detail": error.message, **error.fields}, error.status, error.headers)
     body = {"error": error.error, "message": error.message, "request_id": g.request_id, **error.fields}
     return answer(body, error.status, error.headers)
 

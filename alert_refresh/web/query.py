@@ -26,6 +26,17 @@ def one(name: str) -> str | None:
     return values[0] if values else None
 
 
+def only(*names: str) -> None:
+    """Check that no other parameter than these is given: a misspelt one would else be as if it were not there.
+
+    Raises:
+        ApiError: 400, there is another.
+    """
+    if set(request.args) - set(names):
+        known = ", ".join(names) or "none"
+        raise bad_request(f"A query parameter is not known here; known: {known}")
+
+
 def choice(name: str, options: Sequence[str]) -> str | None:
     """The parameter's value, one of a few words.
 

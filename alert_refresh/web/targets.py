@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint
 from werkzeug.routing import BaseConverter
 
+from alert_refresh.engine import Life
 from alert_refresh.targets.counts import Counted
 from alert_refresh.targets.fields import RESERVED_NAMES, TYPES
 from alert_refresh.web import query
-from alert_refresh.web.answers import answer
+from alert_refresh.web.answers import answer, rfc3339
 from alert_refresh.web.errors import ApiError
 from alert_refresh.web.kinds import loaded, off_fields, status_fields
 from alert_refresh.web.refresh import ManualRefresh
@@ -107,8 +108,22 @@ def _status_fields(worker: Worker[Target], counted: Counted) -> dict[str, Any]:
         targets_valid=good.valid,
         targets_invalid=good.invalid,
         stale_targets=stale,
-        watch={"connected": False, "last_proof_of_life": None} if worker.source.name == "kubernetes" else None,
+        watch=_watch(worker),
     )
+
+
+def _watch(worker: Worker[Target]) -> dict[str, Any] | None:
+    """How the watch fares; None for a source that has no connection to lose."""
+    life = worker.watch_life()
+    if life is None:
+        if worker.source.name != "kubernetes":
+            return None
+        life = Life(connected=False)
+    return {
+        "connected": life.connected,
+        "last_proof_of_life": rfc3339(life.last_proof_of_life),
+        "error": life.error,
+    }
 
 
 def _add_converter(setup: BlueprintSetupState) -> None:

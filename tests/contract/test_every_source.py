@@ -25,6 +25,7 @@ from alert_refresh.engine import (
     Trigger,
 )
 from tests.contract.worlds import CANARY, WORLDS, World
+from tests.fakes import FakeSink
 from tests.stage import eventually
 
 if TYPE_CHECKING:
@@ -171,14 +172,13 @@ def open_files() -> int:
 
 
 def watch_of(world: World, notify: Callable[[Trigger], None]) -> Watch:
-    watch = world.source.watch(notify)
-    assert watch is not None
+    (watch,) = world.source.watches(FakeSink(notify))
     return watch
 
 
 @pytest.mark.parametrize("world", [world for world in WORLDS if not world.watches], indirect=True)
 def test_a_source_that_cannot_watch_says_so(world: World) -> None:
-    assert world.source.watch(lambda _: None) is None
+    assert not world.source.watches(FakeSink())
 
 
 def running(watch: Watch) -> threading.Thread:

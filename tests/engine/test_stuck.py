@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from alert_refresh.engine import Outcome, RefreshInProgress, Result, ShutdownTimeout, Trigger
+from alert_refresh.engine import Outcome, RefreshInProgress, Result, ShutdownTimeout, Trigger, Watch
 from tests.fakes import FakeClock, FakeSource, snapshot
 from tests.stage import GatedSource, Stage, eventually
 
@@ -190,7 +190,7 @@ def test_p14_a_watch_that_dies_is_heard_and_restarted(
     ran: list[None] = []
     stopped = threading.Event()
 
-    class Watch:
+    class Mine(Watch):
         def run(self) -> None:
             ran.append(None)
             if len(ran) == 1:
@@ -201,7 +201,7 @@ def test_p14_a_watch_that_dies_is_heard_and_restarted(
             stopped.set()
 
     source = FakeSource()
-    source.watch = lambda notify: Watch()  # type: ignore[assignment,method-assign,return-value]
+    source.watches = lambda sink: (Mine(),)  # type: ignore[method-assign]
     with Stage(source).start().idle() as stage:
         stage.fake.wait_for_sleeper(0.5)
         assert [one.exc_type for one in deaths] == [death]
@@ -212,7 +212,7 @@ def test_p14_a_watch_that_dies_is_heard_and_restarted(
 def test_a_watch_that_ends_by_itself_is_run_again_and_stop_ends_that_wait() -> None:
     ran: list[None] = []
 
-    class Watch:
+    class Mine(Watch):
         def run(self) -> None:
             ran.append(None)
 
@@ -220,7 +220,7 @@ def test_a_watch_that_ends_by_itself_is_run_again_and_stop_ends_that_wait() -> N
             pass
 
     source = FakeSource()
-    source.watch = lambda notify: Watch()  # type: ignore[assignment,method-assign,return-value]
+    source.watches = lambda sink: (Mine(),)  # type: ignore[method-assign]
     with Stage(source).start().idle() as stage:
         for count in (1, 2, 3):
             stage.fake.wait_for_sleeper(0.5)
@@ -278,7 +278,7 @@ def test_p14_a_thread_that_cannot_even_be_restarted_makes_the_worker_unhealthy(
     def broken(args: Any) -> None:
         raise RuntimeError("the hook itself fails")
 
-    class Watch:
+    class Mine(Watch):
         def run(self) -> None:
             raise ValueError
 
@@ -289,7 +289,7 @@ def test_p14_a_thread_that_cannot_even_be_restarted_makes_the_worker_unhealthy(
     monkeypatch.setattr(threading, "excepthook", broken)
     monkeypatch.setattr("sys.excepthook", lambda *args: heard.append(args))
     source = FakeSource()
-    source.watch = lambda notify: Watch()  # type: ignore[assignment,method-assign,return-value]
+    source.watches = lambda sink: (Mine(),)  # type: ignore[method-assign]
     with Stage(source).start().idle() as stage:
         eventually(lambda: stage.worker.health() == "fake-watch")
         stage.worker.stop()

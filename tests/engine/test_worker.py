@@ -25,20 +25,22 @@ from tests.fakes import FakeSource, FakeWatch, snapshot
 from tests.stage import KIND, GatedSource, Stage, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
+
+    from alert_refresh.engine import Sink, Watch
 
 
 class WatchedSource(FakeSource):
-    """A source with a watch; `watches` keeps each one made."""
+    """A source with a watch; `made` keeps each one made."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.watches: list[FakeWatch] = []
+        self.made: list[FakeWatch] = []
 
-    def watch(self, notify: Callable[[Trigger], None]) -> FakeWatch:
-        self.notify = notify
-        self.watches.append(FakeWatch())
-        return self.watches[-1]
+    def watches(self, sink: Sink) -> Sequence[Watch]:
+        self.sink = sink
+        self.made.append(FakeWatch())
+        return self.made[-1:]
 
 
 def test_start_refreshes_at_once_and_then_waits_for_the_warm_up() -> None:
@@ -272,14 +274,14 @@ def test_the_watch_runs_in_a_thread_of_its_own_until_stop_and_anew_after_start()
     source = WatchedSource()
     with Stage(source).start().idle() as stage:
         assert "fake-watch" in [thread.name for thread in threading.enumerate()]
-        assert source.notify is not None
-        source.notify(Trigger.WATCH)
+        assert source.sink is not None
+        source.sink.notify(Trigger.WATCH)
         eventually(lambda: source.calls == 2)
         stage.idle().worker.stop()
-        assert source.watches[0].stopped.is_set()
+        assert source.made[0].stopped.is_set()
         stage.start().idle()
-        assert len(source.watches) == 2
-        assert not source.watches[1].stopped.is_set()
+        assert len(source.made) == 2
+        assert not source.made[1].stopped.is_set()
 
 
 def test_a_second_start_leaves_no_second_watch() -> None:
@@ -287,20 +289,20 @@ def test_a_second_start_leaves_no_second_watch() -> None:
     with Stage(source).start().idle() as stage:
         with pytest.raises(AlreadyStarted):
             stage.worker.start()
-        assert [watch.stopped.is_set() for watch in source.watches] == [False, True]
+        assert [watch.stopped.is_set() for watch in source.made] == [False, True]
 
 
 def test_a_watch_that_cannot_be_made_fails_the_start_and_leaves_nothing_open() -> None:
     source = FakeSource()
     made: list[FakeWatch] = []
 
-    def watch(notify: Callable[[Trigger], None]) -> FakeWatch:
+    def watches(sink: Sink) -> Sequence[Watch]:
         if not made:
             made.append(FakeWatch())
             raise OSError("no more watches")
-        return made[0]
+        return made
 
-    source.watch = watch  # type: ignore[method-assign]
+    source.watches = watches  # type: ignore[method-assign]
     with Stage(source) as stage:
         with pytest.raises(OSError, match="no more watches"):
             stage.start()
@@ -327,7 +329,7 @@ def test_a_thread_that_cannot_be_started_fails_the_start_and_leaves_nothing_open
         with pytest.raises(RuntimeError):
             stage.start()
         assert not stage.status.running
-        assert source.watches[0].stopped.is_set()
+        assert source.made[0].stopped.is_set()
         monkeypatch.undo()
         eventually(lambda: not [one for one in threading.enumerate() if one.name.startswith("fake-")])
         stage.start().idle()

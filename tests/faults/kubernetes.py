@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 from alert_refresh.engine import Outcome, RefreshSettings, Request, Result, Snapshot, SystemClock, Worker
 from alert_refresh.observe.outcomes import log_outcome
 from alert_refresh.targets import KIND, Settings
+from alert_refresh.targets.kube_snapshot import Memo
 from alert_refresh.targets.secrets import KubernetesSource
 from tests.kube import KubeServer, Rule, fill, kubeconfig, secret
+from tests.stage import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from alert_refresh.engine import Clock, Deadline
+    from alert_refresh.engine import Clock, Deadline, Life
+    from alert_refresh.targets.pace import Pace
     from alert_refresh.targets.target import Target
     from tests.fakes import FakeClock
 
@@ -72,10 +75,12 @@ class CountedSource(KubernetesSource):
 class World:
     """Ten good targets on a stand-in, served by a worker; everything that is logged is kept."""
 
-    def __init__(self, kube: KubeServer, settings: Settings, clock: Clock | None = None) -> None:
+    def __init__(
+        self, kube: KubeServer, settings: Settings, clock: Clock | None = None, pace: Pace | None = None
+    ) -> None:
         self.kube = kube
         self.file = Path(settings.kubeconfig)
-        self.source = CountedSource(settings, clock or SystemClock())
+        self.source = CountedSource(settings, clock or SystemClock(), pace)
         self.outcomes: list[Outcome] = []
         self.ended = threading.Condition()
         self.lines: list[logging.LogRecord] = []
@@ -150,6 +155,41 @@ class World:
         assert all(target.stale_since is None for target in self.served.items.values())
         return outcomes
 
+    @property
+    def life(self) -> Life:
+        life = self.worker.watch_life()
+        assert life is not None
+        return life
+
+    def connected(self) -> World:
+        """Wait until the watch is connected."""
+        eventually(lambda: self.life.connected, "the watch being connected")
+        return self
+
+    def serves(self, *names: str) -> None:
+        """Wait until these are served, whatever else is."""
+        eventually(lambda: set(names) <= self.served.items.keys(), f"serving {names}")
+
+    def serves_what_the_cluster_has(self) -> None:
+        """Wait until the targets are those of the Secrets there are."""
+
+        def same() -> bool:
+            stored = self.kube.store.objects
+            return self._known() == {key[1]: str(one.version) for key, one in stored.items()}
+
+        eventually(same, "serving what the cluster has")
+        assert self.served.items.keys() == {key[1] for key in self.kube.store.objects}
+
+    def _known(self) -> dict[str, str]:
+        memo = self.served.memo
+        assert isinstance(memo, Memo)
+        return {found.secret: version for one in memo.known.values() for version, found in one.known.values()}
+
+    def messages(self, level: int = logging.WARNING) -> list[str]:
+        """What was logged so loud or louder, but by the refresh."""
+        loud = [line for line in self.lines if line.levelno >= level and line.name != "alert_refresh.refresh"]
+        return [line.getMessage() for line in loud]
+
     def lines_of(self, outcome: Outcome) -> list[logging.LogRecord]:
         """The lines about one attempt, but for alerts."""
         found = [vars(line) | {"line": line} for line in self.lines]
@@ -189,6 +229,7 @@ def world(
     refresh: RefreshSettings | None = None,
     file: Path | None = None,
     served: int = 10,
+    pace: Pace | None = None,
     **changes: Any,
 ) -> Iterator[World]:
     """A world that serves its first ten targets; afterwards it is stopped and searched for canaries."""
@@ -197,7 +238,7 @@ def world(
         fill(kube.store, 10)
     if file is None and not changes.get("in_pod"):
         file = kubeconfig(folder / "kubeconfig", kube.url, ca=ca, user={"token": TOKEN})
-    it = World(kube, target_settings(file or "", refresh, **changes), clock)
+    it = World(kube, target_settings(file or "", refresh, **changes), clock, pace)
     with captured(it.lines):
         it.worker.start()
         try:

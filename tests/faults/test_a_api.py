@@ -20,7 +20,7 @@ import pytest
 
 from alert_refresh.engine import Result, Worker
 from alert_refresh.engine import worker as worker_module
-from alert_refresh.targets import kube_client, kube_reader, secrets
+from alert_refresh.targets import kube_client, kube_list, kube_reader
 from tests.fakes import START, FakeClock
 from tests.faults.kubernetes import RETRIES, TOKEN, World, at_page, refresh_settings, target_settings, world
 from tests.kube import (
@@ -439,7 +439,7 @@ class TestStatus:
 class TestPages:
     @pytest.fixture(autouse=True)
     def four_pages(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(secrets, "PAGE", 3)
+        monkeypatch.setattr(kube_list, "PAGE", 3)
 
     def test_every_page_is_read(self, kube: KubeServer, tmp_path: Path) -> None:
         with world(tmp_path, kube) as it:
@@ -502,11 +502,11 @@ class TestPages:
 
     def test_a14_there_is_a_last_page(self, kube: KubeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with world(tmp_path, kube) as it:
-            monkeypatch.setattr(secrets, "MAX_PAGES", 3)
+            monkeypatch.setattr(kube_list, "MAX_PAGES", 3)
             requests = len(kube.requests)
             it.fails("too_large", attempts=1)
             assert len(kube.requests) - requests == 3
-            monkeypatch.setattr(secrets, "MAX_PAGES", 4)
+            monkeypatch.setattr(kube_list, "MAX_PAGES", 4)
             it.heals()
 
 

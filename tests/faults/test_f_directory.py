@@ -19,6 +19,7 @@ import pytest
 from alert_refresh import folder
 from alert_refresh.engine import AttemptError, Permanent, RefreshSettings, Transient, Trigger, Worker
 from alert_refresh.targets import KIND, manifests, parts
+from tests.fakes import FakeSink
 from tests.targets.folders import World, mount, secret, write
 
 if TYPE_CHECKING:
@@ -198,8 +199,7 @@ def test_f03_without_inotify_changes_are_found_by_the_schedule(
 
 def test_f03_with_inotify_a_change_is_found_at_once(ten: World) -> None:
     seen = threading.Event()
-    watch = ten.source.watch(lambda trigger: seen.set() if trigger is Trigger.FILE else None)
-    assert watch is not None
+    (watch,) = ten.source.watches(FakeSink(lambda trigger: seen.set() if trigger is Trigger.FILE else None))
     thread = threading.Thread(target=watch.run)
     thread.start()
     write(ten.root / "0.yaml", secret("t0", data={}))

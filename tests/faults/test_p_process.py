@@ -210,7 +210,7 @@ DEATHS = [RuntimeError("canary"), MemoryError("canary"), SystemExit("canary"), K
 def test_p14_a_watch_that_dies_is_heard_of_and_runs_again(error: BaseException, told: pytest.LogCaptureFixture) -> None:
     watch = DyingWatch(error)
     source = FakeSource()
-    source.watch = lambda _notify: watch  # type: ignore[method-assign,assignment]
+    source.watches = lambda sink: (watch,)  # type: ignore[method-assign]
     worker = Worker(KIND, source, RefreshSettings())
     worker.start()
     try:

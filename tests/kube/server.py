@@ -65,7 +65,7 @@ class KubeServer:
     `tokens` are the bearer tokens it knows (None: everyone is let in) and may be replaced at any time;
     `denied` holds (verb, namespace) pairs that are answered 403. `requests` is the log of everything read,
     `sent` counts the bytes given to connections that have ended.
-    `cost` is seconds that each block of a list takes to make, `chunk` the size of chunks in bytes.
+    `cost` is seconds that each full block of a list takes to make, `chunk` the size of chunks in bytes.
     """
 
     def __init__(
@@ -208,9 +208,9 @@ class KubeServer:
 
 
 def _paced(blocks: Iterable[bytes], seconds: float) -> Iterator[bytes]:
-    """The same blocks, no faster than one in `seconds`: what a real server takes to make them."""
+    """The same blocks, a full one no faster than in `seconds`: what a real server takes to make them."""
     due = time.monotonic()
     for block in blocks:
-        due += seconds
+        due += seconds * block.count(b'"uid":') / api.BLOCK
         time.sleep(max(0.0, due - time.monotonic()))
         yield block

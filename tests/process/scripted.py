@@ -18,15 +18,15 @@ import alert_refresh.daemon as program
 from alert_refresh import targets
 from alert_refresh.cli import main
 from alert_refresh.credential import Credential
-from alert_refresh.engine import Permanent, Snapshot, Transient, Trigger
+from alert_refresh.engine import Permanent, Snapshot, Transient
 from alert_refresh.targets.target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from flask import Flask
 
-    from alert_refresh.engine import Deadline, Request, Watch
+    from alert_refresh.engine import Deadline, Request, Sink, Watch
 
 CANARY = "canary-5f2a"
 
@@ -64,8 +64,8 @@ class Scripted:
         url = Credential(f"https://example.com/{CANARY}")
         return Snapshot({name: Target(name, "webhook", "webhook", url)}, digest=name)
 
-    def watch(self, notify: Callable[[Trigger], None]) -> Watch | None:
-        return None
+    def watches(self, sink: Sink) -> Sequence[Watch]:
+        return ()
 
     def close(self) -> None:
         pass

@@ -14,6 +14,7 @@ import yaml
 from alert_refresh.engine import Deadline, Request, Transient, Trigger
 from alert_refresh.targets import documents, parts
 from alert_refresh.targets.documents import NotText
+from tests.fakes import FakeSink
 from tests.targets.folders import CANARY, LABELS, World, config, mount, secret, write
 
 if TYPE_CHECKING:
@@ -342,7 +343,7 @@ def test_an_empty_folder_is_a_warning_once(world: World, caplog: pytest.LogCaptu
 
 
 def test_it_can_be_told_not_to_watch(tmp_path: Path) -> None:
-    assert World(tmp_path, watch=False).source.watch(lambda _: None) is None
+    assert not World(tmp_path, watch=False).source.watches(FakeSink())
     World(tmp_path).source.close()
 
 

@@ -34,6 +34,11 @@ CONTRACT = {
     f"{HISTORY}_refresh_generation": ("gauge", {}),
     f"{HISTORY}_refresh_held": ("gauge", {}),
     f"{HISTORY}_refresh_propagation_seconds": ("histogram", {}),
+    f"{HISTORY}_refresh_drift_corrected_total": ("counter", {}),
+    f"{HISTORY}_refresh_watch_connected": ("gauge", {}),
+    f"{HISTORY}_refresh_watch_last_proof_of_life_timestamp": ("gauge", {}),
+    f"{HISTORY}_refresh_watch_reconnects_total": ("counter", {}),
+    f"{HISTORY}_refresh_watch_relists_total": ("counter", {}),
     f"{HISTORY}_discovery_targets_total": (
         "gauge",
         {"type": {"rootly", "pagerduty", "slack", "webhook"}, "enabled": {"true", "false"}},

@@ -18,13 +18,24 @@ from hypothesis import strategies as st
 from urllib3 import exceptions
 
 from alert_refresh.config import Env
-from alert_refresh.engine import AttemptError, Deadline, Partial, Permanent, Request, Snapshot, Transient, Trigger
-from alert_refresh.targets import build, kube_client, read, secret_list, secrets
-from alert_refresh.targets.kube_errors import Gone, Unauthorized, refused, retry_after, unreachable
+from alert_refresh.engine import (
+    AttemptError,
+    Deadline,
+    Partial,
+    Permanent,
+    Request,
+    Snapshot,
+    Transient,
+    Trigger,
+    Worker,
+)
+from alert_refresh.targets import KIND, build, kube_client, kube_list, read, secret_list
+from alert_refresh.targets.kube_errors import Forbidden, Gone, Unauthorized, refused, retry_after, unreachable
+from alert_refresh.targets.kube_snapshot import Memo
 from alert_refresh.targets.secrets import KubernetesSource
 from alert_refresh.targets.target import parse_base64
-from tests.fakes import START, FakeClock
-from tests.faults.kubernetes import target_settings
+from tests.fakes import START, FakeClock, FakeSource
+from tests.faults.kubernetes import refresh_settings, target_settings
 from tests.kube import (
     Authority,
     KubeServer,
@@ -121,7 +132,7 @@ class TestLists:
         cluster(label_selector="publishing-target=true,team in (a, b)").refresh()
         (request,) = kube.requests
         assert request.path == "/api/v1/namespaces/default/secrets"
-        assert request.query == {"labelSelector": "publishing-target=true,team in (a, b)", "limit": str(secrets.PAGE)}
+        assert request.query == {"labelSelector": "publishing-target=true,team in (a, b)", "limit": str(kube_list.PAGE)}
         assert request.headers["accept-encoding"] == "identity"
         assert "authorization" not in request.headers
 
@@ -160,8 +171,8 @@ class TestLists:
         it.refresh()
         assert not [line for line in caplog.records if line.levelno >= logging.WARNING]
 
-    def test_no_watch_yet(self, cluster: Callable[..., Cluster]) -> None:
-        assert cluster().source.watch(lambda trigger: None) is None
+    def test_there_is_no_watch_if_it_is_not_wanted(self, cluster: Callable[..., Cluster]) -> None:
+        assert not cluster(watch=False).source.watches(Worker(KIND, FakeSource(), refresh_settings()))
 
 
 class TestMemo:
@@ -175,7 +186,7 @@ class TestMemo:
             names.append(secret)
             return real(*args, secret=secret, **more)
 
-        monkeypatch.setattr("alert_refresh.targets.secrets.parse_base64", counted)
+        monkeypatch.setattr("alert_refresh.targets.kube_list.parse_base64", counted)
         return names
 
     def test_only_what_changed_is_parsed_again(
@@ -208,7 +219,7 @@ class TestMemo:
         kube.store.delete("default", "target-00000")
         snapshot = it.refresh()
         assert len(snapshot.items) == 2
-        assert isinstance(snapshot.memo, secrets.Memo) and len(snapshot.memo.known["default"]) == 2
+        assert isinstance(snapshot.memo, Memo) and len(snapshot.memo.known["default"].known) == 2
 
     def test_what_a_failed_namespace_had_is_remembered(
         self, kube: KubeServer, cluster: Callable[..., Cluster], parsed: list[str]
@@ -232,7 +243,7 @@ class TestMemo:
             it.clock.advance(2)
             return ()
 
-        monkeypatch.setattr("alert_refresh.targets.secrets.parse_base64", slow)
+        monkeypatch.setattr("alert_refresh.targets.kube_list.parse_base64", slow)
         it.fails(Transient, "timeout")
 
     def test_a_snapshot_without_a_memo_is_parsed_whole(
@@ -501,7 +512,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("status", "expected", "error_type"),
         [
-            (401, Unauthorized, "auth"), (403, Permanent, "auth"), (404, Permanent, "k8s_api"),
+            (401, Unauthorized, "auth"), (403, Forbidden, "auth"), (404, Permanent, "k8s_api"),
             (400, Permanent, "k8s_api"), (422, Permanent, "k8s_api"), (410, Gone, "k8s_api"),
             (408, Transient, "k8s_api"), (429, Transient, "k8s_api"), (500, Transient, "k8s_api"),
             (501, Transient, "k8s_api"), (503, Transient, "k8s_api"), (504, Transient, "k8s_api"),

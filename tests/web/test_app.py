@@ -28,6 +28,14 @@ ROUTES = {
     ("POST", "/api/v2/rules/refresh"),
     ("POST", "/api/v2/rules/match"),
     ("GET", "/api/v2/rules/<rule_id:rule_id>"),
+    ("POST", "/api/entities/refresh"),
+    ("GET", "/api/entities/refresh/status"),
+    ("POST", "/api/entities/refresh/automated/start"),
+    ("POST", "/api/entities/refresh/automated/stop"),
+    ("POST", "/api/entities/refresh/automated/force"),
+    ("GET", "/api/entities/refresh/automated/metrics"),
+    ("GET", "/api/entities/<path>/ancestors"),
+    ("GET", "/api/entities/<path>/descendants/count"),
 }
 
 SAFE = {

@@ -133,7 +133,11 @@ def test_an_attempt_that_a_stop_ended_leaves_the_word_of_the_one_before() -> Non
 def test_a_watching_kubernetes_source_says_whether_it_is_connected() -> None:
     with World() as world:
         world.source.name = "kubernetes"
-        assert world.get("/status").json["watch"] == {"connected": False, "last_proof_of_life": None}
+        assert world.get("/status").json["watch"] == {
+            "connected": False,
+            "last_proof_of_life": None,
+            "error": None,
+        }
 
 
 def test_counts_of_nothing_are_0() -> None:

@@ -1,0 +1,61 @@
+"""What readers may know about one kind: one frozen object, consistent in itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from alert_refresh.engine.clock import Deadline
+    from alert_refresh.engine.outcome import Outcome, Request
+    from alert_refresh.engine.snapshot import Snapshot
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that executes now. `started_at` is Unix seconds, `started` and the deadline are monotonic."""
+
+    request: Request
+    number: int
+    started_at: float
+    started: float
+    deadline: Deadline
+
+
+@dataclass(frozen=True, slots=True)
+class Status(Generic[T]):
+    """Everything readers may know, consistent in itself. Times: `*_at` Unix seconds, others monotonic.
+
+    `run` counts the starts, so that a thread of an earlier one can tell that it is not meant.
+    `last` is the last attempt that ended, `last_success_at` and `last_success` when the last successful one ended;
+    `snapshot` is what is served, `next_due` the next periodic tick, `next_attempt` the end of a backoff.
+    `last_good` is the snapshot of the last successful refresh: a partial one may be served since.
+    While `paused` the schedule rests; `started` is when it began.
+    """
+
+    run: int = 0
+    running: bool = False
+    stopping: bool = False
+    paused: bool = False
+    started: float = 0.0
+    attempt: Attempt | None = None
+    pending: Request | None = None
+    next_due: float | None = None
+    next_attempt: float | None = None
+    last: Outcome | None = None
+    last_success_at: float | None = None
+    last_success: float | None = None
+    last_manual_at: float | None = None
+    consecutive_failures: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    snapshot: Snapshot[T] | None = None
+    last_good: Snapshot[T] | None = None
+
+    @property
+    def in_progress(self) -> bool:
+        """Whether an attempt executes; a wait between attempts does not count."""
+        return self.attempt is not None

@@ -1,0 +1,154 @@
+"""Reads all Secrets of one namespace: every page under the attempt's deadline, parsed where something changed."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from alert_refresh.engine import Fault, Permanent, Transient
+from alert_refresh.targets import secret_list
+from alert_refresh.targets.assemble import Candidate
+from alert_refresh.targets.kube_errors import Gone
+from alert_refresh.targets.target import Target, parse_base64
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from alert_refresh.engine import Clock, Deadline
+    from alert_refresh.targets.kube_reader import KubeReader
+    from alert_refresh.targets.listed import Known
+
+PAGE = 5000
+"""Secrets asked for at once: few requests, which a server reads from its store each, and each page is decoded in a few
+milliseconds."""
+AT_ONCE = 20
+"""Secrets parsed between two looks at whether more has come."""
+MAX_PAGES = 1000
+
+EVERYWHERE = "*"
+
+
+@dataclass(slots=True)
+class Timing:
+    """Seconds spent on reading lists and on parsing Secrets."""
+
+    discover: float = 0.0
+    parse: float = 0.0
+
+
+def path_of(namespace: str) -> str:
+    """Where the Secrets of a namespace are listed and watched."""
+    return "/api/v1/secrets" if namespace == EVERYWHERE else f"/api/v1/namespaces/{quote(namespace, safe='')}/secrets"
+
+
+def candidate(secret: secret_list.Secret, *, deny_private: bool) -> Candidate:
+    """What is made of a Secret."""
+    about = secret.metadata
+    result: Target | tuple[Fault, ...]
+    try:
+        values = secret_list.values(secret.data)
+    except ValueError:
+        result = (Fault("data", "bad_data: is not a mapping"),)
+    else:
+        result = parse_base64(values, namespace=about.namespace, secret=about.name, deny_private=deny_private)
+    return Candidate(about.namespace, about.name, about.uid, about.creationTimestamp or "", result)
+
+
+class Lister:
+    """Reads lists for one attempt."""
+
+    def __init__(self, reader: KubeReader, label_selector: str, *, deny_private: bool, clock: Clock) -> None:
+        self._reader = reader
+        self._label_selector = label_selector
+        self._deny_private = deny_private
+        self._clock = clock
+        self.timing = Timing()
+
+    def read(self, namespace: str, known: Known, deadline: Deadline) -> tuple[Known, str]:
+        """All Secrets of a namespace, and the resourceVersion at which it is so.
+
+        Returns `known` itself if it is so still. A list that expires while it is read is begun anew, once.
+
+        Raises:
+            Transient, Permanent: it cannot be read.
+        """
+        try:
+            return self._pages(namespace, known, deadline)
+        except Gone:
+            return self._pages(namespace, known, deadline)
+
+    def _pages(self, namespace: str, known: Known, deadline: Deadline) -> tuple[Known, str]:
+        path = path_of(namespace)
+        query = {"labelSelector": self._label_selector, "limit": str(PAGE)}
+        parsing = _Parsing(known, self._clock, deny_private=self._deny_private)
+        tokens: set[str] = set()
+        began = self._clock.monotonic()
+        try:
+            while True:
+                body = self._reader.get(path, query, deadline, parsing.some)
+                parsing.rest(deadline)
+                page = secret_list.decode(body)
+                parsing.add(page.items)
+                token = page.metadata.next_page
+                if not token:
+                    parsing.rest(deadline)
+                    return parsing.found, page.metadata.resourceVersion
+                if token in tokens:
+                    raise Transient("the API server's list goes in a circle", "parse")
+                if len(tokens) + 1 >= MAX_PAGES:
+                    raise Permanent(f"the API server's list has more than {MAX_PAGES} pages", "too_large")
+                tokens.add(token)
+                query = query | {"continue": token}
+        finally:
+            self.timing.parse += parsing.seconds
+            self.timing.discover += self._clock.monotonic() - began - parsing.seconds
+
+
+class _Parsing:
+    """Parses the Secrets of one page while the next one is awaited."""
+
+    def __init__(self, known: Known, clock: Clock, *, deny_private: bool) -> None:
+        self._known = known
+        self._clock = clock
+        self._deny_private = deny_private
+        self._found: Known = {}
+        self._changed = 0
+        self._waiting: Iterator[secret_list.Secret] = iter(())
+        self.seconds = 0.0
+
+    @property
+    def found(self) -> Known:
+        """All that were parsed; `known` itself if they are the same."""
+        same = not self._changed and len(self._found) == len(self._known)
+        return self._known if same else self._found
+
+    def add(self, secrets: list[secret_list.Secret]) -> None:
+        """These come next; the ones before are done."""
+        self._waiting = iter(secrets)
+
+    def some(self) -> bool:
+        """Parse a few; whether there are more."""
+        began = self._clock.monotonic()
+        count = 0
+        for secret in itertools.islice(self._waiting, AT_ONCE):
+            count += 1
+            about = secret.metadata
+            old = self._known.get(about.uid)
+            if old is None or old[0] != about.resourceVersion:
+                self._changed += 1
+                old = about.resourceVersion, candidate(secret, deny_private=self._deny_private)
+            self._found[about.uid] = old
+        self.seconds += self._clock.monotonic() - began
+        return count == AT_ONCE
+
+    def rest(self, deadline: Deadline) -> None:
+        """Parse those that are left.
+
+        Raises:
+            Transient: the deadline has passed.
+        """
+        while self.some():
+            deadline.check()
+        deadline.check()

@@ -1,0 +1,125 @@
+"""What is known of one namespace: the last list and the events since, in whatever order the two were read. Pure.
+
+resourceVersions are compared as the numbers they are; one that is no number is older than every other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from alert_refresh.targets.revise import Change
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from alert_refresh.targets.assemble import Candidate
+
+Known = dict[str, tuple[str, "Candidate"]]
+"""Secrets by uid: their resourceVersion and what was made of it."""
+
+UNKNOWN = -1
+"""Stands for a resourceVersion that is no number."""
+
+
+def number(version: str) -> int:
+    """A resourceVersion to compare."""
+    return int(version) if version.isascii() and version.isdecimal() else UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Secrets as the list at `version` and the events after it have them. `known` is never changed.
+
+    `serial` counts the lists and `at` is when this one was merged (monotonic). `gone` has the versions at which
+    Secrets were deleted that a list older than that may still show. `unconfirmed` is what the list had to correct,
+    as far as no event has told it too: the least version, by uid, of the event that would.
+    """
+
+    known: Known
+    version: int
+    serial: int
+    at: float = 0.0
+    gone: Mapping[str, int] = field(default_factory=dict)
+    unconfirmed: Mapping[str, int] = field(default_factory=dict)
+
+
+class Event(NamedTuple):
+    """A Secret was added, modified or, without a candidate, deleted at `version`."""
+
+    uid: str
+    version: str
+    candidate: Candidate | None
+
+
+def apply(listed: Listed, events: Iterable[Event]) -> tuple[Listed, list[Change]]:
+    """Apply events, old ones and repeated ones too; returns the same object if they tell nothing new."""
+    known: Known | None = None
+    changes: dict[str, Change] = {}
+    gone, unconfirmed = dict(listed.gone), dict(listed.unconfirmed)
+    for uid, text, candidate in events:
+        version = number(text)
+        if uid in unconfirmed and version >= unconfirmed[uid]:
+            del unconfirmed[uid]
+        now = listed.known if known is None else known
+        entry = now.get(uid)
+        floor = max(gone.get(uid, UNKNOWN), listed.version) if entry is None else number(entry[0])
+        if version < floor or (version == floor and (entry is None or candidate is not None)):
+            continue
+        if candidate is None and version > listed.version:
+            gone[uid] = version
+        if candidate is None and entry is None:
+            continue
+        known = dict(listed.known) if known is None else known
+        first = changes[uid].old if uid in changes else entry and entry[1]
+        if candidate is None:
+            del known[uid]
+        else:
+            known[uid] = text, candidate
+        changes[uid] = Change(first, candidate)
+    if known is None and len(unconfirmed) == len(listed.unconfirmed) and gone == listed.gone:
+        return listed, []
+    after = replace(listed, known=listed.known if known is None else known, gone=gone, unconfirmed=unconfirmed)
+    return after, [change for change in changes.values() if change.old is not change.new]
+
+
+def merge(new: Listed, current: Listed) -> tuple[Listed, list[Change]]:
+    """Bring a list that was just read together with what is known: of each Secret the newer version wins.
+
+    Returns what is known now, and how it differs from `current`. What the list corrects is noted as unconfirmed.
+    """
+    gone = {uid: version for uid, version in current.gone.items() if version > new.version}
+    unconfirmed = dict(current.unconfirmed)
+    if new.known is current.known:
+        return replace(new, gone=gone, unconfirmed=unconfirmed), []
+    known = new.known
+    kept: Known = {}
+    left: list[str] = []
+    changes: list[Change] = []
+    for uid, entry in current.known.items():
+        mine = known.get(uid)
+        if mine is entry:
+            continue
+        version = number(entry[0])
+        if mine is None:
+            if version > new.version:
+                kept[uid] = entry
+            else:
+                changes.append(Change(entry[1], None))
+                unconfirmed[uid] = version
+        elif mine[0] == entry[0] or version > number(mine[0]):
+            kept[uid] = entry
+        else:
+            changes.append(Change(entry[1], mine[1]))
+            unconfirmed[uid] = number(mine[0])
+    for uid in known.keys() - current.known.keys():
+        if uid in gone:
+            left.append(uid)
+        else:
+            changes.append(Change(None, known[uid][1]))
+            unconfirmed[uid] = number(known[uid][0])
+    if kept or left:
+        known = known | kept
+        for uid in left:
+            del known[uid]
+    return replace(new, known=known if changes else current.known, gone=gone, unconfirmed=unconfirmed), changes

@@ -1,0 +1,66 @@
+"""From a few Secrets that changed to what is served: the rules of `assemble` where they cannot matter to others.
+
+With ten thousand targets this is what makes the difference between a hundredth of a second and a thousandth.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from alert_refresh.targets.assemble import MODULUS, Assembled, Candidate
+from alert_refresh.targets.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from alert_refresh.engine import Snapshot
+
+
+class Change(NamedTuple):
+    """What was made of one Secret before and what is now; None where there is no such Secret."""
+
+    old: Candidate | None
+    new: Candidate | None
+
+
+def revise(previous: Snapshot[Target], changes: Sequence[Change]) -> Assembled | None:
+    """What `assemble` makes of the same Secrets; None if only that can tell.
+
+    That is so when a Secret is or was invalid or had to give its name to another, when a name is disputed, and
+    when a name becomes free that another may have waited for. No namespace may have failed, now or before.
+    """
+    before = previous.items
+    edits: dict[str, Target | None] = {}
+    total = int(previous.digest[:64], 16)
+    for old, _ in changes:
+        if old is not None:
+            target = old.result
+            if not isinstance(target, Target) or before.get(target.name) is not target:
+                return None
+            edits[target.name] = None
+            total -= int.from_bytes(target.digest, "big")
+    for _, new in changes:
+        if new is not None:
+            target = new.result
+            if not isinstance(target, Target) or edits.get(target.name, before.get(target.name)) is not None:
+                return None
+            edits[target.name] = target
+            total += int.from_bytes(target.digest, "big")
+    if None in edits.values() and (
+        previous.rejected or any(target.stale_since is not None for target in before.values())
+    ):
+        return None
+    return Assembled(_edited(previous, edits), previous.rejected, f"{total % MODULUS:064x}{previous.digest[64:]}")
+
+
+def _edited(previous: Snapshot[Target], edits: dict[str, Target | None]) -> dict[str, Target]:
+    """The targets with these edits, in the order of their names."""
+    items: dict[str, Target] = previous.items.copy()  # type: ignore[attr-defined]
+    appeared = False
+    for name, target in edits.items():
+        if target is None:
+            del items[name]
+        else:
+            appeared = appeared or name not in items
+            items[name] = target
+    return {name: items[name] for name in sorted(items)} if appeared else items

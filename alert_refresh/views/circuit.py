@@ -1,0 +1,53 @@
+"""Leaves alone for a while what failed, so that something dead costs nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from alert_refresh.engine import Clock
+
+
+class Circuit:
+    """Open after a failure for `base` seconds, doubled by each further one up to `cap`; then one call may try.
+
+    Racing threads may try once too often; that is harmless, and saves a lock.
+    """
+
+    def __init__(self, clock: Clock, base: float, cap: float) -> None:
+        self._clock = clock
+        self._base = base
+        self._cap = cap
+        self._failures = 0
+        self._until = float("-inf")
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last call worked, or none was made."""
+        return self._failures == 0
+
+    def closed(self) -> bool:
+        """Whether to try now. After a failure only one call is let through at a time."""
+        if self._failures == 0:
+            return True
+        now = self._clock.monotonic()
+        if now < self._until:
+            return False
+        self._until = now + self._base
+        return True
+
+    def left(self) -> float:
+        """Seconds until the next try."""
+        return max(0.0, self._until - self._clock.monotonic())
+
+    def failed(self) -> bool:
+        """A call failed; True if it is the first in a row."""
+        self._failures += 1
+        self._until = self._clock.monotonic() + min(self._base * 2 ** min(self._failures - 1, 30), self._cap)
+        return self._failures == 1
+
+    def worked(self) -> bool:
+        """A call worked; True if it is the first after failures."""
+        recovered = self._failures > 0
+        self._failures = 0
+        return recovered

@@ -1,0 +1,133 @@
+"""Connections whose waits end: at a deadline, and when the program stops."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import conninfo
+
+from alert_refresh.engine import Stopping
+from alert_refresh.views.failure import TooLate, connect_failure
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Generator
+
+    from alert_refresh.credential import Credential
+    from alert_refresh.engine import Deadline
+
+DEFAULTS: dict[str, Any] = {
+    "application_name": "alert-refresh",
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 5,
+    "tcp_user_timeout": 30_000,
+}
+"""libpq parameters, unless the connection string has its own; `tcp_user_timeout` in milliseconds."""
+
+POLL = 0.1
+"""Seconds between looks at the deadline and at stop while the server works."""
+LATE = 0.5
+"""Seconds past its deadline in which the server may still say that its own timeout ended the statement."""
+CANCEL = 2.0
+"""Seconds a cancelled statement may take to end, before the connection is cut."""
+
+
+class BoundedConnection(psycopg.Connection[Any]):
+    """A connection that waits for the server no longer than `deadline` allows, and not once `stopping` is set.
+
+    The server's timeouts end a statement that is slow; this ends one whose server or network is silent.
+    """
+
+    deadline: Deadline | None = None
+    stopping: threading.Event | None = None
+
+    def wait(self, gen: Any, interval: float = POLL, timeout: float | None = None) -> Any:
+        """Drive one exchange with the server.
+
+        Raises:
+            TooLate: no answer by the deadline.
+            Stopping: stop was asked for; the statement is cancelled.
+        """
+        return super().wait(self._bounded(gen), interval=interval)
+
+    def _bounded(self, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if not ready:
+                    self._look_at_the_time()
+                wanted = gen.send(ready)
+        except StopIteration as end:
+            return end.value
+
+    def _look_at_the_time(self) -> None:
+        if self.deadline is not None and self.deadline.remaining() < -LATE:
+            self.pgconn.finish()
+            raise TooLate("no answer in time")
+        if self.stopping is not None and self.stopping.is_set():
+            self._cancel()
+            raise Stopping("the refresh is cancelled")
+
+    def _cancel(self) -> None:
+        """Have the server end the statement, and cut the connection, so that nobody uses it again."""
+        self.stopping = None
+        try:
+            self.cancel_safe(timeout=CANCEL)
+        except psycopg.Error:
+            pass
+        finally:
+            self.pgconn.finish()
+
+
+def is_dsn(text: str) -> bool:
+    """Whether libpq can read it; what it says of one it cannot may hold a password, so nobody hears it."""
+    try:
+        conninfo.conninfo_to_dict(text)
+    except psycopg.ProgrammingError:
+        return False
+    return True
+
+
+def parameters(url: Credential, connect_timeout: float = 10.0) -> dict[str, Any]:
+    """What to hand to `connect`; the connection string's own words win. libpq counts the timeout in whole seconds."""
+    given = conninfo.conninfo_to_dict(url.reveal())
+    return DEFAULTS | {"connect_timeout": max(2, math.ceil(connect_timeout))} | given
+
+
+def connect(url: Credential, deadline: Deadline, stopping: threading.Event | None = None) -> BoundedConnection:
+    """A connection in autocommit mode that keeps to `deadline`.
+
+    Raises:
+        Transient: it cannot be had now (`network`, `dns`, `timeout`).
+        Permanent: the server refuses us (`auth`), or the connection string is wrong (`config`).
+    """
+    try:
+        connection = BoundedConnection.connect(**parameters(url, min(10.0, deadline.check())), autocommit=True)
+    except psycopg.Error as error:
+        raise connect_failure(error) from error
+    connection.deadline = deadline
+    connection.stopping = stopping
+    return connection
+
+
+def set_timeouts(connection: psycopg.Connection[Any], *, lock: float, statement: float) -> None:
+    """Bound what the server does for this session; both in seconds, neither ever 0, which would mean for ever.
+
+    With `client_connection_check_interval` the server ends a statement whose client is gone.
+    """
+    settings = {"lock_timeout": milliseconds(lock), "statement_timeout": milliseconds(statement)}
+    if connection.info.server_version >= 140000:
+        settings["client_connection_check_interval"] = "1000"
+    calls = ", ".join(["set_config(%s, %s, false)"] * len(settings))
+    values = [word for setting in settings.items() for word in setting]
+    connection.execute(f"select {calls}".encode(), values)
+
+
+def milliseconds(seconds: float) -> str:
+    """Seconds as a setting of PostgreSQL in milliseconds, at least 1."""
+    return str(max(1, min(int(seconds * 1000), 2**31 - 1)))

@@ -1,0 +1,129 @@
+"""Every refresh of every view, in the table refresh_metrics; in memory while the database is away."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+KEPT = 10_000
+"""Rows kept in memory while they cannot be written; the oldest go first."""
+
+BATCH = 1000
+
+INSERT = """
+insert into refresh_metrics (view_name, refresh_duration_ms, success, created_at, error_message)
+select view_name, duration, success, to_timestamp(ended), error
+from unnest(%s::text[], %s::double precision[], %s::boolean[], %s::double precision[], %s::text[])
+    as r(view_name, duration, success, ended, error)
+"""
+
+FILTER = """
+from refresh_metrics
+where (%(view)s::text is null or view_name = %(view)s)
+    and (%(since)s::double precision is null or created_at >= to_timestamp(%(since)s))
+"""
+
+ROWS = f"""
+select id, view_name, refresh_duration_ms, success, extract(epoch from created_at)::double precision, error_message
+{FILTER} order by created_at desc, id desc limit %(limit)s
+"""  # noqa: S608
+
+SUMMARY = f"""
+select count(*), count(*) filter (where success), avg(refresh_duration_ms),
+    percentile_cont(0.95) within group (order by refresh_duration_ms),
+    percentile_cont(0.99) within group (order by refresh_duration_ms),
+    min(refresh_duration_ms), max(refresh_duration_ms)
+{FILTER}
+"""
+
+PRUNE = "delete from refresh_metrics where created_at < now() - make_interval(secs => %s)"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One refresh of one view that was tried. `created_at` is Unix seconds, when it ended."""
+
+    view_name: str
+    duration_ms: float
+    success: bool
+    created_at: float
+    error: str | None = None
+
+
+class History:
+    """Takes records at any time and writes them when it is given a connection."""
+
+    def __init__(self) -> None:
+        self._pending: deque[Record] = deque(maxlen=KEPT)
+        self.lost = 0
+
+    @property
+    def pending(self) -> int:
+        """Records not yet written."""
+        return len(self._pending)
+
+    def add(self, record: Record) -> None:
+        """Keep a record until it is written."""
+        self.lost += len(self._pending) == KEPT
+        self._pending.append(record)
+
+    def write(self, connection: Connection[Any]) -> None:
+        """Write what is pending; what cannot be written stays.
+
+        Raises:
+            psycopg.Error: the rows could not be written.
+        """
+        while batch := self._take():
+            columns = zip(*((r.view_name, r.duration_ms, r.success, r.created_at, r.error) for r in batch), strict=True)
+            try:
+                connection.execute(INSERT.encode(), [list(column) for column in columns])
+            except psycopg.Error:
+                self._pending.extendleft(reversed(batch))
+                raise
+
+    def _take(self) -> list[Record]:
+        batch: list[Record] = []
+        try:
+            while len(batch) < BATCH:
+                batch.append(self._pending.popleft())
+        except IndexError:
+            pass
+        return batch
+
+
+def read(connection: Connection[Any], *, limit: int, view: str | None, since: float | None) -> dict[str, Any]:
+    """The newest `limit` rows and the summary of all rows under the same filters; times are Unix seconds."""
+    values = {"limit": limit, "view": view, "since": since}
+    rows = connection.execute(ROWS.encode(), values).fetchall()
+    summary = connection.execute(SUMMARY.encode(), values).fetchone()
+    assert summary is not None
+    total, succeeded, average, p95, p99, shortest, longest = summary
+    names = ("id", "view_name", "refresh_duration_ms", "success", "created_at", "error_message")
+    return {
+        "metrics": [dict(zip(names, row, strict=True)) for row in rows],
+        "summary": {
+            "total_count": total,
+            "success_count": succeeded,
+            "failure_count": total - succeeded,
+            "success_rate": 100.0 * succeeded / total if total else 0.0,
+            "average_duration_ms": average,
+            "p95_duration_ms": p95,
+            "p99_duration_ms": p99,
+            "min_duration_ms": shortest,
+            "max_duration_ms": longest,
+        },
+    }
+
+
+def prune(connection: Connection[Any], retention: float) -> int:
+    """Delete rows older than `retention` seconds; returns how many."""
+    return connection.execute(PRUNE, [retention]).rowcount

@@ -1,0 +1,88 @@
+"""What the views' answers show, field by field."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from alert_refresh.engine import Result
+from alert_refresh.web.answers import wall
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from alert_refresh.engine import Worker
+    from alert_refresh.views.automated import Automated
+    from alert_refresh.views.postgres import PostgresSource
+    from alert_refresh.views.view import ViewState
+
+OPERATIONAL = "LTREE materialized view refresh service is operational"
+
+
+def result_fields(states: Mapping[str, ViewState], seconds: float) -> dict[str, Any]:
+    """What became of each view. A view that another instance was refreshing is not done: its result is false."""
+    failed = {name: state.reason for name, state in states.items() if state.failed}
+    skipped = {name: state.reason for name, state in states.items() if not state.failed and not state.refreshed}
+    good = not failed and not skipped
+    fields: dict[str, Any] = {
+        "status": "success" if good else "partial_success",
+        "message": "All materialized views refreshed successfully"
+        if good
+        else f"{sum(state.refreshed for state in states.values())} of {len(states)} materialized views refreshed",
+        "results": {name: state.refreshed for name, state in states.items()},
+        "duration_ms": round(seconds * 1000, 2),
+    }
+    if failed:
+        fields["failed_views"] = list(failed)
+    if skipped:
+        fields["skipped_views"] = list(skipped)
+    if not good:
+        fields["reasons"] = failed | skipped
+    return fields
+
+
+def status_fields(worker: Worker[Any], source: PostgresSource, automated: Automated) -> dict[str, Any]:
+    """The status of the service, its caches, its schedule and each view; times are Unix seconds."""
+    status = worker.get_status()
+    last = status.last
+    failed = last is not None and last.result is Result.FAILED
+    interval = worker.settings.interval
+    return {
+        "status": "available",
+        "last_refresh": status.last_success_at,
+        "cache_metrics": source.resolver.metrics(),
+        "automated_refresh_status": {
+            "enabled": automated.enabled,
+            "last_run": automated.last_run,
+            "next_run": wall(worker.clock, status.next_due),
+            "interval_seconds": int(interval) if interval.is_integer() else interval,
+            "success_count": automated.succeeded,
+            "failure_count": automated.failed,
+        },
+        "message": OPERATIONAL,
+        "in_progress": status.in_progress,
+        "consecutive_failures": status.consecutive_failures,
+        "error": last.error if failed and last else None,
+        "error_type": last.error_type if failed and last else None,
+        "views": {
+            name: view_fields(
+                status.snapshot.items[name] if status.snapshot and name in status.snapshot.items else None
+            )
+            for name in source.settings.views
+        },
+        "pool": {"in_use": source.reads.in_use, "max": source.reads.size},
+        "history_pending": source.history.pending,
+    }
+
+
+def view_fields(state: ViewState | None) -> dict[str, Any] | None:
+    """What became of a view the last time it was its turn; None before that."""
+    if state is None:
+        return None
+    return {
+        "mode": str(state.mode),
+        "reason": state.reason or None,
+        "error_type": state.error_type or None,
+        "duration_ms": round(state.duration_ms, 3),
+        "refreshed_at": state.refreshed_at,
+        "generation": state.generation or None,
+    }

@@ -1,0 +1,359 @@
+"""Kubernetes at wire speed: `python -m bench.kubernetes`, no cluster needed.
+
+The same work is done by this program, by the official client's typed list and in the way of k8s-sidecar (typed, pages
+of 5), in turns in one run, beside a bare GET of the same bytes, from the API stand-in in a process of its own that
+takes 10 microseconds a Secret, as a real server does. With `--real` the Secrets of the cluster that KUBECONFIG names
+are read instead; to measure propagation one Secret is made, changed and deleted there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import http.client
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from bench.client import Client
+from bench.table import Table, median, quantile, seconds
+from tests.kube import secret
+from tests.process.program import ROOT, Program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from alert_refresh.engine import Snapshot
+    from alert_refresh.targets.target import Target
+
+NAMESPACE = "default"
+SELECTOR = "publishing-target=true"
+TARGETS = "/api/v2/publishing/targets"
+FLIPPED = {"alertmanager": "webhook", "webhook": "alertmanager"}
+PAGE_OF_SIDECAR = 5
+
+
+# One way each to have all targets of a cluster
+
+
+def bare(file: Path) -> Callable[[], int]:
+    """A GET of the same bytes over one connection, nothing looked at; plain HTTP or a cluster's own TLS."""
+    from kubernetes import config
+
+    if not _url(file).startswith("http://"):
+        api = config.new_client_from_config(str(file))
+        query = {"labelSelector": SELECTOR}
+
+        def get_tls() -> int:
+            answer = api.call_api(
+                "GET",
+                f"{api.configuration.host}/api/v1/namespaces/{NAMESPACE}/secrets?labelSelector={query['labelSelector']}",
+                {"Accept": "application/json", "Authorization": api.configuration.api_key.get("authorization", "")},
+            )
+            return len(answer.response.read())
+
+        return get_tls
+    parts = urlsplit(_url(file))
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port)
+
+    def get() -> int:
+        connection.request("GET", f"/api/v1/namespaces/{NAMESPACE}/secrets?labelSelector=publishing-target%3Dtrue")
+        return len(connection.getresponse().read())
+
+    return get
+
+
+def ours(file: Path) -> Callable[[Snapshot[Target] | None], Snapshot[Target]]:
+    """The source as the program uses it, in a warm process."""
+    from alert_refresh.config import Env
+    from alert_refresh.engine import Deadline, Request, SystemClock, Trigger
+    from alert_refresh.targets import read
+    from alert_refresh.targets.secrets import KubernetesSource
+
+    clock = SystemClock()
+    source = KubernetesSource(read(Env({"KUBECONFIG": str(file), "K8S_NAMESPACE": NAMESPACE})), clock)
+    return lambda previous: source.refresh(previous, Request(Trigger.MANUAL), Deadline(clock, 600))
+
+
+def typed(file: Path, limit: int | None = None) -> Callable[[], int]:
+    """The official client's models, and what is in them."""
+    from kubernetes import client, config
+
+    api: Any = client.CoreV1Api(config.new_client_from_config(str(file)))
+
+    def read() -> int:
+        found, more = {}, None
+        while True:
+            page = api.list_namespaced_secret(NAMESPACE, label_selector=SELECTOR, limit=limit, _continue=more)
+            for one in page.items:
+                found[one.metadata.name] = json.loads(base64.b64decode(one.data["config"]))
+            more = page.metadata._continue
+            if not more:
+                return len(found)
+
+    return read
+
+
+def _url(file: Path) -> str:
+    document = yaml.safe_load(file.read_text())
+    return str(document["clusters"][0]["cluster"]["server"])
+
+
+@contextmanager
+def cluster(folder: Path, count: int) -> Iterator[Path]:
+    """The kubeconfig of a stand-in with so many Secrets, in a process of its own."""
+    file = folder / f"kubeconfig-{count}"
+    command = [sys.executable, "-m", "tests.kube", "--fill", str(count), "--kubeconfig", str(file)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline().startswith("http")
+        yield file
+    finally:
+        process.terminate()
+        process.wait(60)
+        process.stdout.close()
+
+
+# What is measured
+
+
+def timed(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def lists(file: Path, rounds: int, slow_rounds: int) -> dict[str, float]:
+    """Median seconds of each way, done in turns; the first of each is not counted."""
+    get, refresh = bare(file), ours(file)
+    with_types, sidecar = typed(file), typed(file, PAGE_OF_SIDECAR)
+    last = refresh(None)
+    get()
+    taken: dict[str, list[float]] = {"bare": [], "full": [], "unchanged": [], "typed": [], "sidecar": []}
+    for number in range(rounds):
+        taken["bare"].append(timed(get))
+        taken["full"].append(timed(lambda: refresh(None)))
+        taken["unchanged"].append(timed(lambda: refresh(last)))
+        if number < slow_rounds:
+            taken["typed"].append(timed(with_types))
+            taken["sidecar"].append(timed(sidecar))
+    assert len(last.items) == with_types()
+    return {name: median(samples) for name, samples in taken.items()} | {"count": len(last.items)}
+
+
+def serve(file: Path) -> Program:
+    env = {"KUBECONFIG": str(file), "K8S_NAMESPACE": NAMESPACE, "TARGET_REFRESH_RATE_LIMIT": "0s"}
+    return Program(env=env, bare=True)
+
+
+def start(file: Path, count: int) -> tuple[float, int]:
+    """Seconds from the start of the process until all are served over HTTP, and the most memory it had, in kB."""
+    began = time.perf_counter()
+    with serve(file) as program, Client(program.port) as client:
+        while True:
+            status, body = client.json(f"{TARGETS}/status")
+            if status == 200 and body["targets_valid"] >= count:
+                break
+            time.sleep(0.005)
+        assert len(client.json(TARGETS)[1]["targets"]) == count
+        took = time.perf_counter() - began
+        peak = max(_peak(pid) for pid in (program.process.pid, *_children(program.process.pid)))
+    return took, peak
+
+
+def start_sidecar(file: Path) -> tuple[float, int]:
+    """The same for k8s-sidecar's way, which serves nothing: start, imports, pages of 5, parsed."""
+    began = time.perf_counter()
+    code = (
+        "from pathlib import Path; from bench.kubernetes import typed, peak_of_this_process;"
+        f"print(typed(Path({str(file)!r}), {PAGE_OF_SIDECAR})(), peak_of_this_process())"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return time.perf_counter() - began, int(run.stdout.split()[1])
+
+
+def peak_of_this_process() -> int:
+    """Kilobytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(one) for one in text.split()]
+
+
+def _peak(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
+
+def propagation(file: Path, samples: int, *, busy: bool) -> list[float]:
+    """Seconds from before a write is sent to the API server until the change is served over HTTP."""
+    from kubernetes import client, config
+
+    api = client.CoreV1Api(config.new_client_from_config(str(file)))
+    name = "bench-propagation"
+    document = secret(name, NAMESPACE)
+    with serve(file) as program, Client(program.port) as reader:
+        program.wait_for("The watch is connected")
+        api.create_namespaced_secret(NAMESPACE, document)
+        over = threading.Event()
+
+        def back_to_back() -> None:
+            with Client(program.port) as asker:
+                while not over.is_set():
+                    asker.request(f"{TARGETS}/refresh?wait=60s", "POST")
+
+        thread = threading.Thread(target=back_to_back)
+        if busy:
+            thread.start()
+        taken = []
+        wanted = "alertmanager"
+        try:
+            while reader.request(f"{TARGETS}/{name}")[0] != 200:
+                time.sleep(0.005)
+            for _ in range(samples):
+                wanted = FLIPPED[wanted]
+                document = secret(name, NAMESPACE, format=wanted)
+                began = time.perf_counter()
+                api.replace_namespaced_secret(name, NAMESPACE, document)
+                while reader.json(f"{TARGETS}/{name}")[1]["format"] != wanted:
+                    time.sleep(0.0002)
+                taken.append(time.perf_counter() - began)
+                time.sleep(0.02)
+        finally:
+            over.set()
+            if busy:
+                thread.join()
+            api.delete_namespaced_secret(name, NAMESPACE)
+    return taken
+
+
+# Tables
+
+
+def of_lists(results: list[dict[str, float]]) -> Table:
+    columns: tuple[str, ...] = ("Secrets", "bare GET", "full", "unchanged", "typed list", "k8s-sidecar's way")
+    columns += ("full : bare", "unchanged : bare", "typed : full", "sidecar : full", "full a Secret")
+    table = Table("List and parse, warm process", columns, note="Medians; `x : y` is how many times x takes as long.")
+    for one in results:
+        table.add(
+            f"{one['count']:,.0f}",
+            *(seconds(one[name]) for name in ("bare", "full", "unchanged", "typed", "sidecar")),
+            f"{one['full'] / one['bare']:.2f}",
+            f"{one['unchanged'] / one['bare']:.2f}",
+            f"{one['typed'] / one['full']:.1f}",
+            f"{one['sidecar'] / one['full']:.1f}",
+            seconds(one["full"] / one["count"]),
+        )
+    return table
+
+
+def promises(results: dict[int, dict[str, float]], *, real: bool) -> Table:
+    table = Table("What is promised of it")
+    if (one := results.get(10_000)) is not None:
+        for what, value, limit in (
+            ("full : bare GET", one["full"] / one["bare"], 2.0),
+            ("unchanged : bare GET", one["unchanged"] / one["bare"], 1.3),
+            ("full : typed list", one["full"] / one["typed"], 1 / 3),
+            ("full : k8s-sidecar's way", one["full"] / one["sidecar"], 1 / 15 if real else 1 / 9),
+        ):
+            table.promise(f"10,000 Secrets, {what}", f"{value:.3f}", f"<= {limit:.3f}", kept=value <= limit)
+    if 1000 in results and 50_000 in results:
+        a, b = (results[count]["full"] / count for count in (1000, 50_000))
+        table.promise("a Secret of 50,000 : one of 1,000", f"{b / a:.2f}", "<= 1.3", kept=b / a <= 1.3)
+    return table
+
+
+def of_start(file: Path, count: int, *, real: bool) -> Table:
+    table = Table(f"Start of a cold process, {count:,} Secrets")
+    runs = [start(file, count) for _ in range(3)]
+    took, peak = median([one for one, _ in runs]), max(kb for _, kb in runs)
+    sidecar, its_peak = start_sidecar(file)
+    limit = sidecar / (6 if real else 3)
+    table.promise(
+        "to all served over HTTP", seconds(took), f"<= {seconds(limit)} of {seconds(sidecar)}", kept=took <= limit
+    )
+    table.promise(
+        "peak memory",
+        f"{peak / 1000:.0f} MB",
+        f"<= 0.6 of {its_peak / 1000:.0f} MB",
+        kept=peak <= 0.6 * its_peak,
+    )
+    return table
+
+
+def of_propagation(file: Path, count: int) -> Table:
+    table = Table(
+        f"From a write to its being served, {count:,} Secrets",
+        note="Counted from before the write is sent, by a reader that asks again at once.",
+    )
+    idle = propagation(file, 100, busy=False)
+    table.promise("median of 100", seconds(median(idle)), "<= 8 ms", kept=median(idle) <= 0.008)
+    table.promise("worst of 100", seconds(max(idle)), "<= 30 ms", kept=max(idle) <= 0.030)
+    busy = propagation(file, 100, busy=True)
+    p99 = quantile(busy, 0.99)
+    table.promise("p99 of 100 beside refreshes back to back", seconds(p99), "<= 100 ms", kept=p99 <= 0.1)
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.kubernetes", description=__doc__)
+    parser.add_argument("--counts", default="20,1000,10000,50000", help="Secrets, separated by commas")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--real", action="store_true", help="read the cluster that KUBECONFIG names")
+    parser.add_argument("--save", action="store_true", help="keep the tables in bench/kubernetes.md")
+    options = parser.parse_args()
+    from bench.where import where
+
+    text, kept = where("bench.kubernetes"), True
+    print(text)
+    made: list[Table] = []
+
+    def show(table: Table) -> None:
+        made.append(table)
+        print(table, flush=True)
+
+    results: dict[int, dict[str, float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        if options.real:
+            file = Path(os.environ["KUBECONFIG"])
+            one = lists(file, options.rounds, 3)
+            results[int(one["count"])] = one
+            show(of_lists([one]))
+            show(promises(results, real=True))
+            show(of_start(file, int(one["count"]), real=True))
+            show(of_propagation(file, int(one["count"])))
+        else:
+            counts = [int(one) for one in options.counts.split(",")]
+            for count in counts:
+                with cluster(Path(folder), count) as file:
+                    results[count] = lists(file, options.rounds, 3 if count <= 10_000 else 1)
+            show(of_lists(list(results.values())))
+            show(promises(results, real=False))
+            count = 10_000 if 10_000 in counts else max(counts)
+            with cluster(Path(folder), count) as file:
+                show(of_start(file, count, real=False))
+                show(of_propagation(file, count))
+    kept = all(table.kept for table in made)
+    if options.save:
+        tables = "\n".join(str(table) for table in made)
+        (Path(__file__).parent / "kubernetes.md").write_text(f"## Kubernetes\n\n{text}\n{tables}")
+    if not kept:
+        sys.exit("A promise is not kept.")
+
+
+if __name__ == "__main__":
+    main()

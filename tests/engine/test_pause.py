@@ -1,0 +1,99 @@
+"""A schedule that rests: nothing of its own runs, what is asked for by hand does, and it begins anew when told."""
+
+from __future__ import annotations
+
+import pytest
+
+from alert_refresh.engine import Result, Trigger
+from tests.stage import GatedSource, Stage, eventually
+
+
+def triggers(stage: Stage) -> list[Trigger]:
+    return [outcome.trigger for outcome in stage.outcomes]
+
+
+def test_a_worker_paused_before_its_start_starts_without_a_refresh_and_has_no_tick() -> None:
+    with Stage(interval=10, warmup=0) as stage:
+        stage.worker.pause()
+        stage.start().idle()
+        assert stage.status.paused and stage.status.next_due is None
+        stage.fake.advance(100)
+        stage.idle()
+        assert stage.source.calls == 0
+
+
+def test_a_pause_drops_the_ticks_and_a_resume_begins_a_new_grid_with_a_refresh_at_once() -> None:
+    with Stage(interval=10, warmup=0) as stage:
+        stage.start().idle()
+        stage.worker.pause()
+        stage.idle()
+        stage.fake.advance(35)
+        stage.idle()
+        assert stage.source.calls == 1
+        assert stage.worker.resume()
+        stage.idle()
+        assert triggers(stage) == [Trigger.STARTUP, Trigger.STARTUP]
+        assert stage.status.next_due == pytest.approx(45)
+        stage.fake.advance(10)
+        stage.idle()
+        assert triggers(stage)[-1] is Trigger.PERIODIC
+        assert not stage.worker.resume(), "it runs already"
+
+
+def test_a_refresh_by_hand_runs_while_paused_with_all_its_retries() -> None:
+    with Stage(base_backoff=5, max_retries=1, rate_limit=0) as stage:
+        stage.worker.pause()
+        stage.start().idle()
+
+        def fail(number: int) -> None:
+            raise OSError
+
+        stage.source.answer = fail
+        stage.worker.refresh_now()
+        stage.pass_backoffs(5)
+        stage.idle()
+        assert [outcome.attempt for outcome in stage.outcomes] == [1, 2]
+
+
+def test_a_pause_ends_the_backoff_of_a_scheduled_cycle_for_good() -> None:
+    with Stage(base_backoff=5, interval=100) as stage:
+
+        def fail(number: int) -> None:
+            raise OSError
+
+        stage.source.answer = fail
+        stage.start().backing_off(5)
+        stage.worker.pause()
+        stage.idle()
+        stage.fake.advance(50)
+        stage.idle()
+        assert stage.source.calls == 1
+        assert stage.status.next_attempt is None
+
+
+def test_a_pause_waits_for_the_attempt_that_executes_and_lets_it_count() -> None:
+    source = GatedSource()
+    with Stage(source) as stage:
+        stage.start()
+        call = source.wait_for_call(1)
+        stage.worker.pause()
+        assert stage.status.in_progress
+        call.answer()
+        eventually(lambda: bool(stage.outcomes))
+        assert stage.outcomes[0].result is Result.SUCCESS
+        stage.worker.refresh_now()
+        call = source.wait_for_call(2)
+        call.answer()
+        stage.worker.pause(timeout=30)
+        assert not stage.status.in_progress
+
+
+def test_a_pause_before_a_scheduled_request_has_begun_lets_go_of_whoever_waits_for_it() -> None:
+    with Stage() as stage:
+        stage.worker.state.open()
+        request = stage.status.pending
+        assert request is not None
+        stage.worker.state.pause()
+        assert request.done.is_set() and request.first.is_set() and request.outcome is None
+        stage.worker.state.stop(stage.status.run)
+        stage.worker.state.close(stage.status.run)

@@ -1,0 +1,524 @@
+"""Faults of the watch: each ends with what the cluster has being served, and nobody being hammered."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from kubernetes.client.api_client import ApiClient
+
+from alert_refresh.engine import RefreshSettings, Result, Trigger
+from alert_refresh.targets.pace import Pace
+from tests.fakes import FakeClock
+from tests.faults.kubernetes import TOKEN, World, refresh_settings, world
+from tests.kube import KubeServer, faults, fill, kubeconfig, secret
+from tests.kube.api import is_watch
+from tests.kube.proxy import Proxy
+from tests.kube.watching import bookmark
+from tests.stage import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.kube import Exchange, Request
+
+PACE = Pace(lasts=(30.0, 30.0), margin=5.0, broken=(0.02, 0.2), refused=(0.2, 1.0), calm=1.0)
+SHORT = Pace(lasts=(0.2, 0.3), margin=0.1, broken=(0.02, 0.2), refused=(0.2, 1.0), calm=0.2)
+"""A watch that is silent for so long is taken for dead."""
+
+
+@pytest.fixture
+def kube() -> Iterator[KubeServer]:
+    with KubeServer(bookmark_interval=0.1) as server:
+        yield server
+
+
+def watches(kube: KubeServer) -> list[Request]:
+    return [one for one in kube.requests if is_watch(one)]
+
+
+def line(kind: str, document: Any) -> bytes:
+    return json.dumps({"type": kind, "object": document}).encode()
+
+
+def watch_of(tmp_path: Path, kube: KubeServer, pace: Pace = PACE, **how: Any) -> Any:
+    return world(tmp_path, kube, watch=True, pace=pace, **how)
+
+
+class TestEvents:
+    def test_a8_changes_are_served_without_an_attempt(self, kube: KubeServer, tmp_path: Path) -> None:
+        with watch_of(tmp_path, kube) as it:
+            it.connected()
+            before = it.worker.get_status()
+            it.serves(it.change())
+            kube.store.replace(secret("target-00003", format="webhook"))
+            kube.store.delete("default", "target-00004")
+            eventually(lambda: it.served.items["target-00003"].format == "webhook")
+            it.serves_what_the_cluster_has()
+            after = it.worker.get_status()
+            assert after.snapshot is not None and before.snapshot is not None
+            assert after.snapshot.generation > before.snapshot.generation
+            assert (after.succeeded, after.failed, after.last, after.last_success_at) == (
+                before.succeeded, before.failed, before.last, before.last_success_at
+            )  # fmt: skip
+            assert len(kube.lists()) == 1
+
+    def test_it_watches_from_exactly_the_version_that_was_listed(self, kube: KubeServer, tmp_path: Path) -> None:
+        fill(kube.store, 10)
+        version = kube.store.version
+        with watch_of(tmp_path, kube) as it:
+            it.connected()
+            (request,) = watches(kube)
+            assert request.query == {
+                "watch": "true",
+                "allowWatchBookmarks": "true",
+                "labelSelector": "publishing-target=true",
+                "resourceVersion": str(version),
+                "timeoutSeconds": "30",
+            }
+
+    def test_a_bad_secret_is_stale_and_back_again(self, kube: KubeServer, tmp_path: Path) -> None:
+        with watch_of(tmp_path, kube) as it:
+            it.connected()
+            kube.store.replace(secret("target-00003", type="nonsense"))
+            eventually(lambda: it.served.items["target-00003"].stale_since is not None)
+            kube.store.replace(secret("target-00003"))
+            eventually(lambda: it.served.items["target-00003"].stale_since is None)
+
+    def test_the_same_content_is_no_new_generation(self, kube: KubeServer, tmp_path: Path) -> None:
+        with watch_of(tmp_path, kube) as it:
+            it.connected()
+            generation = it.served.generation
+            kube.store.replace(secret("target-00003"))
+            it.serves_what_the_cluster_has()
+            assert it.served.generation == generation
+
+    def test_several_namespaces_have_a_watch_each(self, kube: KubeServer, tmp_path: Path) -> None:
+        fill(kube.store, 5, namespace="a", prefix="a")
+        fill(kube.store, 5, namespace="b", prefix="b")
+        with watch_of(tmp_path, kube, namespaces=("a", "b")) as it:
+            it.connected()
+            names = {thread.name for thread in threading.enumerate()}
+            assert {"targets-watch-a", "targets-watch-b", "targets-apply"} <= names
+            kube.store.create(secret("one", "a"))
+            kube.store.create(secret("two", "b"))
+            it.serves("one", "two")
+            assert len(watches(kube)) == 2
+
+    def test_everywhere_is_one_watch(self, kube: KubeServer, tmp_path: Path) -> None:
+        fill(kube.store, 10)
+        with watch_of(tmp_path, kube, namespaces=("*", "a")) as it:
+            it.connected()
+            kube.store.create(secret("one", "elsewhere"))
+            it.serves("one")
+            assert [one.path for one in watches(kube)] == ["/api/v1/secrets"]
+
+    def test_a_list_that_hangs_does_not_hold_up_the_watch_and_does_not_undo_it(
+        self, kube: KubeServer, tmp_path: Path
+    ) -> None:
+        go = threading.Event()
+
+        def late(exchange: Exchange) -> bool:
+            response = exchange.compute()
+            response.body()
+            assert go.wait(20)
+            return exchange.wire.respond(response)
+
+        with watch_of(tmp_path, kube, refresh=refresh_settings(timeout=20.0)) as it:
+            it.connected()
+            rule = kube.fault(late, when=lambda request: not is_watch(request), times=1)
+            refresh = it.worker.refresh_now()
+            assert rule.happened.wait(10)
+            eventually(lambda: kube.lists())
+            time.sleep(0.05)  # so that the list is made before the change
+            kube.store.delete("default", "target-00004")
+            it.serves(it.change())
+            assert it.worker.get_status().in_progress
+            go.set()
+            assert refresh.done.wait(20) and refresh.outcome is not None
+            assert refresh.outcome.result is Result.SUCCESS
+            it.serves_what_the_cluster_has()
+            assert it.life.counts["drift_corrected"] == 0
+
+    def test_a_namespace_that_fails_stays_stale_while_the_other_is_watched(
+        self, kube: KubeServer, tmp_path: Path
+    ) -> None:
+        fill(kube.store, 5, namespace="a", prefix="a")
+        fill(kube.store, 5, namespace="b", prefix="b")
+        with watch_of(tmp_path, kube, namespaces=("a", "b"), refresh=refresh_settings(max_retries=0)) as it:
+            it.connected()
+            rule = kube.fault(
+                faults.status(403), "/api/v1/namespaces/a/", when=lambda request: not is_watch(request), times=1
+            )
+            it.refresh()
+            assert rule.fired == 1
+            kube.store.create(secret("more", "b"))
+            it.serves("more")
+            assert it.served.items["a-00001"].stale_since is not None
+            it.refresh()
+            assert it.served.items["a-00001"].stale_since is None
+            it.serves("more")
+
+
+class TestDoubts:
+    @pytest.mark.parametrize(
+        "action",
+        [
+            faults.events(line("ERROR", {"kind": "Status", "code": 410, "message": "too old"})),
+            faults.events(line("ERROR", {"kind": "Status", "code": 999})),
+            faults.events(json.dumps({"object": {}}).encode()),
+            faults.status(410),
+            faults.events(line("RENAMED", secret("x"))),
+            faults.events(b"garbage"),
+            faults.events(b"\xef\xbb\xbf" + line("BOOKMARK", {"metadata": {"resourceVersion": "5"}})),
+            faults.events(b'"' + b"x" * (2 << 20) + b'"'),
+            faults.events(line("BOOKMARK", {"metadata": {"resourceVersion": "no-number"}})),
+        ],
+        ids=["410-event", "999-event", "no-type", "410", "unknown", "garbage", "bom", "2-mib", "no-number"],
+    )
+    def test_a11_a33_a_doubt_is_one_list_and_a_new_watch(
+        self, kube: KubeServer, tmp_path: Path, action: Callable[[Any], bool]
+    ) -> None:
+        rule = kube.fault(action, when=is_watch, times=1)
+        with watch_of(tmp_path, kube) as it:
+            it.wait_for_outcomes(2)
+            it.connected()
+            assert rule.fired == 1
+            assert [outcome.trigger for outcome in it.outcomes] == [Trigger.STARTUP, Trigger.WATCH]
+            it.serves(it.change())
+            assert len(kube.lists()) == 2 and it.life.counts["relists"] == 1
+
+    def test_a11_doubts_without_end_are_no_loop(self, kube: KubeServer, tmp_path: Path) -> None:
+        gone = faults.events(line("ERROR", {"kind": "Status", "code": 410}))
+        rule = kube.fault(gone, when=is_watch)
+        with watch_of(tmp_path, kube, Pace()) as it:
+            it.wait_for_outcomes(2)
+            eventually(lambda: rule.fired == 2)
+            time.sleep(1.5)
+            assert len(kube.lists()) == 2
+            assert len([one for one in it.messages() if "watch is lost" in one]) <= 2
+            assert not it.life.connected and it.life.error == "the API server ended the watch with code 410"
+
+    def test_a33_bookmarks_alone_are_proof_of_life_and_nothing_else(self, kube: KubeServer, tmp_path: Path) -> None:
+        with watch_of(tmp_path, kube) as it:
+            it.connected()
+            eventually(lambda: it.life.last_proof_of_life is not None)
+            first = it.life.last_proof_of_life
+            assert first is not None
+            eventually(lambda: (it.life.last_proof_of_life or 0) > first)
+            assert len(it.outcomes) == 1 and len(watches(kube)) == 1
+
+    def test_a29_old_events_of_a_secret_made_anew_change_nothing(self, kube: KubeServer, tmp_path: Path) -> None:
+        fill(kube.store, 10)
+        old = kube.store.objects["default", "target-00001"]
+        gone = kube.store.delete("default", "target-00001").at(kube.store.version)
+        kube.store.create(secret("target-00001", format="webhook"))
+        replay = [
+            b'{"type":"%b","object":%b}' % (kind, one.whole())
+            for kind, one in ((b"ADDED", old), (b"MODIFIED", old), (b"DELETED", gone))
+        ]
+        rule = kube.fault(faults.events(*replay), when=is_watch, times=1)
+        with watch_of(tmp_path, kube) as it:
+            eventually(lambda: len(watches(kube)) == 2)
+            it.connected().serves(it.change())
+            assert rule.fired == 1 and it.served.items["target-00001"].format == "webhook"
+            it.serves_what_the_cluster_has()
+            assert len(kube.lists()) == 1
+
+
+class TestConnection:
+    def test_a20_a_half_open_watch_is_found_and_replaced(self, kube: KubeServer, tmp_path: Path) -> None:
+        rule = kube.fault(faults.half_open, when=is_watch, times=1)
+        with watch_of(tmp_path, kube, SHORT) as it:
+            assert rule.happened.wait(10)
+            name = it.change()
+            assert it.life.last_proof_of_life is None
+            it.serves(name)
+            eventually(lambda: len(watches(kube)) >= 2)
+            assert rule.fired == 1
+            assert "The watch is lost; until it is back the periodic refresh finds changes" in it.messages()
+            assert it.worker.health() is None
+
+    def test_a20_one_behind_a_proxy_that_keeps_its_side_open_is_too(self, kube: KubeServer, tmp_path: Path) -> None:
+        with Proxy(kube.port) as proxy:
+            file = kubeconfig(tmp_path / "through", f"http://127.0.0.1:{proxy.port}", user={"token": TOKEN})
+            pace = Pace(lasts=(1.0, 1.0), margin=0.5, broken=(0.02, 0.2), refused=(0.2, 1.0), calm=0.2)
+            with watch_of(tmp_path, kube, pace, file=file) as it:
+                it.connected()
+                before = len(watches(kube))
+                proxy.go_dead()
+                it.serves(it.change())
+                eventually(lambda: proxy.dropped)
+                eventually(lambda: len(watches(kube)) > before)
+                assert it.worker.health() is None
+
+    def test_a20_drops_of_nothing_are_no_proof_of_life(self, kube: KubeServer, tmp_path: Path) -> None:
+        def blanks(exchange: Exchange) -> bool:
+            exchange.wire.head(200, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
+            while not exchange.wire.wait(0.02):
+                exchange.wire.send(b"1\r\n\n\r\n")
+            return False
+
+        rule = kube.fault(blanks, when=is_watch, times=1)
+        with watch_of(tmp_path, kube, SHORT) as it:
+            assert rule.happened.wait(10)
+            assert it.life.last_proof_of_life is None
+            it.serves(it.change())
+
+    @pytest.mark.parametrize("count", [10, pytest.param(100, marks=pytest.mark.soak)])
+    def test_a20_every_half_open_watch_is_replaced(self, kube: KubeServer, tmp_path: Path, count: int) -> None:
+        pace = Pace(lasts=(0.05, 0.05), margin=0.02, broken=(0.01, 0.01), refused=(0.01, 0.01), calm=0.0)
+        rule = kube.fault(faults.half_open, when=is_watch, times=count)
+        with watch_of(tmp_path, kube, pace) as it:
+            for number in range(1, count + 1):
+                eventually(lambda number=number: rule.fired >= number, "the next watch")  # type: ignore[misc]
+            it.serves(it.change())
+            assert rule.fired == count
+
+    def test_a28_what_was_deleted_while_the_watch_was_cut_goes(self, kube: KubeServer, tmp_path: Path) -> None:
+        with watch_of(tmp_path, kube) as it:
+            it.connected()
+            kube.close()
+            eventually(lambda: not it.life.connected)
+            kube.store.delete("default", "target-00001")
+            assert "target-00001" in it.served.items
+            kube.open()
+            it.connected().serves_what_the_cluster_has()
+            assert len(kube.lists()) == 1
+
+    def test_a_watch_that_ends_in_its_time_goes_on_from_where_it_was(self, kube: KubeServer, tmp_path: Path) -> None:
+        pace = Pace(lasts=(0.6, 0.6), margin=5.0)
+        with watch_of(tmp_path, kube, pace) as it:
+            it.connected()
+            it.serves(it.change())
+            eventually(lambda: len(watches(kube)) >= 2)
+            assert int(watches(kube)[1].query["resourceVersion"]) >= kube.store.version
+            it.connected().serves(it.change())
+            assert len(kube.lists()) == 1 and not it.messages()
+            assert it.life.counts["reconnects"] == 0
+
+    def test_watches_that_end_at_once_are_not_a_loop(self, kube: KubeServer, tmp_path: Path) -> None:
+        rule = kube.fault(faults.events(), when=is_watch)
+        with watch_of(tmp_path, kube, Pace(broken=(0.2, 30.0))) as it:
+            eventually(lambda: rule.fired >= 2)
+            time.sleep(0.5)
+            assert rule.fired <= 4
+            kube.faults.clear()
+            it.serves(it.change())
+
+    def test_a_line_that_is_cut_off_is_told_again(self, kube: KubeServer, tmp_path: Path) -> None:
+        def torn(exchange: Exchange) -> bool:
+            exchange.wire.head(200, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
+            exchange.wire.send(b"8\r\n" + bookmark(5)[:8] + b"\r\n0\r\n\r\n")
+            return True
+
+        rule = kube.fault(torn, when=is_watch, times=1)
+        with watch_of(tmp_path, kube) as it:
+            eventually(lambda: len(watches(kube)) >= 2)
+            it.connected().serves(it.change())
+            assert rule.fired == 1 and len(kube.lists()) == 1
+
+    def test_a_watch_wakes_a_refresh_that_waits_for_the_server_to_come_back(
+        self, kube: KubeServer, tmp_path: Path
+    ) -> None:
+        settings = refresh_settings(base_backoff=600.0, max_backoff=600.0)
+        with watch_of(tmp_path, kube, refresh=settings) as it:
+            it.connected()
+            kube.close()
+            it.worker.refresh_now()
+            it.wait_for_outcomes(2)
+            kube.open()
+            assert it.wait_for_outcomes(3)[-1].result is Result.SUCCESS
+
+    def test_l05_a_thousand_watches_share_one_client(
+        self, kube: KubeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made: list[ApiClient] = []
+        real = ApiClient.__init__
+
+        def counted(self: ApiClient, *args: Any, **more: Any) -> None:
+            made.append(self)
+            real(self, *args, **more)
+
+        monkeypatch.setattr(ApiClient, "__init__", counted)
+        rule = kube.fault(faults.events(bookmark(2000).strip()), when=is_watch, times=1000)
+        with watch_of(tmp_path, kube, Pace(broken=(0.001, 0.001))) as it:
+            threads = threading.active_count()
+            eventually(lambda: rule.fired == 1000)
+            it.connected()
+            assert len(made) == 1 and made[0]._pool is None
+            assert threading.active_count() <= threads + 1
+            assert kube.connections <= 4
+
+
+class TestRefusals:
+    def test_without_the_right_it_says_so_once_and_polls(self, kube: KubeServer, tmp_path: Path) -> None:
+        kube.denied = {("watch", "default")}
+        with watch_of(tmp_path, kube) as it:
+            eventually(lambda: it.life.error == "the API server answered 403")
+            for number in (2, 3, 4):
+                name = it.change()
+                it.refresh()
+                assert name in it.served.items
+                eventually(lambda number=number: len(watches(kube)) == number)  # type: ignore[misc]
+                time.sleep(0.05)  # so that the answer has come
+            assert len(it.messages()) == 1
+            kube.denied = set()
+            it.refresh()
+            it.connected().serves(it.change())
+            assert it.life.counts["drift_corrected"] == 0
+
+    def test_a_token_of_a_kubeconfig_is_read_again(self, kube: KubeServer, tmp_path: Path) -> None:
+        (tmp_path / "token").write_text("old")
+        file = kubeconfig(tmp_path / "k", kube.url, user={"tokenFile": str(tmp_path / "token")})
+        pace = Pace(lasts=(0.6, 0.6), broken=(0.02, 0.2), refused=(0.1, 1.0))
+        fill(kube.store, 10)
+        kube.tokens = {"old", TOKEN}
+        (tmp_path / "token").write_text(TOKEN)
+        with watch_of(tmp_path, kube, pace, file=file) as it:
+            it.connected()
+            kube.tokens = {"new"}
+            (tmp_path / "token").write_text("new")
+            eventually(lambda: any(one.headers["authorization"] == "Bearer new" for one in watches(kube)))
+            it.connected().serves(it.change())
+
+    @pytest.mark.parametrize("what", ["watch", "everything"])
+    @pytest.mark.parametrize("code", [429, 500])
+    def test_ten_minutes_of_refusals_are_twelve_requests_at_most(
+        self, kube: KubeServer, tmp_path: Path, code: int, what: str
+    ) -> None:
+        clock = FakeClock()
+        with watch_of(tmp_path, kube, Pace(), clock=clock, refresh=RefreshSettings(rate_limit=0)) as it:
+            it.connected()
+            when = is_watch if what == "watch" else None
+            rule = kube.fault(faults.status(code), when=when)
+            before, end = len(kube.requests), clock.monotonic() + 600
+            kube.close()
+            kube.open()
+            while clock.monotonic() < end:
+                eventually(lambda: at_rest(it, clock), "everybody's being asleep")
+                step = min([one for one in clock.sleeping() if one < 1e9], default=600.0)
+                clock.advance(min(step, end - clock.monotonic()) + 1e-6)
+            assert rule.fired >= 3
+            assert len(kube.requests) - before <= 12
+            kube.faults.clear()
+            name = it.change()
+            for _ in range(60):
+                if name in it.served.items and it.life.connected:
+                    break
+                clock.advance(10)
+                time.sleep(0.02)
+            assert name in it.served.items and it.life.connected
+            it.worker.stop(5)
+
+    def test_a_refusal_waits_as_long_as_the_server_asks(self, kube: KubeServer, tmp_path: Path) -> None:
+        clock = FakeClock()
+        kube.fault(faults.status(429, {"Retry-After": "100"}), when=is_watch, times=1)
+        with watch_of(tmp_path, kube, Pace(), clock=clock) as it:
+            clock.wait_for_sleeper(100)
+            clock.advance(100)
+            it.connected()
+            it.worker.stop(5)
+
+
+def at_rest(it: World, clock: FakeClock) -> bool:
+    """Whether worker, reflector and applier all sleep, and nothing is under way."""
+    status = it.worker.get_status()
+    return len(clock.sleeping()) == 3 and status.attempt is None and status.pending is None
+
+
+class TestDrift:
+    def test_what_no_event_told_is_corrected_and_counted(self, kube: KubeServer, tmp_path: Path) -> None:
+        rule = kube.fault(faults.half_open, when=is_watch, times=1)
+        with watch_of(tmp_path, kube) as it:
+            assert rule.happened.wait(10)
+            it.connected()
+            kube.store.delete("default", "target-00001")
+            kube.store.replace(secret("target-00002", format="webhook"))
+            name = it.change()
+            it.refresh()
+            assert it.served.items.keys() == {key[1] for key in kube.store.objects} and name in it.served.items
+            eventually(lambda: it.life.counts["drift_corrected"] == 3)
+
+    def test_what_an_event_told_is_not(self, kube: KubeServer, tmp_path: Path) -> None:
+        with watch_of(tmp_path, kube) as it:
+            it.connected()
+            for _ in range(20):
+                it.change()
+                it.refresh()
+            time.sleep(1.2)
+            it.refresh()
+            assert it.life.counts["drift_corrected"] == 0
+
+
+class TestStorm:
+    @pytest.mark.parametrize("seconds", [1, pytest.param(5, marks=pytest.mark.soak)])
+    def test_a32_a_storm_is_a_few_batches_and_no_list(self, kube: KubeServer, tmp_path: Path, seconds: int) -> None:
+        published: list[Any] = []
+        with watch_of(tmp_path, kube) as it:
+            it.worker.listen_publish(published.append)
+            it.connected()
+            began = time.thread_time()
+            for number in range(1000 * seconds):
+                name = f"target-{number % 10:05d}"
+                kube.store.replace(secret(name, url=f"https://hooks.example.com/{number}"))
+                if number % 50 == 0:
+                    time.sleep(max(0.0, 0.05 - (time.thread_time() - began) / 1000))
+            it.serves_what_the_cluster_has()
+            assert it.served.items["target-00009"].url.reveal() == f"https://hooks.example.com/{1000 * seconds - 1}"
+            assert len(kube.lists()) == 1
+            assert len(published) < 100 * seconds
+
+    def test_a_storm_with_refreshes_back_to_back_ends_with_what_the_cluster_has(
+        self, kube: KubeServer, tmp_path: Path
+    ) -> None:
+        with watch_of(tmp_path, kube) as it:
+            it.connected()
+            over = threading.Event()
+
+            def storm() -> None:
+                for number in range(600):
+                    name = f"target-{number % 10:05d}"
+                    match number % 4:
+                        case 0 if ("default", name) in kube.store.objects:
+                            kube.store.delete("default", name)
+                        case _ if ("default", name) in kube.store.objects:
+                            kube.store.replace(secret(name, url=f"https://hooks.example.com/{number}"))
+                        case _:
+                            kube.store.create(secret(name))
+                    time.sleep(0.002)
+                over.set()
+
+            thread = threading.Thread(target=storm)
+            thread.start()
+            while not over.is_set():
+                it.refresh()
+            thread.join()
+            it.serves_what_the_cluster_has()
+            time.sleep(1.2)
+            it.refresh()
+            it.serves_what_the_cluster_has()
+            assert it.life.counts["drift_corrected"] == 0
+
+
+def test_stop_is_quick_while_a_watch_reads_and_while_it_connects(kube: KubeServer, tmp_path: Path) -> None:
+    with watch_of(tmp_path, kube) as it:
+        it.connected()
+        began = time.monotonic()
+        it.worker.stop(5)
+        assert time.monotonic() - began < 1
+        it.worker.start()
+        it.connected().serves(it.change())
+        kube.fault(faults.silence, when=is_watch)
+        kube.close()
+        kube.open()
+        eventually(lambda: len(watches(kube)) >= 3)
+        began = time.monotonic()
+        it.worker.stop(5)
+        assert time.monotonic() - began < 3
+    assert not [name for name in it.messages(logging.ERROR) if "died" in name]

@@ -1,0 +1,93 @@
+"""One kind that is blocked for ever holds up no other, nor an answer."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from alert_refresh.daemon import KINDS, Daemon, read_config
+from alert_refresh.web.app import create_app
+from tests.fakes import FakeClock
+from tests.postgres import hierarchy
+from tests.stage import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.postgres import Database
+
+TARGETS = Path(__file__).parents[2] / "config" / "examples" / "targets"
+NAMES = [module.KIND.name for module in KINDS]
+TICKS = 5
+
+
+@pytest.fixture
+def database() -> Iterator[Database]:
+    database = hierarchy()
+    yield database
+    database.drop()
+
+
+def all_kinds(database: Database, folder: Path) -> Daemon:
+    """A daemon with every kind on, each due every minute, on a clock that is moved by hand."""
+    rules = folder / "rules.yaml"
+    rules.write_text("- id: one\n  match: ['severity=\"critical\"']\n")
+    environ = {
+        "TARGET_DIRECTORY": str(TARGETS),
+        "TARGET_WATCH": "false",
+        "VIEWS_DATABASE_URL": database.dsn(),
+        "VIEWS_CACHE_LEASE": "0s",
+    }
+    if "rules" in NAMES:
+        environ["RULES_FILE"] = str(rules)
+    for prefix in [module.KIND.prefix for module in KINDS]:
+        environ |= {f"{prefix}INTERVAL": "1m", f"{prefix}WARMUP": "0s", f"{prefix}TIMEOUT": "30s"}
+    return Daemon(read_config(environ), FakeClock())
+
+
+@pytest.mark.parametrize("blocked", NAMES)
+def test_c09_the_other_kinds_keep_their_schedule_while_one_is_blocked_for_ever(
+    blocked: str, database: Database, tmp_path: Path
+) -> None:
+    daemon = all_kinds(database, tmp_path)
+    assert set(daemon.workers) == set(NAMES)
+    clock: Any = daemon.clock
+    client = create_app(daemon).test_client()
+    hanging, release = threading.Event(), threading.Event()
+
+    def hang(*_: Any) -> Any:
+        hanging.set()
+        release.wait(60)
+        raise OSError
+
+    ended: dict[str, int] = dict.fromkeys(NAMES, 0)
+
+    def count(name: str) -> Any:
+        def heard(outcome: Any) -> None:
+            ended[name] += outcome.result.value == "success"
+
+        return heard
+
+    for name, worker in daemon.workers.items():
+        worker.listen(count(name))
+    others = [name for name in NAMES if name != blocked]
+    try:
+        daemon.start()
+        eventually(lambda: all(ended.values()), "the first refresh of every kind")
+        source: Any = daemon.workers[blocked].source
+        source.refresh = hang
+        for tick in range(1, TICKS + 1):
+            clock.wait_for_sleeper()
+            clock.advance(60)
+            for name in others:
+                eventually(lambda name=name, tick=tick: ended[name] >= 1 + tick, f"tick {tick} of {name}")  # type: ignore[misc]
+            assert client.get("/health").status_code in (200, 503)
+        assert hanging.is_set(), "it did block"
+        assert {name: ended[name] for name in others} == dict.fromkeys(others, 1 + TICKS)
+        assert ended[blocked] == 1
+    finally:
+        release.set()
+        daemon.stop(5)

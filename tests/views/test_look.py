@@ -1,0 +1,48 @@
+"""`alert-refresh check` looks at the views and refreshes none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from alert_refresh.check import check_sources
+from alert_refresh.daemon import read_config
+from tests.postgres import hierarchy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.postgres import Database
+
+
+@pytest.fixture
+def database() -> Iterator[Database]:
+    database = hierarchy()
+    yield database
+    database.drop()
+
+
+def views(dsn: str, **more: str) -> dict[str, object]:
+    found = check_sources(read_config({"VIEWS_DATABASE_URL": dsn, **more}))
+    return next(entry for entry in found if entry["kind"] == "views")
+
+
+def test_a_check_reads_the_catalog_and_changes_nothing(database: Database) -> None:
+    database.run("insert into entities (name, kind, path) values ('new', 'service', 'e1.new')")
+    entry = views(database.dsn())
+    assert (entry["items"], entry["error"], entry["rejected"]) == (3, None, [])
+    assert database.value("select count(*) from mv_entity_ancestors where entity_path = 'e1.new'") == 0
+    assert database.value("select to_regclass('refresh_metrics') is null")
+
+
+def test_a_check_names_what_is_no_view_and_a_database_that_is_away(database: Database) -> None:
+    entry = views(database.dsn(), VIEWS="entities,mv_descendant_counts")
+    assert entry["items"] == 1
+    assert entry["rejected"] == [
+        {
+            "source": {"view": "entities"},
+            "faults": [{"field": "view", "message": "it is a table, not a materialized view"}],
+        }
+    ]
+    assert views("host=/nowhere password=canary")["error_type"] == "network"

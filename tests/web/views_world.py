@@ -1,0 +1,71 @@
+"""The whole daemon with its views on over a throw-away database, and the app over it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from alert_refresh.daemon import Daemon, read_config
+from alert_refresh.web.app import create_app
+from tests.postgres import hierarchy
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from alert_refresh.engine import Worker
+    from alert_refresh.views.postgres import PostgresSource
+    from tests.postgres import Database
+
+ENTITIES = "/api/entities"
+REFRESH = f"{ENTITIES}/refresh"
+AUTOMATED = f"{REFRESH}/automated"
+
+
+class ViewsWorld:
+    """`start` starts the daemon and waits for the start-up refresh, unless the schedule is off."""
+
+    def __init__(self, database: Database | None = None, dsn: str | None = None, **environ: str) -> None:
+        self.database = database or hierarchy()
+        self._own = database is None
+        defaults = {
+            "VIEWS_DATABASE_URL": dsn or self.database.dsn(),
+            "VIEWS_REFRESH_WARMUP": "1h",
+            "VIEWS_LOCK_TIMEOUT": "1s",
+            "VIEWS_CACHE_LEASE": "10ms",
+        }
+        self.daemon = Daemon(read_config({**defaults, **environ}))
+        self.app = create_app(self.daemon)
+        self._ended = threading.Semaphore(0)
+        self.worker.listen(lambda outcome: self._ended.release())
+
+    @property
+    def worker(self) -> Worker[Any]:
+        return self.daemon.workers["views"]
+
+    @property
+    def source(self) -> PostgresSource:
+        source: Any = self.worker.source
+        return source  # type: ignore[no-any-return]
+
+    def start(self) -> Self:
+        self.daemon.start()
+        if not self.worker.get_status().paused:
+            self.attempt_ends()
+        return self
+
+    def attempt_ends(self) -> None:
+        assert self._ended.acquire(timeout=30)
+
+    def post(self, path: str = "", **arguments: Any) -> Any:
+        return self.app.test_client().post(REFRESH + path, **arguments)
+
+    def get(self, path: str, **arguments: Any) -> Any:
+        return self.app.test_client().get(ENTITIES + path, **arguments)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.daemon.stop(5)
+        if self._own:
+            self.database.drop()
