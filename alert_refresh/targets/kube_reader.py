@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
-import select
+import termios
+from array import array
 from typing import TYPE_CHECKING
 
 from urllib3.exceptions import HTTPError
@@ -26,6 +28,8 @@ MAX_BYTES = 128 * 1024 * 1024
 CONNECT_SHARE = 0.3
 """Of the time left, what connecting with its TLS handshake may take at most."""
 
+ENOUGH = 1024
+"""Bytes that are worth a read while there is something else to do."""
 READ = 256 * 1024
 """Bytes taken at once at most."""
 
@@ -85,8 +89,8 @@ class KubeReader:
         # An answer that ends the connection has given up its socket: its reads keep the first timeout each.
         sock = getattr(response.connection, "sock", None)
         while True:
-            # What was received already but is buffered above the socket waits too, which costs nothing but its wait.
-            while meanwhile is not None and sock is not None and not _readable(sock):
+            # What is buffered above the socket waits too; nothing is lost by it but that wait.
+            while meanwhile is not None and sock is not None and not _arrived(sock):
                 if not meanwhile():
                     meanwhile = None
             left = deadline.check()
@@ -104,8 +108,8 @@ class KubeReader:
         return Permanent(f"the API server's answer is larger than {self._limit >> 20} MiB", "too_large")
 
 
-def _readable(sock: socket.socket) -> bool:
-    """Whether a read would not wait. Not by `select`, which knows no descriptor above 1023."""
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))
+def _arrived(sock: socket.socket) -> bool:
+    """Whether there is enough to read. A few bytes may be the end of a chunk, behind which a read would wait."""
+    waiting = array("i", [0])
+    fcntl.ioctl(sock, termios.FIONREAD, waiting)
+    return waiting[0] >= ENOUGH

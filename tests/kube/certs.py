@@ -33,14 +33,19 @@ class Authority:
 
     def server(self, name: str = "good", *, san: str = "IP:127.0.0.1,DNS:localhost", days: int = 30) -> ssl.SSLContext:
         """The context of a server whose certificate is for `san` and ends in so many days (negative: has ended)."""
+        certificate, key = self.issue(name, san=san, days=days)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        return context
+
+    def issue(self, name: str, *, san: str = "DNS:client", days: int = 30) -> tuple[Path, Path]:
+        """The files of a certificate and its key."""
         base = self.folder / name
         _openssl("req", "-new", *_KEY, "-keyout", f"{base}.key", "-out", f"{base}.csr", "-subj", f"/CN={name}",
                  "-addext", f"subjectAltName={san}")  # fmt: skip
         _openssl("x509", "-req", "-in", f"{base}.csr", "-CA", f"{self.ca}", "-CAkey", f"{self.folder}/ca.key",
                  "-CAcreateserial", "-copy_extensions", "copy", "-days", str(days), "-out", f"{base}.crt")  # fmt: skip
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(f"{base}.crt", f"{base}.key")
-        return context
+        return self.folder / f"{name}.crt", self.folder / f"{name}.key"
 
 
 def only_tls_1_0(context: ssl.SSLContext) -> ssl.SSLContext:

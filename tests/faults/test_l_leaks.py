@@ -1,0 +1,119 @@
+"""Many refreshes, a third of them failing, leave nothing behind: no thread, no descriptor, no socket, no memory."""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from alert_refresh.engine import RefreshInProgress
+from alert_refresh.targets.pace import Pace
+from tests.faults.kubernetes import refresh_settings, world
+from tests.kube import KubeServer, faults, raw_secret, secret
+from tests.kube.api import is_watch
+from tests.stage import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+SHARE = 0.3
+FAULTS: list[Callable[[Any], bool]] = [
+    faults.status(500),
+    faults.status(403),
+    faults.status(429, {"Retry-After": "1"}),
+    faults.page(b"<html>"),
+    faults.page(b"{}"),
+    faults.truncated("length"),
+    faults.truncated("chunked"),
+    faults.reset("request"),
+    faults.reset("body"),
+    faults.encoded("garbage"),
+    faults.redirect("http://127.0.0.1:1/"),
+]
+WATCH_FAULTS: list[Callable[[Any], bool]] = [
+    faults.status(500), faults.reset("request"), faults.events(b"garbage"), faults.events(b'{"type":"ERROR"}')
+]  # fmt: skip
+
+
+@pytest.fixture
+def kube() -> Iterator[KubeServer]:
+    with KubeServer(bookmark_interval=0.05) as server:
+        yield server
+
+
+def client_sockets(port: int) -> list[Any]:
+    """The connections of this process to that port, as the client sees them."""
+    return [one for one in psutil.Process().net_connections("tcp") if one.raddr and one.raddr.port == port]
+
+
+@pytest.mark.parametrize(
+    ("count", "warm"),
+    [(300, 100), pytest.param(10_000, 1000, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])],
+)
+def test_l01_l02_l03_refreshes_with_faults_leave_nothing_behind(
+    kube: KubeServer, tmp_path: Path, count: int, warm: int
+) -> None:
+    dice = random.Random(3)
+    pace = Pace(lasts=(1.0, 1.0), margin=0.5, broken=(0.005, 0.05), refused=(0.005, 0.05), calm=0.05)
+    process = psutil.Process()
+    settings = refresh_settings(max_retries=0)
+    with world(tmp_path, kube, watch=True, pace=pace, refresh=settings) as it:
+        it.connected()
+
+        def refresh() -> None:
+            if dice.random() < SHARE:
+                kube.fault(dice.choice(FAULTS), when=lambda request: not is_watch(request), times=1)
+                kube.fault(dice.choice(WATCH_FAULTS), when=is_watch, times=1)
+            name = f"target-{dice.randrange(10):05d}"
+            bad = raw_secret(name, "default", {"config": dice.choice([b"[]", b"{", b"\0"])})
+            kube.store.replace(bad if dice.random() < SHARE else secret(name, url=f"https://h.example/{dice.random()}"))
+            while True:
+                try:
+                    it.refresh()
+                    break
+                except RefreshInProgress:  # one that the watch asked for
+                    time.sleep(0.001)
+            it.lines.clear()
+            it.outcomes.clear()
+
+        for _ in range(warm):
+            refresh()
+        kube.faults.clear()
+        it.connected()
+        gc.collect()
+        threads, files = threading.active_count(), len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+        began = process.memory_info().rss
+        for _ in range(count):
+            refresh()
+        kube.faults.clear()
+        it.connected()
+        gc.collect()
+        # The stand-in lives in this process too: each connection of ours is a thread and a descriptor of its.
+        eventually(lambda: threading.active_count() <= threads + 4, "threads ending")
+        eventually(lambda: len(os.listdir("/proc/self/fd")) <= files + 8, "descriptors being closed")  # noqa: PTH208
+        ours = [thread.name for thread in threading.enumerate() if thread.name.startswith("targets-")]
+        assert sorted(ours) == ["targets-apply", "targets-watch", "targets-worker"]
+        sockets = client_sockets(kube.port)
+        assert len(sockets) <= 10
+        waiting = [one for one in sockets if one.status == psutil.CONN_CLOSE_WAIT]
+        if waiting:
+            time.sleep(5)
+            still = [one for one in client_sockets(kube.port) if one.status == psutil.CONN_CLOSE_WAIT]
+            assert not set(waiting) & set(still)
+        kube.requests.clear()
+        kube.store.history.clear()
+        gc.collect()
+        # What the stand-in remembers of every request and write is not ours.
+        grown = process.memory_info().rss - began
+        assert grown < (5 << 20) + count * 8192, grown
+        status = it.worker.get_status()
+        assert it.source.started == status.succeeded + status.failed + status.cancelled
+        assert status.failed > 0.2 * count
+        it.connected().serves_what_the_cluster_has()
