@@ -116,6 +116,7 @@ def test_a_refused_token_that_is_replaced_serves_without_waiting_for_the_schedul
         kube.tokens = {TOKEN}
         file = kubeconfig(tmp_path / "kubeconfig", kube.url, user={"tokenFile": str(token)})
         with world(tmp_path, kube, file=file, watch=True) as it:
+            eventually(lambda: (life := it.worker.watch_life()) is not None and life.connected)
             kube.tokens = {"canary-new"}
             it.fails("auth", attempts=1)
             token.write_text("canary-new")
