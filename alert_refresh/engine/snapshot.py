@@ -34,10 +34,10 @@ class Snapshot(Generic[T_co]):
 
     `items` maps an item's name to the item. `digest` names the content: equal digests mean that nothing
     a reader can see has changed. `generation` is given by the state when it publishes. `memo` is what the
-    source wants back as `previous.memo` (its cache of unchanged input); nobody else looks at it. `stats`
-    is what the source measured on the way (seconds, counts), for its kind's own metrics. `rebase` is there if the
-    source's watch publishes too: when it did so during the attempt, `rebase(current)` is this snapshot brought to
-    what is served now, so that it undoes nothing newer.
+    source wants back as `previous.memo` (its cache of unchanged input), and what readers of that kind alone may
+    read. `stats` is what the source measured on the way (seconds, counts), for its kind's own metrics. `rebase` is
+    there if the source's watch publishes too: when it did so during the attempt, `rebase(current)` is this snapshot
+    brought to what is served now, so that it undoes nothing newer.
     """
 
     items: Mapping[str, T_co]

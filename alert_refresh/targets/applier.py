@@ -90,7 +90,7 @@ class Applier(Watch):
     def run(self) -> None:
         """Apply batches until stopped."""
         window = WINDOW
-        while True:
+        while not self._stopping.is_set():
             self._clock.wait(self.journal.wake, self._settles_in())
             if self._stopping.is_set() or self._clock.wait(self._stopping, window):
                 return

@@ -46,6 +46,9 @@ MAX_TOKEN = 64 * 1024
 HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "alert-refresh"}
 """Not packed: on a cluster's network unpacking costs more than it saves, and a packed answer hides its size."""
 
+FILE_KEYS = ("tokenFile", "client-certificate", "client-key", "certificate-authority")
+"""Where a kubeconfig names other files."""
+
 Marks = tuple[tuple[int, int, int] | None, ...]
 
 
@@ -79,6 +82,16 @@ class KubeClient:
             Permanent, Transient: as `get`.
         """
         return self._connected().namespace
+
+    def files(self) -> list[Path]:
+        """The files that decide whether we get in: of a pod its service account, else the kubeconfig and what it names.
+
+        A kubeconfig that cannot be read names nothing.
+        """
+        if self._in_pod:
+            return [SERVICE_ACCOUNT / "token", SERVICE_ACCOUNT / "ca.crt"]
+        configs = [Path(path).expanduser().absolute() for path in self._paths.split(os.pathsep) if path]
+        return [file for config in configs for file in (config, *_named_in(config))]
 
     def get(self, path: str, query: Mapping[str, str], *, connect: float, read: float) -> HTTPResponse:
         """Send a GET and return its answer, status 200, the body not read yet. Close it, or read it to its end.
@@ -202,6 +215,18 @@ def _read_token(file: Path) -> Credential:
 def _unreadable(what: str, error: OSError) -> Transient | Permanent:
     message = f"{what} cannot be read ({type(error).__name__})"
     return Permanent(message, "config") if isinstance(error, UNREADABLE) else Transient(message, "storage")
+
+
+def _named_in(kubeconfig: Path) -> list[Path]:
+    """The token files and certificates that a kubeconfig names; relative ones are beside it."""
+    try:
+        document = yaml.safe_load(kubeconfig.read_bytes())
+        users = [user["user"] for user in document.get("users") or ()]
+        clusters = [cluster["cluster"] for cluster in document.get("clusters") or ()]
+        named = [part[key] for part in (*users, *clusters) for key in FILE_KEYS if part and part.get(key)]
+        return [kubeconfig.parent / name for name in named]
+    except (OSError, yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError):
+        return []
 
 
 def _marks(paths: str) -> Marks:

@@ -105,15 +105,16 @@ class Reflector(Watch):
 
     def _start(self) -> int | None:
         """The version to watch from, once there is one; None when stopped."""
-        while not self._stopping.is_set():
+        while True:
             self._wake.clear()
+            if self._stopping.is_set():
+                return None
             listed = self._listed()
             if listed is not None and (self._position is not None or listed.serial > self._doubted):
                 if listed.version >= 0:
                     return max(listed.version, self._position or 0)
                 self._pulse.lost(self._key(), "resourceVersions are no numbers")
             self._clock.wait(self._wake, None)
-        return None
 
     def _watch(self, version: int) -> None:
         """One watch, to the end that the server gives it.

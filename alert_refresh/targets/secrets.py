@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from alert_refresh.engine import AttemptError, Deadline, Partial, Permanent, Snapshot, Transient
+from alert_refresh.targets.access_watch import access_watches
 from alert_refresh.targets.applier import Applier
 from alert_refresh.targets.kube_client import KubeClient
 from alert_refresh.targets.kube_list import EVERYWHERE, Lister
@@ -83,7 +84,9 @@ class KubernetesSource:
         return snapshot
 
     def watches(self, sink: Sink) -> Sequence[Watch]:
-        """One reflector for each namespace, or one for all, and what applies the events of all of them."""
+        """One reflector for each namespace, or one for all, what applies the events of all of them, and what sees the
+        files change that let us in.
+        """
         if not self._settings.watch:
             return ()
         names = self._named()
@@ -101,7 +104,7 @@ class KubernetesSource:
             )
             for name in names
         ]
-        return (*applier.reflectors, applier)
+        return (*applier.reflectors, applier, *access_watches(self._client.files(), sink))
 
     def close(self) -> None:
         """Close the connections."""

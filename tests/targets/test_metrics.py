@@ -62,7 +62,12 @@ BUCKETS = {
     "publishing_refresh_api_duration_seconds": API_BUCKETS,
 }
 
-TOTAL_BUT_A_GAUGE = f"{HISTORY}_discovery_targets_total"
+CONTRACTS_NAMES = {
+    f"{HISTORY}_discovery_targets_total",
+    "guard_scheduler_refresh_duration_ms",
+    "guard_scheduler_last_refresh_timestamp_ms",
+}
+"""Names that promtool would have otherwise, but that others rely on."""
 
 
 def promtool() -> str | None:
@@ -218,7 +223,7 @@ def test_promtool_finds_no_fault_beyond_the_name_that_is_the_contracts() -> None
         world.post("?wait=5s")
         text = world.client.get("/metrics").data
     checked = subprocess.run([tool, "check", "metrics"], input=text, capture_output=True, check=False, timeout=30)
-    faults = [line for line in checked.stderr.decode().splitlines() if not line.startswith(f"{TOTAL_BUT_A_GAUGE} ")]
+    faults = [line for line in checked.stderr.decode().splitlines() if line.split(" ")[0] not in CONTRACTS_NAMES]
     assert faults == []
 
 
