@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from alert_refresh.engine import Result, Trigger
+from alert_refresh.engine import Deadline, Result, Trigger
+from alert_refresh.engine.errors import Superseded
 from tests.stage import GatedSource, Stage, eventually
 
 
@@ -97,3 +98,29 @@ def test_a_pause_before_a_scheduled_request_has_begun_lets_go_of_whoever_waits_f
         assert request.done.is_set() and request.first.is_set() and request.outcome is None
         stage.worker.state.stop(stage.status.run)
         stage.worker.state.close(stage.status.run)
+
+
+def test_a_resume_before_the_start_is_kept_for_the_start() -> None:
+    with Stage(interval=10, warmup=0) as stage:
+        stage.worker.pause()
+        assert stage.worker.resume()
+        stage.start().idle()
+        assert triggers(stage) == [Trigger.STARTUP]
+
+
+def test_what_the_schedule_asked_for_does_not_begin_once_it_is_paused() -> None:
+    with Stage() as stage:
+        run = stage.worker.state.open()
+        request = stage.worker.state.due(run)
+        assert request is not None and request.trigger is Trigger.STARTUP
+        stage.worker.state.pause()
+        with pytest.raises(Superseded):
+            stage.worker.state.begin(request, 1, Deadline(stage.fake, 1))
+        stage.worker.state.stop(run)
+        stage.worker.state.close(run)
+
+
+def test_settings_can_say_that_the_worker_starts_paused() -> None:
+    with Stage(paused=True) as stage:
+        stage.start().idle()
+        assert stage.status.paused and stage.source.calls == 0
