@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import sys
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import engine, http, load, memory, rules
+from bench.where import where
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +22,9 @@ HEAD = """# Benchmarks
 
 `make bench` prints these tables; `python -m bench --save` writes them here. They show whether what users were
 promised holds, on one machine and one day. Compare numbers of one run only.
+
+Two have pages of their own: [Kubernetes](kubernetes.md) beside the official client's typed list and k8s-sidecar's way
+(`python -m bench.kubernetes --save`), and the [views](views.md) on a real PostgreSQL (`make bench-views`).
 
 """
 
@@ -44,17 +45,6 @@ def sections(folder: Path, quick: bool) -> dict[str, Callable[[], Table]]:
     }
 
 
-def where() -> str:
-    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    busy = os.getloadavg()[0]
-    return (
-        f"{now}, {platform.python_implementation()} {platform.python_version()}, {platform.system()}"
-        f" {platform.machine()}, {os.cpu_count()} processors, load {busy:.1f} at the start.\n"
-        f"Command: `python -m bench {' '.join(sys.argv[1:])}`".rstrip(" `")
-        + "`.\n"
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
@@ -66,7 +56,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="shorter runs under load")
     parser.add_argument("--save", action="store_true", help="keep the tables in bench/README.md")
     options = parser.parse_args()
-    text, kept = where(), True
+    text, kept = where("bench"), True
     print(text)
     with tempfile.TemporaryDirectory() as folder:
         known = sections(Path(folder), options.quick)
