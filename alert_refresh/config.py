@@ -206,7 +206,8 @@ class Env:
         values["max_retries"] = self.integer(prefix + "MAX_RETRIES", int(default["max_retries"]), maximum=1000)
         values["jitter"] = self.boolean(prefix + "JITTER", default=False)
         if len(self.faults) == before and values["max_backoff"] < values["base_backoff"]:
-            self.fault(prefix + "MAX_BACKOFF", f"must not be less than {prefix}BASE_BACKOFF")
+            name = prefix + "MAX_BACKOFF"
+            self.fault(name, f"must not be less than {prefix}BASE_BACKOFF", self.effective[name])
         return RefreshSettings() if len(self.faults) > before else RefreshSettings(**values)
 
     def finish(self) -> None:
@@ -231,7 +232,8 @@ def read_server(env: Env, kinds: Mapping[str, Any]) -> Config:
     admin, read = env.token("ALERT_REFRESH_ADMIN_TOKEN"), env.token("ALERT_REFRESH_READ_TOKEN")
     open_to_all = env.boolean("ALERT_REFRESH_ALLOW_UNAUTHENTICATED", default=False)
     unix = host.startswith("/")
-    if admin is None and not open_to_all and not unix and host not in ("127.0.0.1", "::1", "localhost"):
+    wanted = admin is not None or any(fault.field.startswith("ALERT_REFRESH_ADMIN_TOKEN") for fault in env.faults)
+    if not wanted and not open_to_all and not unix and host not in ("127.0.0.1", "::1", "localhost"):
         env.fault(
             "ALERT_REFRESH_BIND",
             "is not loopback and ALERT_REFRESH_ADMIN_TOKEN is not set;"

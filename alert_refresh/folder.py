@@ -212,7 +212,7 @@ class FolderWatch(Watch):
             if self._subfolders:
                 with os.scandir(self._folder) as entries:
                     for entry in entries:
-                        if not entry.name.startswith(".") and entry.is_dir():
+                        if not entry.name.startswith(".") and _is_folder(entry):
                             wanted[self._inotify.add_watch(entry.path, CONTENT)] = self._folder / entry.name
         for old in self._watched.keys() - wanted.keys():
             with suppress(OSError):
@@ -220,6 +220,14 @@ class FolderWatch(Watch):
         self._watched = wanted
         if self._armed is None and above != next(parent for parent in self._folder.parents if parent.is_dir()):
             self._arm()
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is or leads to a folder; a link that leads in a circle does not."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _release(inotify: INotify, descriptor: int) -> None:

@@ -179,6 +179,17 @@ def test_a_first_backoff_above_the_greatest_is_one_fault() -> None:
     }
 
 
+def test_a_fault_of_a_default_shows_the_default() -> None:
+    with pytest.raises(ConfigErrors) as raised:
+        read_config({"TARGET_REFRESH_BASE_BACKOFF": "10m"})
+    assert [fault.value for fault in raised.value.faults] == ["5m"]
+
+
+def test_an_empty_admin_token_on_an_open_address_is_one_fault() -> None:
+    wrong = faults({"ALERT_REFRESH_BIND": "0.0.0.0:8080", "ALERT_REFRESH_ADMIN_TOKEN": ""})
+    assert wrong == {"ALERT_REFRESH_ADMIN_TOKEN": "is set but empty"}
+
+
 @pytest.mark.parametrize("name", ["INTERVAL", "BASE_BACKOFF", "MAX_BACKOFF", "TIMEOUT"])
 def test_p19_some_settings_cannot_be_zero(name: str) -> None:
     assert f"TARGET_REFRESH_{name}" in faults({f"TARGET_REFRESH_{name}": "0s"})

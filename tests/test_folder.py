@@ -205,6 +205,14 @@ def test_folders_inside_count_if_asked(tmp_path: Path) -> None:
     assert watch._take() is False
 
 
+def test_a_link_that_leads_in_a_circle_does_not_keep_the_others_from_being_watched(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "inside").mkdir()
+    with watching(tmp_path, subfolders=True) as seen:
+        (tmp_path / "inside" / "..data").symlink_to("x")
+        seen.wait()
+
+
 def test_a_folder_that_is_replaced_is_watched_again(tmp_path: Path) -> None:
     root = tmp_path / "above" / "root"
     root.mkdir(parents=True)

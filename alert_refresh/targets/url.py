@@ -71,6 +71,10 @@ def check(url: str, *, deny_private: bool = False) -> str | None:
     return _authority(parts[2], deny_private)
 
 
+NAT64_LOCAL = 0x64FF9B0001
+"""The upper 48 bits of 64:ff9b:1::/48; what follows is an IPv4 address, around bits 64 to 71 or at the end."""
+
+
 @lru_cache(maxsize=1024)
 def _authority(authority: str, deny_private: bool) -> str | None:
     """What is wrong with `host:port`. Cached: many targets share few hosts."""
@@ -112,11 +116,13 @@ def _address(address: IPv4Address | IPv6Address, deny_private: bool) -> str | No
 
 
 def _embedded(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
-    """The IPv4 addresses that an IPv6 address leads to: mapped, compatible, 6to4, Teredo, NAT64."""
+    """The IPv4 addresses that an IPv6 address leads to: mapped, translated, compatible, 6to4, Teredo, NAT64."""
     if isinstance(address, IPv4Address):
         return []
     found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
     number = int(address)
-    if number >> 32 in (0, 0x64FF9B << 64) and number >> 16:
+    if (number >> 32 in (0, 0xFFFF0000, 0x64FF9B << 64) or number >> 80 == NAT64_LOCAL) and number >> 16:
         found.append(IPv4Address(number & 0xFFFFFFFF))
+    if number >> 80 == NAT64_LOCAL:
+        found.append(IPv4Address((number >> 64 & 0xFFFF) << 16 | number >> 40 & 0xFFFF))
     return [one for one in found if one is not None]

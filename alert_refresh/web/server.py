@@ -132,7 +132,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         from alert_refresh.web.deadline_worker import DeadlineWorker
 
         server_log = ServerLog(self.cfg)
-        sockets = create_sockets(self.cfg, server_log)
+        sockets = self._listen(server_log)
         self.worker = worker = DeadlineWorker(1, os.getppid(), sockets, self, 0, self.cfg, server_log)
         worker.pid = os.getpid()
         try:
@@ -142,6 +142,24 @@ class Server(BaseApplication):  # type: ignore[misc]
                 self.daemon.stop(QUICK_SECONDS if worker.quick else None)
             if self.config.unix:
                 Path(self.config.host).unlink(missing_ok=True)
+
+    def _listen(self, server_log: ServerLog) -> list[Any]:
+        """The listening sockets. gunicorn tries for five seconds, in case what had the address is just ending.
+
+        Raises:
+            SystemExit: the address cannot be had; the log names it.
+        """
+        gunicorn = logging.getLogger("gunicorn.error")
+        level = gunicorn.level
+        gunicorn.setLevel(logging.CRITICAL)
+        try:
+            sockets: list[Any] = create_sockets(self.cfg, server_log)
+        except SystemExit:
+            log.error("Cannot listen on ALERT_REFRESH_BIND=%s: is something else listening there?", self.config.bind)
+            raise
+        finally:
+            gunicorn.setLevel(level)
+        return sockets
 
     def _start(self) -> None:
         """Everything is loaded: start the daemon."""

@@ -61,7 +61,7 @@ def test_an_address_in_use_ends_the_start_with_a_line_that_says_so() -> None:
         port = taken.getsockname()[1]
         with Program(env={"ALERT_REFRESH_BIND": f"127.0.0.1:{port}"}) as program:
             assert program.wait() == 1
-            assert program.find("Connection in use")
+            assert program.find("Cannot listen on ALERT_REFRESH_BIND")
             assert "Traceback" not in program.stderr
 
 
