@@ -75,8 +75,8 @@ def under_load(file: Path, duration: float, *options: str) -> tuple[list[float],
 VARIANTS: dict[str, tuple[str, ...]] = {
     "as it is": (),
     "pages of 500": ("--page", "500"),
-    "pages of 5,000": ("--page", "5000"),
     "one page": ("--page", "0"),
+    "switch interval 0.5 ms": ("--switch-interval", "0.0005"),
     "switch interval 5 ms (the default)": ("--switch-interval", "0.005"),
     "full collections as often as by default": ("--collect", "10"),
 }

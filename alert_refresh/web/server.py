@@ -39,8 +39,9 @@ CONNECTIONS = 4096
 BACKLOG = 1024
 SOCKET_UMASK = 0o117
 """A Unix socket is for its owner and group."""
-SWITCH_INTERVAL = 0.0005
-"""Seconds a thread computes before another may: answers stay quick while a refresh parses."""
+SWITCH_INTERVAL = 0.0001
+"""Seconds a thread computes before another may: answers stay quick while a refresh parses. The p99 of GET status
+beside refreshes of 10,000 changed Secrets is 15 to 19 ms; at 0.5 ms it was 23 to 27 ms, at Python's 5 ms 50 ms."""
 COLLECTIONS = 1000
 """Collections of young objects before one of all. That one looks at every target, and 10,000 of them keep all threads
 waiting for 20 to 50 ms; what a refresh replaces is freed without it."""
