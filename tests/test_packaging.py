@@ -77,11 +77,3 @@ def test_the_dockerfile_passes_the_linter() -> None:
     hadolint = Path(sys.executable).with_name("hadolint")
     result = subprocess.run([hadolint, ROOT / "Dockerfile"], capture_output=True, text=True)
     assert result.returncode == 0, result.stdout
-
-
-def test_the_project_speaks_of_itself_alone() -> None:
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    for name in tracked:
-        path = ROOT / name
-        if path.suffix in {".py", ".md", ".cfg", ".toml", ".env", ".yaml"} and path != Path(__file__):
-            assert "../shared" not in path.read_text(), name
