@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import engine, http, load, memory, rules
+from bench import engine, http, load, memory, rules, swaps
 from bench.where import where
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def sections(folder: Path, quick: bool) -> dict[str, Callable[[], Table]]:
         "rules-post": lambda: rules.event_path(folder),
         "rules-get": rules.reading,
         "rules-match": rules.matching,
-        "rules-swap": rules.swapping,
+        "rules-swap": swaps.swapping,
         "load": lambda: load.status_under_load(folder, 2 if quick else 8),
     }
 

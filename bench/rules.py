@@ -1,11 +1,10 @@
-"""Rules: loading, reading, matching, and what readers notice of a swap. By itself: `python -m bench.rules`."""
+"""Rules: loading, reading, matching. By itself: `python -m bench.rules`."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -250,85 +249,9 @@ def matching() -> Table:
     return table
 
 
-def swapping() -> Table:
-    table = Table(
-        "Rules: what a reader notices of 10,000 swaps",
-        note="One thread reads hot rules out of 1,234, beginning at the worker's status, each read timed; another swaps"
-        " between two sets as fast as it can. Medians of nine rounds of each.",
-    )
-    clock, cache = SystemClock(), HotCache(10_000, {})
-    versions: list[Snapshot[Rule]] = []
-    for word in ("first", "other"):
-        found = loaded(rules(FEW, word), cache, rule_set(versions[-1]) if versions else None)
-        versions.append(Snapshot(found.rules, digest=word, memo=found))
-    state: RefreshState[Rule] = RefreshState(KIND.name, clock, Interval(300), 0)
-    run = state.open()
-    ids = list(versions[0].items)
-    wrong: list[str] = []
-
-    def swap(number: int) -> None:
-        request = state.due(run) or Request(Trigger.FILE, run=run)
-        state.finish(state.begin(request, 1, Deadline(clock, 60)), versions[number % 2], None)
-
-    def read(ended: threading.Event) -> list[int]:
-        times: list[int] = []
-        now = time.perf_counter_ns
-        while not ended.is_set():
-            for rule_id in ids:
-                began = now()
-                found = rule_set(state.status().snapshot)
-                rule = None if found is None else found.get(rule_id)
-                times.append(now() - began)
-                if rule is None or found is None or rule is not found.rules[rule_id]:
-                    wrong.append(rule_id)
-        return times
-
-    def sample(swaps: int, at_least: float) -> list[int]:
-        ended, times = threading.Event(), []
-        reader = threading.Thread(target=lambda: times.extend(read(ended)))
-        reader.start()
-        until = time.perf_counter() + at_least
-        for number in range(swaps):
-            swap(number)
-        while time.perf_counter() < until:
-            time.sleep(0.01)
-        ended.set()
-        reader.join()
-        return times
-
-    def busy(ended: threading.Event) -> None:
-        while not ended.is_set():
-            state.status()
-
-    def beside_busy() -> list[int]:
-        ended = threading.Event()
-        other = threading.Thread(target=busy, args=(ended,))
-        other.start()
-        times = sample(0, 0.5)
-        ended.set()
-        other.join()
-        return times
-
-    swap(0)
-    rounds = [(sample(0, 0.5), beside_busy(), sample(10_000, 0.5)) for _ in range(9)]
-    alone, beside, swapped = ([float(quantile(three[side], 0.99)) for three in rounds] for side in range(3))
-
-    def rise(times: list[float], before: list[float]) -> float:
-        return median([time / one - 1 for time, one in zip(times, before, strict=True)])
-
-    table.add("p99 of a read, nothing else runs", seconds(median(alone) / 1e9), "", "")
-    measured = f"{seconds(median(beside) / 1e9)}, {rise(beside, alone):+.0%}"
-    table.add("p99 beside a thread that is busy with something else", measured, "", "")
-    added = rise(swapped, beside)
-    measured = f"{seconds(median(swapped) / 1e9)}, {rise(swapped, alone):+.0%}, of which {added:+.0%} are the swaps"
-    table.promise("p99 beside one that swaps 10,000 times", measured, "at most +20% by the swaps", kept=added <= 0.2)
-    table.promise("reads of a gap or a mix", str(len(wrong)), "0", kept=not wrong)
-    return table
-
-
 def tables(folder: Path) -> list[Table]:
     """All of them, in the order of the manual."""
-    return [loading(folder), event_path(folder), reading(), matching(), swapping()]
+    return [loading(folder), event_path(folder), reading(), matching()]
 
 
 def main() -> None:

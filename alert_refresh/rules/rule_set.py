@@ -28,7 +28,7 @@ class RuleSet:
     regular expression to its compiled form, for the next load to take over. `hot` are the rules in use.
     """
 
-    __slots__ = ("_cache", "_families", "_index", "file", "hot", "patterns", "rules")
+    __slots__ = ("_cache", "_families", "_index", "_tick", "file", "hot", "patterns", "rules")
 
     def __init__(self, checked: Checked, file: str | None, cache: HotCache, before: RuleSet | None = None) -> None:
         """`checked` are good rules; `before` is the set that this one replaces."""
@@ -37,6 +37,7 @@ class RuleSet:
         self.file = file
         self.hot: dict[str, Hot] = cache.table(self.rules, before.hot if before else {})
         self._cache = cache
+        self._tick = cache.tick
         self._index = MatchIndex(checked)
         families: dict[str, list[Rule]] = defaultdict(list)
         for rule in self.rules.values():
@@ -50,7 +51,7 @@ class RuleSet:
             rule = self.rules.get(rule_id)
             self._cache.promote(self.hot, rule)
             return rule
-        hot.used = self._cache.tick()
+        hot.used = self._tick()
         hot.uses += 1
         return hot.rule
 
