@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from alert_refresh.targets.kube_reader import KubeReader
     from alert_refresh.targets.listed import Known
 
-PAGE = 2000
+PAGE = 1000
 """Secrets asked for at once: few requests, which a server reads from its store each, and yet several, so that one is
 parsed while the next is on its way."""
 AT_ONCE = 50
