@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
+from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -14,8 +15,6 @@ from alert_refresh.targets.kube_errors import Gone
 from alert_refresh.targets.target import Target, parse_base64
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from alert_refresh.engine import Clock, Deadline
     from alert_refresh.targets.kube_reader import KubeReader
     from alert_refresh.targets.listed import Known
@@ -87,14 +86,15 @@ class Lister:
         began = self._clock.monotonic()
         try:
             while True:
-                body = self._reader.get(path, query, deadline, parsing.some)
+                page = secret_list.Page()
+                body = self._reader.get(path, query, deadline, partial(parsing.ahead, page))
                 parsing.rest(deadline)
-                page = secret_list.decode(body)
-                parsing.add(page.items)
-                token = page.metadata.next_page
+                metadata, secrets = page.rest(body)
+                parsing.add(secrets)
+                token = metadata.next_page
                 if not token:
                     parsing.rest(deadline)
-                    return parsing.found, page.metadata.resourceVersion
+                    return parsing.found, metadata.resourceVersion
                 if token in tokens:
                     raise Transient("the API server's list goes in a circle", "parse")
                 if len(tokens) + 1 >= MAX_PAGES:
@@ -107,7 +107,7 @@ class Lister:
 
 
 class _Parsing:
-    """Parses the Secrets of one page while the next one is awaited."""
+    """Parses Secrets while more of them are awaited."""
 
     def __init__(self, known: Known, clock: Clock, *, deny_private: bool) -> None:
         self._known = known
@@ -115,7 +115,7 @@ class _Parsing:
         self._deny_private = deny_private
         self._found: Known = {}
         self._changed = 0
-        self._waiting: Iterator[secret_list.Secret] = iter(())
+        self._waiting: deque[secret_list.Secret] = deque()
         self.seconds = 0.0
 
     @property
@@ -125,23 +125,14 @@ class _Parsing:
         return self._known if same else self._found
 
     def add(self, secrets: list[secret_list.Secret]) -> None:
-        """These come next; the ones before are done."""
-        self._waiting = iter(secrets)
+        """These come next."""
+        self._waiting.extend(secrets)
 
-    def some(self) -> bool:
-        """Parse a few; whether there are more."""
-        began = self._clock.monotonic()
-        count = 0
-        for secret in itertools.islice(self._waiting, AT_ONCE):
-            count += 1
-            about = secret.metadata
-            old = self._known.get(about.uid)
-            if old is None or old[0] != about.resourceVersion:
-                self._changed += 1
-                old = about.resourceVersion, candidate(secret, deny_private=self._deny_private)
-            self._found[about.uid] = old
-        self.seconds += self._clock.monotonic() - began
-        return count == AT_ONCE
+    def ahead(self, page: secret_list.Page, body: bytearray) -> bool:
+        """Do a little of what can be done already, with what has arrived of a page; whether there was anything."""
+        if not self._waiting:
+            self.add(page.some(body))
+        return self._some()
 
     def rest(self, deadline: Deadline) -> None:
         """Parse those that are left.
@@ -149,6 +140,20 @@ class _Parsing:
         Raises:
             Transient: the deadline has passed.
         """
-        while self.some():
+        while self._some():
             deadline.check()
         deadline.check()
+
+    def _some(self) -> bool:
+        """Parse a few; whether there were any."""
+        began = self._clock.monotonic()
+        few = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
+        for secret in few:
+            about = secret.metadata
+            old = self._known.get(about.uid)
+            if old is None or old[0] != about.resourceVersion:
+                self._changed += 1
+                old = about.resourceVersion, candidate(secret, deny_private=self._deny_private)
+            self._found[about.uid] = old
+        self.seconds += self._clock.monotonic() - began
+        return bool(few)

@@ -48,12 +48,12 @@ class KubeReader:
         path: str,
         query: Mapping[str, str],
         deadline: Deadline,
-        meanwhile: Callable[[], bool] | None = None,
+        meanwhile: Callable[[bytearray], bool] | None = None,
     ) -> bytearray:
         """The body of an answer with status 200, read to its end by the deadline.
 
-        While there is nothing to read yet `meanwhile()` is called, which does a little of something else and says
-        whether there is more. A 401 makes the client read the token (of a kubeconfig: all
+        While there is nothing to read `meanwhile` is called with what has been read: it does a little of something
+        else, and says whether there was anything to do. A 401 makes the client read the token (of a kubeconfig: all
         of it) again and try once more.
 
         Raises:
@@ -69,7 +69,7 @@ class KubeReader:
         return self._get(path, query, deadline, meanwhile)
 
     def _get(
-        self, path: str, query: Mapping[str, str], deadline: Deadline, meanwhile: Callable[[], bool] | None
+        self, path: str, query: Mapping[str, str], deadline: Deadline, meanwhile: Callable[[bytearray], bool] | None
     ) -> bytearray:
         left = deadline.check()
         response = self._client.get(path, query, connect=left * CONNECT_SHARE, read=left)
@@ -81,7 +81,9 @@ class KubeReader:
             # Ends the connection, unless the answer was read to its end.
             response.close()
 
-    def _body(self, response: HTTPResponse, deadline: Deadline, meanwhile: Callable[[], bool] | None) -> bytearray:
+    def _body(
+        self, response: HTTPResponse, deadline: Deadline, meanwhile: Callable[[bytearray], bool] | None
+    ) -> bytearray:
         body = bytearray()
         promised = response.headers.get("Content-Length", "")
         if re.fullmatch(r"[0-9]+", promised) and float(promised) > self._left:
@@ -91,8 +93,8 @@ class KubeReader:
         while True:
             # What is buffered above the socket waits too; nothing is lost by it but that wait.
             while meanwhile is not None and sock is not None and not _arrived(sock):
-                if not meanwhile():
-                    meanwhile = None
+                if not meanwhile(body):
+                    break
             left = deadline.check()
             if sock is not None:
                 sock.settimeout(left)

@@ -64,7 +64,7 @@ def _allowed(client: KubeClient, right: Right, deadline: Deadline) -> bool:
         return msgspec.json.decode(response.read(MAX_BODY), type=_Review).status.allowed
     except HTTPError as error:
         raise unreachable(error) from error
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise Transient("the API server's answer is not a review of rights", "parse") from error
     finally:
         response.close()

@@ -1,4 +1,4 @@
-"""One page of a list of Secrets, decoded: just the fields that count, `data` left as it came."""
+"""A page of a list of Secrets, decoded: just the fields that count, `data` left as it came."""
 
 from __future__ import annotations
 
@@ -6,12 +6,19 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from alert_refresh.engine import Permanent, Transient
+from alert_refresh.engine import AttemptError, Permanent, Transient
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NOTHING = msgspec.Raw(b"null")
+
+CHUNK = 64 * 1024
+"""Bytes decoded at once, about: all other threads wait for so long."""
+ITEMS = b'"items":['
+BETWEEN = b'},{"metadata":{'
+"""Before the Secrets of a list and between two of them, as API servers write it (encoding/json of Go, fields in the
+order of k8s.io/api/core/v1). In a string the quotation marks would be escaped, so neither is ever found inside one."""
 
 
 class Metadata(msgspec.Struct, gc=False):
@@ -47,6 +54,7 @@ class SecretList(msgspec.Struct):
 
 
 _page = msgspec.json.Decoder(SecretList)
+_secrets = msgspec.json.Decoder(list[Secret])
 _values = msgspec.json.Decoder(dict[str, object] | None)
 
 
@@ -61,13 +69,72 @@ def decode(body: bytes | bytearray) -> SecretList:
         page = _page.decode(body)
     except msgspec.ValidationError as error:
         raise Permanent("the API server's answer is not a list of Secrets", "parse") from error
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         begins = bytes(memoryview(body)[:64]).lstrip()[:1]
         what = "ends early" if begins == b"{" else "is not JSON"
         raise Transient(f"the API server's answer {what}", "parse") from error
     if not page.metadata.resourceVersion:
         raise Permanent("the API server's list has no resourceVersion", "parse")
     return page
+
+
+class Page:
+    """A page that is decoded bit by bit, while it arrives.
+
+    What comes of it is what `decode` makes of the whole. A list that is not written as API servers write it is left to
+    `decode` from where it begins to differ.
+    """
+
+    def __init__(self) -> None:
+        self._metadata: ListMetadata | None = None
+        self._decoded = 0
+        self._count = 0
+        self._odd = False
+
+    def some(self, body: bytearray) -> list[Secret]:
+        """The next Secrets of what has arrived; none if all were returned of which it is sure where they end."""
+        if self._odd or not self._begun(body):
+            return []
+        end = body.find(BETWEEN, self._decoded + CHUNK)
+        if end < 0:
+            return []
+        found = self._list(body[self._decoded : end + 1])
+        self._decoded = end + 2
+        self._count += len(found)
+        return found
+
+    def rest(self, body: bytearray) -> tuple[ListMetadata, list[Secret]]:
+        """What the page says of itself and the Secrets not returned yet, now that all has arrived.
+
+        Raises:
+            Permanent, Transient: as `decode`.
+        """
+        before, found = self._count, list[Secret]()
+        while some := self.some(body):
+            found += some
+        last = bytes(body[self._decoded :]).rstrip()
+        if self._metadata is not None and not self._odd and last.endswith(b"]}"):
+            found += self._list(last[:-2])
+            if not self._odd:
+                return self._metadata, found
+        page = decode(body)
+        return page.metadata, page.items[before:]
+
+    def _begun(self, body: bytearray) -> bool:
+        if self._metadata is None and (place := body.find(ITEMS)) >= 0:
+            self._decoded = place + len(ITEMS)
+            try:
+                self._metadata = decode(body[: self._decoded] + b"]}").metadata
+            except AttemptError:
+                self._odd = True
+        return self._metadata is not None
+
+    def _list(self, text: bytes | bytearray) -> list[Secret]:
+        try:
+            return _secrets.decode(b"".join((b"[", text, b"]")))
+        except (ValueError, RecursionError):
+            self._odd = True
+            return []
 
 
 def values(data: msgspec.Raw) -> Mapping[str, object] | None:

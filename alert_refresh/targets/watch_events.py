@@ -71,7 +71,7 @@ def decode(line: bytes | bytearray) -> Told:
             return Told(BOOKMARK, _bookmark(event.object).metadata.resourceVersion)
         if event.type == "ERROR":
             raise Doubt(f"the API server ended the watch with code {_status(event.object).code}")
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise Doubt("the watch told something that is no event") from error
     raise Doubt("the watch told an event of an unknown type")
 

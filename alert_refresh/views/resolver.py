@@ -214,7 +214,7 @@ def _is_answer(body: bytes, path: str) -> bool:
     """Whether what Redis kept is an answer about this entity; anybody may write there."""
     try:
         found = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return False
     return found is None or (isinstance(found, dict) and found.get("path") == path)
 

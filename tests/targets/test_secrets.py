@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import logging
 import os
 import ssl
@@ -11,7 +10,6 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,7 +27,7 @@ from alert_refresh.engine import (
     Trigger,
     Worker,
 )
-from alert_refresh.targets import KIND, build, kube_client, kube_list, read, secret_list
+from alert_refresh.targets import KIND, build, kube_client, kube_list, read
 from alert_refresh.targets.kube_errors import Forbidden, Gone, Unauthorized, refused, retry_after, unreachable
 from alert_refresh.targets.kube_snapshot import Memo
 from alert_refresh.targets.secrets import KubernetesSource
@@ -575,38 +573,3 @@ class TestErrors:
         it = cluster()
         message = it.fails(Transient, "k8s_api")
         assert "slack-401" not in message
-
-
-class TestDecoding:
-    def test_only_what_counts_is_read(self) -> None:
-        page = secret_list.decode(
-            b'{"kind":"SecretList","apiVersion":"v1","metadata":{"resourceVersion":"7","continue":"c"},"items":['
-            b'{"metadata":{"name":"n","uid":"u","resourceVersion":"3","annotations":{"x":"canary"}},"data":{"a":"YQ=="}},'
-            b'{"metadata":{"name":"m","uid":"v","resourceVersion":"4","creationTimestamp":null},"data":null}]}\n'
-        )
-        assert page.metadata.next_page == "c"
-        first, second = page.items
-        assert secret_list.values(first.data) == {"a": "YQ=="}
-        assert not secret_list.values(second.data)
-        assert "canary" not in repr(first.metadata)
-
-    @given(st.binary(max_size=200))
-    def test_any_bytes_are_a_parse_error(self, body: bytes) -> None:
-        with pytest.raises(AttemptError) as raised:
-            secret_list.decode(body)
-        assert raised.value.error_type == "parse"
-
-    @given(
-        st.recursive(
-            st.none() | st.booleans() | st.integers() | st.text(),
-            lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["kind", "metadata", "items"]), inner),
-        )
-    )
-    def test_any_json_is_a_parse_error_that_is_not_retried(self, document: object) -> None:
-        with pytest.raises(Permanent) as raised:
-            secret_list.decode(json.dumps(document).encode())
-        assert raised.value.error_type == "parse"
-
-    def test_values_that_are_no_mapping_are_told(self) -> None:
-        with pytest.raises(ValueError, match="Expected"):
-            secret_list.values(msgspec.Raw(b"[1]"))

@@ -41,7 +41,7 @@ def test_a_bookmark_has_a_version_and_no_secret() -> None:
         line("ADDED", SECRET | {"metadata": SECRET["metadata"] | {"resourceVersion": ""}}),
         line("BOOKMARK", {}), line("BOOKMARK", {"metadata": {}}), b'{"type":"ADDED"}', b'{"type":"BOOKMARK"}',
         line("ERROR", {"kind": "Status", "code": 410}), line("ERROR", {"code": 999}), line("ERROR", "odd"),
-        b"[" * 100_000,
+        b"[" * 100_000, line("ADDED", SECRET).replace(b'"uid"', b'"namespace":"\xff","uid"'),
     ],
 )  # fmt: skip
 def test_whatever_else_is_a_doubt(text: bytes) -> None:

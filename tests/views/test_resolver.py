@@ -97,7 +97,7 @@ def test_what_anybody_else_wrote_to_redis_is_not_served(world: World, valkey: Va
     with World(world.database, redis=Credential(valkey.url)) as one:
         good = one.source.resolver.ancestors("e1.e4")
         key = next(iter(valkey.client.scan_iter("*:e1.e4")))
-        for junk in (b"", b"{", b'"x"', b'{"path": "e1.e5"}', b"[]", b"\xff"):
+        for junk in (b"", b"{", b'"x"', b'{"path": "e1.e5"}', b"[]", b"\xff", b'"\xff"', b"[" * 100_000):
             valkey.client.set(key, junk)
             one.source.resolver.l1.clear()
             assert one.source.resolver.ancestors("e1.e4") == good
