@@ -81,13 +81,14 @@ def decode(body: bytes | bytearray) -> SecretList:
 class Page:
     """A page that is decoded bit by bit, while it arrives.
 
-    What comes of it is what `decode` makes of the whole. A list that is not written as API servers write it is left to
-    `decode` from where it begins to differ.
+    What comes of it is what `decode` makes of the whole (unless a key is repeated, which JSON leaves undefined). A
+    list that is not written as API servers write it is left to `decode` from where it begins to differ.
     """
 
     def __init__(self) -> None:
         self._metadata: ListMetadata | None = None
         self._decoded = 0
+        self._searched = 0
         self._count = 0
         self._odd = False
 
@@ -95,7 +96,7 @@ class Page:
         """The next Secrets of what has arrived; none if all were returned of which it is sure where they end."""
         if self._odd or not self._begun(body):
             return []
-        end = body.find(BETWEEN, self._decoded + CHUNK)
+        end = self._find(BETWEEN, body, self._decoded + CHUNK)
         if end < 0:
             return []
         found = self._list(body[self._decoded : end + 1])
@@ -121,13 +122,19 @@ class Page:
         return page.metadata, page.items[before:]
 
     def _begun(self, body: bytearray) -> bool:
-        if self._metadata is None and (place := body.find(ITEMS)) >= 0:
+        if self._metadata is None and (place := self._find(ITEMS, body, 0)) >= 0:
             self._decoded = place + len(ITEMS)
             try:
                 self._metadata = decode(body[: self._decoded] + b"]}").metadata
             except AttemptError:
                 self._odd = True
         return self._metadata is not None
+
+    def _find(self, text: bytes, body: bytearray, begin: int) -> int:
+        """As `body.find`, but what was searched in vain is not searched again."""
+        place = body.find(text, max(begin, self._searched - len(text)))
+        self._searched = len(body) if place < 0 else place
+        return place
 
     def _list(self, text: bytes | bytearray) -> list[Secret]:
         try:

@@ -113,6 +113,21 @@ class TestArriving:
             assert metadata.next_page == "c"
             assert plain(found) == plain(decode(body).items)
 
+    @pytest.mark.parametrize("body", [listed(one(1, x="x" * 5000)), compact({"x": "x" * 5000})], ids=["items", "none"])
+    def test_what_was_searched_in_vain_is_not_searched_again(self, body: bytes) -> None:
+        searched = []
+
+        class Body(bytearray):
+            def find(self, *where: Any) -> int:
+                searched.append(len(self) - where[1])
+                return super().find(*where)
+
+        page, arrived = Page(), Body()
+        for byte in body:
+            arrived.append(byte)
+            page.some(arrived)
+        assert len(body) < sum(searched) < 20 * len(body)
+
     @pytest.mark.parametrize("items_first", [False, True])
     def test_no_byte_is_decoded_again_unless_the_list_is_written_otherwise(
         self, monkeypatch: pytest.MonkeyPatch, items_first: bool
