@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from alert_refresh.targets.listed import Known
 
 PAGE = 1000
-"""Secrets asked for at once: few requests, which a server reads from its store each, and yet several, so that one is
-parsed while the next is on its way."""
+"""Secrets asked for at once: few requests, which a server reads from its store each, and yet several, so that neither
+side has to hold all of them as text."""
 AT_ONCE = 50
 """Secrets parsed between two looks at whether more has come."""
 MAX_PAGES = 1000

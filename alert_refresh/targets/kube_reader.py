@@ -92,9 +92,8 @@ class KubeReader:
         sock = getattr(response.connection, "sock", None)
         while True:
             # What is buffered above the socket waits too; nothing is lost by it but that wait.
-            while meanwhile is not None and sock is not None and not _arrived(sock):
-                if not meanwhile(body):
-                    break
+            while meanwhile is not None and sock is not None and not _arrived(sock) and meanwhile(body):
+                deadline.check()
             left = deadline.check()
             if sock is not None:
                 sock.settimeout(left)

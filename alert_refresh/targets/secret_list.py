@@ -14,11 +14,15 @@ if TYPE_CHECKING:
 NOTHING = msgspec.Raw(b"null")
 
 CHUNK = 64 * 1024
-"""Bytes decoded at once, about: all other threads wait for so long."""
-ITEMS = b'"items":['
+"""Bytes of a list decoded at once, about; no other thread runs meanwhile."""
+LAST = 4 * CHUNK
+"""Bytes that may be left at the end of a list. If it is more, then it is not one that API servers write, or has a very
+large Secret, and is decoded whole instead of copied."""
+ITEMS = b',"items":['
 BETWEEN = b'},{"metadata":{'
 """Before the Secrets of a list and between two of them, as API servers write it (encoding/json of Go, fields in the
-order of k8s.io/api/core/v1). In a string the quotation marks would be escaped, so neither is ever found inside one."""
+order of k8s.io/api/core/v1). Neither is ever found inside a string: there its quotation mark would be escaped, or would
+end the string and leave no JSON."""
 
 
 class Metadata(msgspec.Struct, gc=False):
@@ -81,15 +85,15 @@ def decode(body: bytes | bytearray) -> SecretList:
 class Page:
     """A page that is decoded bit by bit, while it arrives.
 
-    What comes of it is what `decode` makes of the whole (unless a key is repeated, which JSON leaves undefined). A
-    list that is not written as API servers write it is left to `decode` from where it begins to differ.
+    What comes of it is what `decode` makes of the whole. A list that is not written as API servers write it is decoded
+    whole once it has arrived; one that then is another than what it began as, since a key is repeated, is refused.
     """
 
     def __init__(self) -> None:
         self._metadata: ListMetadata | None = None
         self._decoded = 0
         self._searched = 0
-        self._count = 0
+        self._returned: list[Metadata] = []
         self._odd = False
 
     def some(self, body: bytearray) -> list[Secret]:
@@ -101,7 +105,7 @@ class Page:
             return []
         found = self._list(body[self._decoded : end + 1])
         self._decoded = end + 2
-        self._count += len(found)
+        self._returned += [one.metadata for one in found]
         return found
 
     def rest(self, body: bytearray) -> tuple[ListMetadata, list[Secret]]:
@@ -110,15 +114,18 @@ class Page:
         Raises:
             Permanent, Transient: as `decode`.
         """
-        before, found = self._count, list[Secret]()
+        before, found = len(self._returned), list[Secret]()
         while some := self.some(body):
             found += some
-        last = bytes(body[self._decoded :]).rstrip()
-        if self._metadata is not None and not self._odd and last.endswith(b"]}"):
-            found += self._list(last[:-2])
-            if not self._odd:
-                return self._metadata, found
+        if self._metadata is not None and not self._odd and len(body) - self._decoded <= LAST:
+            last = body[self._decoded :].rstrip(b" \t\r\n")
+            if last.endswith(b"]}"):
+                found += self._list(last[:-2])
+                if not self._odd:
+                    return self._metadata, found
         page = decode(body)
+        if [one.metadata for one in page.items[:before]] != self._returned[:before]:
+            raise Permanent("the API server's answer is not a list of Secrets", "parse")
         return page.metadata, page.items[before:]
 
     def _begun(self, body: bytearray) -> bool:

@@ -160,8 +160,11 @@ class TestStopping:
         def late(exchange: Exchange) -> bool:
             if stopping.wait(PATIENCE):
                 new = kube.store.create(secret("late"))
-                faults.events(b'{"type":"ADDED","object":%b}' % new.whole())(exchange)
-                told.set()
+                try:
+                    faults.events(b'{"type":"ADDED","object":%b}' % new.whole())(exchange)
+                finally:
+                    # The program may have ended the connection already.
+                    told.set()
             return False
 
         watch = kube.fault(late, when=is_watch)

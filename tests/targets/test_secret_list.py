@@ -33,6 +33,7 @@ values = st.recursive(
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(secret_list, "CHUNK", 8)
+    monkeypatch.setattr(secret_list, "LAST", 1000)
 
 
 def compact(document: object) -> bytes:
@@ -105,6 +106,11 @@ class TestArriving:
             ),
             pytest.param(listed(one(1, x=[one(8), one(9)]), one(2)), id="secrets-in-a-secret"),
             pytest.param(listed(), id="none"),
+            pytest.param(listed(one(1), one(2, x="x" * 2000)), id="large"),
+            pytest.param(
+                compact(HEAD).replace(b"}}", b'},"items": [') + compact(one(1)) + b'],"x\\",\\"items":[{}]}',
+                id="quoted",
+            ),
         ],
     )
     def test_a_list_that_is_written_otherwise_is_read_too(self, body: bytes) -> None:
@@ -132,7 +138,7 @@ class TestArriving:
     def test_no_byte_is_decoded_again_unless_the_list_is_written_otherwise(
         self, monkeypatch: pytest.MonkeyPatch, items_first: bool
     ) -> None:
-        body = compact({"items": [one(1), one(2)], **HEAD}) if items_first else listed(one(1), one(2))
+        body = compact({"x": 1, "items": [one(1), one(2)], **HEAD}) if items_first else listed(one(1), one(2))
         decoded: list[int] = []
 
         def counted(part: bytearray) -> secret_list.SecretList:
@@ -143,6 +149,12 @@ class TestArriving:
         arriving(body, range(len(body)))
         head = body.index(b"[") + 3
         assert decoded == ([head, len(body)] if items_first else [head])
+
+    def test_a_list_that_has_its_items_twice_is_never_two_lists_mixed(self) -> None:
+        body = listed(one(1), one(2)).replace(b"]}\n", b'],"items":[%b]}' % compact(one(3)))
+        assert [found.metadata.name for found in arriving(body, [])[1]] == ["n3"]
+        with pytest.raises(Permanent, match="is not a list of Secrets"):
+            arriving(body, range(len(body)))
 
     def test_a_list_that_ends_early_is_told_at_whatever_byte(self) -> None:
         body = listed(*map(one, range(3))).rstrip()
@@ -159,10 +171,11 @@ class TestArriving:
             (listed(one(1), one(2), one(3)).replace(b'"n2"', b'"\xff"'), Transient),
             (listed(one(1), one(2, x="deep")).replace(b'"deep"', b"[" * 100_000), Transient),
             (listed(one(1), one(2)) + b"x", Transient),
+            (listed(one(1), one(2)) + b"\x0b", Transient),
             (listed(one(1), one(2), metadata={"resourceVersion": ""}), Permanent),
             (listed(one(1), one(2), kind="Status"), Permanent),
         ],
-        ids=["no-uid", "no-json", "no-utf8", "deep", "more-behind", "no-version", "no-list"],
+        ids=["no-uid", "no-json", "no-utf8", "deep", "more-behind", "no-blank-behind", "no-version", "no-list"],
     )
     def test_a_fault_is_told_as_of_the_whole(self, body: bytes, expected: type[AttemptError]) -> None:
         messages = set()

@@ -244,6 +244,22 @@ class TestMemo:
         monkeypatch.setattr("alert_refresh.targets.kube_list.parse_base64", slow)
         it.fails(Transient, "timeout")
 
+    def test_what_is_done_while_nothing_arrives_ends_at_the_deadline(
+        self, cluster: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        it, times = cluster(), 0
+
+        def ahead(*_: object) -> bool:
+            nonlocal times
+            times += 1
+            it.clock.advance(2)
+            return times < 10
+
+        monkeypatch.setattr("alert_refresh.targets.kube_reader._arrived", lambda _: False)
+        monkeypatch.setattr(kube_list._Parsing, "ahead", ahead)
+        it.fails(Transient, "timeout")
+        assert times == 3, "of the 5 seconds"
+
     def test_a_snapshot_without_a_memo_is_parsed_whole(
         self, kube: KubeServer, cluster: Callable[..., Cluster], parsed: list[str]
     ) -> None:
