@@ -11,6 +11,7 @@ import pytest
 
 from tests.kube import KubeServer, faults, fill, kubeconfig, secret
 from tests.kube.api import is_watch
+from tests.kube.wire import chunked, head
 from tests.process.program import PATIENCE, Program, eventually
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from tests.kube import Exchange, Request
 
+CHUNKED = {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}
 TARGETS = "/api/v2/publishing/targets"
 SLOW_MACHINE = 3.0
 """Seconds added to every bound: other work may run on the machine."""
@@ -159,12 +161,10 @@ class TestStopping:
 
         def late(exchange: Exchange) -> bool:
             if stopping.wait(PATIENCE):
-                new = kube.store.create(secret("late"))
-                try:
-                    faults.events(b'{"type":"ADDED","object":%b}' % new.whole())(exchange)
-                finally:
-                    # The program may have ended the connection already.
-                    told.set()
+                event = b'{"type":"ADDED","object":%b}\n' % kube.store.create(secret("late")).whole()
+                # All at once: whoever does not want it closes the connection as soon as the headers are there.
+                exchange.wire.send(head(200, CHUNKED) + chunked(event))
+                told.set()
             return False
 
         watch = kube.fault(late, when=is_watch)
@@ -206,7 +206,7 @@ def mute_until(cut: threading.Event, how: str) -> Callable[[Exchange], bool]:
     """A watch that begins, tells nothing, and is cut: `reset`, or `closed` without the last chunk."""
 
     def act(exchange: Exchange) -> bool:
-        exchange.wire.head(200, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
+        exchange.wire.head(200, CHUNKED)
         cut.wait(PATIENCE)
         if how == "reset":
             exchange.wire.reset()
