@@ -19,7 +19,6 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -27,12 +26,13 @@ from urllib.parse import urlsplit
 import yaml
 
 from bench.client import Client
+from bench.stand_in import stand_in
 from bench.table import Table, median, quantile, seconds
 from tests.kube import secret
 from tests.process.program import ROOT, Program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from alert_refresh.engine import Snapshot
     from alert_refresh.targets.target import Target
@@ -108,22 +108,6 @@ def typed(file: Path, limit: int | None = None) -> Callable[[], int]:
 def _url(file: Path) -> str:
     document = yaml.safe_load(file.read_text())
     return str(document["clusters"][0]["cluster"]["server"])
-
-
-@contextmanager
-def cluster(folder: Path, count: int) -> Iterator[Path]:
-    """The kubeconfig of a stand-in with so many Secrets, in a process of its own."""
-    file = folder / f"kubeconfig-{count}"
-    command = [sys.executable, "-m", "tests.kube", "--fill", str(count), "--kubeconfig", str(file)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
-    assert process.stdout is not None
-    try:
-        assert process.stdout.readline().startswith("http")
-        yield file
-    finally:
-        process.terminate()
-        process.wait(60)
-        process.stdout.close()
 
 
 # What is measured
@@ -347,12 +331,12 @@ def main() -> None:
         else:
             counts = [int(one) for one in options.counts.split(",")]
             for count in counts:
-                with cluster(Path(folder), count) as file:
+                with stand_in("tests.kube", Path(folder) / f"kubeconfig-{count}", count) as file:
                     results[count] = lists(file, options.rounds, 3 if count <= 10_000 else 1)
             show(of_lists(list(results.values())))
             show(promises(results, real=False))
             count = 10_000 if 10_000 in counts else max(counts)
-            with cluster(Path(folder), count) as file:
+            with stand_in("tests.kube", Path(folder) / f"kubeconfig-{count}", count) as file:
                 show(of_start(file, count, real=False))
                 show(of_propagation(file, count))
     kept = all(table.kept for table in made)

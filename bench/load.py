@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bench.client import Client
 from bench.http import STATUS, TARGETS
+from bench.stand_in import stand_in
 from bench.table import Table, median, quantile, seconds
-from tests.process.program import ROOT, Program
+from tests.process.program import Program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 SECRETS = 10_000
 RATE = 50
 LIMIT = 0.02
 ROUNDS = 3
-
-
-@contextmanager
-def cluster(folder: Path, *, changing: bool) -> Iterator[Path]:
-    """The kubeconfig of a stand-in with 10,000 Secrets, in a process of its own."""
-    file = folder / f"kubeconfig-{changing}"
-    command = [sys.executable, "-m", "bench.cluster", "--fill", str(SECRETS), "--kubeconfig", str(file)]
-    process = subprocess.Popen(
-        command + ["--changing"] * changing, cwd=ROOT, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
-    )
-    assert process.stdout is not None
-    try:
-        assert process.stdout.readline().startswith("http")
-        yield file
-    finally:
-        process.terminate()
-        process.wait(30)
-        process.stdout.close()
 
 
 def under_load(file: Path, duration: float, *options: str) -> tuple[list[float], list[float]]:
@@ -92,7 +71,8 @@ def status_under_load(folder: Path, duration: float) -> Table:
     for changing in (False, True):
         samples: dict[str, list[float]] = {name: [] for name in VARIANTS}
         refreshes: dict[str, list[float]] = {name: [] for name in VARIANTS}
-        with cluster(folder, changing=changing) as file:
+        how = ["--changing"] * changing
+        with stand_in("bench.cluster", folder / f"kubeconfig-{changing}", SECRETS, *how) as file:
             for _ in range(ROUNDS):
                 for name, options in VARIANTS.items():
                     some, others = under_load(file, duration, *options)

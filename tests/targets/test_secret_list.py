@@ -108,7 +108,9 @@ class TestArriving:
             pytest.param(listed(), id="none"),
             pytest.param(listed(one(1), one(2, x="x" * 2000)), id="large"),
             pytest.param(
-                compact(HEAD).replace(b"}}", b'},"items": [') + compact(one(1)) + b'],"x\\",\\"items":[{}]}',
+                compact(HEAD).replace(b"}}", b'},"items": [')
+                + compact(one(1))
+                + b'],"x\\",\\"items":[%b]}' % compact(one(8)),
                 id="quoted",
             ),
         ],
@@ -155,6 +157,18 @@ class TestArriving:
         assert [found.metadata.name for found in arriving(body, [])[1]] == ["n3"]
         with pytest.raises(Permanent, match="is not a list of Secrets"):
             arriving(body, range(len(body)))
+
+    def test_a_large_rest_is_not_copied_but_decoded_in_place(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        body = bytearray(listed(one(1), one(2, x="x" * 2000)))
+        decoded: list[object] = []
+
+        def counted(part: bytearray) -> secret_list.SecretList:
+            decoded.append(part)
+            return decode(part)
+
+        monkeypatch.setattr(secret_list, "decode", counted)
+        assert len(Page().rest(body)[1]) == 2
+        assert decoded[-1] is body
 
     def test_a_list_that_ends_early_is_told_at_whatever_byte(self) -> None:
         body = listed(*map(one, range(3))).rstrip()
