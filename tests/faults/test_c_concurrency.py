@@ -54,9 +54,9 @@ def switching_often() -> Iterator[None]:
 
 
 @contextmanager
-def dump_if_stuck(seconds: float = 45) -> Iterator[None]:
+def dump_if_stuck() -> Iterator[None]:
     """Show where every thread stands if this takes so long that it must have locked up."""
-    faulthandler.dump_traceback_later(seconds)
+    faulthandler.dump_traceback_later(120)
     try:
         yield
     finally:
@@ -202,7 +202,10 @@ def test_c03_refusals_use_no_quota_and_the_limit_is_exact() -> None:
 
 
 def read_while_swapping(swaps: int, reads: int) -> None:
-    """Swap snapshots in one thread, read status in four, and check that every read fits together."""
+    """Swap snapshots in one thread, read status in two, and check that every read fits together.
+
+    Two readers: more of them read no more, and each hand-over of the interpreter waits for all of them.
+    """
     clock = FakeClock()
     state: RefreshState[str] = RefreshState("fake", clock, Interval(1e9), 0)
     run = state.open()
@@ -216,7 +219,7 @@ def read_while_swapping(swaps: int, reads: int) -> None:
         source=FakeSource(answer), state=state, policy=RetryPolicy(0, 1, 1), timeout=1, clock=clock
     )
     enough = threading.Event()
-    total = [0] * 4
+    total = [0] * 2
 
     def write() -> None:
         for _ in range(swaps):
@@ -228,7 +231,7 @@ def read_while_swapping(swaps: int, reads: int) -> None:
 
     def read(reader: int) -> None:
         newest = attempts = 0
-        while not (enough.is_set() and total[reader] >= reads // 4):
+        while not (enough.is_set() and total[reader] >= reads // 2):
             status = state.status()
             ended = status.succeeded + status.failed + status.cancelled
             assert ended >= attempts
@@ -242,9 +245,9 @@ def read_while_swapping(swaps: int, reads: int) -> None:
                 assert (status.consecutive_failures > 0) == (status.last.result is Result.FAILED)
             total[reader] += 1
 
-    jobs = iter([write, *(lambda reader=reader: read(reader) for reader in range(4))])
+    jobs = iter([write, *(lambda reader=reader: read(reader) for reader in range(2))])
     with switching_often(), dump_if_stuck():
-        in_threads(5, lambda: next(jobs)())
+        in_threads(3, lambda: next(jobs)())
     assert sum(total) >= reads
     assert state.status().succeeded + state.status().failed == swaps
 
@@ -291,7 +294,7 @@ def test_c06_start_beside_stop_ten_thousand_times_ends_whole() -> None:
                 tally["already"] += 1
             worker.stop(30)
 
-    with switching_often(), dump_if_stuck(50):
+    with switching_often(), dump_if_stuck():
         in_threads(4, both)
     assert sum(tally.values()) == 5000
     assert tally["started"] > 500
