@@ -12,12 +12,15 @@ from alert_refresh.engine import Fault, Permanent, Transient
 from alert_refresh.targets import secret_list
 from alert_refresh.targets.assemble import Candidate
 from alert_refresh.targets.kube_errors import Gone
-from alert_refresh.targets.target import Target, parse_base64
+from alert_refresh.targets.target import parse, parse_base64
 
 if TYPE_CHECKING:
+    from msgspec import Raw
+
     from alert_refresh.engine import Clock, Deadline
     from alert_refresh.targets.kube_reader import KubeReader
     from alert_refresh.targets.listed import Known
+    from alert_refresh.targets.target import Target
 
 PAGE = 1000
 """Secrets asked for at once: few requests, which a server reads from its store each, and yet several, so that neither
@@ -45,14 +48,20 @@ def path_of(namespace: str) -> str:
 def candidate(secret: secret_list.Secret, *, deny_private: bool) -> Candidate:
     """What is made of a Secret."""
     about = secret.metadata
-    result: Target | tuple[Fault, ...]
-    try:
-        values = secret_list.values(secret.data)
-    except ValueError:
-        result = (Fault("data", "bad_data: is not a mapping"),)
-    else:
-        result = parse_base64(values, namespace=about.namespace, secret=about.name, deny_private=deny_private)
+    result = _parse(secret.data, about.namespace, about.name, deny_private)
     return Candidate(about.namespace, about.name, about.uid, about.creationTimestamp or "", result)
+
+
+def _parse(data: Raw, namespace: str, secret: str, deny_private: bool) -> Target | tuple[Fault, ...]:
+    try:
+        plain = secret_list.values(data)
+    except ValueError:
+        try:
+            values = secret_list.any_values(data)
+        except ValueError:
+            return (Fault("data", "bad_data: is not a mapping"),)
+        return parse_base64(values, namespace=namespace, secret=secret, deny_private=deny_private)
+    return parse(plain or {}, namespace=namespace, secret=secret, deny_private=deny_private)
 
 
 class Lister:

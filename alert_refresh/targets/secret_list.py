@@ -59,7 +59,8 @@ class SecretList(msgspec.Struct):
 
 _page = msgspec.json.Decoder(SecretList)
 _secrets = msgspec.json.Decoder(list[Secret])
-_values = msgspec.json.Decoder(dict[str, object] | None)
+_values = msgspec.json.Decoder(dict[str, bytes] | None)
+_any_values = msgspec.json.Decoder(dict[str, object] | None)
 
 
 def decode(body: bytes | bytearray) -> SecretList:
@@ -151,11 +152,21 @@ class Page:
             return []
 
 
-def values(data: msgspec.Raw) -> Mapping[str, object] | None:
-    """The `data` of a Secret, values still in base64.
+def values(data: msgspec.Raw) -> Mapping[str, bytes] | None:
+    """The `data` of a Secret, out of base64; None if it has none.
+
+    Raises:
+        ValueError: it is not a mapping of what the API writes, which is base64 without blanks.
+    """
+    found: Mapping[str, bytes] | None = _values.decode(data)
+    return found
+
+
+def any_values(data: msgspec.Raw) -> Mapping[str, object] | None:
+    """The same as it stands there, whatever it is.
 
     Raises:
         ValueError: it is not a mapping.
     """
-    found: Mapping[str, object] | None = _values.decode(data)
+    found: Mapping[str, object] | None = _any_values.decode(data)
     return found

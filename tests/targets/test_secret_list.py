@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from alert_refresh.engine import AttemptError, Deadline, Permanent, Transient
 from alert_refresh.targets import kube_list, secret_list
 from alert_refresh.targets.secret_list import Page, decode
+from alert_refresh.targets.target import parse_base64
 from tests.fakes import FakeClock
 from tests.kube import secret
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 HEAD = {"kind": "SecretList", "apiVersion": "v1", "metadata": {"resourceVersion": "7", "continue": "c"}}
+GOOD: str = secret("good")["data"]["config"]
 AWKWARD = ['},{"metadata":{', '"items":[', '"items":[]}', "]}", "}", "\\", '"', "\0", "é", "\ud83d\ude00", ""]
 
 texts = st.lists(st.sampled_from(AWKWARD), max_size=3).map("".join) | st.text(max_size=8)
@@ -261,8 +263,8 @@ class TestDecoding:
         )
         assert page.metadata.next_page == "c"
         first, second = page.items
-        assert secret_list.values(first.data) == {"a": "YQ=="}
-        assert not secret_list.values(second.data)
+        assert secret_list.values(first.data) == {"a": b"a"}
+        assert secret_list.values(second.data) is None
         assert "canary" not in repr(first.metadata)
 
     @given(st.binary(max_size=200))
@@ -282,6 +284,30 @@ class TestDecoding:
             decode(json.dumps(document).encode())
         assert raised.value.error_type == "parse"
 
-    def test_values_that_are_no_mapping_are_told(self) -> None:
+    @pytest.mark.parametrize("read", [secret_list.values, secret_list.any_values])
+    def test_values_that_are_no_mapping_are_told(self, read: Callable[[msgspec.Raw], object]) -> None:
         with pytest.raises(ValueError, match="Expected"):
-            secret_list.values(msgspec.Raw(b"[1]"))
+            read(msgspec.Raw(b"[1]"))
+
+    @pytest.mark.parametrize("value", ['"Y Q=="', '"YQ"', '"YQ==\\n"', '"Y!=="', '"C9/A="', "5", "null", "[]"])
+    def test_values_that_are_not_as_the_api_writes_them_are_told_or_had_as_they_stand(self, value: str) -> None:
+        data = msgspec.Raw(f'{{"a": "YQ==", "b": {value}}}'.encode())
+        with pytest.raises(ValueError, match=r"base64|Expected"):
+            secret_list.values(data)
+        assert secret_list.any_values(data) == {"a": "YQ==", "b": json.loads(value)}
+
+    @given(
+        st.dictionaries(
+            st.sampled_from(["config", "target", "url", "type", "webhook-url", "other"]),
+            st.sampled_from(
+                [GOOD, GOOD[:-1], GOOD + "=", f"{GOOD[:9]}\n{GOOD[9:]}", "", "!", "C9/A=", "c2xhY2s=", None, 5]
+            )
+            | st.text("AB+/= \n_", max_size=8),
+        )
+    )
+    def test_a_secret_is_the_same_whichever_way_its_values_are_had(self, data: dict[str, Any]) -> None:
+        raw = msgspec.Raw(json.dumps(data).encode())
+        made = kube_list.candidate(
+            secret_list.Secret(secret_list.Metadata("n", "u", "1", "ns"), raw), deny_private=False
+        )
+        assert made.result == parse_base64(data, namespace="ns", secret="n")

@@ -31,7 +31,7 @@ from alert_refresh.targets import KIND, build, kube_client, kube_list, read
 from alert_refresh.targets.kube_errors import Forbidden, Gone, Unauthorized, refused, retry_after, unreachable
 from alert_refresh.targets.kube_snapshot import Memo
 from alert_refresh.targets.secrets import KubernetesSource
-from alert_refresh.targets.target import parse_base64
+from alert_refresh.targets.target import parse
 from tests.fakes import START, FakeClock, FakeSource
 from tests.faults.kubernetes import refresh_settings, target_settings
 from tests.kube import (
@@ -178,13 +178,13 @@ class TestMemo:
     def parsed(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         """The names of Secrets, in the order they are parsed."""
         names: list[str] = []
-        real = parse_base64
+        real = parse
 
         def counted(*args: Any, secret: str, **more: Any) -> Any:
             names.append(secret)
             return real(*args, secret=secret, **more)
 
-        monkeypatch.setattr("alert_refresh.targets.kube_list.parse_base64", counted)
+        monkeypatch.setattr("alert_refresh.targets.kube_list.parse", counted)
         return names
 
     def test_only_what_changed_is_parsed_again(
@@ -241,7 +241,7 @@ class TestMemo:
             it.clock.advance(2)
             return ()
 
-        monkeypatch.setattr("alert_refresh.targets.kube_list.parse_base64", slow)
+        monkeypatch.setattr("alert_refresh.targets.kube_list.parse", slow)
         it.fails(Transient, "timeout")
 
     def test_what_is_done_while_nothing_arrives_ends_at_the_deadline(
