@@ -59,6 +59,7 @@ class FileSource:
         deadline.check()
         file = RulesFile(data)
         if previous is not None and before is not None and before.file == file.name:
+            _look_for(request.scope, before)
             return replace(previous, taken_at=self._clock.time())
         checked = file.rules(before.patterns if before else {})
         demand_good(checked)
@@ -70,6 +71,7 @@ class FileSource:
             whole = digest == all_of_it
         self._keep_uses()
         loaded = RuleSet(checked, file.name if whole else None, self._cache, before)
+        _look_for(request.scope, loaded, before)
         return Snapshot(items=loaded.rules, digest=digest, taken_at=self._clock.time(), memo=loaded)
 
     def watches(self, sink: Sink) -> Sequence[Watch]:
@@ -123,6 +125,12 @@ def written_in_place(state: os.stat_result, now: float) -> bool:
     A rename, which one does with a whole file, moves the time of change on and leaves that of modification.
     """
     return abs(now - state.st_mtime) < SETTLED and state.st_ctime_ns <= state.st_mtime_ns
+
+
+def _look_for(family: str | None, *sets: RuleSet | None) -> None:
+    """Warn of a family that no rule is of: whoever asked for it may have mistyped it."""
+    if family is not None and not any(one.family(family) for one in sets if one is not None):
+        log.warning("No rule is of family %s, neither in the file nor before", family, extra={"kind": "rules"})
 
 
 def _with_family(before: RuleSet, checked: Checked, family: str) -> Checked:

@@ -144,6 +144,25 @@ def test_a_family_that_went_from_the_file_goes(tmp_path: Path) -> None:
         assert set(world.loaded.families()) == {f"family-{n}" for n in range(10) if n != 7}
 
 
+def test_a_warning_names_a_family_that_no_rule_is_of_unless_its_last_just_went(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def warnings() -> list[str]:
+        return [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
+
+    with World(tmp_path).start() as world:
+        assert world.refresh("familly-7").error is None
+        assert warnings() == ["No rule is of family familly-7, neither in the file nor before"]
+        world.read_from(tmp_path / "elsewhere", packed(5))
+        world.refresh("family-7")
+        assert len(warnings()) == 1
+        world.refresh("family-7")
+        assert len(warnings()) == 2
+        world.refresh("family-3")
+        world.refresh()
+        assert len(warnings()) == 2
+
+
 def test_the_last_family_to_be_refreshed_makes_the_file_loaded(tmp_path: Path) -> None:
     with World(tmp_path, packed(2)).start() as world:
         world.read_from(tmp_path / "elsewhere", packed(2, word="two"))
