@@ -59,7 +59,7 @@ class FileSource:
         deadline.check()
         file = RulesFile(data)
         if previous is not None and before is not None and before.file == file.name:
-            _look_for(request.scope, before)
+            _warn_of_unknown(request.scope, before)
             return replace(previous, taken_at=self._clock.time())
         checked = file.rules(before.patterns if before else {})
         demand_good(checked)
@@ -71,7 +71,7 @@ class FileSource:
             whole = digest == all_of_it
         self._keep_uses()
         loaded = RuleSet(checked, file.name if whole else None, self._cache, before)
-        _look_for(request.scope, loaded, before)
+        _warn_of_unknown(request.scope, loaded, before)
         return Snapshot(items=loaded.rules, digest=digest, taken_at=self._clock.time(), memo=loaded)
 
     def watches(self, sink: Sink) -> Sequence[Watch]:
@@ -127,7 +127,7 @@ def written_in_place(state: os.stat_result, now: float) -> bool:
     return abs(now - state.st_mtime) < SETTLED and state.st_ctime_ns <= state.st_mtime_ns
 
 
-def _look_for(family: str | None, *sets: RuleSet | None) -> None:
+def _warn_of_unknown(family: str | None, *sets: RuleSet | None) -> None:
     """Warn of a family that no rule is of: whoever asked for it may have mistyped it."""
     if family is not None and not any(one.family(family) for one in sets if one is not None):
         log.warning("No rule is of family %s, neither in the file nor before", family, extra={"kind": "rules"})

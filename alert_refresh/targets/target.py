@@ -6,7 +6,6 @@ one, which knows every shape and collects every fault.
 
 from __future__ import annotations
 
-import binascii
 from hashlib import sha256
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -20,12 +19,13 @@ from alert_refresh.targets.fields import PAIRS, check, header_problems, name_pro
 from alert_refresh.targets.json_text import JsonObject
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from alert_refresh.engine import Fault
 
 NO_HEADERS: Mapping[str, Credential] = MappingProxyType({})
 NO_FILTERS: Mapping[str, Any] = JsonObject()
+DIGITS = b"0123456789"
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):
@@ -64,13 +64,21 @@ class Target(msgspec.Struct, frozen=True, gc=False):
 
 
 def parse(
-    data: Mapping[str, bytes], *, namespace: str, secret: str, deny_private: bool = False
+    data: Mapping[str, bytes | None],
+    faults: Iterable[Fault] = (),
+    *,
+    namespace: str,
+    secret: str,
+    deny_private: bool = False,
 ) -> Target | tuple[Fault, ...]:
-    """The target in the decoded values of one Secret, or everything that is wrong with it."""
+    """The target in the decoded values of one Secret, or everything that is wrong with it.
+
+    A value that could not be decoded is None, and why is in `faults`.
+    """
     text = data.get("config")
     if text and (target := _fast(text, namespace, secret, deny_private)):
         return target
-    return _slow(data, [], namespace, secret, deny_private)
+    return _slow(data, [*faults], namespace, secret, deny_private)
 
 
 def parse_base64(
@@ -82,17 +90,9 @@ def parse_base64(
     deny_private: bool = False,
 ) -> Target | tuple[Fault, ...]:
     """The same from `data` in base64, as a Secret has it, and the plain `stringData` of a manifest, which wins."""
-    text = data.get("config") if data and not string_data else None
-    if isinstance(text, str):
-        try:
-            plain = binascii.a2b_base64(text, strict_mode=True)
-        except ValueError:
-            plain = b""
-        if plain and (target := _fast(plain, namespace, secret, deny_private)):
-            return target
     faults: list[Fault] = []
     values = shapes.decode(data or {}, string_data or {}, faults)
-    return _slow(values, faults, namespace, secret, deny_private)
+    return parse(values, faults, namespace=namespace, secret=secret, deny_private=deny_private)
 
 
 def as_config(target: Target) -> dict[str, object]:
@@ -126,7 +126,6 @@ class _Exact(_Config, forbid_unknown_fields=True, gc=False):
 
 _decode = msgspec.json.Decoder(_Config).decode
 _decode_exact = msgspec.json.Decoder(_Exact).decode
-DIGITS = b"0123456789"
 
 
 def _fast(text: bytes, namespace: str, secret: str, deny_private: bool) -> Target | None:
