@@ -62,6 +62,7 @@ class GatedSource:
     def __init__(self) -> None:
         self.calls = 0
         self.closed = 0
+        self.open = False
         self.held: list[HeldCall] = []
         self._changed = threading.Condition()
 
@@ -71,6 +72,8 @@ class GatedSource:
             self.calls += 1
             number = self.calls
             self.held.append(call)
+            if self.open:
+                call.answer()
             self._changed.notify_all()
         try:
             return call.wait(snapshot(f"version-{number}"))
@@ -85,9 +88,10 @@ class GatedSource:
             assert self._changed.wait_for(lambda: self.calls >= number and bool(self.held), HANG_GUARD), "no call came"
             return self.held[-1]
 
-    def let_all_go(self) -> None:
-        """Answer whatever is still held, so that no thread is left."""
+    def let_all_go(self, for_good: bool = False) -> None:
+        """Answer whatever is still held, so that no thread is left; if `for_good`, whatever comes later too."""
         with self._changed:
+            self.open = for_good
             held = list(self.held)
         for call in held:
             call.answer()
@@ -117,7 +121,7 @@ class Stage:
     def __exit__(self, *_: object) -> None:
         self.worker.halt()
         if isinstance(self.source, GatedSource):
-            self.source.let_all_go()
+            self.source.let_all_go(for_good=True)
         try:
             self.worker.stop(HANG_GUARD)
         except ShutdownTimeout:

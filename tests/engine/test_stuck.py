@@ -125,15 +125,16 @@ def test_a_worker_that_is_late_is_unhealthy_and_one_that_is_back_is_well() -> No
 
 
 class TrippingClock(FakeClock):
-    """A clock whose `wait` kills the thread of a given name, once for each error listed."""
+    """A clock whose `wait` kills the worker's thread, once for each error listed, when a call of `source` is held."""
 
-    def __init__(self, name: str, *errors: type[BaseException]) -> None:
+    def __init__(self, source: GatedSource, *errors: type[BaseException]) -> None:
         super().__init__()
-        self.name = name
+        self.source = source
         self.errors = list(errors)
 
     def wait(self, event: threading.Event, seconds: float | None) -> bool:
-        if threading.current_thread().name == self.name and self.errors and seconds != 0.5:
+        if threading.current_thread().name == "fake-worker" and self.errors and seconds != 0.5:
+            self.source.wait_for_call(1)
             raise self.errors.pop(0)
         return super().wait(event, seconds)
 
@@ -145,8 +146,9 @@ FATAL = [SystemExit, KeyboardInterrupt, MemoryError, BaseException, ValueError]
 def test_p14_a_worker_that_dies_in_mid_attempt_is_heard_restarted_and_not_in_progress(
     death: type[BaseException], deaths: list[threading.ExceptHookArgs]
 ) -> None:
-    clock = TrippingClock("fake-worker", death)
-    with Stage(GatedSource(), clock=clock).start() as stage:
+    source = GatedSource()
+    clock = TrippingClock(source, death)
+    with Stage(source, clock=clock).start() as stage:
         clock.wait_for_sleeper(0.5)
         assert not stage.status.in_progress
         assert [one.exc_type for one in deaths] == [death]
@@ -163,16 +165,18 @@ def test_p14_a_worker_that_dies_in_mid_attempt_is_heard_restarted_and_not_in_pro
 
 
 def test_p14_an_ordinary_error_of_the_worker_in_mid_attempt_is_a_failed_attempt() -> None:
-    clock = TrippingClock("fake-worker", MemoryError)
-    with Stage(GatedSource(), clock=clock).start() as stage:
+    source = GatedSource()
+    clock = TrippingClock(source, MemoryError)
+    with Stage(source, clock=clock).start() as stage:
         stage.backing_off(30)
         assert stage.outcomes[0].error == "unexpected MemoryError"
         assert len(stage.worker._hanging()) == 1
 
 
 def test_p14_an_attempt_whose_worker_died_counts_as_given_up(deaths: list[threading.ExceptHookArgs]) -> None:
-    clock = TrippingClock("fake-worker", SystemExit, SystemExit)
-    with Stage(GatedSource(), clock=clock, rate_limit=0).start() as stage:
+    source = GatedSource()
+    clock = TrippingClock(source, SystemExit, SystemExit)
+    with Stage(source, clock=clock, rate_limit=0).start() as stage:
         clock.wait_for_sleeper(0.5)
         clock.advance(0.5)
         eventually(lambda: deaths and clock.sleeping() != [])
@@ -296,8 +300,9 @@ def test_p14_a_thread_that_cannot_even_be_restarted_makes_the_worker_unhealthy(
 
 
 def test_stop_ends_the_pause_before_a_restart(deaths: list[threading.ExceptHookArgs]) -> None:
-    clock = TrippingClock("fake-worker", SystemExit)
-    with Stage(GatedSource(), clock=clock).start() as stage:
+    source = GatedSource()
+    clock = TrippingClock(source, SystemExit)
+    with Stage(source, clock=clock).start() as stage:
         clock.wait_for_sleeper(0.5)
         stage.source.let_all_go()
         stage.worker.stop()

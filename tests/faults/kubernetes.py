@@ -6,7 +6,6 @@ import contextlib
 import io
 import logging
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 TOKEN = "canary-token-93b1"
 RETRIES = 3
-TIMEOUT = 1.0
+TIMEOUT = 2.0
 SLACK = 10.0
 """Seconds a cycle may take longer than it should, on a machine that is busy."""
 
@@ -247,9 +246,12 @@ def world(
             yield it
             it.check()
         finally:
-            began = time.monotonic()
             it.worker.stop(5.0)
-            assert time.monotonic() - began < 5.0
+
+
+def watches_are_gone() -> bool:
+    """Whether no watch's thread is left, of those that hold a connection."""
+    return not [thread for thread in threading.enumerate() if thread.name.startswith("targets-watch")]
 
 
 @contextlib.contextmanager

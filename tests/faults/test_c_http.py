@@ -85,22 +85,23 @@ def test_c01_of_a_thousand_parallel_posts_exactly_one_is_accepted_in_each_of_twe
 
 
 @pytest.mark.timeout(300)
-def test_c04_two_thousand_reads_over_http_during_swaps_each_fit_together() -> None:
-    """The n-th refresh serves `target-n` alone, so generation and name belong together."""
+def test_c04_reads_over_http_during_swaps_each_fit_together() -> None:
+    """At least 2,000 reads and 20 swaps. The n-th refresh serves `target-n` alone, so they belong together."""
     with Program("tests.process.scripted", '["ok"]', env=UNLIMITED) as program:
         ready(program)
         over = threading.Event()
+        swaps: list[int] = []
         found: list[list[int]] = [[] for _ in range(4)]
 
         def swap() -> None:
             with Client(program.port) as client:
                 while not over.is_set():
-                    client.request(f"{TARGETS}/refresh?wait=10s", "POST")
+                    swaps.append(client.request(f"{TARGETS}/refresh?wait=10s", "POST")[0])
 
         def read(seen: list[int]) -> None:
             newest = 0
             with Client(program.port) as client:
-                for _ in range(500):
+                while len(seen) < 500 or (len(swaps) < 20 and swapping.is_alive()):
                     status, body = client.json(TARGETS)
                     assert status == 200
                     [target] = body["targets"]
@@ -116,9 +117,9 @@ def test_c04_two_thousand_reads_over_http_during_swaps_each_fit_together() -> No
             thread.join()
         over.set()
         swapping.join()
-        assert [len(seen) for seen in found] == [500] * 4
+        assert all(len(seen) >= 500 for seen in found)
         assert len({difference for seen in found for difference in seen}) == 1
-        assert refreshes(program) > 20
+        assert refreshes(program) >= 20
 
 
 @pytest.mark.parametrize("reset", [False, True])

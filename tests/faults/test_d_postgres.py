@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from tests.postgres import Database
 
+SLOW_MACHINE = 3.0
+"""Seconds added to every bound: other work may run on the machine."""
 SLOW = "create materialized view {} as select id, pg_sleep({}) is null as slept from entities where path = 'e1'"
 
 
@@ -210,17 +212,16 @@ def test_d08_a_blocking_refresh_gives_up_at_the_lock_timeout_and_readers_wait_no
         waited = time.monotonic() - started
         state = result()["mv_descendant_counts"]
     assert state.failed and "55P03" in state.reason and world.error and world.error.error_type == "timeout"
-    assert 0.1 < waited < world.source.settings.lock_timeout + 0.5
+    assert 0.1 < waited < world.source.settings.lock_timeout + SLOW_MACHINE
 
 
 def test_d09_two_products_never_refresh_one_view_at_once_and_neither_waits(world: World) -> None:
-    slow_view(world.database, seconds=1)
+    slow_view(world.database, seconds=3)
     with World(world.database, views=["mv_slow"]) as one, World(world.database, views=["mv_slow"]) as two:
         first = in_thread(one.refresh)
         wait_for(lambda: backend(world.database))
-        started = time.monotonic()
         assert two.refresh()["mv_slow"].mode is Mode.SKIPPED
-        assert time.monotonic() - started < 0.8
+        assert backend(world.database), "the first runs still"
         assert two.error is None
         assert first()["mv_slow"].refreshed
         assert two.refresh()["mv_slow"].refreshed, "the lock is free again"
@@ -322,7 +323,7 @@ def test_d14_a_network_that_goes_silent_ends_the_attempt_at_its_deadline_and_fre
             with pytest.raises(Unavailable), other.source.reads.connection() as connection:
                 connection.execute("select 1")
             state = result()["mv_slow"]
-            assert time.monotonic() - started < 1.0 + LATE + 2.5
+            assert time.monotonic() - started < 1.0 + LATE + SLOW_MACHINE
             assert state.failed and other.error and other.error.error_type == "timeout"
             assert proxy.swallowed > 0
             proxy.silent = False
@@ -367,7 +368,7 @@ World(Database(None, "{world.database.name}"), dsn={world.database.dsn()!r}, vie
         client.send_signal(signal.SIGKILL)
         started = time.monotonic()
         wait_for(lambda: backend(world.database) is None)
-        assert time.monotonic() - started < 2.5
+        assert time.monotonic() - started < 2 + SLOW_MACHINE
     finally:
         client.kill()
         client.wait()

@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 from contextlib import ExitStack, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,11 +47,6 @@ def gauge(program: Program, name: str) -> float:
     found = re.search(rf"^alert_refresh_{name} (\S+)$".encode(), program.get("/metrics")[2], re.MULTILINE)
     assert found
     return float(found[1])
-
-
-def sockets(program: Program) -> int:
-    """How many sockets it has open, the listening one among them."""
-    return sum(str(one.readlink()).startswith("socket:") for one in Path(f"/proc/{program.process.pid}/fd").iterdir())
 
 
 def healthz_takes(program: Program) -> float:
@@ -401,7 +395,7 @@ def test_more_connections_than_allowed_push_out_those_that_wait_longest(program:
 def test_without_any_free_file_clients_wait_in_the_queue_until_there_is_one(program: Program) -> None:
     assert eventually(lambda: gauge(program, "http_connections") == 1)
     limits = resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE)
-    assert eventually(lambda: sockets(program) == 1)
+    assert eventually(lambda: program.sockets() == 1)
     resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, (program.fds(), limits[1]))
     with program.connect() as client:
         client.sendall(GET + b"Connection: close\r\n\r\n")

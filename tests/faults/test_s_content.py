@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = 1000
 """For each of the two tests that are fed anything at all."""
-PATIENCE = 0.5
-"""Seconds of the processor one text may take, ten times what it should."""
+PATIENCE = 5.0
+"""Seconds of the processor one text may take, a hundred times what it should."""
 
 
 def faults(text: bytes | str, **options: Any) -> dict[str, str]:
@@ -150,7 +150,7 @@ def test_s06_numbers_that_readers_do_not_agree_on_are_refused(number: str, field
 def test_s07_what_would_cost_too_much_is_refused_quickly(text: str) -> None:
     began = time.thread_time()
     found = faults(text)
-    assert time.thread_time() - began < 1.0
+    assert time.thread_time() - began < PATIENCE
     if not text.startswith('"'):
         assert set(found.values()) == {"too_complex"}
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from alert_refresh.credential import Credential
-from alert_refresh.views.redis_cache import TIMEOUT, RedisCache
+from alert_refresh.views.redis_cache import RedisCache
 from tests.fakes import FakeClock
 from tests.proxy import Proxy, tcp
 from tests.valkey import Valkey
@@ -71,14 +70,11 @@ def test_x02_a_slow_or_silent_redis_costs_its_timeout_once_and_a_refresh_nothing
             resolver = world.source.resolver
             resolver.ancestors("e1")  # opens the pool of the database
             assert resolver.l2 is not None and resolver.l2.errors == 1 and proxy.accepted == 1
-            started = time.monotonic()
             for number in range(2, 8):
                 assert resolver.ancestors(f"e1.e{number}")
-            assert time.monotonic() - started < 0.9, "six timeouts would have been 0.6 s and more"
+            assert resolver.l2.errors == 1 and proxy.accepted == 1, "it is not asked again for a while"
             world.clock.ahead += 30
-            started = time.monotonic()
             assert resolver.ancestors("e1.e9")
-            assert time.monotonic() - started < 2 * TIMEOUT + 0.5
             assert resolver.l2.errors == 2
         proxy.silent = False
 

@@ -171,6 +171,14 @@ class Program:
         """How many files it has open."""
         return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
 
+    def sockets(self) -> int:
+        """How many sockets it has open, the listening one among them; others may be closed while one counts."""
+        found = 0
+        for one in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):
+                found += str(one.readlink()).startswith("socket:")
+        return found
+
     def threads(self) -> int:
         """How many threads it has."""
         return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))

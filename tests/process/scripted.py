@@ -5,11 +5,13 @@
 Each word is what one attempt does, the last one again and again: `ok`, `fail`, `denied` (permanent), `later`
 (asks to wait an hour), `slow` (1 s), `hang` (until stopped or for ever), `exit`, `memory`, `crash`. SECONDS are
 what a client has to send a request, and to take an answer, and how long past its timeout an attempt is given up.
+Each attempt logs `Attempt N: WORD` when it begins.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 CANARY = "canary-5f2a"
 
+log = logging.getLogger("alert_refresh.scripted")
+
 
 class Scripted:
     """A source that follows a script."""
@@ -43,6 +47,7 @@ class Scripted:
     def refresh(self, previous: Snapshot[Any] | None, request: Request, deadline: Deadline) -> Snapshot[Any]:
         word = self._script[min(self._calls, len(self._script) - 1)]
         self._calls += 1
+        log.info("Attempt %d: %s", self._calls, word)
         match word:
             case "fail":
                 raise Transient("connection refused", "network")

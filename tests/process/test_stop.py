@@ -57,6 +57,7 @@ def test_p01_an_idle_program_ends_cleanly_at_once_fifty_times(turn: int) -> None
 def test_p02_an_attempt_that_hangs_is_given_up_after_the_shutdown_timeout_and_publishes_nothing() -> None:
     with scripted("hang", **STOP_BUDGET) as program:
         program.wait_for("Serving")
+        program.wait_for("Attempt 1")
         took = program.stop()
         assert 2 <= took < 5 + SLOW_MACHINE
         assert program.process.returncode == 0, program.stderr
@@ -83,6 +84,7 @@ def test_p02_a_silent_api_server_does_not_hold_up_the_end(silent_server: SilentS
 def test_a_running_attempt_may_finish_and_counts() -> None:
     with scripted("slow") as program:
         program.wait_for("Serving")
+        program.wait_for("Attempt 1")
         program.stop()
         messages = [line["message"] for line in program.log]
         assert messages.index("Stopping") < messages.index("Targets refreshed successfully")
@@ -149,6 +151,7 @@ def test_p05_each_signal_that_ends_programs_ends_this_one_cleanly(number: signal
 def test_p05_a_second_sigterm_changes_nothing() -> None:
     with scripted("slow") as program:
         program.wait_for("Serving")
+        program.wait_for("Attempt 1")
         program.send(signal.SIGTERM)
         program.wait_for("Stopping")
         assert program.stop() < 5 + SLOW_MACHINE
@@ -160,6 +163,7 @@ def test_p05_a_second_sigterm_changes_nothing() -> None:
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGQUIT])
 def test_p05_a_second_interrupt_does_not_wait_for_a_running_attempt(second: signal.Signals) -> None:
     with scripted("hang") as program, program.connect() as client:
+        program.wait_for("Attempt 1")
         client.sendall(b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n")
         assert eventually(lambda: b"alert_refresh_http_threads_busy 2.0" in program.get("/metrics")[2])
         program.send(signal.SIGINT)
@@ -171,6 +175,7 @@ def test_p05_a_second_interrupt_does_not_wait_for_a_running_attempt(second: sign
 def test_p05_a_quit_does_not_wait_for_a_running_attempt() -> None:
     with scripted("hang") as program:
         program.wait_for("Serving")
+        program.wait_for("Attempt 1")
         assert program.stop(signal.SIGQUIT) < 5 + SLOW_MACHINE
         assert program.process.returncode == 0
         assert program.log[-1]["message"] == "Stopped; a running refresh was given up"
