@@ -130,7 +130,7 @@ def test_c11_a_refresh_goes_on_though_its_client_has_gone(reset: bool) -> None:
             if reset:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             client.sendall(f"POST {TARGETS}/refresh?wait=30s HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
-            assert eventually(lambda: program.get(f"{TARGETS}/status")[2]["status"] == "in_progress")
+            program.wait_for("Attempt 2")
         assert eventually(lambda: refreshes(program) == 2)
         assert program.get(f"{TARGETS}/status")[2]["status"] == "success"
         assert b"refresh_in_progress 0.0" in program.get("/metrics")[2]

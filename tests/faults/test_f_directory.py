@@ -99,7 +99,7 @@ def swapping(root: Path, several: bool) -> Iterator[list[int]]:
 def test_f01_a_version_is_read_whole_while_data_is_swapped(tmp_path: Path, several: bool) -> None:
     seen = set()
     with swapping(tmp_path / "mounted", several) as versions:
-        while len(versions) < 100:
+        while len(versions) < 100 or len(seen) <= 20:
             items = World(tmp_path / "mounted").refresh().items
             if several:
                 assert {name.partition("-")[0] for name in items} == {next(iter(items)).partition("-")[0]}
@@ -110,8 +110,6 @@ def test_f01_a_version_is_read_whole_while_data_is_swapped(tmp_path: Path, sever
                 assert {value.reveal() for value in one.headers.values()} == {one.name}
                 assert one.filter_config == {"version": one.name}
             seen.add(next(iter(items)))
-    assert len(seen) > 20
-
 
 def test_f01_a_swap_in_the_middle_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(tmp_path / "m")

@@ -323,7 +323,7 @@ def silent_connections(program: Program, count: int) -> None:
             assert program.get("/api/v2/publishing/targets/status")[0] == 200
             took.append(time.monotonic() - began)
         assert gauge(program, "http_connections") > count / 2
-        assert sorted(took)[98] < 0.1 * (1 + SLOW_MACHINE)
+        assert sorted(took)[98] < 0.1 + SLOW_MACHINE
     assert eventually(lambda: gauge(program, "http_connections") == 1)
 
 
@@ -349,7 +349,7 @@ def test_h21_clients_that_connect_and_leave_do_not_slow_answers_down(program: Pr
         done.set()
         visitor.join()
     assert left > 20
-    assert sorted(took)[98] < 0.1 * (1 + SLOW_MACHINE)
+    assert sorted(took)[98] < 0.1 + SLOW_MACHINE
     assert eventually(lambda: gauge(program, "http_connections") == 1)
 
 
@@ -460,7 +460,7 @@ def wrong_tokens(requests: int) -> None:
         attacker.join()
         assert refused == requests
         assert program.get(path, "POST", Authorization="Bearer right")[0] == 202
-        assert sorted(took)[int(len(took) * 0.99) - 1] < 0.2 * (1 + SLOW_MACHINE)
+        assert sorted(took)[int(len(took) * 0.99) - 1] < 0.2 + SLOW_MACHINE
 
 
 def allow_files(count: int) -> None:

@@ -95,7 +95,7 @@ def test_p03_a_request_in_flight_is_answered_and_told_that_the_connection_closes
     with scripted("ok") as program, program.connect() as idle, program.connect() as busy:
         idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"keep-alive" in idle.recv(4096)
-        busy.sendall(b"GET /slow?seconds=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+        busy.sendall(b"GET /slow?seconds=3 HTTP/1.1\r\nHost: x\r\n\r\n")
         assert eventually(lambda: b"alert_refresh_http_threads_busy 2.0" in program.get("/metrics")[2])
         began = program.send(signal.SIGTERM)
         answer = read_all(busy)
@@ -103,7 +103,7 @@ def test_p03_a_request_in_flight_is_answered_and_told_that_the_connection_closes
         assert b"Connection: close" in answer
         assert read_all(idle) in (b"", b'{"status":"ok"}')
         program.wait()
-        assert time.monotonic() - began < 3.5 + SLOW_MACHINE
+        assert time.monotonic() - began < 5.5 + SLOW_MACHINE
         assert program.process.returncode == 0
 
 
