@@ -4,7 +4,7 @@ BIN := .venv/bin
 PROMTOOL := .cache/promtool/usr/bin/promtool
 PYTEST := PATH="$(CURDIR)/$(dir $(PROMTOOL)):$$PATH" $(BIN)/python -m pytest
 
-.PHONY: install run demo-views test lint check bench bench-views soak lock tools clean
+.PHONY: install run demo-views test lint check late bench bench-views soak lock tools clean
 
 install: .venv/installed ## make .venv with the program, all extras and the development tools
 
@@ -33,6 +33,9 @@ lint: install ## style and types
 	$(BIN)/mypy
 
 check: lint test ## what CI runs
+
+late: install tools ## the tests while threads begin late, at random: finds those that only hope
+	LATE=0.1 PYTHONPATH=tests/late $(PYTEST)
 
 soak: install tools ## the long runs that CI does in short
 	$(PYTEST) -m soak --timeout=3600

@@ -97,7 +97,7 @@ def swapping(root: Path, several: bool) -> Iterator[list[int]]:
 
 @pytest.mark.parametrize("several", [False, True], ids=["keys", "manifests"])
 def test_f01_a_version_is_read_whole_while_data_is_swapped(tmp_path: Path, several: bool) -> None:
-    seen = set()
+    seen: set[str] = set()
     with swapping(tmp_path / "mounted", several) as versions:
         while len(versions) < 100 or len(seen) <= 20:
             items = World(tmp_path / "mounted").refresh().items
@@ -110,6 +110,7 @@ def test_f01_a_version_is_read_whole_while_data_is_swapped(tmp_path: Path, sever
                 assert {value.reveal() for value in one.headers.values()} == {one.name}
                 assert one.filter_config == {"version": one.name}
             seen.add(next(iter(items)))
+
 
 def test_f01_a_swap_in_the_middle_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(tmp_path / "m")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0
 """Seconds a test waits for what should come at once: the machine may be busy."""
-KEPT = ("PATH", "HOME", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "COVERAGE_FILE", "LD_LIBRARY_PATH")
+KEPT = ("PATH", "HOME", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "COVERAGE_FILE", "LATE", "LD_LIBRARY_PATH")
 
 Line = dict[str, Any]
 
@@ -38,7 +38,8 @@ class Program:
     ) -> None:
         kept = [name for name in KEPT if not (bare and name.startswith("COVERAGE"))]
         environ = {name: os.environ[name] for name in kept if name in os.environ}
-        environ |= {"ALERT_REFRESH_BIND": "127.0.0.1:0", "PYTHONPATH": str(ROOT)} | dict(env or {})
+        path = os.pathsep.join([str(ROOT), *([str(ROOT / "tests/late")] if "LATE" in environ else [])])
+        environ |= {"ALERT_REFRESH_BIND": "127.0.0.1:0", "PYTHONPATH": path} | dict(env or {})
         self.process = subprocess.Popen(
             [sys.executable, "-m", *(arguments or ("alert_refresh",))],
             env=environ,
