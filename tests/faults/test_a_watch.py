@@ -408,12 +408,16 @@ class TestRefusals:
             assert len(kube.requests) - before <= 12
             kube.faults.clear()
             name = it.change()
-            for _ in range(60):
-                if name in it.served.items and it.life.connected:
-                    break
-                clock.advance(10)
-                time.sleep(0.02)
-            assert name in it.served.items and it.life.connected
+
+            def healed() -> bool:
+                return name in it.served.items and it.life.connected
+
+            end = clock.monotonic() + 600
+            eventually(lambda: healed() or at_rest(it, clock), "everybody's being asleep")
+            while not healed():
+                assert clock.monotonic() < end
+                clock.advance(min(one for one in clock.sleeping() if one < 1e9))
+                eventually(lambda: healed() or at_rest(it, clock), "everybody's being asleep")
             it.worker.stop(5)
 
     def test_a_refusal_waits_as_long_as_the_server_asks(self, kube: KubeServer, tmp_path: Path) -> None:
