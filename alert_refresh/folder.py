@@ -203,7 +203,7 @@ class FolderWatch(Watch):
         wanted: dict[int, Path] = {}
         self._armed = None
         # From above, so that what comes into being meanwhile is seen by one or the other.
-        above = next(parent for parent in self._folder.parents if parent.is_dir())
+        above = self._above()
         with suppress(OSError):
             wanted[self._inotify.add_watch(above, ENTRIES)] = above
         with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
@@ -218,8 +218,12 @@ class FolderWatch(Watch):
             with suppress(OSError):
                 self._inotify.rm_watch(old)
         self._watched = wanted
-        if self._armed is None and above != next(parent for parent in self._folder.parents if parent.is_dir()):
+        if self._armed is None and above != self._above():
             self._arm()
+
+    def _above(self) -> Path:
+        """The nearest folder above that is there; of the root, itself."""
+        return next((parent for parent in self._folder.parents if parent.is_dir()), self._folder)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

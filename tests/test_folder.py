@@ -279,6 +279,12 @@ def test_a_folder_that_comes_later_is_watched(tmp_path: Path) -> None:
         seen.wait()
 
 
+def test_a_file_in_the_root_can_be_watched() -> None:
+    watch = FolderWatch(Path("/"), lambda _trigger: None, names=("x.yaml",))
+    watch.stop()
+    watch.run()
+
+
 def test_a_burst_is_one_report(tmp_path: Path) -> None:
     reported: list[Trigger] = []
 

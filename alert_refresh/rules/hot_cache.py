@@ -97,7 +97,8 @@ class HotCache:
                 for rule_id, _ in heapq.nsmallest(batch, list(table.items()), key=lambda item: item[1].used):
                     del table[rule_id]
                     self._evictions += 1
-            table[rule.id] = Hot(rule, self._hits(), 1)
+            self._looks += 1  # this tick is no hit
+            table[rule.id] = Hot(rule, self.tick(), 1)
 
     def stats(self, table: Mapping[str, Hot]) -> CacheStats:
         """The counts, with the size of that table."""

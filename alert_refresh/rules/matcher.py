@@ -21,10 +21,11 @@ EXPRESSION_MEMORY = 1 << 20
 """Bytes one compiled expression may take; `(x{1000}){1000}` is refused by it."""
 
 _ONE = re.compile(
-    r"""\s* (?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*) \s* (?P<op>=~|!~|!=|=) \s*
-        (?: "(?P<quoted>(?:[^"\\]|\\.)*)" | (?P<bare>[^",]*?) ) \s* (?:,|$)""",
+    r"""\s*+ (?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*+) \s*+ (?P<op>=~|!~|!=|=) \s*+
+        (?: "(?P<quoted>(?:[^"\\]|\\.)*+)" | (?P<bare>[^",]*+) ) \s*+ (?:,|$)""",
     re.VERBOSE | re.DOTALL,
 )
+"""Nothing of it goes back: what it costs is linear in the text."""
 _ESCAPES = {"n": "\n", '"': '"', "\\": "\\"}
 _WORDS = re.compile(r"[A-Za-z0-9_ /:@-]+(?:\|[A-Za-z0-9_ /:@-]+)*")
 
@@ -71,7 +72,7 @@ def parse(text: str) -> tuple[Matcher, ...] | None:
         if one is None:
             return None
         quoted = one["quoted"]
-        value = one["bare"] if quoted is None else re.sub(r"\\(.)", _unescape, quoted, flags=re.DOTALL)
+        value = one["bare"].rstrip() if quoted is None else re.sub(r"\\(.)", _unescape, quoted, flags=re.DOTALL)
         found.append(Matcher(one["name"], one["op"], value))  # type: ignore[arg-type]
         at = one.end()
     return tuple(found) or None

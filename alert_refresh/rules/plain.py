@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from alert_refresh.engine import Fault
 from alert_refresh.rules.matcher import Matcher, parse
 from alert_refresh.rules.rule import INT32, MOST, Rule
@@ -21,7 +23,9 @@ def read(raw: object) -> Rule | tuple[Fault, ...]:
             value = reader(raw[name])
             if value is None:
                 faults.append(Fault(name, words))
-            values[name] = value
+            # The warm file leaves a default out only if it is the very same object.
+            if value != _DEFAULTS.get(name):
+                values[name] = value
     return tuple(faults) or Rule(**values)
 
 
@@ -70,7 +74,7 @@ def _match(raw: object) -> tuple[Matcher, ...] | None:
         if matchers is None:
             return None
         found += matchers
-    return tuple(found)
+    return tuple(found) if len(found) <= MOST else None
 
 
 def _triple(raw: object) -> tuple[Matcher, ...] | None:
@@ -80,6 +84,7 @@ def _triple(raw: object) -> tuple[Matcher, ...] | None:
     return (Matcher(parts[0], parts[1], parts[2]),)  # type: ignore[arg-type]
 
 
+_DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Rule)}
 _READERS = {
     "id": (_text, "is not text"),
     "family": (_text, "is not text"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from alert_refresh.engine import Mailbox, Never, Snapshot
 from alert_refresh.folder import DATA as MOUNTED
-from alert_refresh.folder import FolderWatch, read_file, storage_error
+from alert_refresh.folder import FolderWatch, read_file, signature, storage_error
 from alert_refresh.rules import use_counts, warm_file
 from alert_refresh.rules.hot_cache import HotCache
 from alert_refresh.rules.rule import check
@@ -45,6 +45,7 @@ class FileSource:
         counts = use_counts.read(settings.state_directory) if settings.state_directory else {}
         self._cache = HotCache(settings.capacity, counts)
         self._keeper: Mailbox[dict[str, int]] | None = None
+        self._seen: os.stat_result | None = None  # the file as it was when it was last read whole
 
     def refresh(self, previous: Snapshot[Any] | None, request: Request, deadline: Deadline) -> Snapshot[Rule]:
         """Load the file, or of it the one family that `request.scope` names; all of the file must be good.
@@ -101,30 +102,41 @@ class FileSource:
     def _read(self, deadline: Deadline) -> bytes:
         """The file's bytes; of a file that may still be written in place, once they no longer change."""
         data = read_file(self._file.parent, self._file, LARGEST)
-        while not tells_its_end(data) and self._may_be_being_written():
+        while not tells_its_end(data):
+            state = self._state()
+            if not self._may_be_being_written(state):
+                self._seen = state
+                break
             self._clock.wait(threading.Event(), min(SETTLED, deadline.check()))
             before, data = data, read_file(self._file.parent, self._file, LARGEST)
             if before == data:
+                self._seen = state
                 break
         return data
 
-    def _may_be_being_written(self) -> bool:
+    def _state(self) -> os.stat_result:
         try:
-            return written_in_place(self._file.stat(), self._clock.time())
+            return self._file.stat()
         except OSError as error:
             raise storage_error(error, "the rules file") from error
+
+    def _may_be_being_written(self, state: os.stat_result) -> bool:
+        unchanged = self._seen is not None and signature(self._seen) == signature(state)
+        return not unchanged and written_in_place(state, self._clock.time(), self._seen)
 
     def _keep_uses(self) -> None:
         if self._keeper is not None and (counts := self._cache.uses()):
             self._keeper.put(counts)
 
 
-def written_in_place(state: os.stat_result, now: float) -> bool:
-    """Whether a file was written to in the last moment, and has not been renamed since.
+def written_in_place(state: os.stat_result, now: float, before: os.stat_result | None) -> bool:
+    """Whether a file was written to in the last moment, and has not been renamed since it was seen `before`.
 
-    A rename, which one does with a whole file, moves the time of change on and leaves that of modification.
+    A rename, which one does with a whole file, moves the time of change on and leaves that of modification. So does
+    a change of mode or owner, but that leaves the file the same one.
     """
-    return abs(now - state.st_mtime) < SETTLED and state.st_ctime_ns <= state.st_mtime_ns
+    same = before is not None and (before.st_dev, before.st_ino) == (state.st_dev, state.st_ino)
+    return abs(now - state.st_mtime) < SETTLED and (same or state.st_ctime_ns <= state.st_mtime_ns)
 
 
 def _warn_of_unknown(family: str | None, *sets: RuleSet | None) -> None:
@@ -134,7 +146,8 @@ def _warn_of_unknown(family: str | None, *sets: RuleSet | None) -> None:
 
 
 def _with_family(before: RuleSet, checked: Checked, family: str) -> Checked:
-    """What is loaded, with that family as the file has it now. A rule that moved to it leaves its old family."""
+    """What is loaded, with that family as the file has it now. A rule that moved to it or from it has moved."""
     rules = {rule.id: rule for rule in before.all() if rule.family != family}
-    rules |= {rule.id: rule for rule in checked.rules.values() if rule.family == family}
+    left = {rule.id for rule in before.family(family)}
+    rules |= {rule.id: rule for rule in checked.rules.values() if rule.family == family or rule.id in left}
     return check(list(rules.values()), dict(before.patterns) | dict(checked.patterns))

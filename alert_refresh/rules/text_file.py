@@ -27,10 +27,7 @@ _BEGINS_AS_JSON = re.compile(rb"\s*[{\[]\s*[{\[\"\]]")
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML without merge keys: they alone can make a small file grow without end.
-
-    Anchors and aliases stay: what a rule may hold is bounded, so an alias cannot.
-    """
+    """YAML without merge keys, which copy what they name. Anchors and aliases stay; see `_check`."""
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         for key, _ in node.value:
@@ -78,26 +75,42 @@ def _json(data: bytes) -> Any:
 
 def _yaml(data: bytes) -> Any:
     try:
-        _check_depth(data)
+        _check(data)
         return yaml.load(data, Loader=_Loader)  # noqa: S506 - a safe loader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark is not None else ""
         raise Permanent(f"the rules file is not YAML{where}", "parse") from error
-    except (ValueError, RecursionError, UnicodeDecodeError) as error:
+    except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError) as error:
+        # PyYAML's constructors raise them for text that a tag does not fit, such as `!!bool maybe`.
         raise Permanent("the rules file is not YAML", "parse") from error
 
 
-def _check_depth(data: bytes) -> None:
-    """Refuse nesting without end: libyaml builds the document by recursion, and would take the process down."""
-    depth = 0
+def _check(data: bytes) -> None:
+    """Refuse nesting without end, for which libyaml would take the process down, and aliases that multiply the text.
+
+    Parsed text shares what an alias names, but whatever writes or hashes the rules has it once for each alias.
+    """
+    characters = 0
+    sizes: dict[str, int] = {}
+    within: list[tuple[str | None, int]] = []
     for event in yaml.parse(data, Loader=_Loader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
+        if isinstance(event, yaml.ScalarEvent):
+            characters += len(event.value)
+            if event.anchor is not None:
+                sizes[event.anchor] = len(event.value)
+        elif isinstance(event, yaml.AliasEvent):
+            characters += sizes.get(str(event.anchor), 0)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            within.append((event.anchor, characters))
         elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > DEEPEST:
+            anchor, before = within.pop()
+            if anchor is not None:
+                sizes[anchor] = characters - before
+        if len(within) > DEEPEST:
             raise yaml.YAMLError("nested too deep")
+        if characters > LARGEST:
+            raise Permanent(f"the aliases make the rules file larger than {LARGEST >> 20} MiB of text", "too_large")
 
 
 def to_yaml(rules: Iterable[Rule]) -> str:

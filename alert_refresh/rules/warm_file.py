@@ -34,7 +34,7 @@ _HEADER = _HEAD.size + hashlib.sha256().digest_size
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError)
 """What msgspec raises for bytes that are no MessagePack, text that is no UTF-8, nesting without end, keys of no use."""
 
-_encoder = msgspec.msgpack.Encoder()
+_encoder = msgspec.msgpack.Encoder(order="deterministic")
 _decoder = msgspec.msgpack.Decoder(list[Rule])
 
 

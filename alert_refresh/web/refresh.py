@@ -50,7 +50,7 @@ class ManualRefresh:
         self._noun = noun
         self._observe = observe
 
-    def __call__(self, scope: str | None = None) -> JsonResponse:
+    def __call__(self, scope: Callable[[], str | None] = lambda: None) -> JsonResponse:
         """202 once it is accepted; with `?wait=` 200 with its result if it is over in that time.
 
         Raises:
@@ -63,8 +63,10 @@ class ManualRefresh:
             return answer(finished(accepted, accepted.outcome))
         return answer(started(accepted), 202)
 
-    def accept(self, scope: str | None = None) -> tuple[Request, float | None]:
+    def accept(self, scope: Callable[[], str | None]) -> tuple[Request, float | None]:
         """Check token and body, then ask the engine. Returns the request and the seconds to wait for it, if asked.
+
+        `scope` reads from the query what of the kind is to be refreshed, once the token is good.
 
         Raises:
             ApiError: it was refused; the audit log has it all the same.
@@ -76,7 +78,7 @@ class ManualRefresh:
             self._auth.demand_admin(who)
             no_body()
             seconds = query.duration("wait", WAIT_LIMIT)
-            accepted = self._ask(scope)
+            accepted = self._ask(scope())
             result = "accepted"
             return accepted, seconds
         except ApiError as refused:

@@ -62,7 +62,7 @@ def build(daemon: Daemon, auth: Auth) -> Blueprint:
 
     @blueprint.post("/refresh")
     def refresh() -> JsonResponse:
-        return ask(_family())
+        return ask(_scope)
 
     @blueprint.get("/status")
     def status() -> JsonResponse:
@@ -83,6 +83,7 @@ def build(daemon: Daemon, auth: Auth) -> Blueprint:
 
     @blueprint.get("")
     def listing() -> JsonResponse:
+        query.only("family")
         family = _family()
         generation, found = served()
         rules = found.all() if family is None else found.family(family)
@@ -105,6 +106,12 @@ def build(daemon: Daemon, auth: Auth) -> Blueprint:
         return answer(fields | _leads_to(daemon, list(dict.fromkeys(name for rule in rules for name in rule.targets))))
 
     return blueprint
+
+
+def _scope() -> str | None:
+    """The family to refresh, of a query that has nothing else but how long to wait."""
+    query.only("family", "wait")
+    return _family()
 
 
 def _family() -> str | None:

@@ -48,7 +48,7 @@ class ViewsRefresh(ManualRefresh):
         Raises:
             ApiError: it was refused, or every view failed (500), or there is no database (503).
         """
-        accepted, seconds = self.accept(view)
+        accepted, seconds = self.accept(lambda: view)
         if not self._clock.wait(accepted.first, WAIT if seconds is None else seconds):
             fields = {"status": "accepted", "message": "Refresh is still running", "request_id": accepted.request_id}
             return answer(fields | {"refresh_started_at": rfc3339(accepted.accepted_at)}, 202)

@@ -59,6 +59,18 @@ def test_what_was_used_long_ago_goes_first_however_often_it_was_used() -> None:
     assert found.get("rule-000025") == rules(30)[25] and found.stats().misses == 1
 
 
+def test_looks_at_the_counts_do_not_make_a_promoted_rule_old() -> None:
+    found = many(5, HotCache(3, {}))
+    for _ in range(100):
+        found.stats()
+    for number in range(3):
+        found.get(f"rule-{number:06d}")
+    found.get("rule-000003")
+    found.get("rule-000004")
+    assert set(found.hot) == {"rule-000002", "rule-000003", "rule-000004"}
+    assert (found.stats().hits, found.stats().misses) == (3, 2)
+
+
 def test_the_cache_never_holds_more_than_its_capacity() -> None:
     for capacity in (1, 3, 25):
         found = many(60, HotCache(capacity, {}))

@@ -42,6 +42,15 @@ def test_what_is_no_matcher_is_refused(text: str) -> None:
     assert parse(text) is None
 
 
+@pytest.mark.parametrize(
+    "text", ["a=" + " " * 20_000 + '"', " " * 20_000 + "a" * 20_000, "a=" + " x" * 20_000 + '"', 'a="' + "\\x" * 20_000]
+)
+def test_what_is_no_matcher_is_refused_in_linear_time(text: str) -> None:
+    began = time.thread_time()
+    assert parse(text) is None
+    assert time.thread_time() - began < 5.0
+
+
 @given(st.from_regex(r"[a-z_][a-z0-9_]*", fullmatch=True), st.sampled_from(["=", "!=", "=~", "!~"]), st.text())
 def test_a_matcher_that_is_written_is_read_back(name: str, op: str, value: str) -> None:
     matcher = Matcher(name, op, value)  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from alert_refresh.engine import Fault
 from alert_refresh.rules import plain
 from alert_refresh.rules.matcher import Matcher
 from alert_refresh.rules.rule import MOST, Rule, check
+from alert_refresh.rules.warm_file import pack
 from tests.rules.examples import matchers, rule, rules
 
 
@@ -138,3 +139,15 @@ def test_any_plain_data_is_a_rule_or_has_faults(raw: object) -> None:
         check([found], {})
     else:
         assert found
+
+
+def test_matchers_in_one_string_count_one_by_one() -> None:
+    assert isinstance(plain.read({"id": "a", "match": [", ".join(f"l{n}=x" for n in range(100))]}), Rule)
+    assert not isinstance(plain.read({"id": "a", "match": [", ".join(f"l{n}=x" for n in range(101))]}), Rule)
+
+
+def test_a_default_that_is_written_out_and_the_order_of_annotations_change_nothing() -> None:
+    one = plain.read({"id": "a", "family": "".join(["def", "ault"]), "annotations": {"x": "1", "y": "2"}})
+    other = plain.read({"id": "a", "annotations": {"y": "2", "x": "1"}})
+    assert isinstance(one, Rule) and isinstance(other, Rule)
+    assert pack([one]) == pack([other])

@@ -13,9 +13,10 @@ from alert_refresh import folder, rules
 from alert_refresh.config import Env
 from alert_refresh.engine import Adaptive, ConfigErrors, Never, SystemClock, Trigger
 from alert_refresh.rules import source, text_file, use_counts, warm_file
+from alert_refresh.rules.rule import check
 from alert_refresh.rules.rules_file import tells_its_end
 from alert_refresh.rules.source import SETTLED
-from tests.rules.examples import packed, rule
+from tests.rules.examples import packed, rule, rule_set
 from tests.rules.examples import rules as some
 from tests.rules.world import World
 from tests.stage import eventually
@@ -237,11 +238,14 @@ def test_a_file_that_tells_its_end_is_loaded_at_once(
 
 
 def test_a_file_that_goes_after_it_was_read_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone(*_: object) -> bool:
-        raise FileNotFoundError
+    with World(tmp_path, b"- id: a") as world:
 
-    monkeypatch.setattr(source, "written_in_place", gone)
-    with World(tmp_path, b"- id: a").start() as world:
+        def gone(_: bytes) -> bool:
+            world.file.unlink()
+            return False
+
+        monkeypatch.setattr(source, "tells_its_end", gone)
+        world.start()
         assert world.outcomes[0].error == "the rules file is missing" and world.outcomes[0].error_type == "storage"
 
 
@@ -254,12 +258,20 @@ def test_only_what_was_just_written_and_not_renamed_may_still_be_written(tmp_pat
     file = tmp_path / "x"
     file.write_text("x")
     state = file.stat()
-    assert source.written_in_place(state, state.st_mtime + SETTLED - 0.01)
-    assert not source.written_in_place(state, state.st_mtime + SETTLED)
-    assert not source.written_in_place(state, state.st_mtime - SETTLED)
-    fields = list(state)
-    fields[8] -= 1  # a rename later than the last write
-    assert not source.written_in_place(os.stat_result(fields), state.st_mtime)
+    assert source.written_in_place(state, state.st_mtime + SETTLED - 0.01, None)
+    assert not source.written_in_place(state, state.st_mtime + SETTLED, None)
+    assert not source.written_in_place(state, state.st_mtime - SETTLED, None)
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns - 1))  # a change of the file later than its last write
+    renamed = file.stat()
+    assert not source.written_in_place(renamed, renamed.st_mtime, None)
+    assert source.written_in_place(renamed, renamed.st_mtime, state), "a chmod while it is written: the same file"
+
+
+def test_a_rule_that_left_the_family_that_is_refreshed_is_where_it_went() -> None:
+    before = rule_set([rule("a", family="x"), rule("b", family="x"), rule("c", family="z")])
+    now = [rule("a", family="x"), rule("b", family="y"), rule("c", family="elsewhere")]
+    found = source._with_family(before, check(now, {}), "x")
+    assert [one.family for one in found.rules.values()] == ["x", "y", "z"]
 
 
 def test_uses_are_kept_across_a_restart(tmp_path: Path) -> None:

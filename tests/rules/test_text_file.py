@@ -79,9 +79,32 @@ def test_json_has_no_nan() -> None:
 
 
 def test_merge_keys_that_would_grow_without_end_are_refused() -> None:
-    lines = ["- &a0 {id: x}"] + [f"- &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}" for n in range(1, 40)]
+    lines = ["- &a0 {id: x}"] + [f"- &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}" for n in range(1, 10)]
     with pytest.raises(Permanent, match="not YAML"):
         text_file.read("\n".join(lines).encode())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- {id: a, description: &a " + "x" * 40_000 + "}\n" + "- {id: b, description: *a}\n" * 1000,
+        "- &a0 {id: x}\n" + "".join(f"- &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40)),
+    ],
+    ids=["one text a thousand times", "lists of lists"],
+)
+def test_aliases_that_multiply_the_text_are_too_large(text: str) -> None:
+    with pytest.raises(Permanent, match="aliases make the rules file larger than 32 MiB") as refused:
+        text_file.read(text.encode())
+    assert refused.value.error_type == "too_large"
+
+
+@pytest.mark.parametrize(
+    "value", ["!!bool maybe", '!!int ""', '!!float ""', "!!timestamp foo", ":".join(["1"] * 400) + ".0"]
+)
+def test_a_tag_that_the_text_does_not_fit_is_not_yaml(value: str) -> None:
+    with pytest.raises(Permanent, match="not YAML") as refused:
+        text_file.read(f"- {{id: a, priority: {value}}}\n".encode())
+    assert refused.value.error_type == "parse"
 
 
 def test_aliases_are_read() -> None:

@@ -236,6 +236,16 @@ def test_another_media_type_is_refused(tmp_path: Path) -> None:
         assert world.post("/match", data=b'{"labels": {}}').status_code == 200
 
 
+def test_a_query_is_looked_at_after_the_token_and_what_it_may_not_have_is_refused(tmp_path: Path) -> None:
+    with World(tmp_path, packed(3), ALERT_REFRESH_ADMIN_TOKEN=ADMIN) as world:
+        assert world.post("/refresh?family=%20").status_code == 401
+    with World(tmp_path, packed(3)).start() as world:
+        for path in ("?familly=x", "?wait=1s"):
+            assert world.get(path).status_code == 400
+        assert world.post("/refresh?familly=x").status_code == 400
+        assert world.post("/refresh?family=%20").status_code == 400
+
+
 def test_every_post_needs_the_admin_token(tmp_path: Path) -> None:
     with World(tmp_path, ALERT_REFRESH_ADMIN_TOKEN=ADMIN).start() as world:
         for path in ("/refresh", "/match"):
