@@ -3,10 +3,13 @@ FROM python:3.11-slim-bookworm AS build
 WORKDIR /src
 RUN python -m venv /opt/alert-refresh
 COPY requirements.lock ./
-RUN /opt/alert-refresh/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
+# The lock is complete and has the build backend too: nothing is resolved anew, whatever newer releases there are.
+RUN /opt/alert-refresh/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements.lock
 COPY setup.cfg pyproject.toml README.md ./
 COPY alert_refresh ./alert_refresh
-RUN /opt/alert-refresh/bin/pip install --no-cache-dir --no-deps .
+RUN /opt/alert-refresh/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
+    && /opt/alert-refresh/bin/pip check \
+    && /opt/alert-refresh/bin/pip uninstall --yes setuptools pip
 
 FROM python:3.11-slim-bookworm
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin alert-refresh

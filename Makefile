@@ -3,19 +3,31 @@ PYTHON ?= python3
 BIN := .venv/bin
 PROMTOOL := .cache/promtool/usr/bin/promtool
 PYTEST := PATH="$(CURDIR)/$(dir $(PROMTOOL)):$$PATH" $(BIN)/python -m pytest
+# Test processes at once: most tests wait more than they compute.
+JOBS ?= 4
 
 .PHONY: install run demo-views test lint check late bench bench-views soak lock tools clean
 
 install: .venv/installed ## make .venv with the program, all extras and the development tools
 
-.venv/installed: requirements-dev.lock setup.cfg pyproject.toml
+# The locks are complete, so they are installed without resolving anything anew: `--no-deps`, and `pip check` after it.
+# With dependencies pip would look at newer releases too, and refuse them for want of a hash.
+PIP_INSTALL := $(BIN)/pip install -q --disable-pip-version-check --no-deps
+
+.venv/run: requirements.lock setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with PYTHON=")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
+	$(PIP_INSTALL) --require-hashes -r requirements.lock
+	$(PIP_INSTALL) --no-build-isolation -e .
+	$(BIN)/pip check --disable-pip-version-check
 	touch $@
 
-run: install ## the daemon on the example manifests and rules, http://127.0.0.1:8080
+.venv/installed: .venv/run requirements-dev.lock
+	$(PIP_INSTALL) --require-hashes -r requirements-dev.lock
+	$(BIN)/pip check --disable-pip-version-check
+	touch $@
+
+run: .venv/run ## the daemon on the example manifests and rules, http://127.0.0.1:8080
 	TARGET_DIRECTORY="$${TARGET_DIRECTORY-config/examples/targets}" \
 	RULES_FILE="$${RULES_FILE-config/examples/rules.yaml}" \
 	ALERT_REFRESH_LOG_FORMAT="$${ALERT_REFRESH_LOG_FORMAT-console}" \
@@ -25,7 +37,7 @@ demo-views: install ## a throw-away PostgreSQL, the example hierarchy, and what 
 	$(BIN)/python config/examples/demo_views.py
 
 test: install tools ## the tests, with branch coverage
-	$(PYTEST) --cov --cov-report=term --cov-fail-under=95
+	$(PYTEST) -n $(JOBS) --cov --cov-report=term --cov-fail-under=95
 
 lint: install ## style and types
 	$(BIN)/ruff check .
@@ -35,7 +47,7 @@ lint: install ## style and types
 check: lint test ## what CI runs
 
 late: install tools ## the tests while threads begin late, at random: finds those that only hope
-	LATE=0.1 PYTHONPATH=tests/late $(PYTEST)
+	LATE=0.1 PYTHONPATH=tests/late $(PYTEST) -n $(JOBS)
 
 soak: install tools ## the long runs that CI does in short
 	$(PYTEST) -m soak --timeout=3600
@@ -46,9 +58,10 @@ bench: install ## what performance claims rest on; prints tables
 bench-views: install ## what the views' claims rest on, on a real PostgreSQL; takes ten minutes
 	$(BIN)/python -m bench.views
 
-lock: ## write the lock files anew from setup.cfg
-	$(BIN)/uv pip compile setup.cfg --extra postgres --extra redis --universal --generate-hashes -q -o requirements.lock
-	$(BIN)/uv pip compile setup.cfg --all-extras --universal --generate-hashes -q -o requirements-dev.lock
+lock: ## write the lock files anew from setup.cfg; UPGRADE=--upgrade takes newer releases
+	$(BIN)/uv pip compile setup.cfg --all-extras --universal --generate-hashes -q $(UPGRADE) -o requirements-dev.lock
+	$(BIN)/uv pip compile setup.cfg --extra build --extra postgres --extra redis --universal --generate-hashes -q \
+	  $(UPGRADE) -c requirements-dev.lock -o requirements.lock
 
 tools: $(PROMTOOL) ## promtool, from Debian's package; without it the tests that need it are skipped
 
