@@ -202,7 +202,10 @@ class TestDoubts:
             time.sleep(1.5)
             assert len(kube.lists()) == 2
             assert len([one for one in it.messages() if "watch is lost" in one]) <= 2
-            assert not it.life.connected and it.life.error == "the API server ended the watch with code 410"
+            assert (
+                not it.life.connected
+                and it.life.error == "namespace default: the API server ended the watch with code 410"
+            )
 
     def test_a33_bookmarks_alone_are_proof_of_life_and_nothing_else(self, kube: KubeServer, tmp_path: Path) -> None:
         with watch_of(tmp_path, kube) as it:
@@ -360,7 +363,7 @@ class TestRefusals:
     def test_without_the_right_it_says_so_once_and_polls(self, kube: KubeServer, tmp_path: Path) -> None:
         kube.denied = {("watch", "default")}
         with watch_of(tmp_path, kube) as it:
-            eventually(lambda: it.life.error == "the API server answered 403")
+            eventually(lambda: it.life.error == "namespace default: the API server answered 403")
             for number in (2, 3, 4):
                 name = it.change()
                 it.refresh()

@@ -28,7 +28,7 @@ from alert_refresh.engine import (
     Worker,
 )
 from alert_refresh.targets import KIND, build, kube_client, kube_list, read
-from alert_refresh.targets.kube_errors import Forbidden, Gone, Unauthorized, refused, retry_after, unreachable
+from alert_refresh.targets.kube_errors import Behind, Forbidden, Gone, Unauthorized, refused, retry_after, unreachable
 from alert_refresh.targets.kube_snapshot import Memo
 from alert_refresh.targets.secrets import KubernetesSource
 from alert_refresh.targets.target import parse
@@ -498,7 +498,7 @@ class TestConfiguration:
             raise OSError(24, "EMFILE")
 
         it = cluster()
-        monkeypatch.setattr(kube_client, "load_kube_config", fails)
+        monkeypatch.setattr(kube_client, "KubeConfigMerger", fails)
         it.fails(Transient, "storage")
         ca = tmp_path / "ca"
         ca.write_text("x")
@@ -529,7 +529,7 @@ class TestErrors:
             (401, Unauthorized, "auth"), (403, Forbidden, "auth"), (404, Permanent, "k8s_api"),
             (400, Permanent, "k8s_api"), (422, Permanent, "k8s_api"), (410, Gone, "k8s_api"),
             (408, Transient, "k8s_api"), (429, Transient, "k8s_api"), (500, Transient, "k8s_api"),
-            (501, Transient, "k8s_api"), (503, Transient, "k8s_api"), (504, Transient, "k8s_api"),
+            (501, Transient, "k8s_api"), (503, Transient, "k8s_api"), (504, Behind, "k8s_api"),
             (204, Transient, "parse"), (302, Transient, "parse"),
         ],
     )  # fmt: skip
@@ -543,6 +543,10 @@ class TestErrors:
         [
             ("0", 0.0), ("120", 120.0), (" 3 ", 3.0), ("9" * 31, 1e31), ("9" * 400, float("inf")),
             ("-1", None), ("abc", None), ("", None), ("1.5", None), ("\u0661", None),
+            ("Wed, 21 Oct 99999 07:28:00 GMT", None), (f"Wed, 21 Oct {'9' * 400} 07:28:00 GMT", None),
+            (f"Wed, 21 Oct 2030 07:28:00 +{'9' * 400}", None), ("Wed, 21 Oct 2030 07:28:00 -999999", None),
+            (f"Wed, 21 Oct 2030 {'9' * 30}:28:00 GMT", None), ("Mon, 01 Jan 0001 00:00:00 +2359", None),
+            (f"Wed, {'9' * 5000} Oct 2030 07:28:00 GMT", None), ("9" * 5000, float("inf")),
             (format_datetime(datetime.fromtimestamp(NOW + 30, UTC), usegmt=True), 30.0),
             (datetime.fromtimestamp(NOW + 30, UTC).strftime("%d %b %Y %H:%M:%S -0000"), 30.0),
             (format_datetime(datetime.fromtimestamp(NOW - 30, UTC), usegmt=True), None),
@@ -551,7 +555,10 @@ class TestErrors:
     def test_retry_after(self, value: str, seconds: float | None) -> None:
         assert retry_after(value, NOW) == pytest.approx(seconds)
 
-    @given(st.text())
+    @given(
+        st.text()
+        | st.from_regex(r"(Wed, )?[0-9]{1,40} Oct [0-9]{1,40} [0-9]{1,40}:[0-9]{1,9}:[0-9]{1,9} [+-][0-9]{1,400}")
+    )
     def test_any_retry_after_is_seconds_or_nothing(self, value: str) -> None:
         seconds = retry_after(value, NOW)
         assert seconds is None or seconds >= 0
