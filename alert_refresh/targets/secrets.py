@@ -14,7 +14,7 @@ from alert_refresh.targets.heard import Heard
 from alert_refresh.targets.kube_client import KubeClient
 from alert_refresh.targets.kube_list import EVERYWHERE, Lister, name_of
 from alert_refresh.targets.kube_reader import KubeReader
-from alert_refresh.targets.kube_rights import VERBS, Right, missing
+from alert_refresh.targets.kube_rights import VERBS, Right, manifests, missing, subject
 from alert_refresh.targets.kube_snapshot import Memo, counts, join, memo_of, serve, surviving
 from alert_refresh.targets.listed import UNKNOWN, Listed
 from alert_refresh.targets.pace import Pace
@@ -115,6 +115,14 @@ class KubernetesSource:
         verbs = VERBS if self._settings.watch else VERBS[:-1]
         return missing(self._client, [Right(one, verb) for one in self._namespaces() for verb in verbs], deadline)
 
+    def role(self, rights: Sequence[Right], deadline: Deadline) -> str:
+        """The manifests that grant these rights to whom we are.
+
+        Raises:
+            Transient, Permanent: the configuration cannot be read.
+        """
+        return manifests(rights, subject(self._client, deadline))
+
     def _named(self) -> tuple[str | None, ...]:
         """What to list, as far as the settings say; everywhere includes every other."""
         named = self._settings.namespaces
@@ -206,7 +214,7 @@ def warn(memo: Memo, lists: _Lists) -> None:
         )
     for name, one in lists.listed.items():
         if one.epoch == one.serial and not one.known:
-            error = f"no Secret in {name_of(name)} matches the label selector"
+            error = f"no Secret matches the label selector in {name_of(name)}"
             log.warning("No Secret was found", extra={"kind": "targets", "namespace": name, "error": error})
 
 

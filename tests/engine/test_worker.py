@@ -22,7 +22,7 @@ from alert_refresh.engine import (
     Worker,
 )
 from tests.fakes import FakeSource, FakeWatch, snapshot
-from tests.stage import KIND, GatedSource, Stage, eventually
+from tests.stage import HANG_GUARD, KIND, GatedSource, Stage, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -291,6 +291,36 @@ def test_a_second_start_asks_for_no_second_watch() -> None:
             stage.worker.start()
         assert [watch.stopped.is_set() for watch in source.made] == [False]
         assert stage.worker.health() is None
+
+
+def test_stop_joins_the_threads_of_the_watches() -> None:
+    class Slow(FakeWatch):
+        """Ends once somebody waits for its thread."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.joined, self.ended = threading.Event(), threading.Event()
+
+        def run(self) -> None:
+            thread = threading.current_thread()
+            join = thread.join
+
+            def joined(timeout: float | None = None) -> None:
+                self.joined.set()
+                join(timeout)
+
+            thread.join = joined  # type: ignore[method-assign]
+            super().run()
+            if self.joined.wait(HANG_GUARD):
+                self.ended.set()
+
+    watch = Slow()
+    source = FakeSource()
+    source.watches = lambda sink: (watch,)  # type: ignore[method-assign]
+    with Stage(source).start().idle() as stage:
+        stage.worker.stop()
+        watch.joined.set()
+        assert watch.ended.is_set()
 
 
 def test_what_a_watch_of_an_earlier_run_brings_is_dropped() -> None:

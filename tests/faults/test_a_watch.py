@@ -273,6 +273,28 @@ class TestConnection:
             assert it.life.last_proof_of_life is None
             it.serves(it.change())
 
+    def test_a20_what_was_told_before_gives_a_watch_no_more_time(self, kube: KubeServer, tmp_path: Path) -> None:
+        clock, go = FakeClock(), threading.Event()
+
+        def once(exchange: Exchange) -> bool:
+            exchange.wire.head(200, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
+            assert go.wait(20)
+            told = bookmark(kube.store.version)
+            exchange.wire.send(b"%x\r\n%b\r\n" % (len(told), told))
+            exchange.wire.wait()
+            return False
+
+        rule = kube.fault(once, when=is_watch, times=1)
+        pace = Pace(lasts=(600.0, 600.0), margin=10.0)
+        refresh = refresh_settings(warmup=100_000.0, interval=100_000.0)
+        with watch_of(tmp_path, kube, pace, clock=clock, refresh=refresh) as it:
+            it.connected()
+            clock.advance(609.9)
+            go.set()
+            eventually(lambda: it.life.counts["relists"] == 1)
+            assert rule.fired == 1 and len(kube.lists()) == 2
+            it.worker.stop(5)
+
     @pytest.mark.parametrize("count", [10, pytest.param(100, marks=pytest.mark.soak)])
     def test_a20_every_half_open_watch_is_replaced(self, kube: KubeServer, tmp_path: Path, count: int) -> None:
         pace = Pace(lasts=(0.05, 0.05), margin=0.02, broken=(0.01, 0.01), refused=(0.01, 0.01), calm=0.0)
