@@ -319,8 +319,9 @@ def test_stop_joins_the_threads_of_the_watches() -> None:
     source.watches = lambda sink: (watch,)  # type: ignore[method-assign]
     with Stage(source).start().idle() as stage:
         stage.worker.stop()
+        ended = watch.ended.is_set()
         watch.joined.set()
-        assert watch.ended.is_set()
+        assert ended
 
 
 def test_what_a_watch_of_an_earlier_run_brings_is_dropped() -> None:

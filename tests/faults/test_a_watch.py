@@ -291,8 +291,9 @@ class TestConnection:
             it.connected()
             clock.advance(609.9)
             go.set()
-            eventually(lambda: it.life.counts["relists"] == 1)
-            assert rule.fired == 1 and len(kube.lists()) == 2
+            eventually(lambda: len(kube.lists()) == 2)
+            assert rule.fired == 1
+            it.wait_for_outcomes(2)
             it.worker.stop(5)
 
     @pytest.mark.parametrize("count", [10, pytest.param(100, marks=pytest.mark.soak)])
