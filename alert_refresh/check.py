@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from alert_refresh.config import Config
     from alert_refresh.engine import Outcome
+    from alert_refresh.targets.kube_rights import Right
 
 MARGIN = 1.0
 
@@ -65,8 +66,11 @@ def check_sources(config: Config) -> list[dict[str, Any]]:
 class Authorized(Protocol):
     """A source that needs rights and can tell which of them it lacks."""
 
-    def missing_rights(self, deadline: Deadline) -> Sequence[tuple[str, str]]:
+    def missing_rights(self, deadline: Deadline) -> Sequence[Right]:
         """Pairs of namespace and verb."""
+
+    def role(self, rights: Sequence[Right], deadline: Deadline) -> str:
+        """The manifests that grant these rights."""
 
     def close(self) -> None:
         """Release connections."""
@@ -74,14 +78,14 @@ class Authorized(Protocol):
 
 def _rights(source: Authorized, timeout: float) -> dict[str, Any]:
     """What a source may not do, and the manifests that would allow it; nothing if nobody tells."""
-    from alert_refresh.targets.kube_rights import Right, manifests
-
+    deadline = Deadline(SystemClock(), timeout)
     try:
-        lacked = [Right(*one) for one in source.missing_rights(Deadline(SystemClock(), timeout))]
+        lacked = source.missing_rights(deadline)
+        role = source.role(lacked, deadline) if lacked else ""
     except AttemptError:
         return {}
     fields = [{"namespace": one.namespace, "verb": one.verb, "resource": "secrets"} for one in lacked]
-    return {"missing_rights": fields, "role": manifests(lacked)} if lacked else {"missing_rights": []}
+    return {"missing_rights": fields, "role": role} if lacked else {"missing_rights": []}
 
 
 def text(found: list[dict[str, Any]]) -> str:
@@ -97,7 +101,7 @@ def text(found: list[dict[str, Any]]) -> str:
             where = "all namespaces" if right["namespace"] == "*" else f"namespace {right['namespace']}"
             lines.append(f"  the right to {right['verb']} {right['resource']} in {where} is missing")
         if "role" in one:
-            lines += ["To grant the rights to the service account alert-refresh, apply:", one["role"].rstrip()]
+            lines += ["To grant the rights, apply:", one["role"].rstrip()]
         for rejected in one["rejected"]:
             place = "/".join(rejected["source"].values())
             lines += [f"  {place}: {fault['field']}: {fault['message']}" for fault in rejected["faults"]]

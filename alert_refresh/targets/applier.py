@@ -36,9 +36,12 @@ PATIENCE = 30.0
 
 
 class Entry(NamedTuple):
-    """A change: the namespace as it is watched, the Secret as it is or was, and when that was read (monotonic)."""
+    """A change: the namespace as it is watched and the epoch of the list it was watched from, the Secret as it is or
+    was, and when that was read (monotonic).
+    """
 
     namespace: str
+    epoch: int
     secret: Secret
     deleted: bool
     seen_at: float
@@ -95,10 +98,12 @@ class Applier(Watch):
             if self._stopping.is_set() or self._clock.wait(self._stopping, window):
                 return
             self.back_by = self._clock.monotonic() + PATIENCE
-            batch = self.journal.take()
-            self._apply(batch)
-            self._settle()
-            self.back_by = math.inf
+            try:
+                batch = self.journal.take()
+                self._apply(batch)
+                self._settle()
+            finally:
+                self.back_by = math.inf
             window = min(2 * window, LONGEST_WINDOW) if len(batch) > 1 else WINDOW
 
     def stop(self) -> None:
@@ -111,14 +116,15 @@ class Applier(Watch):
         self.journal.wake.set()
 
     def _apply(self, batch: list[Entry]) -> None:
-        last: dict[str, Entry] = {}
+        last: dict[tuple[int, str], Entry] = {}
         for entry in batch:
-            if (other := last.get(entry.uid)) is None or number(entry.version) >= number(other.version):
-                last[entry.uid] = entry
-        events: dict[str, list[Event]] = {}
+            key = entry.epoch, entry.uid
+            if (other := last.get(key)) is None or number(entry.version) >= number(other.version):
+                last[key] = entry
+        events: dict[tuple[str, int], list[Event]] = {}
         for entry in last.values():
             made = None if entry.deleted else candidate(entry.secret, deny_private=self._deny_private)
-            events.setdefault(entry.namespace, []).append(Event(entry.uid, entry.version, made))
+            events.setdefault((entry.namespace, entry.epoch), []).append(Event(entry.uid, entry.version, made))
         seen_at = min((entry.seen_at for entry in batch), default=0.0)
         while events and not self._stopping.is_set():
             current = self._sink.current()
@@ -127,8 +133,9 @@ class Applier(Watch):
                 return
             known = dict(memo.known)
             changes: list[Change] = []
-            for namespace, told in events.items():
-                if namespace in known:
+            for (namespace, epoch), told in events.items():
+                # What was told of an epoch that is over is not compared with what there is now.
+                if namespace in known and known[namespace].epoch == epoch:
                     known[namespace], changed = apply(known[namespace], told)
                     changes += [] if namespace in memo.failed else changed
             if all(known[name] is memo.known[name] for name in known):

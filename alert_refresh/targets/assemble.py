@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,7 +14,7 @@ from alert_refresh.engine import Fault, Rejected
 from alert_refresh.targets.target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from alert_refresh.engine import Snapshot
 
@@ -78,6 +79,14 @@ def assemble(
     _log_new(items, rejected, previous)
     ordered = {name: items[name] for name in sorted(items)}
     return Assembled(ordered, tuple(rejected), _digest(ordered.values(), rejected))
+
+
+def without(
+    previous: Snapshot[Target], lost: Collection[tuple[str, str]], rejected: tuple[Rejected, ...]
+) -> Snapshot[Target]:
+    """`previous` without the targets of these Secrets (namespace and name), and with `rejected` in place of its own."""
+    items = {name: one for name, one in previous.items.items() if (one.namespace, one.secret) not in lost}
+    return replace(previous, items=items, rejected=rejected, digest=_digest(items.values(), rejected))
 
 
 def _winners(found: Iterable[Candidate]) -> tuple[dict[str, Target], list[Candidate]]:

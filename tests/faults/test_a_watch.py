@@ -202,7 +202,10 @@ class TestDoubts:
             time.sleep(1.5)
             assert len(kube.lists()) == 2
             assert len([one for one in it.messages() if "watch is lost" in one]) <= 2
-            assert not it.life.connected and it.life.error == "the API server ended the watch with code 410"
+            assert (
+                not it.life.connected
+                and it.life.error == "namespace default: the API server ended the watch with code 410"
+            )
 
     def test_a33_bookmarks_alone_are_proof_of_life_and_nothing_else(self, kube: KubeServer, tmp_path: Path) -> None:
         with watch_of(tmp_path, kube) as it:
@@ -269,6 +272,29 @@ class TestConnection:
             assert rule.happened.wait(10)
             assert it.life.last_proof_of_life is None
             it.serves(it.change())
+
+    def test_a20_what_was_told_before_gives_a_watch_no_more_time(self, kube: KubeServer, tmp_path: Path) -> None:
+        clock, go = FakeClock(), threading.Event()
+
+        def once(exchange: Exchange) -> bool:
+            exchange.wire.head(200, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
+            assert go.wait(20)
+            told = bookmark(kube.store.version)
+            exchange.wire.send(b"%x\r\n%b\r\n" % (len(told), told))
+            exchange.wire.wait()
+            return False
+
+        rule = kube.fault(once, when=is_watch, times=1)
+        pace = Pace(lasts=(600.0, 600.0), margin=10.0)
+        refresh = refresh_settings(warmup=100_000.0, interval=100_000.0)
+        with watch_of(tmp_path, kube, pace, clock=clock, refresh=refresh) as it:
+            it.connected()
+            clock.advance(609.9)
+            go.set()
+            eventually(lambda: len(kube.lists()) == 2)
+            assert rule.fired == 1
+            it.wait_for_outcomes(2)
+            it.worker.stop(5)
 
     @pytest.mark.parametrize("count", [10, pytest.param(100, marks=pytest.mark.soak)])
     def test_a20_every_half_open_watch_is_replaced(self, kube: KubeServer, tmp_path: Path, count: int) -> None:
@@ -360,7 +386,7 @@ class TestRefusals:
     def test_without_the_right_it_says_so_once_and_polls(self, kube: KubeServer, tmp_path: Path) -> None:
         kube.denied = {("watch", "default")}
         with watch_of(tmp_path, kube) as it:
-            eventually(lambda: it.life.error == "the API server answered 403")
+            eventually(lambda: it.life.error == "namespace default: the API server answered 403")
             for number in (2, 3, 4):
                 name = it.change()
                 it.refresh()

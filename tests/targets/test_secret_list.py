@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from alert_refresh.engine import AttemptError, Deadline, Permanent, Transient
 from alert_refresh.targets import kube_list, secret_list
+from alert_refresh.targets.listed import UNKNOWN
 from alert_refresh.targets.secret_list import Page, decode
 from alert_refresh.targets.target import parse_base64
 from tests.fakes import FakeClock
@@ -248,8 +249,8 @@ class TestLister:
 
         reader.get = watched  # type: ignore[method-assign]
         lister = kube_list.Lister(reader, "", deny_private=False, clock=clock)  # type: ignore[arg-type]
-        known, version = lister.read("default", {}, Deadline(clock, 5))
-        assert version == "7" and list(known) == [f"u{number}" for number in range(6)]
+        known, version, went_back = lister.read("default", {}, Deadline(clock, 5), UNKNOWN)
+        assert version == 7 and not went_back and list(known) == [f"u{number}" for number in range(6)]
         assert parsed == [f"n{number}" for number in range(6)]
         assert max(count for size, count in seen[:bodies] if size < bodies) == 3, "the fourth may still go on"
 
