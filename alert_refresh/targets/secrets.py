@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from alert_refresh.engine import AttemptError, Deadline, Partial, Permanent, Snapshot, Transient
 from alert_refresh.targets.access_watch import access_watches
 from alert_refresh.targets.applier import Applier
+from alert_refresh.targets.bulkhead import Bulkhead
 from alert_refresh.targets.kube_client import KubeClient
 from alert_refresh.targets.kube_list import EVERYWHERE, Lister
 from alert_refresh.targets.kube_reader import KubeReader
@@ -40,6 +41,7 @@ class KubernetesSource:
         self._pace = pace or Pace()
         self._client = KubeClient(settings.kubeconfig, in_pod=settings.in_pod, clock=clock)
         self._serial = itertools.count(1)
+        self._bulkhead = Bulkhead()
 
     def refresh(self, previous: Snapshot[Target] | None, request: Request, deadline: Deadline) -> Snapshot[Target]:
         """List everything; see `Source`.
@@ -55,6 +57,7 @@ class KubernetesSource:
         lister = Lister(
             KubeReader(self._client),
             self._settings.label_selector,
+            self._bulkhead,
             deny_private=self._settings.deny_private,
             clock=self._clock,
         )
@@ -90,7 +93,7 @@ class KubernetesSource:
         if not self._settings.watch:
             return ()
         names = self._named()
-        applier = Applier(sink, self._clock, deny_private=self._settings.deny_private)
+        applier = Applier(sink, self._clock, self._bulkhead, deny_private=self._settings.deny_private)
         applier.reflectors = [
             Reflector(
                 name,

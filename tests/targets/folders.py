@@ -95,6 +95,11 @@ class World:
         """Names of the targets after a refresh, stale ones with a `~`."""
         return [f"~{name}" if one.stale_since is not None else name for name, one in self.refresh().items.items()]
 
+    def served(self, name: str) -> Target:
+        """The target of that name in the last refresh."""
+        assert self.snapshot is not None
+        return self.snapshot.items[name]
+
     def rejected(self) -> list[tuple[str, str, str]]:
         """Where the rejected of the last refresh are from, with the field and code word of their first fault."""
         assert self.snapshot is not None
