@@ -194,9 +194,10 @@ class FolderWatch(Watch):
         known = self._watched.keys() | self._files.keys()
         events = [event for event in self._inotify.read(timeout=0) if event.wd in known or event.wd < 0]
         changed = any(self._counts(event) for event in events)
+        altered = any(self._alters(event) for event in events)
         for event in events:
             self._follow(event)
-        if any(self._alters(event) for event in events):
+        if altered:
             before = self._armed
             self._arm()
             changed |= self._armed != before
@@ -235,7 +236,7 @@ class FolderWatch(Watch):
         """Watch the file that has this name now, if there is one, in place of the one that had it before."""
         old, new = self._watches.pop(name, None), None
         with suppress(OSError):
-            if len(self._files) < FILES_WATCHED and (path := self._folder / name).is_file():
+            if (old is not None or len(self._files) < FILES_WATCHED) and (path := self._folder / name).is_file():
                 new = self._watches[name] = self._inotify.add_watch(path, WRITES)
                 self._files[new] = name
         if old is not None and old != new and self._files.get(old) == name:
@@ -256,6 +257,7 @@ class FolderWatch(Watch):
     def _arm(self) -> None:
         """Watch the folder, the folders in it, and the nearest one above, which tells when it is replaced."""
         wanted: dict[int, Path] = {}
+        files: list[str] = []
         self._armed = None
         # From above, so that what comes into being meanwhile is seen by one or the other.
         above = self._above()
@@ -269,8 +271,8 @@ class FolderWatch(Watch):
                 # One that may not be read must not keep the others from being watched.
                 with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
                     wanted[self._inotify.add_watch(self._folder / name, CONTENT)] = self._folder / name
-            for name in {*self._watches, *files}:
-                self._watch_file(name)
+        for name in {*self._watches, *files}:
+            self._watch_file(name)
         for old in self._watched.keys() - wanted.keys():
             with suppress(OSError):
                 self._inotify.rm_watch(old)
@@ -288,7 +290,7 @@ class FolderWatch(Watch):
             for entry in entries:
                 if not entry.name.startswith("."):
                     (folders if _is_folder(entry) else files).append(entry.name)
-        return folders if self._subfolders else [], files
+        return folders if self._subfolders else [], files[:FILES_WATCHED]
 
     def _above(self) -> Path:
         """The nearest folder above that is there; of the root, itself."""

@@ -12,7 +12,7 @@ import pytest
 from kubernetes.client.api_client import ApiClient
 
 from alert_refresh.engine import RefreshSettings, Result, Trigger
-from alert_refresh.targets import applier, kube_list
+from alert_refresh.targets import kube_list, listed, target
 from alert_refresh.targets.pace import Pace
 from alert_refresh.targets.reflector import Reflector
 from tests.fakes import FakeClock
@@ -536,15 +536,14 @@ def test_stop_is_quick_while_a_watch_reads_and_while_it_connects(kube: KubeServe
 def refuse(monkeypatch: pytest.MonkeyPatch, *bad: str) -> list[str]:
     """Have the parser raise something nobody foresaw for these Secrets; returns those for which it did."""
     fired: list[str] = []
-    real = kube_list.parse
 
     def parse(data: Any, **options: Any) -> Any:
         if options["secret"] in bad:
             fired.append(options["secret"])
             raise ZeroDivisionError(TOKEN)
-        return real(data, **options)
+        return target.parse(data, **options)
 
-    monkeypatch.setattr(kube_list, "parse", parse)
+    monkeypatch.setattr("alert_refresh.targets.kube_list.parse", parse)
     return fired
 
 
@@ -592,7 +591,7 @@ class TestUnforeseenItems:
         with world(tmp_path, kube) as it:
             fired = refuse(monkeypatch, NAMES[0])
             kube.store.replace(secret(NAMES[0], format="webhook"))
-            rule = kube.fault(faults.status(500), when=at_page(NAMES[5]))
+            rule = kube.fault(faults.status(500), when=at_page(NAMES[6]))
             it.refresh()
             assert rule.fired > 1 and len(fired) > 1
             assert len(self.told(it)) == 1
@@ -651,15 +650,14 @@ class TestBatchesThatFail:
         with watch_of(tmp_path, kube) as it:
             it.connected()
             fired: list[int] = []
-            real = applier.apply
 
             def apply(*args: Any) -> Any:
                 if not fired:
                     fired.append(1)
                     raise error
-                return real(*args)
+                return listed.apply(*args)
 
-            monkeypatch.setattr(applier, "apply", apply)
+            monkeypatch.setattr("alert_refresh.targets.applier.apply", apply)
             kube.store.delete("default", NAMES[4])
             kube.store.replace(secret(NAMES[3], format="webhook"))
             it.serves_what_the_cluster_has()
@@ -678,15 +676,15 @@ class TestBatchesThatFail:
         fill(kube.store, 5, namespace="b", prefix="b")
         with watch_of(tmp_path, kube, namespaces=("a", "b")) as it:
             it.connected()
-            real, fired = applier.apply, []
+            fired: list[int] = []
 
             def apply(*args: Any) -> Any:
                 if not fired:
                     fired.append(1)
                     raise RuntimeError
-                return real(*args)
+                return listed.apply(*args)
 
-            monkeypatch.setattr(applier, "apply", apply)
+            monkeypatch.setattr("alert_refresh.targets.applier.apply", apply)
             kube.store.create(secret("one", "a"))
             it.serves("one")
             kube.store.create(secret("two", "a"))
