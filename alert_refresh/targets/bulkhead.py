@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from alert_refresh.engine import AttemptError, Fault
 from alert_refresh.engine.refresher import frames
+from alert_refresh.targets.assemble import escaped
 from alert_refresh.targets.json_text import Unusable
 
 if TYPE_CHECKING:
@@ -53,4 +54,4 @@ class Bulkhead:
             self._told.clear()
         self._told[item, fields["stack"]] = None
         name = type(raised).__name__
-        log.error("Parsing %s raised an unexpected %s", ascii(item), name, extra={"kind": "targets", **fields})
+        log.error("Parsing '%s' raised an unexpected %s", escaped(item), name, extra={"kind": "targets", **fields})

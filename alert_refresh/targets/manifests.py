@@ -12,7 +12,7 @@ import msgspec
 from alert_refresh.at_rest import SETTLED
 from alert_refresh.engine import Fault, Permanent, Snapshot, Trigger
 from alert_refresh.folder import TOO_LARGE, Changed, FolderWatch, Missing, shown, storage_error
-from alert_refresh.targets.assemble import MAX_LOGGED, Candidate, assemble
+from alert_refresh.targets.assemble import MAX_LOGGED, Candidate, assemble, escaped
 from alert_refresh.targets.bulkhead import Bulkhead
 from alert_refresh.targets.mounted import is_mounted
 from alert_refresh.targets.parts import EXTENSIONS, Left, Memo, Part, Reader, broken
@@ -224,7 +224,7 @@ def _log_left(parts: Mapping[str, Part], memo: Memo, candidates: Iterable[Candid
         left += [Left(one.namespace, one.secret, "its file is gone") for one in memo.parts[name].last]
     left = [one for one in left if (one.namespace, one.secret) not in there]
     for one in left[:MAX_LOGGED]:
-        name = ascii(f"{one.namespace}/{one.secret}")
-        log.warning("Secret is gone: %s", name, extra={"kind": "targets", "error": one.reason})
+        name = escaped(f"{one.namespace}/{one.secret}")
+        log.warning("Secret is gone: '%s'", name, extra={"kind": "targets", "error": one.reason})
     if len(left) > MAX_LOGGED:
         log.warning("%d more Secrets are gone", len(left) - MAX_LOGGED, extra={"kind": "targets"})

@@ -11,7 +11,7 @@ import pytest
 from alert_refresh import folder, rules
 from alert_refresh.at_rest import SETTLED
 from alert_refresh.config import Env
-from alert_refresh.engine import Adaptive, ConfigErrors, Never, SystemClock, Trigger
+from alert_refresh.engine import Adaptive, ConfigErrors, Never, Result, SystemClock, Trigger
 from alert_refresh.rules import source, text_file, use_counts, warm_file
 from alert_refresh.rules.rule import check
 from alert_refresh.rules.rules_file import tells_its_end
@@ -225,6 +225,16 @@ def test_a_file_that_never_rests_is_given_up_at_the_timeout(tmp_path: Path, monk
         assert world.outcomes[0].error_type == "timeout" and world.outcomes[0].items == 0
         monkeypatch.setattr(source, "written_in_place", lambda *_: False)
         eventually(lambda: world.clock.advance(SETTLED) or not (world.status.pending or world.status.attempt))
+
+
+def test_a_stop_ends_the_wait_for_a_file_to_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "written_in_place", lambda *_: True)
+    with World(tmp_path, b"- id: a") as world:
+        world.daemon.start()
+        world.clock.wait_for_sleeper(SETTLED)
+        world.daemon.stop()
+        assert world.outcomes == [] or world.outcomes[0].result is Result.CANCELLED
+        assert world.status.attempt is None and world.status.cancelled == 1
 
 
 @pytest.mark.parametrize("data", [packed(2), json.dumps([{"id": "a"}]).encode(), b"- id: a\n...\n", b'{"rules": []}'])

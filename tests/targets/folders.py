@@ -12,6 +12,7 @@ from alert_refresh.targets.manifests import DirectorySource
 from tests.fakes import FakeClock
 
 if TYPE_CHECKING:
+    import threading
     from pathlib import Path
 
     from alert_refresh.engine import Snapshot
@@ -84,11 +85,15 @@ class World:
         }
         self.source = DirectorySource(Settings(**(defaults | settings)), self.clock)
         self.snapshot: Snapshot[Target] | None = None
+        self.trigger = Trigger.MANUAL
+        self.stopping: threading.Event | None = None
 
     def refresh(self) -> Snapshot[Target]:
         """Refresh once, as the engine would."""
         deadline = Deadline(self.clock, 30.0)
-        self.snapshot = self.source.refresh(self.snapshot, Request(Trigger.MANUAL), deadline)
+        if self.stopping is not None:
+            deadline.stopping = self.stopping
+        self.snapshot = self.source.refresh(self.snapshot, Request(self.trigger), deadline)
         return self.snapshot
 
     def names(self) -> list[str]:
