@@ -38,7 +38,7 @@ def written_in_place(state: os.stat_result, now: float, before: Sequence[int] | 
 class Writers:
     """What inotify tells of the files in a folder: those that were closed after the last write, and those not yet.
 
-    One thread tells it events, any thread may ask `closed`.
+    One thread tells it events, any thread may ask `closed`. Time is the machine's, as that of the events is.
     """
 
     def __init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from dataclasses import replace
@@ -172,10 +173,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     """Whether it is a folder, or a symlink that may lead to one where we may not look."""
     try:
         return entry.is_dir()
-    except PermissionError:
-        return True
-    except OSError:  # a symlink that leads in a circle
-        return False
+    except OSError as error:
+        return error.errno != errno.ELOOP
 
 
 def _without_twins(candidates: Iterable[Candidate]) -> list[Candidate]:

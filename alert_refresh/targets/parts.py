@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,11 +22,12 @@ from alert_refresh.targets.target import parse
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from alert_refresh.engine import Clock, Deadline
     from alert_refresh.targets.bulkhead import Bulkhead
+    from alert_refresh.targets.recognise import Nameless
     from alert_refresh.targets.selector import Selector
 
 EXTENSIONS = (".yaml", ".yml", ".json")
@@ -54,7 +56,7 @@ class Part:
 
     `last` are the Secrets of its last good version; while it has a `fault`, they are its candidates. `signature`
     is None if the file may have changed within its time stamp, `inode` names the file that was read. `left` is what
-    the version before this one held and this one does not.
+    the version before this one held and this one does not, `strangers` the keys of objects that are no Secret it held.
     """
 
     signature: tuple[int, ...] | None = None
@@ -66,6 +68,7 @@ class Part:
     fault: Fault | None = None
     inode: tuple[int, ...] = ()
     left: tuple[Left, ...] = ()
+    strangers: tuple[object, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +205,9 @@ class Reader:
         self.parse_seconds += self._clock.monotonic() - began
         if not isinstance(found, Found):
             return broken(name, found[0], self._last(name), Part(seen, digest))
-        return replace(_placed(name, found, self._last(name)), signature=seen, digest=digest)
+        return replace(
+            _placed(name, found, self._last(name), known.strangers if known else ()), signature=seen, digest=digest
+        )
 
     def _found(self, name: str, content: bytes) -> Found:
         documents = load(name, content, self._deadline.check)
@@ -231,27 +236,33 @@ def _state(path: Path) -> os.stat_result:
         raise storage_error(error, f"file '{shown(path.name)}'") from error
 
 
-def _placed(name: str, found: Found, last: tuple[Candidate, ...]) -> Part:
-    """What a file holds, given the Secrets it held.
+def _placed(name: str, found: Found, last: tuple[Candidate, ...], strangers: Iterable[object]) -> Part:
+    """What a file holds, given the Secrets it held, and the objects that were none of them.
 
     An object that lost its name, or has one of a wrong type, is invalid as the Secret it evidently is. A Secret that
     is neither in the file nor such an object has left it, and so has one that is not meant any more.
     """
+    before = Counter(strangers)
+    odd: list[tuple[Nameless, Candidate | None]] = []
+    fresh: list[Nameless] = []
+    for one in found.nameless:
+        if before[one.key] > 0:
+            before[one.key] -= 1
+            odd.append((one, None))
+        else:
+            fresh.append(one)
     there = {(one.namespace, one.secret) for one in found.candidates}
     why = {skipped.key: skipped.reason for skipped in found.skipped}
     lost = {(one.namespace, one.secret): one for one in last if (one.namespace, one.secret) not in there}
-    candidates, rejected, kept = list(found.candidates), [], []
-    for one, secret in recognise(found.nameless, (lost[key] for key in lost if key not in why)):
-        if secret is None:
-            rejected.append(Rejected({"file": name, "document": str(one.number)}, one.faults))
-        else:
-            kept.append(lost.pop((secret.namespace, secret.secret)))
-            candidates.append(msgspec.structs.replace(secret, uid=one.place, result=one.faults))
-    left = tuple(Left(*key, why.get(key, "the file no longer holds it")) for key in lost)
+    odd += recognise(fresh, [lost[key] for key in lost if key not in why])
+    kept = [(one, lost.pop((secret.namespace, secret.secret))) for one, secret in odd if secret is not None]
+    none = [one for one, secret in odd if secret is None]
+    damaged = (msgspec.structs.replace(secret, uid=one.place, result=one.faults) for one, secret in kept)
     return Part(
-        candidates=tuple(candidates),
-        rejected=tuple(rejected),
+        candidates=(*found.candidates, *damaged),
+        rejected=tuple(Rejected({"file": name, "document": str(one.number)}, one.faults) for one in none),
         skipped=len(found.skipped),
-        last=(*found.candidates, *kept),
-        left=left,
+        last=(*found.candidates, *(secret for _, secret in kept)),
+        left=tuple(Left(*key, why.get(key, "the file no longer holds it")) for key in lost),
+        strangers=tuple(one.key for one in none),
     )

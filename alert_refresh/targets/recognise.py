@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -23,6 +24,11 @@ class Nameless(NamedTuple):
     faults: tuple[Fault, ...]
     name: str | None = None
     result: Target | tuple[Fault, ...] = ()
+
+    @property
+    def key(self) -> object:
+        """Equal for an object that has not changed, wherever in its file it stands."""
+        return self.faults, self.name, _content(self.result)
 
 
 def recognise(objects: Iterable[Nameless], lost: Iterable[Candidate]) -> list[tuple[Nameless, Candidate | None]]:
@@ -50,7 +56,9 @@ def recognise(objects: Iterable[Nameless], lost: Iterable[Candidate]) -> list[tu
 
 def _content(result: Target | tuple[Fault, ...]) -> bytes | None:
     """Equal for equal targets, whatever they are called."""
-    return msgspec.json.encode(as_config(result) | {"name": ""}) if isinstance(result, Target) else None
+    if not isinstance(result, Target):
+        return None
+    return sha256(msgspec.json.encode(as_config(result) | {"name": ""})).digest()
 
 
 CRITERIA: tuple[tuple[Callable[[Nameless], object], Callable[[Candidate], object]], ...] = (

@@ -659,6 +659,19 @@ class TestObjectsThatLostWhatNamesThem:
         assert world.names() == ["a"]
         assert world.rejected() == [("a.yaml/2", "metadata.name", "schema")]
 
+    @pytest.mark.parametrize("place", [0, 1, 2])
+    def test_f12_an_object_that_was_nameless_before_is_not_the_one_that_left(self, world: World, place: int) -> None:
+        stranger = secret("x", metadata={"labels": LABELS}, data={"config": "!"})
+        documents = [secret("a"), secret("b")]
+        documents.insert(place, stranger)
+        write(world.root / "a.yaml", *documents)
+        assert world.names() == ["a", "b"]
+        write(world.root / "a.yaml", *(one for one in documents if one["metadata"].get("name") != "a"))
+        for _ in range(2):
+            assert world.names() == ["b"]
+        write(world.root / "a.yaml", stranger)
+        assert world.names() == []
+
     def test_f12_one_bad_object_keeps_no_other_of_its_file_from_changing(self, world: World) -> None:
         write(world.root / "a.yaml", secret("a"), secret("b"))
         world.refresh()
