@@ -110,6 +110,7 @@ class Source(Protocol[T_co]):
             Transient: it may work later and is retried.
             Permanent: retrying at once cannot help.
             Partial: a part is refreshed and published, the rest failed.
+            Stopping: `deadline.wait` was ended by a stop.
         """
 
     def watches(self, sink: Sink) -> Sequence[Watch]:

@@ -303,6 +303,7 @@ class Worker(Generic[T]):
         """
         if len(self._hanging()) >= STUCK_LIMIT:
             raise Transient(f"{STUCK_LIMIT} earlier attempts still hang", TIMEOUT)
+        deadline.stopping = run.stopping
         run.attempt = attempt = Call(call)
         thread = spawn(f"{self.kind.name}-attempt", attempt.run)
         until = Deadline(self.clock, max(0.0, deadline.remaining()) + ABANDON_AFTER)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alert_refresh.engine import Clock, Outcome, Sink
+    from alert_refresh.targets.bulkhead import Bulkhead
     from alert_refresh.targets.listed import Listed
     from alert_refresh.targets.reflector import Reflector
     from alert_refresh.targets.revise import Change
@@ -81,12 +82,13 @@ class Applier(Watch):
 
     name = "apply"
 
-    def __init__(self, sink: Sink, clock: Clock, *, deny_private: bool) -> None:
+    def __init__(self, sink: Sink, clock: Clock, bulkhead: Bulkhead, *, deny_private: bool) -> None:
         self.journal = Journal()
         self.reflectors: Sequence[Reflector] = ()
         self.back_by = math.inf
         self._sink = sink
         self._clock = clock
+        self._bulkhead = bulkhead
         self._deny_private = deny_private
         self._stopping = threading.Event()
 
@@ -100,7 +102,7 @@ class Applier(Watch):
             self.back_by = self._clock.monotonic() + PATIENCE
             try:
                 batch = self.journal.take()
-                self._apply(batch)
+                self._apply_or_relist(batch)
                 self._settle()
             finally:
                 self.back_by = math.inf
@@ -115,6 +117,18 @@ class Applier(Watch):
         """A list may have corrected something."""
         self.journal.wake.set()
 
+    def _apply_or_relist(self, batch: list[Entry]) -> None:
+        """Apply a batch. If that raises anything, its namespaces are listed again, so that no event is lost."""
+        applied = False
+        try:
+            self._apply(batch)
+            applied = True
+        finally:
+            if not applied:
+                for namespace in {entry.namespace for entry in batch}:
+                    for reflector in self.reflectors:
+                        reflector.relist(namespace)
+
     def _apply(self, batch: list[Entry]) -> None:
         last: dict[tuple[int, str], Entry] = {}
         for entry in batch:
@@ -123,7 +137,7 @@ class Applier(Watch):
                 last[key] = entry
         events: dict[tuple[str, int], list[Event]] = {}
         for entry in last.values():
-            made = None if entry.deleted else candidate(entry.secret, deny_private=self._deny_private)
+            made = None if entry.deleted else candidate(entry.secret, self._bulkhead, deny_private=self._deny_private)
             events.setdefault((entry.namespace, entry.epoch), []).append(Event(entry.uid, entry.version, made))
         seen_at = min((entry.seen_at for entry in batch), default=0.0)
         while events and not self._stopping.is_set():

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from msgspec import Raw
 
     from alert_refresh.engine import Clock, Deadline
+    from alert_refresh.targets.bulkhead import Bulkhead
     from alert_refresh.targets.kube_reader import KubeReader
     from alert_refresh.targets.listed import Known
     from alert_refresh.targets.target import Target
@@ -51,10 +52,14 @@ def name_of(namespace: str) -> str:
     return "all namespaces" if namespace == EVERYWHERE else f"namespace {namespace}"
 
 
-def candidate(secret: secret_list.Secret, *, deny_private: bool) -> Candidate:
-    """What is made of a Secret."""
+def candidate(secret: secret_list.Secret, bulkhead: Bulkhead, *, deny_private: bool) -> Candidate:
+    """What is made of a Secret, whatever parsing it raises."""
     about = secret.metadata
-    result = _parse(secret.data, about.namespace, about.name, deny_private)
+    result = bulkhead.hold(
+        f"{about.namespace}/{about.name}",
+        "secret",
+        lambda: _parse(secret.data, about.namespace, about.name, deny_private),
+    )
     return Candidate(about.namespace, about.name, about.uid, about.creationTimestamp or "", result)
 
 
@@ -81,8 +86,11 @@ class Found(NamedTuple):
 class Lister:
     """Reads lists for one attempt."""
 
-    def __init__(self, reader: KubeReader, label_selector: str, *, deny_private: bool, clock: Clock) -> None:
+    def __init__(
+        self, reader: KubeReader, label_selector: str, bulkhead: Bulkhead, *, deny_private: bool, clock: Clock
+    ) -> None:
         self._reader = reader
+        self._bulkhead = bulkhead
         self._label_selector = label_selector
         self._deny_private = deny_private
         self._clock = clock
@@ -105,7 +113,7 @@ class Lister:
     def _pages(self, namespace: str, known: Known, deadline: Deadline, floor: int) -> Found:
         path = path_of(namespace)
         query = {"labelSelector": self._label_selector, "limit": str(PAGE)}
-        parsing = _Parsing(known, floor, self._clock, deny_private=self._deny_private)
+        parsing = _Parsing(known, floor, self._clock, self._bulkhead, deny_private=self._deny_private)
         tokens: set[str] = set()
         began = self._clock.monotonic()
         try:
@@ -133,9 +141,10 @@ class Lister:
 class _Parsing:
     """Parses Secrets while more of them are awaited."""
 
-    def __init__(self, known: Known, floor: int, clock: Clock, *, deny_private: bool) -> None:
+    def __init__(self, known: Known, floor: int, clock: Clock, bulkhead: Bulkhead, *, deny_private: bool) -> None:
         self._known = known
         self._floor = floor
+        self._bulkhead = bulkhead
         self._clock = clock
         self._deny_private = deny_private
         self._found: Known = {}
@@ -187,7 +196,7 @@ class _Parsing:
             old = self._known.get(about.uid)
             if old is None or old[0] != about.resourceVersion:
                 self._changed += 1
-                old = about.resourceVersion, candidate(secret, deny_private=self._deny_private)
+                old = about.resourceVersion, candidate(secret, self._bulkhead, deny_private=self._deny_private)
             self._found[about.uid] = old
         self.seconds += self._clock.monotonic() - began
         return bool(few)

@@ -60,6 +60,7 @@ class Reflector(Watch):
         self._pace = pace
         self._stopping = threading.Event()
         self._wake = threading.Event()
+        self._unapplied = threading.Event()
         self._response: HTTPResponse | None = None
         self._failing = False
         self._epoch: int | None = None
@@ -87,6 +88,13 @@ class Reflector(Watch):
         """So many Secrets of a namespace were corrected by a list; it counts if a watch should have told them."""
         if self._pulse.ever and namespace == self._key():
             self._pulse.counts["drift_corrected"] += count
+
+    def relist(self, namespace: str) -> None:
+        """Begin anew if this watches that namespace: some of its events could not be applied. From any thread."""
+        if namespace == self._key():
+            self._unapplied.set()
+            if (response := self._response) is not None:
+                _shut(response)
 
     def stop(self) -> None:
         """End `run`, also while it waits for bytes."""
@@ -173,7 +181,7 @@ class Reflector(Watch):
         told, lines = 0, Lines()
         sock = getattr(response.connection, "sock", None)
         try:
-            while True:
+            while not self._unapplied.is_set():
                 left = until.check()
                 if sock is not None:
                     sock.settimeout(left)
@@ -184,15 +192,23 @@ class Reflector(Watch):
                     self._take(line, key)
                     told += 1
         except (HTTPError, OSError, AttemptError) as error:
+            self._demand_applied(error)
             if self._over():
                 return told
             if isinstance(error, (exceptions.TimeoutError, AttemptError)):
                 # Whatever says nothing for longer than it was to last may have lost anything.
                 raise Doubt("the watch fell silent") from error
             raise Transient("the watch's connection broke", "network") from error
+        self._demand_applied()
         if lines.torn and not self._over():
             raise Transient("the watch ended inside a line", "network")
         return told
+
+    def _demand_applied(self, cause: Exception | None = None) -> None:
+        """Raise `Doubt` once after `relist`."""
+        if self._unapplied.is_set():
+            self._unapplied.clear()
+            raise Doubt("a batch of events could not be applied") from cause
 
     def _take(self, line: bytearray, key: str) -> None:
         """Hand over one event."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from alert_refresh.engine import AttemptError, Deadline, Partial, Permanent, Snapshot, Transient
 from alert_refresh.targets.access_watch import access_watches
 from alert_refresh.targets.applier import Applier
+from alert_refresh.targets.bulkhead import Bulkhead
 from alert_refresh.targets.heard import Heard
 from alert_refresh.targets.kube_client import KubeClient
 from alert_refresh.targets.kube_list import EVERYWHERE, Lister, name_of
@@ -53,6 +54,7 @@ class KubernetesSource:
         self._client = KubeClient(settings.kubeconfig, in_pod=settings.in_pod, clock=clock)
         self._serial = itertools.count(1)
         self._heard = Heard()
+        self._bulkhead = Bulkhead()
 
     def refresh(self, previous: Snapshot[Target] | None, request: Request, deadline: Deadline) -> Snapshot[Target]:
         """List everything; see `Source`.
@@ -85,7 +87,7 @@ class KubernetesSource:
         if not self._settings.watch:
             return ()
         names = self._named()
-        applier = Applier(sink, self._clock, deny_private=self._settings.deny_private)
+        applier = Applier(sink, self._clock, self._bulkhead, deny_private=self._settings.deny_private)
         applier.reflectors = [
             Reflector(
                 name,
@@ -138,7 +140,11 @@ class KubernetesSource:
         """List all namespaces. Where history went back in one of them, nothing known of any is used."""
         reader = KubeReader(self._client)
         lister = Lister(
-            reader, self._settings.label_selector, deny_private=self._settings.deny_private, clock=self._clock
+            reader,
+            self._settings.label_selector,
+            self._bulkhead,
+            deny_private=self._settings.deny_private,
+            clock=self._clock,
         )
         lists = _Lists(reader.server, lister.timing, {}, {})
         known = memo.known if memo.server == reader.server else {}

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from alert_refresh.engine import AttemptError, Deadline, Partial, Request, Snapshot, Trigger
 from alert_refresh.targets.applier import Applier, Entry
+from alert_refresh.targets.bulkhead import Bulkhead
 from alert_refresh.targets.kube_snapshot import memo_of
 from alert_refresh.targets.secrets import KubernetesSource
 from alert_refresh.targets.watch_events import decode
@@ -63,7 +64,7 @@ class Model:
         self.sink, self.clock = FakeSink(), FakeClock()
         self._name()
         self.source = KubernetesSource(target_settings(self.file, namespaces=NAMESPACES), self.clock)
-        self.applier = Applier(self.sink, self.clock, deny_private=False)
+        self.applier = Applier(self.sink, self.clock, Bulkhead(), deny_private=False)
 
     @property
     def kube(self) -> KubeServer:
