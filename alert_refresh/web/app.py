@@ -15,7 +15,7 @@ from werkzeug.exceptions import NotFound
 from alert_refresh.observe.metrics import EngineMetrics
 from alert_refresh.rules.metrics import RuleMetrics
 from alert_refresh.targets.metrics import TargetMetrics
-from alert_refresh.web import errors, health, metrics, rules, targets, views
+from alert_refresh.web import compression, errors, health, index, metrics, rules, targets, views
 from alert_refresh.web.answers import JsonResponse
 from alert_refresh.web.auth import Auth
 
@@ -50,6 +50,7 @@ def create_app(daemon: Daemon) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT
     errors.install(app)
     _every_request(app, daemon.clock)
+    compression.install(app)
 
     registry = CollectorRegistry()
     engine = EngineMetrics(registry, daemon.workers, daemon.gauges)
@@ -60,6 +61,7 @@ def create_app(daemon: Daemon) -> Flask:
     app.register_blueprint(views.build(daemon, auth))
     app.register_blueprint(health.build(daemon))
     app.register_blueprint(metrics.build(registry))
+    index.install(app)
     return app
 
 
