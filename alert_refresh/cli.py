@@ -32,7 +32,23 @@ def main() -> None:
 main.add_command(rules)
 
 
-@main.command()
+class WithSettings(click.Command):
+    """A command whose help ends in all settings: name, meaning and default."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from alert_refresh.daemon import known_settings
+        from alert_refresh.settings import MEANINGS
+
+        defaults = known_settings()
+        for group, meanings in MEANINGS.items():
+            with formatter.section(f"{group} (environment variables)"):
+                formatter.write_dl(
+                    [(name, f"{meaning} [default: {defaults[name] or 'unset'}]") for name, meaning in meanings.items()],
+                    col_max=4,
+                )
+
+
+@main.command(cls=WithSettings)
 def serve() -> None:
     """Run the daemon until SIGTERM."""
     from alert_refresh.daemon import take_server_variables
