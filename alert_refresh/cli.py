@@ -36,16 +36,14 @@ class WithSettings(click.Command):
     """A command whose help ends in all settings: name, meaning and default."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        from alert_refresh.daemon import known_settings
-        from alert_refresh.settings import MEANINGS
+        from alert_refresh.settings import SETTINGS
 
-        defaults = known_settings()
-        for group, meanings in MEANINGS.items():
+        for group, settings in SETTINGS.items():
             with formatter.section(f"{group} (environment variables)"):
-                formatter.write_dl(
-                    [(name, f"{meaning} [default: {defaults[name] or 'unset'}]") for name, meaning in meanings.items()],
-                    col_max=4,
-                )
+                rows = [
+                    (name, f"{means} [default: {default or 'unset'}]") for name, (default, means) in settings.items()
+                ]
+                formatter.write_dl(rows, col_max=4)
 
 
 @main.command(cls=WithSettings)

@@ -62,13 +62,6 @@ def read_config(environ: Mapping[str, str] | None = None) -> Config:
     return config
 
 
-def known_settings() -> dict[str, str]:
-    """Every setting with its default as one would write it; empty where there is none."""
-    env = Env({})
-    read_server(env, {module.KIND.name: module.read(env) for module in KINDS})
-    return env.defaults
-
-
 def take_server_variables() -> dict[str, str]:
     """Remove from the environment what gunicorn would act upon, and return it."""
     return {name: os.environ.pop(name) for name in SERVER_VARIABLES if name in os.environ}
