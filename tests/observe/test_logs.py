@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from alert_refresh.credential import Credential
 from alert_refresh.daemon import read_config
 from alert_refresh.observe import logs
-from alert_refresh.observe.formats import LONGEST, Console, Json, duration, escape, timestamp
+from alert_refresh.observe.formats import LONGEST, Console, Json, escape, timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -129,14 +129,6 @@ def test_the_console_line_is_short() -> None:
     )
     assert line[12:] == ' INFO    Targets refreshed successfully  attempt=1 error="a b" took=0.5 s={A=1, B=""}'
     assert Console().format(record("Done"))[12:] == " INFO    Done"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0s"), (0.2, "200ms"), (1.5, "1.5s"), (30, "30s"), (60, "1m"), (90, "1m30s"), (3600, "1h"), (3661, "1h1m1s")],
-)
-def test_a_duration_is_written_as_in_a_setting(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
 
 
 def test_a_timestamp_has_milliseconds_even_when_they_are_zero() -> None:
