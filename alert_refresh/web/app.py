@@ -50,7 +50,6 @@ def create_app(daemon: Daemon) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT
     errors.install(app)
     _every_request(app, daemon.clock)
-    compression.install(app)
 
     registry = CollectorRegistry()
     engine = EngineMetrics(registry, daemon.workers, daemon.gauges)
@@ -62,6 +61,7 @@ def create_app(daemon: Daemon) -> Flask:
     app.register_blueprint(health.build(daemon))
     app.register_blueprint(metrics.build(registry))
     index.install(app)
+    compression.install(app)
     return app
 
 
