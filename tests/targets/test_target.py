@@ -325,7 +325,9 @@ def test_good_names(name: str) -> None:
     assert good(config(name=name)).name == name
 
 
-@pytest.mark.parametrize("name", ["", "a\n", "-a", "a-", "A", "a_b", "a.b", "a" * 64, "status", "refresh", "approve"])
+@pytest.mark.parametrize(
+    "name", ["", "a\n", "-a", "a-", "A", "a_b", "a.b", "a" * 64, "status", "refresh", "approve", "reject"]
+)
 def test_bad_names(name: str) -> None:
     assert faults(config(name=name)) == {"name": ["bad_name"]}
 
