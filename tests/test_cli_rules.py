@@ -195,7 +195,9 @@ main(["rules", *sys.argv[1:]])
     try:
         path = f"/proc/self/fd/{file}/secret"
         arguments = [sys.executable, "-c", code, *command, path, *(["out"] if command == ["pack"] else [])]
-        found = subprocess.run(arguments, capture_output=True, text=True, timeout=60, pass_fds=(file,))
+        # What measures coverage could not write its data as another user.
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+        found = subprocess.run(arguments, capture_output=True, text=True, timeout=60, pass_fds=(file,), env=environ)
     finally:
         os.close(file)
     assert found.returncode == 1

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from alert_refresh.engine import Permanent
 from tests.faults.test_d_postgres import backend, slow_view, wait_for
 from tests.postgres import VIEWS, Server
 from tests.views.test_postgres import block
@@ -74,6 +75,19 @@ def test_when_every_view_failed_the_answer_is_a_500_without_sql_or_dsn(world: Vi
     assert not any(
         word in text for word in ("refresh materialized", "select", "postgresql://", str(world.database.name))
     )
+
+
+def test_an_attempt_that_came_to_no_view_is_a_500_with_its_cause(
+    world: ViewsWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise Permanent("the attempt was abandoned", "timeout")
+
+    monkeypatch.setattr(world.source, "refresh", fail)
+    for path in ("", "/automated/force"):
+        response = world.post(path)
+        assert (response.status_code, response.get_json()) == (500, {"detail": "the attempt was abandoned"})
+        world.attempt_ends()
 
 
 def test_a_database_that_is_away_is_a_503_everywhere_and_comes_back() -> None:
