@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
@@ -72,6 +73,7 @@ def bare(file: Path) -> Callable[[], int]:
         assert response.status == 200, response.status
         return len(body)
 
+    weakref.finalize(get, connection.close)
     return get
 
 

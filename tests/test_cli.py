@@ -197,6 +197,9 @@ class Asked(FakeSource):
     def missing_rights(self, deadline: Any) -> list[tuple[str, str]]:
         return self.tell()
 
+    def role(self, rights: Any, deadline: Any) -> str:
+        return ""
+
 
 def test_check_does_not_wait_for_rights_that_nobody_tells(monkeypatch: pytest.MonkeyPatch) -> None:
     let_go = threading.Event()
