@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from alert_refresh.daemon import KINDS
+from alert_refresh.dangling import dangling, listed
 from alert_refresh.engine import AttemptError, Deadline, ShutdownTimeout, SystemClock, Worker
 from alert_refresh.engine.worker import ABANDON_AFTER
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alert_refresh.config import Config
-    from alert_refresh.engine import Outcome
+    from alert_refresh.engine import Outcome, Snapshot
 
 MARGIN = 1.0
 
@@ -23,10 +24,12 @@ MARGIN = 1.0
 def check_sources(config: Config) -> list[dict[str, Any]]:
     """One entry per kind: `kind`, `source` (None if off), `items`, `rejected`, `error`, `error_type`, `duration_ms`.
 
+    Rules have `dangling_targets`, the first of those that rules name and that do not exist, and their count.
     One of Kubernetes also has `missing_rights`, and then `role`: the manifests that grant them.
     """
     clock = SystemClock()
     found = []
+    read: dict[str, Snapshot[Any] | None] = {}
     for module in KINDS:
         settings = config.kinds[module.KIND.name]
         build = getattr(module, "build_check", module.build)
@@ -41,7 +44,7 @@ def check_sources(config: Config) -> list[dict[str, Any]]:
         worker = Worker(module.KIND, source, once, clock=clock, listeners=[ended.put])
         worker.start()
         outcome = ended.get(timeout=once.timeout + ABANDON_AFTER + MARGIN)
-        snapshot = worker.get_status().snapshot
+        snapshot = read[module.KIND.name] = worker.get_status().snapshot
         with contextlib.suppress(ShutdownTimeout):
             worker.stop(MARGIN)
         entry |= {
@@ -58,6 +61,10 @@ def check_sources(config: Config) -> list[dict[str, Any]]:
         if isinstance(source, Authorized):
             entry |= _rights(source, once.timeout)
             source.close()
+    pairs = dangling(read.get("rules"), read.get("targets"))
+    for entry in found:
+        if entry["kind"] == "rules" and entry["source"] is not None:
+            entry |= {"dangling_targets": listed(pairs), "dangling_targets_count": len(pairs)}
     return found
 
 
@@ -101,4 +108,8 @@ def text(found: list[dict[str, Any]]) -> str:
         for rejected in one["rejected"]:
             place = "/".join(rejected["source"].values())
             lines += [f"  {place}: {fault['field']}: {fault['message']}" for fault in rejected["faults"]]
+        pairs = one.get("dangling_targets", ())
+        lines += [f"  rule {pair['rule']} names target {pair['target']}, which does not exist" for pair in pairs]
+        if one.get("dangling_targets_count", 0) > len(pairs):
+            lines.append(f"  and so {one['dangling_targets_count'] - len(pairs)} times more")
     return "\n".join(lines)
