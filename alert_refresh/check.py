@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from alert_refresh.daemon import KINDS
+from alert_refresh.dangling import dangling, listed
 from alert_refresh.engine import AttemptError, Deadline, ShutdownTimeout, SystemClock, Worker
 from alert_refresh.engine.errors import TIMEOUT
 from alert_refresh.engine.threads import Call, spawn
@@ -42,18 +43,24 @@ class Unwatched:
 def check_sources(config: Config) -> list[dict[str, Any]]:
     """One entry per kind: `kind`, `source` (None if off), `items`, `rejected`, `error`, `error_type`, `duration_ms`.
 
+    Rules have `dangling_targets`, the first of those that rules name and that do not exist, and their count.
     One of Kubernetes also has `missing_rights`, and then `role`: the manifests that grant them.
     """
-    return [_checked(module, config.kinds[module.KIND.name]) for module in KINDS]
+    found = {module.KIND.name: _checked(module, config.kinds[module.KIND.name]) for module in KINDS}
+    entry, rules = found["rules"]
+    if entry["source"] is not None:
+        pairs = dangling(rules, found["targets"][1])
+        entry |= {"dangling_targets": listed(pairs), "dangling_targets_count": len(pairs)}
+    return [entry for entry, _ in found.values()]
 
 
-def _checked(module: KindModule, settings: Any) -> dict[str, Any]:
-    """The entry of one kind."""
+def _checked(module: KindModule, settings: Any) -> tuple[dict[str, Any], Snapshot[Any] | None]:
+    """The entry of one kind, and what was read of it."""
     clock = SystemClock()
     entry: dict[str, Any] = {"kind": module.KIND.name, "source": None, "items": 0, "rejected": [], "error": None}
     source: Source[Any] | None = getattr(module, "build_check", module.build)(settings, clock)
     if source is None:
-        return entry | {"off": module.OFF}
+        return entry | {"off": module.OFF}, None
     once = replace(settings.refresh, max_retries=0, paused=True)
     worker = Worker(module.KIND, Unwatched(source), once, clock=clock)
     worker.start()
@@ -66,7 +73,7 @@ def _checked(module: KindModule, settings: Any) -> dict[str, Any]:
     if isinstance(source, Authorized):
         entry |= _rights(source, once.timeout)
         source.close()
-    return entry
+    return entry, snapshot
 
 
 def _outcome(request: Request, timeout: float) -> dict[str, Any]:
@@ -142,4 +149,8 @@ def text(found: list[dict[str, Any]]) -> str:
         for rejected in one["rejected"]:
             place = "/".join(rejected["source"].values())
             lines += [f"  {place}: {fault['field']}: {fault['message']}" for fault in rejected["faults"]]
+        pairs = one.get("dangling_targets", ())
+        lines += [f"  rule {pair['rule']} names target {pair['target']}, which does not exist" for pair in pairs]
+        if one.get("dangling_targets_count", 0) > len(pairs):
+            lines.append(f"  and {one['dangling_targets_count'] - len(pairs)} more")
     return "\n".join(escape(line) for line in lines)

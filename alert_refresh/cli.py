@@ -65,10 +65,12 @@ def serve() -> None:
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-def check(as_json: bool) -> None:
+@click.option("--strict", is_flag=True, help="A rule that names a target that does not exist is a fault too.")
+def check(as_json: bool, strict: bool) -> None:
     """Check the settings, and read every configured source once.
 
-    Exit status 1: a source cannot be read or holds something invalid, or a right is missing. 2: a setting is wrong.
+    Exit status 1: a source cannot be read or holds something invalid, or a right is missing; with
+    --strict also: a rule names a target that does not exist. 2: a setting is wrong.
     """
     from alert_refresh.check import check_sources, text
     from alert_refresh.observe import logs
@@ -82,7 +84,8 @@ def check(as_json: bool) -> None:
         click.echo(json.dumps({"settings": [], "sources": found}))
     else:
         click.echo("Settings are valid.\n" + text(found))
-    sys.exit(FAULTS if any(one["error"] or one["rejected"] or one.get("missing_rights") for one in found) else 0)
+    wrong = ("error", "rejected", "missing_rights", *(["dangling_targets"] if strict else []))
+    sys.exit(FAULTS if any(one.get(field) for one in found for field in wrong) else 0)
 
 
 def _config(as_json: bool = False) -> Config:

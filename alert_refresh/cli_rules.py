@@ -14,7 +14,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from alert_refresh.rules.rule import Checked, Rule
+    from alert_refresh.rules.rule import BadRule, Checked, Rule
 
 FAULTS = 1
 READABLE = 0o644
@@ -77,9 +77,8 @@ def check(files: tuple[Path, ...], as_json: bool) -> None:
     for one in () if as_json else found:
         _print(f"{one['file']}: {one['error'] or _summary(one)}")
         for bad in one["bad"]:
-            name = f"rule {bad['index']}" + (f" (id {bad['id']})" if bad["id"] else "")
             for fault in bad["faults"]:
-                _print(f"  {name}: {fault['field'] or 'rule'}: {fault['message']}")
+                _print(f"  {fault['said']}")
     sys.exit(FAULTS if any(one["error"] or one["bad"] for one in found) else 0)
 
 
@@ -98,12 +97,16 @@ def _checked(file: Path) -> dict[str, Any]:
         checked = _read(file)
     except AttemptError as error:
         return entry | {"error": str(error), "error_type": error.error_type}
-    bad = [
-        {"index": one.index, "id": one.id, "faults": [{"field": f.field, "message": f.message} for f in one.faults]}
-        for one in checked.bad
-    ]
+    bad = [{"index": one.index, "id": one.id, "faults": _faults(one)} for one in checked.bad]
     families = sorted({rule.family for rule in checked.rules.values()})
     return entry | {"rules": len(checked.rules), "families": families, "bad": bad}
+
+
+def _faults(bad: BadRule) -> list[dict[str, Any]]:
+    return [
+        {"field": fault.field, "message": fault.message, "line": max(fault.lines, default=None), "said": said}
+        for fault, said in zip(bad.faults, bad.said(), strict=True)
+    ]
 
 
 def _summary(one: dict[str, Any]) -> str:
@@ -123,7 +126,7 @@ def _good(file: Path) -> list[Rule]:
     except AttemptError as error:
         _refuse([str(error)])
     if checked.bad:
-        _refuse(map(str, checked.bad))
+        _refuse(fault for one in checked.bad for fault in one.said())
     return list(checked.rules.values())
 
 

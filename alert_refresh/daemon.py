@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from alert_refresh import __version__, durations, rules, targets, views
 from alert_refresh.config import Config, Env, read_server
+from alert_refresh.dangling import Dangling
 from alert_refresh.engine import Clock, Deadline, ShutdownTimeout, SystemClock, Worker
 from alert_refresh.observe.outcomes import log_outcome, log_publication
 
@@ -70,7 +71,8 @@ class Daemon:
     """All workers together. `workers` maps a kind's name to its worker; `off` maps a kind that is off to its cure.
 
     `halted` is set as soon as the daemon stops, for whoever waits on its behalf. `gauges` holds what the server
-    around it measures, by name: threads, connections, log lines dropped.
+    around it measures, by name: threads, connections, log lines dropped. `dangling` tells which rules name targets
+    that do not exist.
     """
 
     def __init__(self, config: Config, clock: Clock | None = None) -> None:
@@ -91,6 +93,9 @@ class Daemon:
                 worker = Worker(module.KIND, source, settings.refresh, clock=self.clock, listeners=listeners)
                 worker.listen_publish(log_publication)
                 self.workers[module.KIND.name] = worker
+        self.dangling = Dangling(self.workers)
+        if rules.KIND.name in self.workers:
+            self.gauges["rules_dangling_targets"] = lambda: len(self.dangling())
 
     def start(self) -> None:
         """Start every worker, and say with which settings."""

@@ -36,8 +36,8 @@ def test_bad_rules_are_not_packed_and_all_of_them_are_named(tmp_path: Path) -> N
     packing = run("pack", tmp_path / "rules.yaml", tmp_path / "rules.warm")
     assert packing.exit_code == 1 and (tmp_path / "rules.warm").read_bytes() == b"old"
     assert packing.stderr.splitlines() == [
-        "rule 0 (id a): priority: is not a whole number of 32 bits",
-        "rule 2: id: is missing",
+        'rules[0] (id "a").priority: must be a whole number from -2147483648 to 2147483647 in decimal digits (line 1)',
+        "rules[2].id: is missing (line 3)",
     ]
 
 
@@ -71,10 +71,15 @@ def test_check_names_every_fault(tmp_path: Path) -> None:
     assert checking.exit_code == 1
     assert checking.output.splitlines() == [
         f"{good}: 12 good rules of 10 families",
-        f"{bad}: 2 bad rules",
-        "  rule 0 (id a): enabled: is neither true nor false",
-        "  rule 0 (id a): priority: is not a whole number of 32 bits",
-        "  rule 2 (id c): rule: has a field that no rule has",
+        f"{bad}: 3 bad rules",
+        '  rules[0] (id "a").enabled: must be true or false, not a number, a date or the like (line 1)',
+        '  rules[0] (id "a").priority: must be a whole number from -2147483648 to 2147483647 in decimal digits '
+        "(line 1)",
+        '  rules[1] (id "status").id: must be none of match, refresh, status (line 2)',
+        '  rules[1] (id "status").match[0]: the value must be a regular expression of up to 4096 characters, in the '
+        "syntax of RE2 (line 2)",
+        '  rules[2] (id "c").whatever: is no field of a rule; the fields are id, family, enabled, priority, match, '
+        "targets, description, annotations (line 3)",
         f"{broken}: the rules file is truncated: {len(packed(2)) - 57} of {len(packed(2)) - 56} bytes of its body",
     ]
     assert run("check", good).exit_code == 0
@@ -85,7 +90,18 @@ def test_check_for_scripts_is_one_object(tmp_path: Path) -> None:
     file.write_text("- {id: status}\n")
     (one,) = json.loads(run("check", "--json", file).output)["files"]
     assert one["bad"] == [
-        {"index": 0, "id": "status", "faults": [{"field": "id", "message": "must be none of match, refresh, status"}]}
+        {
+            "index": 0,
+            "id": "status",
+            "faults": [
+                {
+                    "field": "id",
+                    "message": "must be none of match, refresh, status",
+                    "line": 1,
+                    "said": 'rules[0] (id "status").id: must be none of match, refresh, status (line 1)',
+                }
+            ],
+        }
     ]
     assert (one["file"], one["rules"], one["error"]) == (str(file), 1, None)
     (one,) = json.loads(run("check", "--json", tmp_path / "no").output)["files"]

@@ -15,18 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+"""A label name that needs no quotes."""
 LONGEST_EXPRESSION = 4096
 """Characters of a regular expression."""
 EXPRESSION_MEMORY = 1 << 20
 """Bytes one compiled expression may take; `(x{1000}){1000}` is refused by it."""
 
-_ONE = re.compile(
-    r"""\s*+ (?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*+) \s*+ (?P<op>=~|!~|!=|=) \s*+
-        (?: "(?P<quoted>(?:[^"\\]|\\.)*+)" | (?P<bare>[^",]*+) ) \s*+ (?:,|$)""",
-    re.VERBOSE | re.DOTALL,
-)
-"""Nothing of it goes back: what it costs is linear in the text."""
-_ESCAPES = {"n": "\n", '"': '"', "\\": "\\"}
+_BYTE = re.compile(r"(?<!\\)(?:\\\\)*+\\C")
+"""`\\C`, one byte: RE2 in C++ has it, in Go it is an error."""
 _WORDS = re.compile(r"[A-Za-z0-9_ /:@-]+(?:\|[A-Za-z0-9_ /:@-]+)*")
 
 
@@ -38,8 +34,8 @@ class Matcher(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     value: str
 
     def __str__(self) -> str:
-        value = self.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        return f'{self.name}{self.op}"{value}"'
+        name = self.name if NAME.fullmatch(self.name) else _quoted(self.name)
+        return f"{name}{self.op}{_quoted(self.value)}"
 
     @property
     def is_expression(self) -> bool:
@@ -60,24 +56,6 @@ class Pattern(Protocol):
         """Something if the whole text matches."""
 
 
-def parse(text: str) -> tuple[Matcher, ...] | None:
-    """The matchers of one string, comma-separated and in braces or not; None if it is not of that form."""
-    text = text.strip()
-    if text.startswith("{") and text.endswith("}"):
-        text = text[1:-1].strip()
-    found: list[Matcher] = []
-    at = 0
-    while at < len(text):
-        one = _ONE.match(text, at)
-        if one is None:
-            return None
-        quoted = one["quoted"]
-        value = one["bare"].rstrip() if quoted is None else re.sub(r"\\(.)", _unescape, quoted, flags=re.DOTALL)
-        found.append(Matcher(one["name"], one["op"], value))  # type: ignore[arg-type]
-        at = one.end()
-    return tuple(found) or None
-
-
 def compile_all(expressions: Iterable[str], known: Mapping[str, Pattern]) -> tuple[dict[str, Pattern], set[str]]:
     """Each expression compiled, taken from `known` where it is there; and those that are no expressions."""
     compiled: dict[str, Pattern] = {}
@@ -94,7 +72,7 @@ def compile_all(expressions: Iterable[str], known: Mapping[str, Pattern]) -> tup
 def _compile(expression: str) -> Pattern | None:
     import re2  # only rules with expressions pay for it
 
-    if len(expression) > LONGEST_EXPRESSION:
+    if len(expression) > LONGEST_EXPRESSION or _BYTE.search(expression):
         return None
     options = re2.Options()
     options.log_errors = False
@@ -106,6 +84,6 @@ def _compile(expression: str) -> Pattern | None:
     return pattern  # type: ignore[no-any-return]
 
 
-def _unescape(escape: re.Match[str]) -> str:
-    """What a backslash and a character mean; one that escapes nothing stands for itself, as in Alertmanager."""
-    return _ESCAPES.get(escape[1], escape[0])
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
-from alert_refresh.engine import Fault
-from alert_refresh.rules.matcher import LONGEST_EXPRESSION, NAME, Matcher, Pattern, compile_all
+from alert_refresh.rules import values
+from alert_refresh.rules.matcher import Matcher, Pattern, compile_all
+from alert_refresh.rules.values import said
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,199}")
 TARGET = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
@@ -24,7 +25,7 @@ ROUTES = frozenset(("status", "refresh", "match"))
 MOST = 100
 """Matchers, targets or annotations of one rule."""
 INT32 = 2**31
-NO_EXPRESSION = f"is not a regular expression of RE2 of up to {LONGEST_EXPRESSION} characters"
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,59}")
 
 
 class Rule(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
@@ -44,35 +45,51 @@ class Rule(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, 
 
 
 @dataclass(frozen=True, slots=True)
+class RuleFault:
+    """One thing wrong with a rule: the path from the rule to it, why, and in which lines of the file, if known."""
+
+    path: tuple[object, ...]
+    message: str
+    lines: tuple[int, ...] = ()
+
+    @property
+    def field(self) -> str:
+        """The path as it is written, such as `match[1]`; empty for the whole rule."""
+        return "".join(map(_step, self.path)).removeprefix(".")
+
+
+@dataclass(frozen=True, slots=True)
 class BadRule:
     """A rule that cannot be used: its place in the file, its id if it has a proper one, and every fault."""
 
     index: int
     id: str | None
-    faults: tuple[Fault, ...]
+    faults: tuple[RuleFault, ...]
 
-    def __str__(self) -> str:
-        name = f"rule {self.index}" if self.id is None else f"rule {self.index} (id {self.id})"
-        return f"{name}: " + "; ".join(f"{fault.field or 'rule'}: {fault.message}" for fault in self.faults)
+    def said(self) -> list[str]:
+        """Each fault with its place, such as `rules[3] (id "x").match[1]: column 5: expected a comma (line 17)`."""
+        name = f"rules[{self.index}]" if self.id is None else f'rules[{self.index}] (id "{self.id}")'
+        return [f"{name}{''.join(map(_step, one.path))}: {one.message}{said(one.lines)}" for one in self.faults]
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Rules that were looked at, by id and in its order: good only if `bad` is empty.
+    """Rules that were looked at, by id and in its order; good only if `good`, and else `bad` may say why.
 
     `patterns` maps a regular expression to its compiled form, `frequency` a matcher to how many rules have it.
     """
 
     rules: Mapping[str, Rule]
-    bad: tuple[BadRule, ...]
+    good: bool
     patterns: Mapping[str, Pattern]
     frequency: Mapping[Matcher, int]
+    bad: tuple[BadRule, ...] = ()
 
 
 def check(rules: Sequence[Rule], known: Mapping[str, Pattern]) -> Checked:
     """Whether rules of the right types are good rules, each alone and together. `known` are patterns from before.
 
-    The usual answer, that all are, costs a look at each different value; only then is the culprit looked for.
+    It costs a look at each different value, and finds no culprit: `faults.every` does.
     """
     ordered = sorted(rules, key=attrgetter("id"))
     by_id = dict(zip(map(attrgetter("id"), ordered), ordered, strict=True))
@@ -85,40 +102,19 @@ def check(rules: Sequence[Rule], known: Mapping[str, Pattern]) -> Checked:
         and ROUTES.isdisjoint(by_id)
         and all(map(ID.fullmatch, by_id))
         and all(map(ID.fullmatch, set(map(attrgetter("family"), rules))))
-        and all(map(NAME.fullmatch, {one.name for one in frequency}))
+        and all(one.name for one in frequency)
         and all(map(TARGET.fullmatch, targets))
     )
-    return Checked(by_id, () if good else tuple(_culprits(rules, no_patterns)), patterns, frequency)
-
-
-def _culprits(rules: Iterable[Rule], no_patterns: set[str]) -> Iterable[BadRule]:
-    seen: dict[str, int] = {}
-    for index, rule in enumerate(rules):
-        faults = list(_faults(rule, no_patterns))
-        if rule.id in seen:
-            faults.append(Fault("id", f"is that of rule {seen[rule.id]} too"))
-        seen.setdefault(rule.id, index)
-        if faults:
-            yield BadRule(index, shown(rule.id), tuple(faults))
-
-
-def _faults(rule: Rule, no_patterns: set[str]) -> Iterable[Fault]:
-    if not ID.fullmatch(rule.id):
-        yield Fault("id", "must be 1 to 200 letters, digits or ._:@- and begin with a letter or digit")
-    if rule.id in ROUTES:
-        yield Fault("id", f"must be none of {', '.join(sorted(ROUTES))}")
-    if not ID.fullmatch(rule.family):
-        yield Fault("family", "must be 1 to 200 letters, digits or ._:@- and begin with a letter or digit")
-    for number, matcher in enumerate(rule.match):
-        if not NAME.fullmatch(matcher.name):
-            yield Fault(f"match[{number}]", "the label's name must be letters, digits, _ and : only")
-        if matcher.is_expression and matcher.value in no_patterns:
-            yield Fault(f"match[{number}]", NO_EXPRESSION)
-    for number, target in enumerate(rule.targets):
-        if not TARGET.fullmatch(target):
-            yield Fault(f"targets[{number}]", "is not a target's name")
+    return Checked(by_id, good, patterns, frequency)
 
 
 def shown(rule_id: object) -> str | None:
     """An id that may be shown in an error, or None: what is not an id may be anything."""
     return rule_id if isinstance(rule_id, str) and ID.fullmatch(rule_id) else None
+
+
+def _step(step: object) -> str:
+    """One step of a path as it is written; a key may be anything."""
+    if isinstance(step, int):
+        return f"[{step}]"
+    return f".{step}" if isinstance(step, str) and _WORD.fullmatch(step) else f"[{values.shown(step)}]"

@@ -24,11 +24,12 @@ def rule_set(snapshot: Snapshot[Rule] | None) -> RuleSet | None:
 class RuleSet:
     """The rules of one load, indexed. Everything read from one set is of one load.
 
+    `by_target` maps the name of a target to the ids of the rules that name it.
     `file` is the hash of the bytes it was loaded from, or None if only a part of it was. `patterns` maps each
     regular expression to its compiled form, for the next load to take over. `hot` are the rules in use.
     """
 
-    __slots__ = ("_cache", "_families", "_index", "_tick", "file", "hot", "patterns", "rules")
+    __slots__ = ("_cache", "_families", "_index", "_tick", "by_target", "file", "hot", "patterns", "rules")
 
     def __init__(self, checked: Checked, file: str | None, cache: HotCache, before: RuleSet | None = None) -> None:
         """`checked` are good rules; `before` is the set that this one replaces."""
@@ -40,8 +41,11 @@ class RuleSet:
         self._tick = cache.tick
         self._index = MatchIndex(checked)
         families: dict[str, list[Rule]] = defaultdict(list)
+        self.by_target: dict[str, list[str]] = {}
         for rule in self.rules.values():
             families[rule.family].append(rule)
+            for name in dict.fromkeys(rule.targets):
+                self.by_target.setdefault(name, []).append(rule.id)
         self._families = {name: tuple(members) for name, members in families.items()}
 
     def get(self, rule_id: str) -> Rule | None:

@@ -61,7 +61,7 @@ class FileSource:
         if previous is not None and before is not None and before.file == file.name:
             _warn_of_unknown(request.scope, before)
             return replace(previous, taken_at=self._clock.time())
-        checked = file.rules(before.patterns if before else {})
+        checked = file.rules(before.patterns if before else {}, deadline.check)
         demand_good(checked)
         deadline.check()
         digest, whole = file.name if file.warm else warm_file.digest(checked.rules.values()), True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -10,48 +9,104 @@ import msgspec
 import yaml
 
 from alert_refresh.engine import Permanent
+from alert_refresh.rules import foreign, json_text, yaml_text
+from alert_refresh.rules.values import FEW, Path, Places, Repeated, said, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from alert_refresh.rules.rule import Rule
 
 LARGEST = 32 * 1024 * 1024
 """Bytes of text that are parsed; more rules than that belong in a warm file."""
-DEEPEST = 20
-"""Collections within each other in YAML; a rule has 3 or 4."""
-
-_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_BOM = b"\xef\xbb\xbf"
 _DOCUMENT = re.compile(rb"(\xef\xbb\xbf)?\s*(\[|\{\s*\"rules\")")
-_BEGINS_AS_JSON = re.compile(rb"\s*[{\[]\s*[{\[\"\]]")
+_BEGINS_AS_JSON = re.compile(r"\s*[{\[]\s*[{\[\"\]]")
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML without merge keys, which copy what they name. Anchors and aliases stay; see `_check`."""
-
-    def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        for key, _ in node.value:
-            if key.tag == "tag:yaml.org,2002:merge":
-                raise yaml.constructor.ConstructorError(None, None, "merge keys are not read", key.start_mark)
+def never() -> None:
+    """Looks at no deadline."""
 
 
-def read(data: bytes) -> list[object]:
-    """The rules of a text as plain data, not yet looked at.
+class Text:
+    """The bytes of a text. `check` is called now and then while it is read, and may raise.
 
     Raises:
-        Permanent: too large, or of none of these forms (error types `too_large`, `parse`).
+        Permanent: too large, or not UTF-8 (error types `too_large`, `parse`).
     """
-    if len(data) > LARGEST:
-        raise Permanent(f"the rules file is larger than {LARGEST >> 20} MiB of text; pack it", "too_large")
-    data = data.removeprefix(b"\xef\xbb\xbf")
-    found = _json(data) if _BEGINS_AS_JSON.match(data) else _yaml(data)
-    if isinstance(found, dict) and list(found) == ["rules"]:
-        found = found["rules"]
-    if found is None:
-        raise Permanent("the rules file is empty; to have no rules write []", "parse")
-    if not isinstance(found, list):
-        raise Permanent("the rules file holds no list of rules", "parse")
-    return found
+
+    def __init__(self, data: bytes, check: Callable[[], object] = never) -> None:
+        self._check = check
+        _demand_size(data, LARGEST, "text; pack it")
+        try:
+            self._text = data.removeprefix(_BOM).decode()
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            raise Permanent(f"the rules file is not UTF-8: line {line}", "parse") from error
+        self._is_json = _BEGINS_AS_JSON.match(self._text) is not None
+        if not self._is_json:
+            _demand_size(data, yaml_text.LARGEST, "YAML; write it as JSON")
+
+    def rules(self) -> list[object]:
+        """The rules as plain data, not yet looked at.
+
+        Raises:
+            Permanent: of none of the forms (error type `parse`; `too_large` if aliases make it so).
+        """
+        found = self._read()
+        if isinstance(found, dict):
+            found = self._rules_of(found)
+        if found is None:
+            raise Permanent("the rules file is empty; to have no rules write []", "parse")
+        if not isinstance(found, list):
+            raise Permanent(f"the rules file holds no list of rules; {foreign.READ}", "parse")
+        what = foreign.recognise_rules(found)
+        if what is not None:
+            raise Permanent(f"the rules file is {what}; {foreign.READ}", "parse")
+        return found
+
+    def places(self, wanted: Collection[int]) -> Places:
+        """The lines of the rules with these indexes, and of all within them."""
+
+        def keep(path: Path) -> bool:
+            index = path[1] if path[0] == "rules" and len(path) > 1 else path[0]
+            return index in wanted or index == "rules"
+
+        return self._places(keep).below("rules")
+
+    def _read(self) -> Any:
+        if self._is_json:
+            return json_text.read(self._text, self._check)
+        return yaml_text.read(self._text, self._check)
+
+    def _places(self, keep: Callable[[Path], bool]) -> Places:
+        places = Places(keep)
+        if self._is_json:
+            json_text.locate(self._text, self._check, places)
+        else:
+            yaml_text.read(self._text, self._check, places)
+        return places
+
+    def _rules_of(self, found: dict[object, object]) -> object:
+        """What a mapping has under `rules`, which must be all it has."""
+        if list(found) == ["rules"] and not isinstance(found, Repeated):
+            return found["rules"]
+        places = self._places(lambda path: len(path) == 1)
+        what = foreign.recognise(found)
+        if what is not None:
+            raise Permanent(f"the rules file is {what}; {foreign.READ}", "parse")
+        repeated = found.keys_repeated if isinstance(found, Repeated) else ()
+        faults = [f"{shown(key)} is repeated{said(places.lines((key,)))}" for key in repeated]
+        faults += [
+            f"{shown(key)} is no field of the file{said(places.lines((key,)))}" for key in found if key != "rules"
+        ]
+        what = "the rules file" if "rules" in found else "the rules file holds no list of rules"
+        raise Permanent(f"{what}: {'; '.join([*faults[:FEW], foreign.READ])}", "parse")
+
+
+def read(data: bytes, check: Callable[[], object] = never) -> list[object]:
+    """`Text(data, check).rules()`."""
+    return Text(data, check).rules()
 
 
 def has_an_end(data: bytes) -> bool:
@@ -59,58 +114,9 @@ def has_an_end(data: bytes) -> bool:
     return bool(_DOCUMENT.match(data)) or data.rstrip().endswith(b"\n...")
 
 
-def _json(data: bytes) -> Any:
-    """JSON of one document, or one rule a line."""
-    with contextlib.suppress(*_NOT_JSON):
-        found = msgspec.json.decode(data)
-        return [found] if isinstance(found, dict) and "id" in found else found
-    found = []
-    for number, line in enumerate(data.split(b"\n"), 1):
-        try:
-            found += [msgspec.json.decode(line)] if line.strip() else []
-        except _NOT_JSON as error:
-            raise Permanent(f"the rules file is not JSON lines: line {number} is not JSON", "parse") from error
-    return found
-
-
-def _yaml(data: bytes) -> Any:
-    try:
-        _check(data)
-        return yaml.load(data, Loader=_Loader)  # noqa: S506 - a safe loader
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark is not None else ""
-        raise Permanent(f"the rules file is not YAML{where}", "parse") from error
-    except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError) as error:
-        # PyYAML's constructors raise them for text that a tag does not fit, such as `!!bool maybe`.
-        raise Permanent("the rules file is not YAML", "parse") from error
-
-
-def _check(data: bytes) -> None:
-    """Refuse nesting without end, for which libyaml would take the process down, and aliases that multiply the text.
-
-    Parsed text shares what an alias names, but whatever writes or hashes the rules has it once for each alias.
-    """
-    characters = 0
-    sizes: dict[str, int] = {}
-    within: list[tuple[str | None, int]] = []
-    for event in yaml.parse(data, Loader=_Loader):
-        if isinstance(event, yaml.ScalarEvent):
-            characters += len(event.value)
-            if event.anchor is not None:
-                sizes[event.anchor] = len(event.value)
-        elif isinstance(event, yaml.AliasEvent):
-            characters += sizes.get(str(event.anchor), 0)
-        elif isinstance(event, yaml.CollectionStartEvent):
-            within.append((event.anchor, characters))
-        elif isinstance(event, yaml.CollectionEndEvent):
-            anchor, before = within.pop()
-            if anchor is not None:
-                sizes[anchor] = characters - before
-        if len(within) > DEEPEST:
-            raise yaml.YAMLError("nested too deep")
-        if characters > LARGEST:
-            raise Permanent(f"the aliases make the rules file larger than {LARGEST >> 20} MiB of text", "too_large")
+def _demand_size(data: bytes, largest: int, form: str) -> None:
+    if len(data) > largest:
+        raise Permanent(f"the rules file is larger than {largest >> 20} MiB of {form}", "too_large")
 
 
 def to_yaml(rules: Iterable[Rule]) -> str:

@@ -9,6 +9,7 @@ import msgspec
 from flask import Blueprint, request
 from werkzeug.routing import BaseConverter
 
+from alert_refresh.dangling import listed
 from alert_refresh.rules.rule import ID, ROUTES
 from alert_refresh.rules.rule_set import rule_set
 from alert_refresh.rules.text_file import shape
@@ -76,12 +77,15 @@ def build(daemon: Daemon, auth: Auth) -> Blueprint:
             return answer(off_fields(daemon, KIND))
         now = worker.get_status()
         found = rule_set(now.snapshot)
+        dangling = daemon.dangling()
         return answer(
             status_fields(
                 worker,
                 now,
                 rules_loaded=0 if found is None else len(found.rules),
                 families={} if found is None else found.families(),
+                dangling_targets=listed(dangling),
+                dangling_targets_count=len(dangling),
                 hot_cache=None if found is None else asdict(found.stats()),
             )
         )

@@ -13,6 +13,7 @@ from alert_refresh.at_rest import SETTLED
 from alert_refresh.config import Env
 from alert_refresh.engine import Adaptive, ConfigErrors, Never, Result, SystemClock, Trigger
 from alert_refresh.rules import source, text_file, use_counts, warm_file
+from alert_refresh.rules.foreign import READ
 from alert_refresh.rules.rule import check
 from alert_refresh.rules.rules_file import tells_its_end
 from tests.rules.examples import packed, rule, rule_set
@@ -192,7 +193,10 @@ def test_one_bad_family_keeps_all_others_too(tmp_path: Path) -> None:
     with World(tmp_path).start() as world:
         world.read_from(tmp_path / "elsewhere", b'[{"id": "rule-000003", "family": "family-3"}, {"id": 5}]')
         outcome = world.refresh("family-3")
-        assert outcome.error == "rule 1: id: is not text" and world.loaded.all() == tuple(some(10))
+        assert (
+            outcome.error == "rules[1].id: must be text, not a number, a date or the like: write it in quotes (line 1)"
+            and world.loaded.all() == tuple(some(10))
+        )
 
 
 def test_text_that_may_still_be_written_is_read_again_until_it_rests(
@@ -320,11 +324,12 @@ def test_the_log_has_the_words_that_searches_know(tmp_path: Path, caplog: pytest
     with World(tmp_path).start() as world:
         world.put(b"bad: yaml")
     said = [(one.levelname, one.getMessage()) for one in caplog.records if one.name.startswith("alert_refresh.rules")]
+    odd = '"bad" is no field of the file (line 1)'
     assert said == [
         ("INFO", "Spawning scheduled refresh background task"),
         ("INFO", "Starting scheduled refresh with 21600 second interval"),
         ("INFO", "Scheduled refresh completed: 10 rules refreshed in 0ms"),
-        ("WARNING", "Scheduled refresh failed: the rules file holds no list of rules"),
+        ("WARNING", f"Scheduled refresh failed: the rules file holds no list of rules: {odd}; {READ}"),
     ]
 
 

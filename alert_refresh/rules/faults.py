@@ -1,0 +1,211 @@
+"""Everything that is wrong with rules, each fault with its place; looked for only once something is. Pure.
+
+A message says what was expected and never shows a value.
+"""
+
+from __future__ import annotations
+
+import difflib
+from functools import lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from alert_refresh.rules import plain
+from alert_refresh.rules.matcher import LONGEST_EXPRESSION, Matcher, compile_all
+from alert_refresh.rules.matcher_text import BadMatcher, needs_quotes, parse
+from alert_refresh.rules.rule import ID, INT32, MOST, ROUTES, TARGET, BadRule, Rule, RuleFault, shown
+from alert_refresh.rules.values import FEW, LONGEST_KEY, Other, Path, Repeated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+MOST_BAD = 10_000
+"""Bad rules that are named; more of them are not looked for."""
+LOOK = 256
+"""So many rules are looked at between two looks at the deadline."""
+_KINDS = (
+    (bool, "true or false"),
+    (int | float | Other, "a number, a date or the like"),
+    (str, "text"),
+    (list, "a list"),
+    (dict, "a mapping"),
+    (type(None), "null"),
+)
+
+_TARGET = "must be the name of a target: 1 to 63 lower-case letters, digits or -, neither first nor last a -"
+
+Found = tuple[Path, str]
+"""The path to a fault and its message."""
+
+
+def every(raw: Sequence[object], check: Callable[[], object]) -> tuple[BadRule, ...]:
+    """The bad ones of these rules, which are plain data or `Rule`. `check` is called now and then and may raise."""
+    bad: list[BadRule] = []
+    seen: dict[str, int] = {}
+    for index, one in enumerate(raw):
+        if index % LOOK == 0:
+            check()
+        found = msgspec.json.decode(msgspec.json.encode(one)) if isinstance(one, Rule) else one
+        faults = [RuleFault(*fault) for fault in _rule(found)]
+        rule_id = shown(found.get("id")) if isinstance(found, dict) else None
+        if rule_id is not None and seen.setdefault(rule_id, index) != index:
+            faults.append(RuleFault(("id",), f"is that of rules[{seen[rule_id]}] too"))
+        if len(bad) == MOST_BAD:
+            break
+        if faults:
+            bad.append(BadRule(index, rule_id, tuple(faults)))
+    return tuple(bad)
+
+
+def _rule(raw: object) -> Iterator[Found]:
+    if not isinstance(raw, dict):
+        yield (), f"must be a mapping, not {_kind(raw)}"
+        return
+    yield from _repeated(raw)
+    for name in islice((name for name in raw if name not in _FIELDS), FEW):
+        yield (name,), _unknown(name)
+    if "id" not in raw:
+        yield ("id",), "is missing"
+    for name, faults in _FIELDS.items():
+        if name in raw:
+            yield from (((name, *path), message) for path, message in faults(raw[name]))
+
+
+def _repeated(raw: Mapping[Any, object]) -> Iterator[Found]:
+    for key in raw.keys_repeated[:FEW] if isinstance(raw, Repeated) else ():
+        yield (key,), "is repeated: a key may be there once"
+
+
+def _unknown(name: object) -> str:
+    if isinstance(name, str):
+        return _nearest(name[:LONGEST_KEY])
+    return f"is no field of a rule; the fields are {_NAMES}"
+
+
+@lru_cache(1024)
+def _nearest(name: str) -> str:
+    near = difflib.get_close_matches(name.lower(), map(str, _FIELDS), 1)
+    return "is no field of a rule; " + (f"did you mean {near[0]}?" if near else f"the fields are {_NAMES}")
+
+
+def _kind(raw: object) -> str:
+    """What a value is, in words; never what it holds."""
+    return next((words for types, words in _KINDS if isinstance(raw, types)), "binary data")
+
+
+def _text(raw: object) -> Iterator[Found]:
+    if isinstance(raw, str):
+        if plain.text(raw) is None:
+            yield (), "has half of a surrogate pair"
+        return
+    unquoted = isinstance(raw, bool | int | float | Other)
+    yield (), f"must be text, not {_kind(raw)}{': write it in quotes' if unquoted else ''}"
+
+
+def _name(raw: object) -> Iterator[Found]:
+    yield from _text(raw)
+    if plain.text(raw) is not None and not ID.fullmatch(str(raw)):
+        yield (), "must be 1 to 200 letters, digits or ._:@- and begin with a letter or digit"
+
+
+def _id(raw: object) -> Iterator[Found]:
+    yield from _name(raw)
+    if isinstance(raw, str) and raw in ROUTES:
+        yield (), f"must be none of {', '.join(sorted(ROUTES))}"
+
+
+def _boolean(raw: object) -> Iterator[Found]:
+    if plain.boolean(raw) is None:
+        yield (), f"must be true or false, not {_kind(raw)}"
+
+
+def _integer(raw: object) -> Iterator[Found]:
+    if plain.integer(raw) is None:
+        yield (), f"must be a whole number from {-INT32} to {INT32 - 1} in decimal digits"
+
+
+def _match(raw: object) -> Iterator[Found]:
+    if isinstance(raw, dict):
+        yield from _mapping(raw, "names of labels to values")
+        for name in islice((name for name in raw if isinstance(name, str) and needs_quotes(name)), FEW):
+            yield (name,), "is no plain name of a label; write a list of matchers, with this name in double quotes"
+    elif isinstance(raw, list):
+        count = 0
+        for number, item in enumerate(raw[: MOST + 1]):
+            matchers, faults = _matchers(item)
+            count += len(matchers)
+            yield from (((number,), message) for message in faults)
+        if count > MOST or len(raw) > MOST:
+            yield (), f"has more than {MOST} matchers"
+    else:
+        yield (), f"must be a list of matchers or a mapping of names of labels to values, not {_kind(raw)}"
+
+
+def _matchers(raw: object) -> tuple[Sequence[Matcher], list[str]]:
+    """The matchers of an item of a list, as far as it has some, and what is wrong with it."""
+    if isinstance(raw, str):
+        try:
+            found = parse(raw)
+        except BadMatcher as error:
+            return (), [str(error)]
+        return found, [message for _, message in _text(raw)] or _expressions(found)
+    one = plain.triple(raw)
+    if one is None:
+        return (), [f"must be a matcher in text or a list of name, operator and value, not {_kind(raw)}"]
+    return (one,), _expressions([one]) if one.name else ["the name of the label is empty"]
+
+
+def _expressions(found: Sequence[Matcher]) -> list[str]:
+    return [message for one in found if one.is_expression for message in _expression(one.value)]
+
+
+@lru_cache(1024)
+def _expression(value: str) -> tuple[str, ...]:
+    most = f"a regular expression of up to {LONGEST_EXPRESSION} characters"
+    return (f"the value must be {most}, in the syntax of RE2",) if compile_all([value], {})[1] else ()
+
+
+def _targets(raw: object) -> Iterator[Found]:
+    if not isinstance(raw, list):
+        yield (), f"must be a list of names of targets, not {_kind(raw)}"
+        return
+    if len(raw) > MOST:
+        yield (), f"has more than {MOST} targets"
+    for number, name in enumerate(raw[:MOST]):
+        if not isinstance(name, str):
+            yield from (((number,), message) for _, message in _text(name))
+        elif not TARGET.fullmatch(name):
+            yield (number,), _TARGET
+
+
+def _annotations(raw: object) -> Iterator[Found]:
+    yield from _mapping(raw, "text to text")
+
+
+def _mapping(raw: object, what: str) -> Iterator[Found]:
+    if not isinstance(raw, dict):
+        yield (), f"must be a mapping of {what}, not {_kind(raw)}"
+        return
+    yield from _repeated(raw)
+    if len(raw) > MOST:
+        yield (), f"has more than {MOST} keys"
+    for key, value in islice(raw.items(), MOST):
+        if plain.text(key) is None:
+            yield (key,), "the key must be text: write it in quotes"
+        else:
+            yield from (((key,), message) for _, message in _text(value))
+
+
+_FIELDS: Mapping[object, Callable[[object], Iterator[Found]]] = {
+    "id": _id,
+    "family": _name,
+    "enabled": _boolean,
+    "priority": _integer,
+    "match": _match,
+    "targets": _targets,
+    "description": _text,
+    "annotations": _annotations,
+}
+_NAMES = ", ".join(map(str, _FIELDS))
