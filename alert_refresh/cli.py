@@ -33,6 +33,9 @@ main.add_command(rules)
 @main.command()
 def serve() -> None:
     """Run the daemon until SIGTERM."""
+    from alert_refresh.process import prepare
+
+    prepare()
     from alert_refresh.daemon import take_server_variables
 
     config = _config()
