@@ -193,7 +193,8 @@ def test_other_locks_are_nowhere(path: Path) -> None:
 
 @every_module
 def test_threads_are_born_in_one_place(path: Path) -> None:
-    births = ("Thread", "threading.Thread", "threading.Timer", "_thread.start_new_thread", "multiprocessing.Process", "os.fork")
+    births = {"threading.Timer", "_thread.start_new_thread", "multiprocessing.Process", "os.fork"}
+    births |= {"Thread", "threading.Thread"}
     modules = {name.split(".")[0] for name in imports_of(path)}
     assert modules.isdisjoint({"multiprocessing", "asyncio"})
     assert "concurrent.futures" not in set(imports_of(path))

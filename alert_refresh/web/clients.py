@@ -189,15 +189,21 @@ class Clients(ThreadWorker):  # type: ignore[misc]
         if conn.closed:
             return
         try:
-            progress = conn.sock.send_rest()
+            conn.sock.send_rest()
         except OSError:
             self.drop(conn)
             return
         if not conn.sock.unsent:
             self.unwatch(conn)
             self.finish(conn)
-        elif progress:
-            conn.has_sent(self._stall(conn))
+        else:
+            self._note_progress(conn)
+
+    def _note_progress(self, conn: Connection) -> None:
+        """Whoever takes something of its answer has not waited for long. It takes it from the system's buffer first,
+        which may be large: `on_writable` is called only when a good part of that is free.
+        """
+        if conn.progresses(self._stall(conn)):
             self.waiting[conn] = self.waiting.pop(conn)
 
     def _stall(self, conn: Connection) -> float:
@@ -257,10 +263,15 @@ class Clients(ThreadWorker):  # type: ignore[misc]
         return False
 
     def shed_unsent(self, newest: Connection) -> None:
-        """Keep the unsent bytes of all within their budget: whoever has taken none for the longest is given up."""
+        """Keep the unsent bytes of all within their budget: whoever has taken none for the longest is given up.
+
+        Those that never took any come first: their number must not push out a client that reads slowly.
+        """
+        for conn in [conn for conn in self.waiting if conn.sock.unsent]:
+            self._note_progress(conn)
         sending = [conn for conn in self.waiting if conn.sock.unsent and conn is not newest]
         excess = newest.sock.unsent + sum(conn.sock.unsent for conn in sending) - UNSENT_BUDGET
-        for conn in sending:
+        for conn in sorted(sending, key=lambda conn: conn.reads):
             if excess <= 0:
                 return
             excess -= conn.sock.unsent
@@ -271,7 +282,9 @@ class Clients(ThreadWorker):  # type: ignore[misc]
         now = time.monotonic()
         for conn in [conn for conn in self.waiting if conn.deadline <= now]:
             if conn.sock.unsent:
-                self.give_up(conn)
+                self._note_progress(conn)
+                if conn.deadline <= now:
+                    self.give_up(conn)
             elif conn.idle or conn.closing:
                 self.drop(conn)
             else:

@@ -6,9 +6,11 @@ does not take of its answer at once waits here too, so that no thread is spent o
 
 from __future__ import annotations
 
+import fcntl
 import re
 import socket
 import struct
+import termios
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -61,8 +63,14 @@ class TimedSocket(socket.socket):
 
     @property
     def unsent(self) -> int:
-        """Bytes that the client has not taken yet."""
+        """Bytes that are kept."""
         return sum(map(len, self._unsent))
+
+    @property
+    def untaken(self) -> int:
+        """Bytes that the client has not taken: those kept, and those in the system's buffer."""
+        (queued,) = struct.unpack("i", fcntl.ioctl(self, termios.TIOCOUTQ, bytes(4)))
+        return self.unsent + int(queued)
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         self.settimeout(max(0.001, self.read_until - time.monotonic()))
@@ -86,13 +94,12 @@ class TimedSocket(socket.socket):
         self._unsent.append(memoryview(data))
         self.send_rest()
 
-    def send_rest(self) -> bool:
-        """Send of what is kept what fits without waiting; whether anything did.
+    def send_rest(self) -> None:
+        """Send of what is kept what fits without waiting.
 
         Raises:
             ConnectionError: the client is gone.
         """
-        before = self.unsent
         self.settimeout(0.0)
         try:
             while self._unsent:
@@ -102,8 +109,7 @@ class TimedSocket(socket.socket):
                     break
                 self._unsent.popleft()
         except BlockingIOError:
-            pass
-        return self.unsent < before
+            return
 
     def recv_now(self, size: int) -> bytes:
         """What has arrived; empty at the end of the stream.
@@ -124,7 +130,8 @@ class Connection:
     """A connection in one of four states: waiting for a request, in a thread, sending the answer's rest, or closing.
 
     `make_parser` makes its parser on the first request. `deadline` (monotonic) bounds every state but the second;
-    `received` is what came of a request not yet begun. `keep` says whether it may carry another one.
+    `received` is what came of a request not yet begun. `keep` says whether it may carry another one, `reads` whether
+    the client has taken more of a long answer than it did at once.
     """
 
     initialized = data_ready = True
@@ -143,8 +150,10 @@ class Connection:
         self.keep = False
         self.closing = False
         self.closed = False
+        self.reads = False
         self.drained = 0
         self._send_by = 0.0
+        self._untaken = 0
         self._make_parser = make_parser
         self._scanned = 0
         self._needed: int | None = None
@@ -209,16 +218,25 @@ class Connection:
     def begin_to_send(self, stall: float) -> None:
         """The answer's rest is to be sent: some of it within `stall` seconds, all of it at the slowest rate allowed."""
         now = time.monotonic()
+        self.reads = False
+        self._untaken = self.sock.untaken
         self._send_by = now + self.sock.write_seconds + self.sock.unsent / SLOWEST
         self.deadline = now + stall
 
-    def has_sent(self, stall: float) -> None:
-        """The client took some of it."""
+    def progresses(self, stall: float) -> bool:
+        """Whether the client took some of it since the last time; then it has `stall` seconds more."""
+        before, self._untaken = self._untaken, self.sock.untaken
+        if self._untaken >= before:
+            return False
+        self.reads = True
         self.deadline = min(time.monotonic() + stall, self._send_by)
+        return True
 
     def take_back(self) -> bytes:
         """Bytes of a next request that the parser has read but not used."""
         assert self.parser is not None
+        # Else the parser would ask it once more whether to close, and a stop since then would end the next request.
+        self.parser.mesg = None
         self._scanned, self._needed = 0, None
         return bytes(self.parser.unreader.take_buffered())
 
