@@ -235,8 +235,6 @@ class Connection:
     def take_back(self) -> bytes:
         """Bytes of a next request that the parser has read but not used."""
         assert self.parser is not None
-        # Else the parser would ask it once more whether to close, and a stop since then would end the next request.
-        self.parser.mesg = None
         self._scanned, self._needed = 0, None
         return bytes(self.parser.unreader.take_buffered())
 

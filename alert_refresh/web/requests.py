@@ -25,10 +25,12 @@ class ClosingRequest(Request):  # type: ignore[misc]
     """A request read as RFC 9112 has it, that says when the connection must close after it.
 
     That is also when the server stops, or when its body is not read. gunicorn asks this when an answer's headers are
-    written, so a stop that comes while a request is computed is announced in time.
+    written, so a stop that comes while a request is computed is announced in time. It asks again afterwards: what was
+    announced holds, since the client may have sent its next request.
     """
 
     stopping: Callable[[], bool]
+    _closes: bool | None = None
     version: tuple[int, int]
 
     def parse(self, unreader: Any) -> bytes:
@@ -46,6 +48,11 @@ class ClosingRequest(Request):  # type: ignore[misc]
         return rest
 
     def should_close(self) -> bool:
+        if self._closes is None:
+            self._closes = self._must_close()
+        return self._closes
+
+    def _must_close(self) -> bool:
         fields = ",".join(value for name, value in self.headers if name == "CONNECTION")
         options = [option.strip(" \t").lower() for option in fields.split(",")]
         if "close" in options or self.must_close or self.stopping() or self._has_unread_body():
