@@ -21,5 +21,11 @@ def read_tokens(path: Path) -> tuple[bytes, ...]:
         OSError: it cannot be opened or read.
         AttemptError: it is no regular file, too long, or changed while it was read.
     """
-    content = read_descriptor(os.open(path, READ_ONLY & ~os.O_NOFOLLOW), "the token file", LIMIT)
+    descriptor = os.open(path, READ_ONLY & ~os.O_NOFOLLOW)
+    try:
+        content = read_descriptor(descriptor, "the token file", LIMIT)
+    except IsADirectoryError:
+        # `open` does not close a descriptor that it refuses.
+        os.close(descriptor)
+        raise
     return tuple(token for line in content.splitlines() if (token := line.strip()))

@@ -28,6 +28,7 @@ class Thread(threading.Thread):
         finally:
             if not self._started.is_set():  # type: ignore[attr-defined]
                 self.stillborn = True
+                threading._limbo.pop(self, None)  # type: ignore[attr-defined]
                 self._started.set()  # type: ignore[attr-defined]
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _PORT = r"(?::[0-9]{1,5})?"
-_ENTRY = re.compile(rf"\[([0-9A-Fa-f:.]+)(?:%[^\]]*)?\]{_PORT}|([0-9.]+){_PORT}|([0-9A-Fa-f:.]+)(?:%.*)?")
+_ENTRY = re.compile(rf"\[([0-9A-Fa-f:.]+)(?:%[^\]]*)?\]{_PORT}|([0-9.]+){_PORT}|([0-9A-Fa-f.]*:[0-9A-Fa-f:.]+)(?:%.*)?")
 """`[::1]` or `[::1]:80`, `1.2.3.4` or `1.2.3.4:80`, `::1`; a zone means nothing to anyone else and is left out."""
 
 
