@@ -58,7 +58,8 @@ class DeadlineWorker(Clients):
             signal.SIGINT: self.handle_exit,
             signal.SIGQUIT: self.handle_quit,
             signal.SIGHUP: lambda *_: self.method_queue.defer(self.app.refresh),
-            signal.SIGUSR1: signal.SIG_IGN,
+            # With which others open their log anew. Not SIG_IGN, which programs that we start would inherit.
+            signal.SIGUSR1: lambda *_: None,
             **dict.fromkeys((signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2), self.handle_refused),
         }
         for number, handler in handlers.items():

@@ -206,17 +206,18 @@ def test_a_mailbox_that_empties_at_the_moment_it_is_given_up_leaves_no_thread(mo
     eventually(lambda: not [one for one in threading.enumerate() if one.name == "fake-box"], "the thread's end")
 
 
-def out_of_memory(*_: object) -> None:
+def out_of_memory(*_: object, **__: object) -> None:
     raise MemoryError
 
 
-def no_more_threads(*_: object) -> None:
+def no_more_threads(*_: object, **__: object) -> None:
     raise RuntimeError("can't start new thread")
 
 
+STARTER = next(one for one in ("_start_new_thread", "_start_joinable_thread") if hasattr(threading, one))
 NO_THREAD = {
-    "the system refuses": ("threading._start_new_thread", no_more_threads, RuntimeError),
-    "no memory to start it": ("threading._start_new_thread", out_of_memory, MemoryError),
+    "the system refuses": (f"threading.{STARTER}", no_more_threads, RuntimeError),
+    "no memory to start it": (f"threading.{STARTER}", out_of_memory, MemoryError),
     "no memory in the new thread": ("threading.Thread._set_ident", out_of_memory, MemoryError),
 }
 
@@ -229,7 +230,6 @@ def unheard(monkeypatch: pytest.MonkeyPatch) -> list[sys.UnraisableHookArgs]:
     return heard
 
 
-@pytest.mark.skipif(not hasattr(threading, "_start_new_thread"), reason="threads start in another way here")
 @pytest.mark.parametrize("case", NO_THREAD)
 def test_p17_a_thread_that_cannot_start_is_an_error_and_nobody_waits_for_it(
     case: str, monkeypatch: pytest.MonkeyPatch, unheard: list[sys.UnraisableHookArgs]
