@@ -6,7 +6,7 @@ PYTEST := PATH="$(CURDIR)/$(dir $(PROMTOOL)):$$PATH" $(BIN)/python -m pytest
 # Test processes at once: most tests wait more than they compute.
 JOBS ?= 4
 
-.PHONY: install run demo-views test lint check late bench bench-views soak lock tools clean
+.PHONY: install run demo-views test lint check smoke late bench bench-views soak lock tools clean
 
 install: .venv/installed ## make .venv with the program, all extras and the development tools
 
@@ -44,9 +44,12 @@ lint: install ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-check: lint test ## what CI runs
+check: lint test ## style, types, tests
 
-late: install tools ## the tests while threads begin late, at random: finds those that only hope
+smoke: ## install, serve and stop on every Python 3.11 or newer here, though all dependencies have newer releases
+	$(PYTHON) tests/smoke.py
+
+late: install tools ## the tests while threads begin late, at random: finds those that depend on timing
 	LATE=0.1 PYTHONPATH=tests/late $(PYTEST) -n $(JOBS)
 
 soak: install tools ## the long runs that CI does in short
@@ -69,7 +72,7 @@ $(PROMTOOL):
 	@mkdir -p .cache/promtool
 	@(cd .cache && { apt-get download prometheus || { apt-get update -qq && apt-get download prometheus; }; } >/dev/null 2>&1 \
 	  && dpkg -x prometheus_*.deb promtool && rm prometheus_*.deb) \
-	  || echo "promtool is not to be had here: the tests that need it are skipped"
+	  || echo "promtool cannot be fetched here: the tests that need it are skipped"
 
 clean: ## remove what the other targets made
 	rm -rf .venv .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 import contextlib
-import queue
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from alert_refresh.daemon import KINDS
 from alert_refresh.engine import AttemptError, Deadline, ShutdownTimeout, SystemClock, Worker
+from alert_refresh.engine.errors import TIMEOUT
+from alert_refresh.engine.threads import Call, spawn
 from alert_refresh.engine.worker import ABANDON_AFTER
+from alert_refresh.observe.formats import escape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alert_refresh.config import Config
-    from alert_refresh.engine import Outcome
+    from alert_refresh.daemon import KindModule
+    from alert_refresh.engine import Request, Snapshot, Source, Watch
+    from alert_refresh.engine.source import Sink
+    from alert_refresh.targets.kube_rights import Right
 
-MARGIN = 1.0
+MARGIN = 10.0
+"""Seconds beyond those in which the engine gives up an attempt that hangs."""
+
+
+class Unwatched:
+    """A source as it is refreshed, without its watches."""
+
+    def __init__(self, source: Source[Any]) -> None:
+        self.name = source.name
+        self.refresh = source.refresh
+        self.close = source.close
+
+    def watches(self, sink: Sink) -> Sequence[Watch]:
+        """None: nothing but the one refresh that is asked for shall begin."""
+        return ()
 
 
 def check_sources(config: Config) -> list[dict[str, Any]]:
@@ -25,67 +44,89 @@ def check_sources(config: Config) -> list[dict[str, Any]]:
 
     One of Kubernetes also has `missing_rights`, and then `role`: the manifests that grant them.
     """
+    return [_checked(module, config.kinds[module.KIND.name]) for module in KINDS]
+
+
+def _checked(module: KindModule, settings: Any) -> dict[str, Any]:
+    """The entry of one kind."""
     clock = SystemClock()
-    found = []
-    for module in KINDS:
-        settings = config.kinds[module.KIND.name]
-        build = getattr(module, "build_check", module.build)
-        source = build(settings, clock)
-        entry: dict[str, Any] = {"kind": module.KIND.name, "source": None, "items": 0, "rejected": [], "error": None}
-        found.append(entry)
-        if source is None:
-            entry["off"] = module.OFF
-            continue
-        ended: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
-        once = replace(settings.refresh, max_retries=0)
-        worker = Worker(module.KIND, source, once, clock=clock, listeners=[ended.put])
-        worker.start()
-        outcome = ended.get(timeout=once.timeout + ABANDON_AFTER + MARGIN)
-        snapshot = worker.get_status().snapshot
-        with contextlib.suppress(ShutdownTimeout):
-            worker.stop(MARGIN)
-        entry |= {
-            "source": source.name,
-            "items": outcome.items,
-            "error": outcome.error,
-            "error_type": outcome.error_type,
-            "duration_ms": round(outcome.duration * 1000),
-            "rejected": [
-                {"source": dict(one.origin), "faults": [{"field": f.field, "message": f.message} for f in one.faults]}
-                for one in (snapshot.rejected if snapshot else ())
-            ],
-        }
-        if isinstance(source, Authorized):
-            entry |= _rights(source, once.timeout)
-            source.close()
-    return found
+    entry: dict[str, Any] = {"kind": module.KIND.name, "source": None, "items": 0, "rejected": [], "error": None}
+    source: Source[Any] | None = getattr(module, "build_check", module.build)(settings, clock)
+    if source is None:
+        return entry | {"off": module.OFF}
+    once = replace(settings.refresh, max_retries=0, paused=True)
+    worker = Worker(module.KIND, Unwatched(source), once, clock=clock)
+    worker.start()
+    request = worker.refresh_now()
+    request.done.wait(once.timeout + ABANDON_AFTER + MARGIN)
+    snapshot = worker.get_status().snapshot
+    with contextlib.suppress(ShutdownTimeout):
+        worker.stop(MARGIN)
+    entry |= {"source": source.name, "rejected": _rejected(snapshot)} | _outcome(request, once.timeout)
+    if isinstance(source, Authorized):
+        entry |= _rights(source, once.timeout)
+        source.close()
+    return entry
+
+
+def _outcome(request: Request, timeout: float) -> dict[str, Any]:
+    """What came of the one attempt."""
+    outcome = request.outcome
+    if outcome is None:
+        error = f"no attempt ended within {timeout + ABANDON_AFTER + MARGIN:g} s"
+        return {"error": error, "error_type": TIMEOUT, "duration_ms": round((timeout + ABANDON_AFTER + MARGIN) * 1000)}
+    return {
+        "items": outcome.items,
+        "error": outcome.error,
+        "error_type": outcome.error_type,
+        "duration_ms": round(outcome.duration * 1000),
+    }
+
+
+def _rejected(snapshot: Snapshot[Any] | None) -> list[dict[str, Any]]:
+    """What could not be used of what was read."""
+    return [
+        {"source": dict(one.origin), "faults": [{"field": f.field, "message": f.message} for f in one.faults]}
+        for one in (snapshot.rejected if snapshot else ())
+    ]
 
 
 @runtime_checkable
 class Authorized(Protocol):
     """A source that needs rights and can tell which of them it lacks."""
 
-    def missing_rights(self, deadline: Deadline) -> Sequence[tuple[str, str]]:
+    def missing_rights(self, deadline: Deadline) -> Sequence[Right]:
         """Pairs of namespace and verb."""
+
+    def role(self, rights: Sequence[Right], deadline: Deadline) -> str:
+        """The manifests that grant these rights."""
 
     def close(self) -> None:
         """Release connections."""
 
 
 def _rights(source: Authorized, timeout: float) -> dict[str, Any]:
-    """What a source may not do, and the manifests that would allow it; nothing if nobody tells."""
-    from alert_refresh.targets.kube_rights import Right, manifests
+    """What a source may not do, and the manifests that would allow it; nothing if nobody tells in time."""
+    deadline = Deadline(SystemClock(), timeout)
 
+    def ask() -> tuple[Sequence[Right], str]:
+        lacked = source.missing_rights(deadline)
+        return lacked, source.role(lacked, deadline) if lacked else ""
+
+    asked = Call(ask)
+    spawn("check-rights", asked.run)
+    if not asked.ended.wait(timeout + ABANDON_AFTER):
+        return {}
     try:
-        lacked = [Right(*one) for one in source.missing_rights(Deadline(SystemClock(), timeout))]
+        lacked, role = asked.result()
     except AttemptError:
         return {}
     fields = [{"namespace": one.namespace, "verb": one.verb, "resource": "secrets"} for one in lacked]
-    return {"missing_rights": fields, "role": manifests(lacked)} if lacked else {"missing_rights": []}
+    return {"missing_rights": fields, "role": role} if lacked else {"missing_rights": []}
 
 
 def text(found: list[dict[str, Any]]) -> str:
-    """What `check_sources` found, for people."""
+    """What `check_sources` found, for people. A name or a message may hold anything; what is shown prints."""
     lines = []
     for one in found:
         if one["source"] is None:
@@ -97,8 +138,8 @@ def text(found: list[dict[str, Any]]) -> str:
             where = "all namespaces" if right["namespace"] == "*" else f"namespace {right['namespace']}"
             lines.append(f"  the right to {right['verb']} {right['resource']} in {where} is missing")
         if "role" in one:
-            lines += ["To grant the rights to the service account alert-refresh, apply:", one["role"].rstrip()]
+            lines += ["To grant the rights, apply:", *one["role"].rstrip().splitlines()]
         for rejected in one["rejected"]:
             place = "/".join(rejected["source"].values())
             lines += [f"  {place}: {fault['field']}: {fault['message']}" for fault in rejected["faults"]]
-    return "\n".join(lines)
+    return "\n".join(escape(line) for line in lines)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -30,7 +32,21 @@ def main() -> None:
 main.add_command(rules)
 
 
-@main.command()
+class WithSettings(click.Command):
+    """A command whose help ends in all settings: name, meaning and default."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from alert_refresh.settings import SETTINGS
+
+        for group, settings in SETTINGS.items():
+            with formatter.section(f"{group} (environment variables)"):
+                rows = [
+                    (name, f"{means} [default: {default or 'unset'}]") for name, (default, means) in settings.items()
+                ]
+                formatter.write_dl(rows, col_max=4)
+
+
+@main.command(cls=WithSettings)
 def serve() -> None:
     """Run the daemon until SIGTERM."""
     from alert_refresh.process import prepare
@@ -40,6 +56,10 @@ def serve() -> None:
 
     config = _config()
     variables = take_server_variables()
+    if sys.stdout is not None and sys.stdout.isatty():
+        # The kubernetes client would let a credential plugin write to the same terminal, and read from it. Our log
+        # lines go to the descriptor.
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for the life of the process
 
     from alert_refresh.web.server import serve as run
 
@@ -54,15 +74,17 @@ def check(as_json: bool) -> None:
     Exit status 1: a source cannot be read or holds something invalid, or a right is missing. 2: a setting is wrong.
     """
     from alert_refresh.check import check_sources, text
+    from alert_refresh.observe import logs
 
     config = _config(as_json)
-    found = check_sources(config)
+    with logs.command(lambda line: click.echo(line, err=True)):
+        found = check_sources(config)
     if as_json:
         import json
 
         click.echo(json.dumps({"settings": [], "sources": found}))
     else:
-        click.echo("Settings are right.\n" + text(found))
+        click.echo("Settings are valid.\n" + text(found))
     sys.exit(FAULTS if any(one["error"] or one["rejected"] or one.get("missing_rights") for one in found) else 0)
 
 

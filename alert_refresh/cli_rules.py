@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -19,12 +20,19 @@ FAULTS = 1
 READABLE = 0o644
 """Rules are no secret, and the daemon may be another user than the one who packs."""
 
-FILE = click.Path(path_type=Path, dir_okay=False)
+STDIN = Path("/dev/stdin")
+STDIN_NAMES = (Path("-"), STDIN)
+
+FILE = click.Path(path_type=Path, readable=False)
+"""Any path: what is wrong with it is told when it is read."""
 
 
 @click.group()
 def rules() -> None:
-    """Make, read and check files of rules. Exit status 1: a file cannot be read or written, or a rule is bad."""
+    """Make, read and check files of rules; - is standard input.
+
+    Exit status 1: a file cannot be read or written, or a rule is invalid.
+    """
 
 
 @rules.command()
@@ -36,6 +44,10 @@ def pack(source: Path, warm: Path) -> None:
     from alert_refresh.rules import warm_file
 
     found = _good(source)
+    if _same(source, warm):
+        _refuse([f"file {warm.name!a} is the file that was read; name another one to write"])
+    if not _is_for_files(warm):
+        _refuse([f"file {warm.name or str(warm)!a} cannot be written: it is no regular file"])
     try:
         atomic_file.write(warm, warm_file.pack(found), mode=READABLE)
     except OSError as error:
@@ -63,11 +75,11 @@ def check(files: tuple[Path, ...], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"files": found}))
     for one in () if as_json else found:
-        click.echo(f"{one['file']}: {one['error'] or _summary(one)}")
+        _print(f"{one['file']}: {one['error'] or _summary(one)}")
         for bad in one["bad"]:
             name = f"rule {bad['index']}" + (f" (id {bad['id']})" if bad["id"] else "")
             for fault in bad["faults"]:
-                click.echo(f"  {name}: {fault['field'] or 'rule'}: {fault['message']}")
+                _print(f"  {name}: {fault['field'] or 'rule'}: {fault['message']}")
     sys.exit(FAULTS if any(one["error"] or one["bad"] for one in found) else 0)
 
 
@@ -116,14 +128,56 @@ def _good(file: Path) -> list[Rule]:
 
 
 def _read(file: Path) -> Checked:
-    from alert_refresh.folder import read_file
-    from alert_refresh.rules.rules_file import LARGEST, RulesFile
+    from alert_refresh.rules.rules_file import RulesFile
 
-    real = file.resolve()
-    return RulesFile(read_file(real.parent, real, LARGEST)).rules()
+    return RulesFile(_content(file)).rules()
+
+
+def _content(file: Path) -> bytes:
+    """The bytes of a file, of a pipe, or of standard input.
+
+    Raises:
+        AttemptError: it cannot be read (`storage`) or is larger than a file of rules may be (`too_large`).
+    """
+    from alert_refresh.engine import Permanent
+    from alert_refresh.folder import STORAGE, TOO_LARGE, storage_error
+    from alert_refresh.rules.rules_file import LARGEST
+
+    what = "standard input" if file in STDIN_NAMES else f"file {file.name or str(file)!a}"
+    if file in STDIN_NAMES and sys.stdin is None:
+        raise Permanent(f"{what} is closed", STORAGE)
+    try:
+        with contextlib.nullcontext(sys.stdin.buffer) if file in STDIN_NAMES else file.open("rb") as opened:
+            content = opened.read(LARGEST + 1)
+    except OSError as error:
+        raise storage_error(error, what) from error
+    if len(content) > LARGEST:
+        raise Permanent(f"{what} is larger than {LARGEST} bytes", TOO_LARGE)
+    return content
+
+
+def _same(source: Path, warm: Path) -> bool:
+    """Whether both are one file, by whatever names."""
+    with contextlib.suppress(OSError):
+        return warm.samefile(STDIN if source in STDIN_NAMES else source)
+    return False
+
+
+def _is_for_files(warm: Path) -> bool:
+    """Whether a regular file is at `warm` or can come there: in /dev it would replace what others rely on."""
+    if warm == Path("-") or os.path.realpath(warm.parent) == "/dev":
+        return False
+    return not os.path.exists(warm) or warm.is_file()  # noqa: PTH110 - Path.exists raises where a path is too long
+
+
+def _print(line: str, *, err: bool = False) -> None:
+    """Print a line that may hold names and texts of others; what is shown prints."""
+    from alert_refresh.observe.formats import escape
+
+    click.echo(escape(line), err=err)
 
 
 def _refuse(messages: Iterable[str]) -> NoReturn:
     for message in messages:
-        click.echo(message, err=True)
+        _print(message, err=True)
     sys.exit(FAULTS)

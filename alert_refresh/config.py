@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from alert_refresh import durations
 from alert_refresh.credential import MASK, Credential
 from alert_refresh.engine import AttemptError, ConfigError, ConfigErrors, RefreshSettings
 from alert_refresh.token_file import read_tokens
@@ -25,8 +26,6 @@ PREFIXES = ("ALERT_REFRESH_", "TARGET_REFRESH_", "RULES_REFRESH_", "VIEWS_REFRES
 
 SERVICE_VARIABLE = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT$|_PORT_\d+_\w+$")
 """What Kubernetes puts into every pod of a namespace for a Service named like one of our prefixes."""
-
-DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:h|m|s|ms|us|µs|ns))+")
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -107,17 +106,11 @@ class Env:
 
     def duration(self, name: str, default: str, *, zero: bool = False) -> float:
         """Seconds, from a Go-style duration such as `1m30s`; greater than 0, or `zero` allowed."""
-        import durationpy
-
-        text = self.text(name, default)
-        if not DURATION.fullmatch(text) and not (zero and text == "0"):
-            self.fault(name, "is not a duration such as 30s, 5m or 1m30s")
-            text = default
         try:
-            seconds = float(durationpy.from_str(text).total_seconds())
-        except (ValueError, OverflowError, ArithmeticError):
-            self.fault(name, "is not a duration such as 30s, 5m or 1m30s")
-            return 1.0
+            seconds = durations.parse(self.text(name, default))
+        except ValueError as error:
+            self.fault(name, str(error))
+            return durations.parse(default)
         if seconds <= 0 and not zero:
             self.fault(name, "must be greater than 0")
         return seconds

@@ -7,10 +7,9 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
-from alert_refresh import __version__, rules, targets, views
+from alert_refresh import __version__, durations, rules, targets, views
 from alert_refresh.config import Config, Env, read_server
 from alert_refresh.engine import Clock, Deadline, ShutdownTimeout, SystemClock, Trigger, Worker
-from alert_refresh.observe.formats import duration
 from alert_refresh.observe.outcomes import log_outcome, log_publication
 
 if TYPE_CHECKING:
@@ -115,7 +114,7 @@ class Daemon:
         timeout = self.config.shutdown_timeout
         self._stop_by = Deadline(self.clock, timeout)
         busy = [kind for kind, worker in self.workers.items() if worker.get_status().in_progress]
-        log.info("Stopping", extra={"in_progress": busy, "timeout": duration(timeout)})
+        log.info("Stopping", extra={"in_progress": busy, "timeout": durations.show(timeout)})
         for worker in self.workers.values():
             worker.halt()
         self.halted.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import select
 import stat
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import inotify_simple
 from inotify_simple import INotify, flags
 
+from alert_refresh.at_rest import Writers, signature
 from alert_refresh.engine import Permanent, Transient, Trigger, Watch
 
 if TYPE_CHECKING:
@@ -43,6 +45,12 @@ BURST = 0.1
 ENTRIES = flags.CREATE | flags.DELETE | flags.MOVED_FROM | flags.MOVED_TO | flags.ONLYDIR
 SELF = flags.DELETE_SELF | flags.MOVE_SELF | flags.UNMOUNT | flags.IGNORED
 CONTENT = ENTRIES | flags.CLOSE_WRITE | flags.ATTRIB | flags.DELETE_SELF | flags.MOVE_SELF
+WRITES = flags.CLOSE_WRITE | flags.MODIFY | flags.DELETE_SELF
+REPLACED = ENTRIES | flags.DELETE_SELF | flags.IGNORED
+
+FILES_WATCHED = 500
+"""So many files are also watched themselves: one that is a mount of its own, or has another name elsewhere, can be
+written without its folder seeing it."""
 
 
 class Missing(Transient):
@@ -55,6 +63,17 @@ class Changed(Transient):
 
 class Exhausted(Transient):
     """Raised when this process, not the file, is the reason: no file descriptors or memory left."""
+
+
+def shown(name: str) -> str:
+    """A file's name as printable text: bytes that are not UTF-8, control characters and backslashes are escaped."""
+    return "".join(one if one.isprintable() and one != "\\" else _escaped(one) for one in name)
+
+
+def _escaped(character: str) -> str:
+    if character.isascii():
+        return character.encode("unicode_escape").decode()
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
 
 
 def storage_error(error: OSError, what: str) -> Transient | Permanent:
@@ -75,7 +94,7 @@ def read_file(root: Path, path: Path, limit: int) -> bytes:
             `limit` bytes (`too_large`).
         Changed, Exhausted, Transient: it may work another time (`storage`).
     """
-    what = f"file {path.name!a}"
+    what = f"file '{shown(path.name)}'"
     try:
         return read_descriptor(os.open(_resolved(root, path, what), READ_ONLY), what, limit)
     except OSError as error:
@@ -96,11 +115,6 @@ def read_descriptor(descriptor: int, what: str, limit: int) -> bytes:
         return content
 
 
-def signature(state: os.stat_result) -> tuple[int, ...]:
-    """Equal for a file that has not changed."""
-    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
-
-
 def _resolved(root: Path, path: Path, what: str) -> str | Path:
     """Where `path` leads, if that is a regular file below `root`; an open of a device or FIFO must not even begin."""
     state = os.lstat(path)
@@ -119,10 +133,11 @@ class FolderWatch(Watch):
     """Calls `notify(Trigger.FILE)` when something in a folder changes, also when the folder itself is replaced.
 
     Of hidden entries only the `..data` of a mounted volume counts. With `names` only these entries count;
-    with `subfolders` also what is directly inside the folder's folders.
+    with `subfolders` also what is directly inside the folder's folders. A file that is written in place counts when
+    its writer closes it, or when it has rested; `writers` knows which were closed.
 
     Raises:
-        OSError: inotify is not to be had.
+        OSError: inotify is unavailable.
     """
 
     def __init__(
@@ -145,6 +160,9 @@ class FolderWatch(Watch):
         self._poll.register(self._stop, select.POLLIN)
         self._poll.register(self._inotify.fileno(), select.POLLIN)
         self._watched: dict[int, Path] = {}
+        self._files: dict[int, str] = {}
+        self._watches: dict[str, int] = {}
+        self.writers = Writers()
         self._armed: int | None = None
         # Now and not in `run`: a change between the first refresh and then would be missed.
         self._arm()
@@ -152,7 +170,7 @@ class FolderWatch(Watch):
     def run(self) -> None:
         """Report changes until stopped; a burst of events is one change."""
         while not self._stopped():
-            if not self._take():
+            if not self._take() and not self.writers.rested():
                 continue
             for _ in range(round(BURST / QUIET)):
                 if select.select([self._stop], [], [], QUIET)[0]:
@@ -166,14 +184,20 @@ class FolderWatch(Watch):
         os.eventfd_write(self._stop, 1)
 
     def _stopped(self) -> bool:
-        """Wait for an event; whether it is the one that stops. That one is never read, so it stays."""
-        return any(descriptor == self._stop for descriptor, _ in self._poll.poll())
+        """Wait for an event, or for a file to rest; whether it is the one that stops, which is never read."""
+        seconds = self.writers.rest_in()
+        events = self._poll.poll(None if seconds is None else math.ceil(seconds * 1000))
+        return any(descriptor == self._stop for descriptor, _ in events)
 
     def _take(self) -> bool:
         """Read the events that have come; whether one of them is a change."""
-        events = [event for event in self._inotify.read(timeout=0) if event.wd in self._watched or event.wd < 0]
+        known = self._watched.keys() | self._files.keys()
+        events = [event for event in self._inotify.read(timeout=0) if event.wd in known or event.wd < 0]
         changed = any(self._counts(event) for event in events)
-        if any(self._alters(event) for event in events):
+        altered = any(self._alters(event) for event in events)
+        for event in events:
+            self._follow(event)
+        if altered:
             before = self._armed
             self._arm()
             changed |= self._armed != before
@@ -183,15 +207,47 @@ class FolderWatch(Watch):
         """Whether this is a change of what is watched."""
         if event.mask & flags.Q_OVERFLOW:
             return True
+        if event.mask & flags.MODIFY:
+            return False
+        if event.wd in self._files:
+            return bool(event.mask & flags.CLOSE_WRITE)
         where = self._watched[event.wd]
         if not event.name or (event.wd != self._armed and where.parent != self._folder):
             return False
-        if event.wd == self._armed and self._names is not None:
-            return event.name in self._names
-        return bool(event.name == DATA or not event.name.startswith("."))
+        return self._means(event.name) if event.wd == self._armed else not _is_hidden(event.name)
+
+    def _means(self, name: str) -> bool:
+        """Whether an entry of the folder is one that counts."""
+        return name in self._names if self._names is not None else not _is_hidden(name)
+
+    def _follow(self, event: Event) -> None:
+        """Note who writes, and watch the file itself that has another one's place."""
+        if event.mask & flags.Q_OVERFLOW:
+            self.writers.forget()
+            return
+        name = self._files.get(event.wd) or (event.name if event.wd == self._armed else "")
+        if not name or name == DATA or event.mask & flags.ISDIR or not self._means(name):
+            return
+        self.writers.note(event.mask, name, self._folder / name)
+        if event.mask & REPLACED:
+            self._watch_file(name)
+
+    def _watch_file(self, name: str) -> None:
+        """Watch the file that has this name now, if there is one, in place of the one that had it before."""
+        old, new = self._watches.pop(name, None), None
+        with suppress(OSError):
+            if (old is not None or len(self._files) < FILES_WATCHED) and (path := self._folder / name).is_file():
+                new = self._watches[name] = self._inotify.add_watch(path, WRITES)
+                self._files[new] = name
+        if old is not None and old != new and self._files.get(old) == name:
+            del self._files[old]
+            with suppress(OSError):
+                self._inotify.rm_watch(old)
 
     def _alters(self, event: Event) -> bool:
         """Whether something else must be watched from now on."""
+        if event.wd in self._files:
+            return False
         if event.mask & (SELF | flags.Q_OVERFLOW):
             return True
         if event.wd == self._armed:
@@ -201,19 +257,22 @@ class FolderWatch(Watch):
     def _arm(self) -> None:
         """Watch the folder, the folders in it, and the nearest one above, which tells when it is replaced."""
         wanted: dict[int, Path] = {}
+        files: list[str] = []
         self._armed = None
         # From above, so that what comes into being meanwhile is seen by one or the other.
         above = self._above()
         with suppress(OSError):
             wanted[self._inotify.add_watch(above, ENTRIES)] = above
         with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-            self._armed = self._inotify.add_watch(self._folder, CONTENT)
+            self._armed = self._inotify.add_watch(self._folder, CONTENT | flags.MODIFY)
             wanted[self._armed] = self._folder
-            if self._subfolders:
-                with os.scandir(self._folder) as entries:
-                    for entry in entries:
-                        if not entry.name.startswith(".") and _is_folder(entry):
-                            wanted[self._inotify.add_watch(entry.path, CONTENT)] = self._folder / entry.name
+            folders, files = self._inside()
+            for name in folders:
+                # One that may not be read must not keep the others from being watched.
+                with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+                    wanted[self._inotify.add_watch(self._folder / name, CONTENT)] = self._folder / name
+        for name in {*self._watches, *files}:
+            self._watch_file(name)
         for old in self._watched.keys() - wanted.keys():
             with suppress(OSError):
                 self._inotify.rm_watch(old)
@@ -221,9 +280,25 @@ class FolderWatch(Watch):
         if self._armed is None and above != self._above():
             self._arm()
 
+    def _inside(self) -> tuple[list[str], list[str]]:
+        """The names of the folders and of the files in the folder that are watched themselves."""
+        if self._names is not None:
+            return [], [name for name in self._names if name != DATA]
+        folders: list[str] = []
+        files: list[str] = []
+        with os.scandir(self._folder) as entries:
+            for entry in entries:
+                if not entry.name.startswith("."):
+                    (folders if _is_folder(entry) else files).append(entry.name)
+        return folders if self._subfolders else [], files[:FILES_WATCHED]
+
     def _above(self) -> Path:
         """The nearest folder above that is there; of the root, itself."""
         return next((parent for parent in self._folder.parents if parent.is_dir()), self._folder)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") and name != DATA
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -21,7 +21,7 @@ import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import yaml
 
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from alert_refresh.engine import Snapshot
     from alert_refresh.targets.target import Target
 
-NAMESPACE = "default"
 SELECTOR = "publishing-target=true"
 TARGETS = "/api/v2/publishing/targets"
 FLIPPED = {"alertmanager": "webhook", "webhook": "alertmanager"}
@@ -48,19 +47,18 @@ PAGE_OF_SIDECAR = 5
 
 
 def bare(file: Path) -> Callable[[], int]:
-    """A GET of the same bytes over one connection, nothing looked at; plain HTTP or a cluster's own TLS."""
-    from kubernetes import config
-
+    """A GET of the same bytes over one connection, nothing looked at; plain HTTP or a cluster's own TLS and token."""
+    path = f"/api/v1/namespaces/{namespace(file)}/secrets?{urlencode({'labelSelector': SELECTOR})}"
     if not _url(file).startswith("http://"):
+        from kubernetes import config
+
         api = config.new_client_from_config(str(file))
-        query = {"labelSelector": SELECTOR}
 
         def get_tls() -> int:
-            answer = api.call_api(
-                "GET",
-                f"{api.configuration.host}/api/v1/namespaces/{NAMESPACE}/secrets?labelSelector={query['labelSelector']}",
-                {"Accept": "application/json", "Authorization": api.configuration.api_key.get("authorization", "")},
-            )
+            settings = api.configuration.auth_settings().get("BearerToken")
+            token = {"Authorization": settings["value"]} if settings else {}
+            answer = api.call_api("GET", api.configuration.host + path, {"Accept": "application/json"} | token)
+            assert answer.response.status == 200, answer.response.status
             return len(answer.response.read())
 
         return get_tls
@@ -68,8 +66,11 @@ def bare(file: Path) -> Callable[[], int]:
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port)
 
     def get() -> int:
-        connection.request("GET", f"/api/v1/namespaces/{NAMESPACE}/secrets?labelSelector=publishing-target%3Dtrue")
-        return len(connection.getresponse().read())
+        connection.request("GET", path)
+        response = connection.getresponse()
+        body = response.read()
+        assert response.status == 200, response.status
+        return len(body)
 
     return get
 
@@ -82,7 +83,7 @@ def ours(file: Path) -> Callable[[Snapshot[Target] | None], Snapshot[Target]]:
     from alert_refresh.targets.secrets import KubernetesSource
 
     clock = SystemClock()
-    source = KubernetesSource(read(Env({"KUBECONFIG": str(file), "K8S_NAMESPACE": NAMESPACE})), clock)
+    source = KubernetesSource(read(Env({"KUBECONFIG": str(file), "K8S_NAMESPACE": namespace(file)})), clock)
     return lambda previous: source.refresh(previous, Request(Trigger.MANUAL), Deadline(clock, 600))
 
 
@@ -91,11 +92,12 @@ def typed(file: Path, limit: int | None = None) -> Callable[[], int]:
     from kubernetes import client, config
 
     api: Any = client.CoreV1Api(config.new_client_from_config(str(file)))
+    where = namespace(file)
 
     def read() -> int:
         found, more = {}, None
         while True:
-            page = api.list_namespaced_secret(NAMESPACE, label_selector=SELECTOR, limit=limit, _continue=more)
+            page = api.list_namespaced_secret(where, label_selector=SELECTOR, limit=limit, _continue=more)
             for one in page.items:
                 found[one.metadata.name] = json.loads(base64.b64decode(one.data["config"]))
             more = page.metadata._continue
@@ -105,9 +107,24 @@ def typed(file: Path, limit: int | None = None) -> Callable[[], int]:
     return read
 
 
-def _url(file: Path) -> str:
+def _context(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The current context of a kubeconfig, and the cluster that it names."""
     document = yaml.safe_load(file.read_text())
-    return str(document["clusters"][0]["cluster"]["server"])
+    context = _named(document["contexts"], document["current-context"])["context"]
+    return context, _named(document["clusters"], context["cluster"])["cluster"]
+
+
+def _named(items: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    return next(one for one in items if one["name"] == name)
+
+
+def _url(file: Path) -> str:
+    return str(_context(file)[1]["server"])
+
+
+def namespace(file: Path) -> str:
+    """Where the Secrets are."""
+    return str(_context(file)[0].get("namespace") or "default")
 
 
 # What is measured
@@ -144,7 +161,7 @@ def lists(file: Path, rounds: int, slow_rounds: int) -> dict[str, float]:
 
 
 def serve(file: Path) -> Program:
-    env = {"KUBECONFIG": str(file), "K8S_NAMESPACE": NAMESPACE, "TARGET_REFRESH_RATE_LIMIT": "0s"}
+    env = {"KUBECONFIG": str(file), "K8S_NAMESPACE": namespace(file), "TARGET_REFRESH_RATE_LIMIT": "0s"}
     return Program(env=env, bare=True)
 
 
@@ -196,11 +213,11 @@ def propagation(file: Path, samples: int, *, busy: bool) -> list[float]:
     from kubernetes import client, config
 
     api = client.CoreV1Api(config.new_client_from_config(str(file)))
-    name = "bench-propagation"
-    document = secret(name, NAMESPACE)
+    name, where = "bench-propagation", namespace(file)
+    document = secret(name, where)
     with serve(file) as program, Client(program.port) as reader:
         program.wait_for("The watch is connected")
-        api.create_namespaced_secret(NAMESPACE, document)
+        api.create_namespaced_secret(where, document)
         over = threading.Event()
 
         def back_to_back() -> None:
@@ -218,9 +235,9 @@ def propagation(file: Path, samples: int, *, busy: bool) -> list[float]:
                 time.sleep(0.005)
             for _ in range(samples):
                 wanted = FLIPPED[wanted]
-                document = secret(name, NAMESPACE, format=wanted)
+                document = secret(name, where, format=wanted)
                 began = time.perf_counter()
-                api.replace_namespaced_secret(name, NAMESPACE, document)
+                api.replace_namespaced_secret(name, where, document)
                 while reader.json(f"{TARGETS}/{name}")[1]["format"] != wanted:
                     time.sleep(0.0002)
                 taken.append(time.perf_counter() - began)
@@ -229,7 +246,7 @@ def propagation(file: Path, samples: int, *, busy: bool) -> list[float]:
             over.set()
             if busy:
                 thread.join()
-            api.delete_namespaced_secret(name, NAMESPACE)
+            api.delete_namespaced_secret(name, where)
     return taken
 
 

@@ -211,13 +211,78 @@ def test_nothing_sleeps(path: Path) -> None:
 
 
 @every_module
+def test_nothing_waits_on_an_event_that_nobody_can_set(path: Path) -> None:
+    assert waits_in_vain(tree_of(path)) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "clock.wait(threading.Event(), 0.5)",
+        "clock.wait(Event(), timeout)",
+        "clock.wait(event=threading.Event(), seconds=1)",
+        "threading.Event().wait(5)",
+        "def rest(clock):\n    event = threading.Event()\n    clock.wait(event, 1)",
+        "def rest():\n    event: Event = Event()\n    event.wait(1)",
+        "def rest(clock):\n    clock.wait(stop or threading.Event(), 1)",
+    ],
+)
+def test_a_wait_on_an_event_of_its_own_is_found(code: str) -> None:
+    assert len(waits_in_vain(ast.parse(code))) == 1
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "self._clock.wait(self._stopping, 1)",
+        "def wait(start):\n    event = threading.Event()\n    start(event.set)\n    event.wait(1)",
+    ],
+)
+def test_a_wait_on_an_event_that_others_know_is_allowed(code: str) -> None:
+    assert waits_in_vain(ast.parse(code)) == []
+
+
+def waits_in_vain(tree: ast.AST) -> list[int]:
+    """The lines of waits on an event that was made for that: no other code can set it, not even a stop."""
+    found = []
+    for function in [tree, *(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))]:
+        fresh = own_events(function)
+        for node in ast.walk(function):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "wait"):
+                continue
+            used = [node.func.value, *node.args, *(keyword.value for keyword in node.keywords)]
+            names = {one.id for part in used for one in ast.walk(part) if isinstance(one, ast.Name)}
+            if any(makes_event(one) for part in used for one in ast.walk(part)) or names & fresh:
+                found.append(node.lineno)
+    return sorted(set(found))
+
+
+def own_events(function: ast.AST) -> set[str]:
+    """Names of events that a function makes and uses once."""
+    if not isinstance(function, ast.FunctionDef):
+        return set()
+    made = {
+        dotted(target)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None and makes_event(node.value)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+    }
+    loads = [node.id for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)]
+    return {name for name in made if loads.count(name) == 1}
+
+
+def makes_event(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and dotted(node.func) in ("threading.Event", "Event")
+
+
+@every_module
 def test_the_environment_is_read_in_one_place(path: Path) -> None:
     read = uses(path, "os.environ", "os.getenv", "os.environb", "os.putenv")
     assert read <= ({"os.environ"} if name_of(path) == "daemon.py" else set())
 
 
 @every_module
-def test_everything_is_caught_in_three_places_only(path: Path) -> None:
+def test_everything_is_caught_in_the_engine_and_around_one_item_only(path: Path) -> None:
     catches = [
         node
         for node in ast.walk(tree_of(path))
@@ -231,7 +296,7 @@ def test_everything_is_caught_in_three_places_only(path: Path) -> None:
         and dotted(node.func).endswith("suppress")
         and {"Exception", "BaseException"} & {dotted(one) for one in node.args}
     ]
-    allowed = {"engine/refresher.py", "engine/worker.py", "engine/threads.py"}
+    allowed = {"engine/refresher.py", "engine/worker.py", "engine/threads.py", "targets/bulkhead.py"}
     assert name_of(path) in allowed or not catches + suppressed
 
 

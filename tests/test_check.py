@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,74 @@ def test_a_missing_right_is_named_with_the_role_that_grants_it(
     assert "the right to watch secrets in namespace default is missing" in result.output
     role = result.output.split("apply:\n", 1)[1]
     assert [one["kind"] for one in yaml.safe_load_all(role)] == ["Role", "RoleBinding"]
+
+
+def subjects(result: Any) -> list[dict[str, Any]]:
+    """Whom each binding that is printed names."""
+    documents = yaml.safe_load_all(result.output.split("apply:\n", 1)[1])
+    return [subject for one in documents for subject in one.get("subjects", ())]
+
+
+@pytest.mark.parametrize("namespaces", ["default", "monitoring,team-a", "*"])
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [
+        ("system:serviceaccount:alerting:refresher", ("ServiceAccount", "refresher", "alerting")),
+        ("system:serviceaccount:default:alert-refresh", ("ServiceAccount", "alert-refresh", "default")),
+        ("jane@example.com", ("User", "jane@example.com", None)),
+        ("system:serviceaccount:", ("User", "system:serviceaccount:", None)),
+        ("kubernetes-admin\n- kind: Group", ("User", "kubernetes-admin\n- kind: Group", None)),
+    ],
+)
+def test_the_rights_are_granted_to_who_asked_wherever_the_secrets_are(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    kube: KubeServer,
+    user: str,
+    expected: tuple[str, str, str | None],
+    namespaces: str,
+) -> None:
+    kube.user = user
+    named = ["" if one == "*" else one for one in namespaces.split(",")]
+    kube.denied = {("watch", one) for one in named}
+    found = subjects(check(monkeypatch, tmp_path, kube, K8S_NAMESPACE=namespaces))
+    assert [(one["kind"], one["name"], one.get("namespace")) for one in found] == [expected] * len(named)
+    assert all(one.get("apiGroup") == ("rbac.authorization.k8s.io" if one["kind"] == "User" else None) for one in found)
+
+
+def token_of(sub: str) -> str:
+    """A token as Kubernetes makes them, as far as it is looked at."""
+    payload = base64.urlsafe_b64encode(json.dumps({"sub": sub, "iat": 1}).encode()).decode().rstrip("=")
+    return f"aGVhZA.{payload}.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize("code", [403, 404, 500])
+@pytest.mark.parametrize(
+    ("token", "expected"),
+    [
+        (token_of("system:serviceaccount:alerting:refresher"), ("ServiceAccount", "refresher", "alerting")),
+        (token_of("jane"), ("User", "jane", None)),
+        ("opaque", ("ServiceAccount", "alert-refresh", "mine")),
+        ("a.b.c", ("ServiceAccount", "alert-refresh", "mine")),
+        (None, ("ServiceAccount", "alert-refresh", "mine")),
+    ],
+)
+def test_a_server_that_does_not_say_who_asked_leaves_it_to_the_token(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    kube: KubeServer,
+    token: str | None,
+    expected: tuple[str, str, str | None],
+    code: int,
+) -> None:
+    rule = kube.fault(faults.status(code), "/apis/authentication.k8s.io/")
+    kube.denied = {("watch", "other")}
+    file = kubeconfig(tmp_path / "k", kube.url, namespace="mine", user={"token": token} if token else None)
+    monkeypatch.setenv("KUBECONFIG", str(file))
+    monkeypatch.setenv("K8S_NAMESPACE", "other")
+    (found,) = subjects(CliRunner().invoke(main, ["check"]))
+    assert (found["kind"], found["name"], found.get("namespace")) == expected
+    assert rule.fired == 1
 
 
 def test_scripts_get_it_as_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kube: KubeServer) -> None:

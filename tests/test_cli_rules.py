@@ -1,18 +1,19 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
-from typing import TYPE_CHECKING
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from alert_refresh.cli import main
+from alert_refresh.observe.formats import escape
 from alert_refresh.rules import text_file, warm_file
 from tests.rules.examples import packed, rules
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def run(*arguments: object) -> Result:
@@ -96,3 +97,144 @@ def test_packing_twice_makes_the_same_file(tmp_path: Path) -> None:
     for name in ("one", "two"):
         assert run("pack", tmp_path / "rules.jsonl", tmp_path / name).exit_code == 0
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes() == warm_file.pack(rules(9))
+
+
+def fed(data: bytes, *arguments: object) -> Result:
+    return CliRunner().invoke(main, ["rules", *map(str, arguments)], input=data, catch_exceptions=False)
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdin"])
+def test_standard_input_is_read_like_a_file(tmp_path: Path, name: str) -> None:
+    text = text_file.to_yaml(rules(3)).encode()
+    assert fed(text, "check", name).output == f"{name}: 3 good rules of 3 families\n"
+    assert fed(text, "unpack", name).output == text_file.to_yaml(rules(3))
+    assert fed(text, "pack", name, tmp_path / "rules.warm").exit_code == 0
+    assert (tmp_path / "rules.warm").read_bytes() == packed(3)
+    assert fed(packed(3), "unpack", name).output == text_file.to_yaml(rules(3))
+    bad = fed(b"- {}", "check", name)
+    assert (bad.exit_code, bad.output.splitlines()) == (1, [f"{name}: 1 bad rules", "  rule 0: id: is missing"])
+
+
+def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the real program from a shell; `$RULES` stands for `alert-refresh rules`."""
+    program = f"{sys.executable} -m alert_refresh rules"
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "RULES": program}
+    return subprocess.run(["bash", "-c", command], cwd=folder, env=environ, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("cat good | $RULES check -", 0, "-: 2 good rules"),
+        ("$RULES check /dev/stdin < good", 0, "/dev/stdin: 2 good rules"),
+        ("cat good | $RULES check /dev/stdin", 0, "/dev/stdin: 2 good rules"),
+        ("$RULES check <(cat good)", 0, "2 good rules"),
+        ("mkfifo pipe; cat good > pipe & $RULES check pipe", 0, "pipe: 2 good rules"),
+        ("$RULES check - <&-", 1, "-: standard input is closed"),
+        ("$RULES check - 0> /dev/null", 1, "-: standard input cannot be read: Bad file descriptor"),
+        ("$RULES pack - good < good", 1, "file 'good' is the file that was read"),
+        ("ulimit -v 4000000; $RULES check /dev/zero", 1, "file 'zero' is larger than 268435456 bytes"),
+    ],
+)
+def test_what_a_shell_hands_over_is_read(tmp_path: Path, command: str, code: int, said: str) -> None:
+    (tmp_path / "good").write_text(text_file.to_yaml(rules(2)))
+    found = shell(command, tmp_path)
+    assert (found.returncode, "Traceback" in found.stderr) == (code, False), found.stderr
+    assert said in found.stdout + found.stderr
+    assert (tmp_path / "good").read_text() == text_file.to_yaml(rules(2))
+
+
+def unreadable(folder: Path) -> dict[Path, str]:
+    """What cannot be read, and what is said of it."""
+    for one, other in (("loop", "loop"), ("around", "back"), ("back", "around")):
+        (folder / one).symlink_to(other)
+    (folder / "plain").write_text("[]")
+    (folder / "dangling").symlink_to("nowhere")
+    return {
+        folder / "loop": "file 'loop' cannot be read: Too many levels of symbolic links",
+        folder / "around": "file 'around' cannot be read: Too many levels of symbolic links",
+        folder / "loop" / "x": "file 'x' cannot be read: Too many levels of symbolic links",
+        folder: f"file {folder.name!r} cannot be read: Is a directory",
+        Path(): "file '.' cannot be read: Is a directory",
+        folder / "dangling": "file 'dangling' is missing",
+        folder / "plain" / "x": "file 'x' cannot be read: Not a directory",
+        folder / ("x" * 300): f"file '{'x' * 300}' cannot be read: File name too long",
+        Path("/proc/self/mem"): "file 'mem' cannot be read: Input/output error",
+        folder / "a\x1b[31m\nb\u202e": r"file 'a\x1b[31m\nb\u202e' is missing",
+    }
+
+
+def test_whatever_cannot_be_read_is_a_line_and_exit_status_1(tmp_path: Path) -> None:
+    for path, said in unreadable(tmp_path).items():
+        checking = run("check", path)
+        assert (checking.exit_code, checking.output) == (1, f"{escape(str(path))}: {said}\n")
+        for found in (run("unpack", path), run("pack", path, tmp_path / "out")):
+            assert (found.exit_code, found.stdout, found.stderr) == (1, "", f"{said}\n")
+        (one,) = json.loads(run("check", "--json", path).output)["files"]
+        assert (one["file"], one["error"], one["error_type"]) == (str(path), said, "storage")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", [["check"], ["unpack"], ["pack"]])
+def test_a_file_that_may_not_be_read_is_an_error(tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "secret").write_text("[]")
+    (tmp_path / "secret").chmod(0)
+    drop = "import os, sys; os.setgroups([]); os.setgid(65534); os.setuid(65534)" if os.geteuid() == 0 else "import sys"
+    # What another user may not read is imported first.
+    code = f"""
+import contextlib
+import alert_refresh.atomic_file
+from alert_refresh.cli import main
+with contextlib.suppress(SystemExit):
+    main(["rules", "check", "/dev/null"])
+{drop}
+main(["rules", *sys.argv[1:]])
+"""
+    tmp_path.chmod(0o755)
+    file = os.open(tmp_path, os.O_RDONLY)  # the folders above may not be entered by another user
+    try:
+        path = f"/proc/self/fd/{file}/secret"
+        arguments = [sys.executable, "-c", code, *command, path, *(["out"] if command == ["pack"] else [])]
+        found = subprocess.run(arguments, capture_output=True, text=True, timeout=60, pass_fds=(file,))
+    finally:
+        os.close(file)
+    assert found.returncode == 1
+    assert "file 'secret' cannot be read: Permission denied" in found.stdout + found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_a_file_is_not_packed_onto_itself_by_whatever_name(tmp_path: Path) -> None:
+    text = text_file.to_yaml(rules(2))
+    (tmp_path / "a").write_text(text)
+    (tmp_path / "link").symlink_to("a")
+    (tmp_path / "hard").hardlink_to(tmp_path / "a")
+    (tmp_path / "folder").mkdir()
+    others = [tmp_path / name for name in ("a", "link", "hard")] + [tmp_path / "folder" / ".." / "a"]
+    for source in others:
+        for warm in others:
+            packing = run("pack", source, warm)
+            assert (packing.exit_code, packing.stdout) == (1, "")
+            assert packing.stderr == f"file {warm.name!r} is the file that was read; name another one to write\n"
+    assert (tmp_path / "a").read_text() == text and (tmp_path / "link").is_symlink()
+    assert run("pack", tmp_path / "a", tmp_path / "folder" / "a").exit_code == 0
+
+
+@pytest.mark.parametrize("warm", ["-", ".", "/", "/dev/null", "/dev/rules.warm", "folder"])
+def test_what_is_no_regular_file_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rules.yaml").write_text("[]")
+    (tmp_path / "folder").mkdir()
+    packing = run("pack", "rules.yaml", warm)
+    assert (packing.exit_code, packing.stdout) == (1, "")
+    assert packing.stderr.endswith(" cannot be written: it is no regular file\n")
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["folder", "rules.yaml"]
+
+
+def test_names_and_ids_are_shown_without_control_characters(tmp_path: Path) -> None:
+    file = tmp_path / "a\x1b[31m\nb"
+    file.write_text('- {id: "x\\e[31m\\n", priority: z}\n')
+    found = run("check", file)
+    assert found.exit_code == 1
+    assert all(line.isprintable() for line in found.output.split("\n")) and len(found.output.splitlines()) == 2
+    assert run("unpack", file).stderr.count("\n") == len(run("unpack", file).stderr.splitlines())
+    assert run("unpack", file).stderr.replace("\n", "").isprintable()

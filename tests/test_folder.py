@@ -6,17 +6,21 @@ import errno
 import os
 import shutil
 import socket
+import subprocess
+import tempfile
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from inotify_simple import INotify, flags
 
 from alert_refresh import folder as module
+from alert_refresh.at_rest import SETTLED
 from alert_refresh.engine import AttemptError, Permanent, Transient, Trigger
-from alert_refresh.folder import Changed, Exhausted, FolderWatch, Missing, read_file, storage_error
+from alert_refresh.folder import Changed, Exhausted, FolderWatch, Missing, read_file, shown, storage_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -350,3 +354,282 @@ def test_nothing_stays_open(tmp_path: Path) -> None:
         watch.run()
     del watch
     assert opened() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (b"plain-1.yaml", "plain-1.yaml"),
+        ("größe 日本.yaml".encode(), "größe 日本.yaml"),
+        (b"b\xe4d.yaml", r"b\xe4d.yaml"),
+        (rb"b\xe4d.yaml", r"b\\xe4d.yaml"),
+        (b"two\nlines\t.yaml", r"two\nlines\t.yaml"),
+        ("\x85\u202e\u200b.yaml".encode(), r"\xc2\x85\xe2\x80\xae\xe2\x80\x8b.yaml"),
+        (b"\xff" * 255, r"\xff" * 255),
+    ],
+)
+def test_names_are_shown_as_printable_text(name: bytes, text: str) -> None:
+    assert shown(os.fsdecode(name)) == text
+    assert text.encode().decode().isprintable()
+
+
+def test_an_error_shows_an_odd_name_escaped(tmp_path: Path) -> None:
+    error = refused(tmp_path, tmp_path / os.fsdecode(b"b\xe4d\n"))
+    assert str(error) == r"file 'b\xe4d\n' is missing"
+
+
+def test_odd_names_are_watched(tmp_path: Path) -> None:
+    name = os.fsdecode(b"b\xe4d\n.yaml")
+    (tmp_path / os.fsdecode(b"f\xff")).mkdir()
+    watch = FolderWatch(tmp_path, Seen(), subfolders=True)
+    (tmp_path / name).write_text("x")
+    assert watch._take() is True
+    assert watch.writers.closed(name, (tmp_path / name).stat())
+    (tmp_path / os.fsdecode(b"f\xff") / "x").write_text("x")
+    assert watch._take() is True
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Take root's rights to read everything away."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that everyone may read."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_f10_folders_that_may_not_be_entered_do_not_keep_their_siblings_from_being_watched(public: Path) -> None:
+    names = [f"{number}" for number in range(6)]
+    for name in names:
+        (public / name).mkdir()
+    for name in ("lost+found", *names[1::2]):
+        (public / name).mkdir(exist_ok=True)
+        (public / name).chmod(0)
+    with as_nobody():
+        watch = FolderWatch(public, Seen(), subfolders=True)
+    for name in names[::2]:
+        (public / name / "x").write_text("x")
+        assert watch._take() is True, name
+    (public / "lost+found" / "x").write_text("x")
+    assert watch._take() is False
+    (public / "lost+found").chmod(0o755)
+    assert watch._take() is True
+    (public / "lost+found" / "y").write_text("x")
+    assert watch._take() is True, "it may be entered now"
+
+
+class TestFilesWrittenInPlace:
+    def test_a_file_counts_when_its_writer_closes_it(self, tmp_path: Path) -> None:
+        watch = FolderWatch(tmp_path, Seen())
+        with (tmp_path / "a").open("w") as file:
+            watch._take()
+            for _ in range(2):
+                file.write("x")
+                file.flush()
+                assert watch._take() is False
+                assert watch.writers.rest_in() is not None
+        assert watch._take() is True
+        assert watch.writers.rest_in() is None
+        assert watch.writers.closed("a", (tmp_path / "a").stat())
+
+    def test_one_that_is_never_closed_counts_once_it_has_rested(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_text("x")
+        with watching(tmp_path) as seen, (tmp_path / "a").open("a") as file:
+            file.write("y")
+            file.flush()
+            seen.wait()
+            assert abs(time.time() - (tmp_path / "a").stat().st_mtime) >= SETTLED
+
+    def test_one_that_is_opened_again_at_once_is_not_closed(self, tmp_path: Path) -> None:
+        watch = FolderWatch(tmp_path, Seen())
+        (tmp_path / "a").write_text("x")
+        with (tmp_path / "a").open("w"):
+            watch._take()
+            assert not watch.writers.closed("a", (tmp_path / "a").stat())
+
+    def test_one_that_is_renamed_into_place_is_whole(self, tmp_path: Path) -> None:
+        watch = FolderWatch(tmp_path, Seen(), names={"a"})
+        (tmp_path / "b").write_text("x")
+        (tmp_path / "b").rename(tmp_path / "a")
+        assert watch._take() is True
+        assert watch.writers.closed("a", (tmp_path / "a").stat())
+
+    def test_after_lost_events_nothing_is_known_to_be_closed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        watch = FolderWatch(tmp_path, Seen())
+        (tmp_path / "a").write_text("x")
+        watch._take()
+        event = type("Lost", (), {"wd": -1, "mask": flags.Q_OVERFLOW, "name": ""})()
+        monkeypatch.setattr(INotify, "read", lambda *_args, **_options: [event])
+        assert watch._take() is True
+        assert not watch.writers.closed("a", (tmp_path / "a").stat())
+
+
+@contextmanager
+def linked(folder: Path) -> Iterator[Path]:
+    """Another name of the file `a` of a folder."""
+    outside = folder.with_name("outside")
+    outside.mkdir()
+    os.link(folder / "a", outside / "other")
+    yield outside / "other"
+
+
+@contextmanager
+def symlinked(folder: Path) -> Iterator[Path]:
+    """The file that `a` is a symlink to."""
+    outside = folder.with_name("outside")
+    outside.mkdir()
+    (folder / "a").rename(outside / "other")
+    (folder / "a").symlink_to(outside / "other")
+    yield outside / "other"
+
+
+@contextmanager
+def bound(folder: Path) -> Iterator[Path]:
+    """The file that is mounted over `a`, as `docker run -v FILE:FILE` and a pod's `subPath` do."""
+    outside = folder.with_name("outside")
+    outside.mkdir()
+    (outside / "other").write_text("x")
+    run = subprocess.run(["mount", "--bind", outside / "other", folder / "a"], capture_output=True, text=True)
+    if run.returncode:
+        pytest.skip(f"mount --bind is not permitted here: {run.stderr.strip()}")
+    try:
+        yield outside / "other"
+    finally:
+        subprocess.run(["umount", folder / "a"], check=True)
+
+
+@pytest.mark.parametrize("options", [{}, {"names": ("a", "..data")}], ids=["all", "names"])
+class TestFilesWithAnotherName:
+    @pytest.mark.parametrize("elsewhere", [linked, symlinked, bound])
+    def test_what_is_written_there_in_place_is_a_change(
+        self, tmp_path: Path, elsewhere: Any, options: dict[str, Any]
+    ) -> None:
+        folder = tmp_path / "folder"
+        folder.mkdir()
+        (folder / "a").write_text("x")
+        with elsewhere(folder) as other:
+            watch = FolderWatch(folder, Seen(), **options)
+            for text in ("one", "two"):
+                other.write_text(text)
+                assert watch._take() is True
+                assert watch.writers.closed("a", (folder / "a").stat())
+            with other.open("a") as file:
+                file.write("half")
+                file.flush()
+                assert watch._take() is False
+                assert watch.writers.rest_in() is not None
+
+    @pytest.mark.parametrize("elsewhere", [linked, symlinked])
+    def test_the_file_that_replaces_it_is_watched_in_its_place(
+        self, tmp_path: Path, elsewhere: Any, options: dict[str, Any]
+    ) -> None:
+        folder = tmp_path / "folder"
+        folder.mkdir()
+        (folder / "a").write_text("x")
+        with elsewhere(folder) as other:
+            watch = FolderWatch(folder, Seen(), **options)
+            (folder / ".new").write_text("new")
+            os.link(folder / ".new", tmp_path / "name")
+            (folder / ".new").rename(folder / "a")
+            assert watch._take() is True
+            other.write_text("old")
+            assert watch._take() is False
+            (tmp_path / "name").write_text("new again")
+            assert watch._take() is True
+            (folder / "a").unlink()
+            assert watch._take() is True
+            (tmp_path / "name").write_text("gone")
+            assert watch._take() is False
+
+
+def test_so_many_files_are_watched_themselves_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FILES_WATCHED", 2)
+    for name in "abcd":
+        (tmp_path / name).write_text("x")
+    watch = FolderWatch(tmp_path, Seen())
+    assert len(watch._files) == 2
+    (tmp_path / "e").write_text("x")
+    assert watch._take() is True
+    assert len(watch._files) == 2
+
+
+def test_two_names_of_one_file_in_the_folder_are_fine(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    os.link(tmp_path / "a", tmp_path / "b")
+    watch = FolderWatch(tmp_path, Seen())
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("y")
+        assert watch._take() is True
+        (tmp_path / name).unlink()
+        assert watch._take() is True
+    assert watch._files == {}
+
+
+def test_files_of_a_folder_that_was_replaced_are_not_watched_any_more(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a").write_text("x")
+    watch = FolderWatch(folder, Seen())
+    folder.rename(tmp_path / "away")
+    assert watch._take() is True
+    (tmp_path / "away" / "a").write_text("y")
+    assert watch._take() is False
+    assert watch._files == {}
+
+
+def test_a_symlink_to_a_folder_is_not_watched_as_a_file(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "real").mkdir()
+    watch = FolderWatch(tmp_path / "folder", Seen())
+    (tmp_path / "folder" / "link").symlink_to(tmp_path / "real")
+    assert watch._take() is True
+    assert watch._files == {}
+
+
+def test_a_file_that_is_written_elsewhere_and_then_gone_there_and_here_is_one_change(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a").write_text("x")
+    with linked(folder) as other:
+        watch = FolderWatch(folder, Seen())
+        other.write_text("y")
+        other.unlink()
+        (folder / "a").unlink()
+        assert watch._take() is True
+        assert watch._files == {}
+
+
+def test_a_file_that_goes_is_no_reason_to_look_at_the_whole_folder_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_text("x")
+    watch = FolderWatch(tmp_path, Seen(), subfolders=True)
+    monkeypatch.setattr(watch, "_arm", None)
+    (tmp_path / "a").unlink()
+    assert watch._take() is True
+
+
+def test_a_file_that_is_replaced_is_watched_itself_also_when_no_more_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FILES_WATCHED", 1)
+    (tmp_path / "a").write_text("x")
+    watch = FolderWatch(tmp_path, Seen())
+    (tmp_path / ".new").write_text("y")
+    (tmp_path / ".new").rename(tmp_path / "a")
+    assert watch._take() is True
+    assert list(watch._files.values()) == ["a"]

@@ -72,8 +72,16 @@ def test_service_and_policy_mean_the_pods_of_the_deployment() -> None:
     assert set(of("NetworkPolicy")["spec"]["policyTypes"]) == {"Ingress", "Egress"}
 
 
-def test_what_check_prints_is_valid_too() -> None:
-    text = manifests([Right("a", "watch"), Right("a", "get"), Right("*", "list")])
+@pytest.mark.parametrize(
+    "to",
+    [
+        {"kind": "ServiceAccount", "name": "x", "namespace": "y"},
+        {"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "jane@example.com"},
+    ],
+    ids=["service-account", "user"],
+)
+def test_what_check_prints_is_valid_too(to: dict[str, str]) -> None:
+    text = manifests([Right("a", "watch"), Right("a", "get"), Right("*", "list")], to)
     found = list(yaml.safe_load_all(text))
     assert [one["kind"] for one in found] == ["Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"]
     for one in found:

@@ -14,6 +14,7 @@ import pytest
 
 from alert_refresh import daemon
 from alert_refresh.config import Env, read_server
+from alert_refresh.settings import SETTINGS
 
 ROOT = Path(__file__).parent.parent
 ENV_FILE = ROOT / "config" / "alert-refresh.env"
@@ -26,21 +27,34 @@ def documented() -> dict[str, str]:
 
 
 def known() -> dict[str, str]:
+    """Every setting that is read, with its default."""
     env = Env({})
     read_server(env, {module.KIND.name: module.read(env) for module in daemon.KINDS})
     assert env.faults == []
     return env.defaults
 
 
+def listed() -> dict[str, tuple[str, str]]:
+    """Every setting that the help lists, with its default and its meaning."""
+    return {name: setting for group in SETTINGS.values() for name, setting in group.items()}
+
+
+def test_the_help_lists_every_setting_that_is_read_with_its_default() -> None:
+    assert {name: default for name, (default, _) in listed().items()} == known()
+    assert len(listed()) == sum(map(len, SETTINGS.values())), "each is in one group only"
+    assert all(meaning and not meaning.endswith(".") for _, meaning in listed().values())
+
+
 def test_the_env_file_names_every_setting_with_its_default() -> None:
     assert documented() == known()
 
 
-def test_every_setting_in_the_env_file_has_a_line_of_meaning_above_it() -> None:
+def test_the_env_file_says_above_every_setting_what_the_help_says() -> None:
     lines = ENV_FILE.read_text().splitlines()
-    for above, line in itertools.pairwise(lines):
-        if re.match(r"#?[A-Z0-9_]+=", line):
-            assert re.match(r"# \S", above), line
+    pairs = [
+        (found[1], above) for above, line in itertools.pairwise(lines) if (found := re.match(r"#?([A-Z0-9_]+)=", line))
+    ]
+    assert dict(pairs) == {name: f"# {meaning}." for name, (_, meaning) in listed().items()}
 
 
 def test_the_env_file_as_it_is_starts_the_daemon() -> None:

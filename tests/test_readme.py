@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.targets.test_metrics import promtool
-from tests.test_packaging import known
+from tests.test_packaging import known, listed
 from tests.web.world import World
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -20,6 +20,13 @@ QUERIES = re.findall(r"^\| [^|]+ \| `([^`]*alert_[^`]*)` \|$", README, re.MULTIL
 def test_the_readme_lists_every_setting_with_its_default() -> None:
     rows = re.findall(r"^\| `([A-Z0-9_]+)` \| (?:`([^`]*)`|unset) \| \S", README, re.MULTILINE)
     assert dict(rows) == known()
+
+
+def test_the_readme_says_of_every_setting_what_the_help_says() -> None:
+    rows = re.findall(r"^\| `([A-Z0-9_]+)` \| (?:`[^`]*`|unset) \| (\S.*) \|$", README, re.MULTILINE)
+    assert {name: meaning.replace("`", "") for name, meaning in rows} == {
+        name: meaning for name, (_, meaning) in listed().items()
+    }
 
 
 def test_every_metric_in_the_readme_is_served() -> None:

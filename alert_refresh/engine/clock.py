@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from alert_refresh.engine.errors import TIMEOUT, Transient
-
-if TYPE_CHECKING:
-    import threading
+from alert_refresh.engine.errors import TIMEOUT, Stopping, Transient
 
 
 class Clock(Protocol):
@@ -38,11 +36,15 @@ class SystemClock:
 
 
 class Deadline:
-    """The end of one attempt: everything it does (connect, reads, pages, parsing) shares these seconds."""
+    """The end of one attempt: everything it does (connect, reads, pages, parsing) shares these seconds.
+
+    `stopping` ends `wait`; the worker puts its own event there.
+    """
 
     def __init__(self, clock: Clock, seconds: float) -> None:
         self._clock = clock
         self.seconds = seconds
+        self.stopping = threading.Event()
         self.at = clock.monotonic() + seconds
 
     def remaining(self) -> float:
@@ -59,3 +61,14 @@ class Deadline:
         if left <= 0:
             raise Transient(f"the attempt did not end within {self.seconds:g} s", TIMEOUT)
         return left
+
+    def wait(self, seconds: float) -> None:
+        """Let so many seconds of the attempt pass.
+
+        Raises:
+            Transient: the deadline has passed (error type `timeout`).
+            Stopping: the worker is stopping, and nobody waits for the attempt's result.
+        """
+        if self._clock.wait(self.stopping, min(seconds, self.check())):
+            raise Stopping("the worker is stopping")
+        self.check()

@@ -22,7 +22,10 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Sink(Protocol):
-    """Where a watch brings what it saw. All of it may be called from any thread."""
+    """Where a watch brings what it saw. All of it may be called from any thread.
+
+    It belongs to one run of the worker: once that run has ended, nothing is asked for or published any more.
+    """
 
     def notify(self, trigger: Trigger) -> None:
         """Ask for a refresh soon; never refused, and several during one attempt make one more run."""
@@ -107,6 +110,7 @@ class Source(Protocol[T_co]):
             Transient: it may work later and is retried.
             Permanent: retrying at once cannot help.
             Partial: a part is refreshed and published, the rest failed.
+            Stopping: `deadline.wait` was ended by a stop.
         """
 
     def watches(self, sink: Sink) -> Sequence[Watch]:

@@ -162,10 +162,13 @@ class RefreshState(Generic[T]):
             request.accepted_at = self._clock.time()
             self._status = replace(status, pending=request, last_manual_at=request.accepted_at)
 
-    def offer(self, trigger: Trigger) -> None:
-        """Ask for a refresh that is never refused: what comes while one is pending or running makes one more run."""
+    def offer(self, trigger: Trigger, run: int | None = None) -> None:
+        """Ask for a refresh that is never refused: what comes while one is pending or running makes one more run.
+
+        Nothing is asked for if the run of that number is over; None stands for the current one.
+        """
         with self._lock:
-            if self._status.running and not self._status.stopping and self._status.pending is None:
+            if self.active(self._status.run if run is None else run) and self._status.pending is None:
                 self._status = replace(self._status, pending=Request(trigger))
 
     def due(self, run: int) -> Request | None:

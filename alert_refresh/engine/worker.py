@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from alert_refresh.engine.clock import Deadline, SystemClock
 from alert_refresh.engine.errors import (
     TIMEOUT,
-    AlreadyStarted,
     ShutdownTimeout,
     Stopping,
     Superseded,
     Transient,
 )
-from alert_refresh.engine.outcome import Publication, Request, Trigger
+from alert_refresh.engine.outcome import Request, Trigger
 from alert_refresh.engine.refresher import Refresher, frames
+from alert_refresh.engine.run_sink import RunSink
 from alert_refresh.engine.schedule import Interval
 from alert_refresh.engine.source import Life, lives_of
 from alert_refresh.engine.state import RefreshState
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from alert_refresh.engine.clock import Clock
-    from alert_refresh.engine.outcome import Outcome
+    from alert_refresh.engine.outcome import Outcome, Publication
     from alert_refresh.engine.schedule import Schedule
     from alert_refresh.engine.snapshot import Snapshot
     from alert_refresh.engine.source import Kind, RefreshSettings, Source, Watch
@@ -86,9 +86,9 @@ class Worker(Generic[T]):
             clock=self.clock,
             listeners=listeners,
         )
-        self._run = _Run()
-        self._given_up: list[threading.Thread] = []
         self._publication_listeners: list[Callable[[Publication], None]] = []
+        self._run = self._new_run(0)
+        self._given_up: list[threading.Thread] = []
         self.listen(self._tell_watches)
 
     def listen(self, listener: Callable[[Outcome], None]) -> None:
@@ -105,16 +105,11 @@ class Worker(Generic[T]):
         Raises:
             AlreadyStarted: it runs.
         """
-        watches = tuple(self.source.watches(self))
+        run = self._run = self._new_run(self.state.open())
         try:
-            run = self._run = _Run(self.state.open(), watches)
-        except AlreadyStarted:
-            for watch in watches:
-                watch.stop()
-            raise
-        try:
+            run.watches = tuple(self.source.watches(run.sink))
             run.threads.append(self._spawn(run, "worker", lambda: self._loop(run)))
-            for watch in watches:
+            for watch in run.watches:
                 run.watching.append(self._spawn(run, watch.name, watch.run))
         except BaseException:
             self._end(run)
@@ -192,8 +187,7 @@ class Worker(Generic[T]):
 
     def notify(self, trigger: Trigger) -> None:
         """A change was seen: refresh soon. Never refused; several during one attempt make one more run."""
-        self.state.offer(trigger)
-        self._run.wake.set()
+        self._run.sink.notify(trigger)
 
     def current(self) -> Snapshot[T] | None:
         """What is served now."""
@@ -201,18 +195,14 @@ class Worker(Generic[T]):
 
     def publish(self, snapshot: Snapshot[T], expected: Snapshot[T] | None, seen_at: float | None = None) -> bool:
         """Serve what a watch brought; see `Sink`."""
-        served = self.state.publish(self._run.number, snapshot, expected)
-        if served is None:
-            return False
-        if seen_at is not None and (expected is None or served.generation != expected.generation):
-            seconds = max(0.0, self.clock.monotonic() - seen_at)
-            published = Publication(self.kind.name, served.generation, seconds, len(served.items), len(served.rejected))
-            for listener in self._publication_listeners:
-                try:
-                    listener(published)
-                except Exception as raised:
-                    log.error("A listener failed with %s", type(raised).__name__, extra=frames(raised))
-        return True
+        return self._run.sink.publish(snapshot, expected, seen_at)
+
+    def _published(self, published: Publication) -> None:
+        for listener in self._publication_listeners:
+            try:
+                listener(published)
+            except Exception as raised:
+                log.error("A listener failed with %s", type(raised).__name__, extra=frames(raised))
 
     def watch_life(self) -> Life | None:
         """How the watches fare, all in one; None if none holds a connection, or the worker does not run."""
@@ -257,6 +247,10 @@ class Worker(Generic[T]):
         if status.pending is not None:
             return 0.0
         return None if status.next_due is None else max(0.0, status.next_due - self.clock.monotonic())
+
+    def _new_run(self, number: int) -> _Run:
+        wake = threading.Event()
+        return _Run(number, wake, RunSink(self.kind.name, self.state, number, wake, self._published, self.clock))
 
     def _end(self, run: _Run) -> None:
         """End every wait of a run, unless it is over already."""
@@ -309,6 +303,7 @@ class Worker(Generic[T]):
         """
         if len(self._hanging()) >= STUCK_LIMIT:
             raise Transient(f"{STUCK_LIMIT} earlier attempts still hang", TIMEOUT)
+        deadline.stopping = run.stopping
         run.attempt = attempt = Call(call)
         thread = spawn(f"{self.kind.name}-attempt", attempt.run)
         until = Deadline(self.clock, max(0.0, deadline.remaining()) + ABANDON_AFTER)
@@ -350,14 +345,15 @@ class Worker(Generic[T]):
 class _Run:
     """What belongs to one start: its number, its threads and the events that end their waits.
 
-    `threads` (the worker's) and `watching` are complete once `started` is set.
+    `watches`, `threads` (the worker's) and `watching` are complete once `started` is set.
     `back_by` is the monotonic time at which the worker's thread has promised to be back, or was.
     """
 
-    number: int = 0
+    number: int
+    wake: threading.Event
+    sink: RunSink[Any]
     watches: tuple[Watch, ...] = ()
     started: threading.Event = field(default_factory=threading.Event)
-    wake: threading.Event = field(default_factory=threading.Event)
     stopping: threading.Event = field(default_factory=threading.Event)
     give_up: threading.Event = field(default_factory=threading.Event)
     threads: list[threading.Thread] = field(default_factory=list)

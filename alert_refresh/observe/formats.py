@@ -42,17 +42,6 @@ def timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def duration(seconds: float) -> str:
-    """Seconds as one would write them in a setting: `1m30s`, `30s`, `200ms`."""
-    milliseconds = round(seconds * 1000)
-    if milliseconds % 1000:
-        return f"{milliseconds}ms" if milliseconds < 1000 else f"{milliseconds / 1000:g}s"
-    minutes, rest = divmod(milliseconds // 1000, 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = [f"{value}{unit}" for value, unit in ((hours, "h"), (minutes, "m"), (rest, "s")) if value]
-    return "".join(parts) or "0s"
-
-
 class Json(JsonFormatter):
     """One JSON object per line, in ASCII, so that nothing in it can break a line or move a cursor."""
 

@@ -1,30 +1,39 @@
 """Where log lines go: through one formatter, sampled, to standard output, and never in anyone's way.
 
+What others log is not shown: a library may quote anything, such as what a credential plugin printed. Its line says
+where it was logged, and how bad it is.
+
 A bounded mailbox stands between whoever logs and standard output, so that a full pipe blocks nobody; what
 does not fit is counted and said once there is room.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import os
 import sys
 import threading
+import warnings
 import zlib
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from alert_refresh.engine import Mailbox
 from alert_refresh.observe.formats import Console, Json, where
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from alert_refresh.config import Config
 
+OURS = "alert_refresh"
+"""The logger above all of ours."""
 QUEUE = 10_000
 """Lines that wait for standard output at most."""
 STDOUT = 1
+WITHOUT_TEXT = "Logged by %s; its text is not shown"
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +57,10 @@ class Sampled(logging.Filter):
 
 
 class Lines(logging.Handler):
-    """Hands formatted lines to `put`; a record that cannot be formatted becomes a line that says so."""
+    """Hands formatted lines to `put`; a record that cannot be formatted becomes a line that says so.
+
+    What is not ours is heard from WARNING on and without its text, whatever level its logger was given.
+    """
 
     def __init__(self, put: Callable[[str], None]) -> None:
         super().__init__()
@@ -62,6 +74,10 @@ class Lines(logging.Handler):
         """Emit what passes the filters. The base class enters its lock first, from Python 3.13 on without asking
         whether it has one.
         """
+        if not _is_ours(record.name):
+            if record.levelno < logging.WARNING:
+                return False
+            record = without_text(record)
         kept = bool(self.filter(record))
         if kept:
             self.emit(record)
@@ -122,16 +138,48 @@ class Stdout:
 
 
 def configure(config: Config, stdout: Stdout) -> None:
-    """Send all logging of this process through one formatter to `stdout`. Libraries are heard from WARNING on."""
+    """Send all logging and all warnings of this process through one formatter to `stdout`."""
     handler = Lines(stdout.put)
     handler.setFormatter(Json() if config.log_format == "json" else Console())
     stdout.format = handler.format
     handler.addFilter(Sampled(config.debug_sample))
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(logging.WARNING)
-    logging.getLogger("alert_refresh").setLevel(config.log_level)
+    logging.getLogger(OURS).setLevel(config.log_level)
     threading.excepthook = thread_died
     sys.unraisablehook = _unraisable
+    warnings.showwarning = _warned  # type: ignore[assignment]
+
+
+@contextlib.contextmanager
+def command(put: Callable[[str], None]) -> Iterator[None]:
+    """Hand warnings and errors to `put` meanwhile, as lines for people, and leave everything as it was."""
+    handler = Lines(put)
+    handler.setFormatter(Console())
+    before = logging.root.handlers[:], threading.excepthook, warnings.showwarning
+    logging.root.handlers[:] = [handler]
+    threading.excepthook, warnings.showwarning = thread_died, _warned  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        logging.root.handlers[:], threading.excepthook, warnings.showwarning = before
+
+
+def without_text(record: logging.LogRecord) -> logging.LogRecord:
+    """A record of the same logger, level and time that says where the given one was made, and nothing that it holds."""
+    return logging.makeLogRecord(
+        {name: getattr(record, name) for name in ("name", "levelno", "levelname", "created", "msecs", "exc_info")}
+        | {"msg": WITHOUT_TEXT, "args": (record.name,), "place": f"{PurePath(record.pathname).name}:{record.lineno}"}
+    )
+
+
+def _is_ours(name: str) -> bool:
+    return name == OURS or name.startswith(f"{OURS}.")
+
+
+def _warned(_: Warning | str, category: type[Warning], filename: str, lineno: int, *__: object) -> None:
+    """Log a warning of the `warnings` module: its category and its place, not its message."""
+    log.warning("%s was issued", category.__name__, extra={"place": f"{PurePath(filename).name}:{lineno}"})
 
 
 def thread_died(args: threading.ExceptHookArgs) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from alert_refresh import durations
 from alert_refresh.engine import Result, Trigger
-from alert_refresh.observe.formats import duration
 
 if TYPE_CHECKING:
     from alert_refresh.engine import Outcome, Publication
@@ -28,7 +28,7 @@ def log_outcome(outcome: Outcome) -> None:
         log.info("Refresh cancelled", extra=fields)
     else:
         if outcome.retry_in is not None:
-            log.warning("Refresh failed, retrying in %s", duration(outcome.retry_in), extra=fields)
+            log.warning("Refresh failed, retrying in %s", durations.show(outcome.retry_in), extra=fields)
         else:
             log.error("Refresh failed, no retry before the next refresh", extra=fields)
         if outcome.consecutive_failures == ALERT_AFTER:

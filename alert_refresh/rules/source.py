@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from alert_refresh import at_rest
+from alert_refresh.at_rest import signature, written_in_place
 from alert_refresh.engine import Mailbox, Never, Snapshot
 from alert_refresh.folder import DATA as MOUNTED
-from alert_refresh.folder import FolderWatch, read_file, signature, storage_error
+from alert_refresh.folder import FolderWatch, read_file, storage_error
 from alert_refresh.rules import use_counts, warm_file
 from alert_refresh.rules.hot_cache import HotCache
 from alert_refresh.rules.rule import check
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from alert_refresh.rules import Settings
     from alert_refresh.rules.rule import Checked, Rule
 
-SETTLED = 0.5
-"""Seconds without a change after which a file whose end nothing tells counts as written."""
 SAVE_WITHIN = 2.0
 """Seconds that a stop may spend on keeping the use counts."""
 
@@ -45,7 +44,7 @@ class FileSource:
         counts = use_counts.read(settings.state_directory) if settings.state_directory else {}
         self._cache = HotCache(settings.capacity, counts)
         self._keeper: Mailbox[dict[str, int]] | None = None
-        self._seen: os.stat_result | None = None  # the file as it was when it was last read whole
+        self._seen: tuple[int, ...] | None = None  # the file as it was when it was last read whole
 
     def refresh(self, previous: Snapshot[Any] | None, request: Request, deadline: Deadline) -> Snapshot[Rule]:
         """Load the file, or of it the one family that `request.scope` names; all of the file must be good.
@@ -76,7 +75,7 @@ class FileSource:
         return Snapshot(items=loaded.rules, digest=digest, taken_at=self._clock.time(), memo=loaded)
 
     def watches(self, sink: Sink) -> Sequence[Watch]:
-        """Watch the file's folder, where a file is renamed into place. Called when the worker starts."""
+        """Watch the file, and its folder, where a file is renamed into place. Called when the worker starts."""
         if self._settings.state_directory is not None:
             folder, most = self._settings.state_directory, self._settings.capacity
             self._keeper = Mailbox("rules-uses", lambda counts: use_counts.write(folder, counts, most), 1)
@@ -105,12 +104,12 @@ class FileSource:
         while not tells_its_end(data):
             state = self._state()
             if not self._may_be_being_written(state):
-                self._seen = state
+                self._seen = signature(state)
                 break
-            self._clock.wait(threading.Event(), min(SETTLED, deadline.check()))
+            deadline.wait(at_rest.SETTLED)
             before, data = data, read_file(self._file.parent, self._file, LARGEST)
             if before == data:
-                self._seen = state
+                self._seen = signature(state)
                 break
         return data
 
@@ -121,22 +120,11 @@ class FileSource:
             raise storage_error(error, "the rules file") from error
 
     def _may_be_being_written(self, state: os.stat_result) -> bool:
-        unchanged = self._seen is not None and signature(self._seen) == signature(state)
-        return not unchanged and written_in_place(state, self._clock.time(), self._seen)
+        return self._seen != signature(state) and written_in_place(state, self._clock.time(), self._seen)
 
     def _keep_uses(self) -> None:
         if self._keeper is not None and (counts := self._cache.uses()):
             self._keeper.put(counts)
-
-
-def written_in_place(state: os.stat_result, now: float, before: os.stat_result | None) -> bool:
-    """Whether a file was written to in the last moment, and has not been renamed since it was seen `before`.
-
-    A rename, which one does with a whole file, moves the time of change on and leaves that of modification. So does
-    a change of mode or owner, but that leaves the file the same one.
-    """
-    same = before is not None and (before.st_dev, before.st_ino) == (state.st_dev, state.st_ino)
-    return abs(now - state.st_mtime) < SETTLED and (same or state.st_ctime_ns <= state.st_mtime_ns)
 
 
 def _warn_of_unknown(family: str | None, *sets: RuleSet | None) -> None:

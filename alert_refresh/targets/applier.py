@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alert_refresh.engine import Clock, Outcome, Sink
+    from alert_refresh.targets.bulkhead import Bulkhead
     from alert_refresh.targets.listed import Listed
     from alert_refresh.targets.reflector import Reflector
     from alert_refresh.targets.revise import Change
@@ -36,9 +37,12 @@ PATIENCE = 30.0
 
 
 class Entry(NamedTuple):
-    """A change: the namespace as it is watched, the Secret as it is or was, and when that was read (monotonic)."""
+    """A change: the namespace as it is watched and the epoch of the list it was watched from, the Secret as it is or
+    was, and when that was read (monotonic).
+    """
 
     namespace: str
+    epoch: int
     secret: Secret
     deleted: bool
     seen_at: float
@@ -78,12 +82,13 @@ class Applier(Watch):
 
     name = "apply"
 
-    def __init__(self, sink: Sink, clock: Clock, *, deny_private: bool) -> None:
+    def __init__(self, sink: Sink, clock: Clock, bulkhead: Bulkhead, *, deny_private: bool) -> None:
         self.journal = Journal()
         self.reflectors: Sequence[Reflector] = ()
         self.back_by = math.inf
         self._sink = sink
         self._clock = clock
+        self._bulkhead = bulkhead
         self._deny_private = deny_private
         self._stopping = threading.Event()
 
@@ -95,10 +100,12 @@ class Applier(Watch):
             if self._stopping.is_set() or self._clock.wait(self._stopping, window):
                 return
             self.back_by = self._clock.monotonic() + PATIENCE
-            batch = self.journal.take()
-            self._apply(batch)
-            self._settle()
-            self.back_by = math.inf
+            try:
+                batch = self.journal.take()
+                self._apply_or_relist(batch)
+                self._settle()
+            finally:
+                self.back_by = math.inf
             window = min(2 * window, LONGEST_WINDOW) if len(batch) > 1 else WINDOW
 
     def stop(self) -> None:
@@ -110,15 +117,28 @@ class Applier(Watch):
         """A list may have corrected something."""
         self.journal.wake.set()
 
+    def _apply_or_relist(self, batch: list[Entry]) -> None:
+        """Apply a batch. If that raises anything, its namespaces are listed again, so that no event is lost."""
+        applied = False
+        try:
+            self._apply(batch)
+            applied = True
+        finally:
+            if not applied:
+                for namespace in {entry.namespace for entry in batch}:
+                    for reflector in self.reflectors:
+                        reflector.relist(namespace)
+
     def _apply(self, batch: list[Entry]) -> None:
-        last: dict[str, Entry] = {}
+        last: dict[tuple[int, str], Entry] = {}
         for entry in batch:
-            if (other := last.get(entry.uid)) is None or number(entry.version) >= number(other.version):
-                last[entry.uid] = entry
-        events: dict[str, list[Event]] = {}
+            key = entry.epoch, entry.uid
+            if (other := last.get(key)) is None or number(entry.version) >= number(other.version):
+                last[key] = entry
+        events: dict[tuple[str, int], list[Event]] = {}
         for entry in last.values():
-            made = None if entry.deleted else candidate(entry.secret, deny_private=self._deny_private)
-            events.setdefault(entry.namespace, []).append(Event(entry.uid, entry.version, made))
+            made = None if entry.deleted else candidate(entry.secret, self._bulkhead, deny_private=self._deny_private)
+            events.setdefault((entry.namespace, entry.epoch), []).append(Event(entry.uid, entry.version, made))
         seen_at = min((entry.seen_at for entry in batch), default=0.0)
         while events and not self._stopping.is_set():
             current = self._sink.current()
@@ -127,8 +147,9 @@ class Applier(Watch):
                 return
             known = dict(memo.known)
             changes: list[Change] = []
-            for namespace, told in events.items():
-                if namespace in known:
+            for (namespace, epoch), told in events.items():
+                # What was told of an epoch that is over is not compared with what there is now.
+                if namespace in known and known[namespace].epoch == epoch:
                     known[namespace], changed = apply(known[namespace], told)
                     changes += [] if namespace in memo.failed else changed
             if all(known[name] is memo.known[name] for name in known):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,7 +14,7 @@ from alert_refresh.engine import Fault, Rejected
 from alert_refresh.targets.target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from alert_refresh.engine import Snapshot
 
@@ -78,6 +79,14 @@ def assemble(
     _log_new(items, rejected, previous)
     ordered = {name: items[name] for name in sorted(items)}
     return Assembled(ordered, tuple(rejected), _digest(ordered.values(), rejected))
+
+
+def without(
+    previous: Snapshot[Target], lost: Collection[tuple[str, str]], rejected: tuple[Rejected, ...]
+) -> Snapshot[Target]:
+    """`previous` without the targets of these Secrets (namespace and name), and with `rejected` in place of its own."""
+    items = {name: one for name, one in previous.items.items() if (one.namespace, one.secret) not in lost}
+    return replace(previous, items=items, rejected=rejected, digest=_digest(items.values(), rejected))
 
 
 def _winners(found: Iterable[Candidate]) -> tuple[dict[str, Target], list[Candidate]]:
@@ -152,7 +161,7 @@ def _stale(target: Target, faults: tuple[Fault, ...], now: float) -> Target:
 
 
 def _duplicate(loser: Candidate, namespace: str, secret: str) -> Candidate:
-    fault = Fault("name", f"duplicate_name: Secret {f'{namespace}/{secret}'!a} has this name")
+    fault = Fault("name", f"duplicate_name: Secret '{escaped(f'{namespace}/{secret}')}' has this name")
     return Candidate(loser.namespace, loser.secret, loser.uid, loser.created, (fault,))
 
 
@@ -199,15 +208,20 @@ def _log_new(items: Mapping[str, Target], rejected: Sequence[Rejected], previous
         if target.stale_since is not None and before.get(name) is not target
     ]
     new += [
-        ("Secret is rejected: %s", ascii(_names(one)), one.faults)
+        ("Secret is rejected: %s", f"'{escaped(_names(one))}'", one.faults)
         for one in rejected
         if (_names(one), one.faults) not in known
     ]
     for message, name, faults in new[:MAX_LOGGED]:
         error = "; ".join(f"{fault.field}: {fault.message}" for fault in faults)
-        log.warning(message, name, extra={"kind": "targets", "error": ascii(error)[1:-1]})
+        log.warning(message, name, extra={"kind": "targets", "error": escaped(error)})
     if len(new) > MAX_LOGGED:
         log.warning("%d more Secrets are invalid", len(new) - MAX_LOGGED, extra={"kind": "targets"})
+
+
+def escaped(text: str) -> str:
+    """ASCII on one line; escapes that the text has already stay as they are."""
+    return ascii(text)[1:-1].replace("\\\\", "\\")
 
 
 def _names(rejected: Rejected) -> str:

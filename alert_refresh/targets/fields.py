@@ -22,7 +22,7 @@ TYPES = tuple(FORMATS_OF_TYPE)
 FORMATS = ("alertmanager", "rootly", "pagerduty", "slack", "webhook")
 PAIRS = frozenset((type_, format_) for type_, formats in FORMATS_OF_TYPE.items() for format_ in formats)
 
-RESERVED_NAMES = frozenset(("status", "refresh", "approve"))
+RESERVED_NAMES = frozenset(("status", "refresh", "approve", "reject"))
 """Words that are routes below `targets/`."""
 NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 

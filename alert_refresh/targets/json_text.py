@@ -45,7 +45,10 @@ def complexity_problem(text: bytes) -> str | None:
 
 
 def number_problem(text: bytes) -> str | None:
-    """Why the numbers in this JSON cannot be used, or None: readers do not agree on negative zero or on huge ones."""
+    """Why the numbers in this text, which must be JSON, cannot be used, or None.
+
+    Readers do not agree on negative zero or on huge ones.
+    """
     rough = text.translate(ROUGHLY)
     if (b":-0" in rough or b"0e" in rough or LONG in rough) and _odd_number(text):
         return "schema: has a number that is negative zero or out of range"
@@ -78,12 +81,14 @@ def load(text: bytes) -> Any:
     Raises:
         Unusable: too large, too complex, not UTF-8 or not JSON.
     """
-    if fault := problem(text) or number_problem(text):
+    if fault := problem(text):
         raise Unusable(fault)
     try:
         value = json.loads(text, parse_constant=_no_constant)
     except ValueError as error:
         raise Unusable("schema: is not valid JSON") from error
+    if fault := number_problem(text):
+        raise Unusable(fault)
     if b"\\u" in text:
         try:
             json.dumps(value, ensure_ascii=False).encode()
@@ -155,10 +160,7 @@ def _too_complex(text: bytes) -> str | None:
 def _odd_number(text: bytes) -> bool:
     for number in NUMBER.findall(STRING.sub(b'""', text)):
         if any(character in b".eE" for character in number):
-            try:
-                value = float(number)
-            except ValueError:
-                return True
+            value = float(number)
             if math.isinf(value) or (value == 0 and number.startswith(b"-")):
                 return True
         elif len(number) > 20 or not -(1 << 63) <= int(number) < 1 << 63 or number == b"-0":

@@ -11,8 +11,10 @@ environment's proxies are not used: the token would pass through them in clear.
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -23,15 +25,15 @@ from kubernetes.client.configuration import Configuration
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 from kubernetes.config.incluster_config import InClusterConfigLoader
-from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, list_kube_config_contexts, load_kube_config
+from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, KubeConfigLoader, KubeConfigMerger
 from urllib3.exceptions import HTTPError
 
 from alert_refresh.credential import Credential
 from alert_refresh.engine import Permanent, Transient
-from alert_refresh.targets.kube_errors import UNREADABLE, refused, unreachable
+from alert_refresh.targets.kube_errors import UNREADABLE, OtherServer, refused, unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from urllib3 import HTTPResponse
 
@@ -54,19 +56,26 @@ Marks = tuple[tuple[int, int, int] | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class _Session:
-    """One way to reach the server, for as long as it works: `token_file` in a pod, `marks` of the kubeconfig files."""
+    """One way to reach the server, for as long as it works: until `files` have other `marks` than when they were read,
+    or its credential `expires` (Unix seconds). `server` names the server by its URL and authorities, `token_file` is
+    there in a pod.
+    """
 
     api: ApiClient
     namespace: str
+    server: str
     token_file: Path | None
+    files: tuple[Path, ...]
     marks: Marks
+    expires: float = math.inf
 
 
 class KubeClient:
     """Speaks to the API server that `kubeconfig` names (paths as in KUBECONFIG), or to the pod's own if it is empty.
 
-    Nothing is read before the first request. The kubeconfig is read again when it changed and after `reset`;
-    a pod's token before every request, so that its rotation needs no clock.
+    Nothing is read before the first request. The kubeconfig is read again, and its plugin runs again, when one of its
+    files changed, when the credential has expired and after `reset`; a pod's token is read before every request, so
+    that its rotation needs no clock.
     """
 
     def __init__(self, kubeconfig: str, *, in_pod: bool, clock: Clock) -> None:
@@ -83,6 +92,22 @@ class KubeClient:
         """
         return self._connected().namespace
 
+    def server(self) -> str:
+        """Names the server that the next request goes to: equal for the same URL and authorities, and nothing else.
+
+        Raises:
+            Permanent, Transient: as `get`.
+        """
+        return self._connected().server
+
+    def token(self) -> Credential | None:
+        """The value of the Authorization header, if there is one.
+
+        Raises:
+            Permanent, Transient: as `get`.
+        """
+        return _authorization(self._connected())
+
     def files(self) -> list[Path]:
         """The files that decide whether we get in: of a pod its service account, else the kubeconfig and what it names.
 
@@ -93,22 +118,29 @@ class KubeClient:
         configs = [Path(path).expanduser().absolute() for path in self._paths.split(os.pathsep) if path]
         return [file for config in configs for file in (config, *_named_in(config))]
 
-    def get(self, path: str, query: Mapping[str, str], *, connect: float, read: float) -> HTTPResponse:
+    def get(
+        self, path: str, query: Mapping[str, str], *, connect: float, read: float, server: str | None = None
+    ) -> HTTPResponse:
         """Send a GET and return its answer, status 200, the body not read yet. Close it, or read it to its end.
 
-        `connect` bounds the connection with its handshake, `read` each wait for bytes, in seconds.
+        `connect` bounds the connection with its handshake, `read` each wait for bytes, in seconds. Nothing is sent to
+        another server than `server`, if that is given.
 
         Raises:
-            Transient, Permanent: no such answer; a 401 is `Unauthorized`, a 410 `Gone`.
+            Transient, Permanent: no such answer; a 401 is `Unauthorized`, a 410 `Gone`, another server `OtherServer`.
         """
-        return self._send("GET", f"{path}?{urlencode(query, quote_via=quote)}", None, connect, read)
+        session = self._connected()
+        if server is not None and session.server != server:
+            raise OtherServer("the kubeconfig names another API server now", "config")
+        return self._send(session, "GET", f"{path}?{urlencode(query, quote_via=quote)}", None, connect, read)
 
     def post(self, path: str, document: object, *, connect: float, read: float) -> HTTPResponse:
         """Send a POST with a JSON document and return its answer, status 200 or 201; as `get` in all else."""
-        return self._send("POST", path, document, connect, read)
+        return self._send(self._connected(), "POST", path, document, connect, read)
 
-    def _send(self, method: str, path: str, document: object, connect: float, read: float) -> HTTPResponse:
-        session = self._connected()
+    def _send(
+        self, session: _Session, method: str, path: str, document: object, connect: float, read: float
+    ) -> HTTPResponse:
         headers = dict(HEADERS)
         if document is not None:
             headers["Content-Type"] = "application/json"
@@ -137,14 +169,15 @@ class KubeClient:
 
     def _connected(self) -> _Session:
         session = self._session
-        marks = () if self._in_pod else _marks(self._paths)
-        if session is None or session.marks != marks:
+        if session is None or session.expires <= self._clock.time() or session.marks != _marks(session.files):
             self.reset()
-            session = self._session = _in_pod() if self._in_pod else _outside(self._paths, marks)
+            session = self._session = _in_pod() if self._in_pod else _outside(self._paths, self.files())
         return session
 
 
 def _in_pod() -> _Session:
+    files = (SERVICE_ACCOUNT / "ca.crt",)
+    marks = _marks(files)
     token = SERVICE_ACCOUNT / "token"
     _read_token(token)
     # No proxy but a named one; see the top of this file for those of the environment.
@@ -154,26 +187,41 @@ def _in_pod() -> _Session:
         loader.load_and_set(configuration)
         file = SERVICE_ACCOUNT / "namespace"
         namespace = file.read_text(encoding="utf-8").strip() if file.exists() else ""
+        server = _server(configuration)
     except OSError as error:
         raise _unreadable("the files of the service account", error) from error
     except (ConfigException, ValueError) as error:
         raise Permanent("the service account of this pod cannot be used", "config") from error
-    return _Session(_client(configuration), namespace or "default", token, ())
+    return _Session(_client(configuration), namespace or "default", server, token, files, marks)
 
 
-def _outside(paths: str, marks: Marks) -> _Session:
+def _outside(paths: str, files: Iterable[Path]) -> _Session:
     configuration = Configuration(proxy="")
+    files = tuple(files)
+    marks = _marks(files)
     if not any(marks):
         raise Permanent("there is no kubeconfig file where one is expected", "config")
     try:
-        load_kube_config(paths, client_configuration=configuration, persist_config=False)
-        context: dict[str, Any] = list_kube_config_contexts(paths)[1]
+        loader = KubeConfigLoader(KubeConfigMerger(paths).config, config_base_path=None)
+        loader.load_and_set(configuration)
+        # The client would run a plugin for every request in the last five minutes of its credential.
+        configuration.refresh_api_key_hook = None
+        expiry = getattr(loader, "expiry", None)
+        expires = math.inf if expiry is None else expiry.timestamp()
+        context: dict[str, Any] = loader.current_context
         namespace = context["context"].get("namespace")
+        server = _server(configuration)
     except OSError as error:
         raise _unreadable("the kubeconfig", error) from error
     except (ConfigException, yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Permanent(f"the kubeconfig cannot be used ({type(error).__name__})", "config") from error
-    return _Session(_client(configuration), namespace or "default", None, marks)
+    return _Session(_client(configuration), namespace or "default", server, None, files, marks, expires)
+
+
+def _server(configuration: Configuration) -> str:
+    """Raises OSError: the authorities cannot be read."""
+    authorities = Path(configuration.ssl_ca_cert).read_bytes() if configuration.ssl_ca_cert else b""
+    return sha256(b"\0".join((configuration.host.encode(), authorities))).hexdigest()
 
 
 def _client(configuration: Configuration) -> ApiClient:
@@ -229,14 +277,14 @@ def _named_in(kubeconfig: Path) -> list[Path]:
         return []
 
 
-def _marks(paths: str) -> Marks:
-    """What changes when a kubeconfig file does; None for one that is not there."""
+def _marks(files: Iterable[Path]) -> Marks:
+    """What changes when one of the files does; None for one that is not there."""
 
-    def mark(path: str) -> tuple[int, int, int] | None:
+    def mark(file: Path) -> tuple[int, int, int] | None:
         try:
-            found = Path(path).expanduser().stat()
+            found = file.stat()
         except OSError:
             return None
         return found.st_ino, found.st_size, found.st_mtime_ns
 
-    return tuple(mark(path) for path in paths.split(os.pathsep) if path)
+    return tuple(mark(file) for file in files)

@@ -38,6 +38,14 @@ class Gone(Transient):
     """Raised when the API server answers 410: the list or watch must begin anew."""
 
 
+class Behind(Transient):
+    """Raised when the API server answers 504: it may be older than the version that it is asked for."""
+
+
+class OtherServer(Transient):
+    """Raised when a request was meant for another API server than the one that is configured now."""
+
+
 def refused(status: int, headers: Mapping[str, str], now: float) -> AttemptError:
     """The error of an answer other than 200; `now` is Unix seconds."""
     message = f"the API server answered {status}"
@@ -47,6 +55,8 @@ def refused(status: int, headers: Mapping[str, str], now: float) -> AttemptError
         return Forbidden(message, "auth")
     if status == 410:
         return Gone(message, "k8s_api")
+    if status == 504:
+        return Behind(message, "k8s_api")
     if status in RETRIED or status >= 500:
         asked = retry_after(headers.get("Retry-After", ""), now) if status in HONOURS_RETRY_AFTER else None
         return Transient(message, "k8s_api", asked)
@@ -62,9 +72,10 @@ def retry_after(value: str, now: float) -> float | None:
         return float(value)
     try:
         at = parsedate_to_datetime(value)
-    except ValueError:
+        seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now
+    except (ValueError, TypeError, IndexError, OverflowError):
+        # The parser is not made for every text, and what it finds may be beyond any date.
         return None
-    seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now
     return seconds if seconds > 0 else None
 
 

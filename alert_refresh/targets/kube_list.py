@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from alert_refresh.engine import Fault, Permanent, Transient
 from alert_refresh.targets import secret_list
 from alert_refresh.targets.assemble import Candidate
 from alert_refresh.targets.kube_errors import Gone
+from alert_refresh.targets.listed import number
 from alert_refresh.targets.target import parse, parse_base64
 
 if TYPE_CHECKING:
     from msgspec import Raw
 
     from alert_refresh.engine import Clock, Deadline
+    from alert_refresh.targets.bulkhead import Bulkhead
     from alert_refresh.targets.kube_reader import KubeReader
     from alert_refresh.targets.listed import Known
     from alert_refresh.targets.target import Target
@@ -45,10 +47,19 @@ def path_of(namespace: str) -> str:
     return "/api/v1/secrets" if namespace == EVERYWHERE else f"/api/v1/namespaces/{quote(namespace, safe='')}/secrets"
 
 
-def candidate(secret: secret_list.Secret, *, deny_private: bool) -> Candidate:
-    """What is made of a Secret."""
+def name_of(namespace: str) -> str:
+    """How a namespace is called where people read it."""
+    return "all namespaces" if namespace == EVERYWHERE else f"namespace {namespace}"
+
+
+def candidate(secret: secret_list.Secret, bulkhead: Bulkhead, *, deny_private: bool) -> Candidate:
+    """What is made of a Secret, whatever parsing it raises."""
     about = secret.metadata
-    result = _parse(secret.data, about.namespace, about.name, deny_private)
+    result = bulkhead.hold(
+        f"{about.namespace}/{about.name}",
+        "secret",
+        lambda: _parse(secret.data, about.namespace, about.name, deny_private),
+    )
     return Candidate(about.namespace, about.name, about.uid, about.creationTimestamp or "", result)
 
 
@@ -64,18 +75,30 @@ def _parse(data: Raw, namespace: str, secret: str, deny_private: bool) -> Target
     return parse(plain or {}, namespace=namespace, secret=secret, deny_private=deny_private)
 
 
+class Found(NamedTuple):
+    """All Secrets of a namespace, the resourceVersion at which it is so, and whether that is older than it may be."""
+
+    known: Known
+    version: int
+    went_back: bool
+
+
 class Lister:
     """Reads lists for one attempt."""
 
-    def __init__(self, reader: KubeReader, label_selector: str, *, deny_private: bool, clock: Clock) -> None:
+    def __init__(
+        self, reader: KubeReader, label_selector: str, bulkhead: Bulkhead, *, deny_private: bool, clock: Clock
+    ) -> None:
         self._reader = reader
+        self._bulkhead = bulkhead
         self._label_selector = label_selector
         self._deny_private = deny_private
         self._clock = clock
         self.timing = Timing()
 
-    def read(self, namespace: str, known: Known, deadline: Deadline) -> tuple[Known, str]:
-        """All Secrets of a namespace, and the resourceVersion at which it is so.
+    def read(self, namespace: str, known: Known, deadline: Deadline, floor: int) -> Found:
+        """All Secrets of a namespace. What has the version that it has in `known` is not parsed again, unless the
+        list's own version is below `floor`: then nothing is taken from `known`.
 
         Returns `known` itself if it is so still. A list that expires while it is read is begun anew, once.
 
@@ -83,14 +106,14 @@ class Lister:
             Transient, Permanent: it cannot be read.
         """
         try:
-            return self._pages(namespace, known, deadline)
+            return self._pages(namespace, known, deadline, floor)
         except Gone:
-            return self._pages(namespace, known, deadline)
+            return self._pages(namespace, known, deadline, floor)
 
-    def _pages(self, namespace: str, known: Known, deadline: Deadline) -> tuple[Known, str]:
+    def _pages(self, namespace: str, known: Known, deadline: Deadline, floor: int) -> Found:
         path = path_of(namespace)
         query = {"labelSelector": self._label_selector, "limit": str(PAGE)}
-        parsing = _Parsing(known, self._clock, deny_private=self._deny_private)
+        parsing = _Parsing(known, floor, self._clock, self._bulkhead, deny_private=self._deny_private)
         tokens: set[str] = set()
         began = self._clock.monotonic()
         try:
@@ -99,11 +122,11 @@ class Lister:
                 body = self._reader.get(path, query, deadline, partial(parsing.ahead, page))
                 parsing.rest(deadline)
                 metadata, secrets = page.rest(body)
-                parsing.add(secrets)
+                parsing.add(secrets, metadata)
                 token = metadata.next_page
                 if not token:
                     parsing.rest(deadline)
-                    return parsing.found, metadata.resourceVersion
+                    return Found(parsing.found, number(metadata.resourceVersion), parsing.went_back)
                 if token in tokens:
                     raise Transient("the API server's list goes in a circle", "parse")
                 if len(tokens) + 1 >= MAX_PAGES:
@@ -118,13 +141,16 @@ class Lister:
 class _Parsing:
     """Parses Secrets while more of them are awaited."""
 
-    def __init__(self, known: Known, clock: Clock, *, deny_private: bool) -> None:
+    def __init__(self, known: Known, floor: int, clock: Clock, bulkhead: Bulkhead, *, deny_private: bool) -> None:
         self._known = known
+        self._floor = floor
+        self._bulkhead = bulkhead
         self._clock = clock
         self._deny_private = deny_private
         self._found: Known = {}
         self._changed = 0
         self._waiting: deque[secret_list.Secret] = deque()
+        self.went_back = False
         self.seconds = 0.0
 
     @property
@@ -133,14 +159,22 @@ class _Parsing:
         same = not self._changed and len(self._found) == len(self._known)
         return self._known if same else self._found
 
-    def add(self, secrets: list[secret_list.Secret]) -> None:
-        """These come next."""
+    def add(self, secrets: list[secret_list.Secret], metadata: secret_list.ListMetadata | None) -> None:
+        """These come next, from a page that says so much of itself; None if it has not begun.
+
+        Raises:
+            Transient: only a later page is older than it may be.
+        """
+        if not self.went_back and metadata is not None and number(metadata.resourceVersion) < self._floor:
+            if self._found:
+                raise Transient("the pages of the API server's list are of several versions", "parse")
+            self.went_back, self._known = True, {}
         self._waiting.extend(secrets)
 
     def ahead(self, page: secret_list.Page, body: bytearray) -> bool:
         """Do a little of what can be done already, with what has arrived of a page; whether there was anything."""
         if not self._waiting:
-            self.add(page.some(body))
+            self.add(page.some(body), page.metadata)
         return self._some()
 
     def rest(self, deadline: Deadline) -> None:
@@ -162,7 +196,7 @@ class _Parsing:
             old = self._known.get(about.uid)
             if old is None or old[0] != about.resourceVersion:
                 self._changed += 1
-                old = about.resourceVersion, candidate(secret, deny_private=self._deny_private)
+                old = about.resourceVersion, candidate(secret, self._bulkhead, deny_private=self._deny_private)
             self._found[about.uid] = old
         self.seconds += self._clock.monotonic() - began
         return bool(few)

@@ -35,10 +35,11 @@ READ = 256 * 1024
 
 
 class KubeReader:
-    """Reads whole bodies for one attempt."""
+    """Reads whole bodies for one attempt, all of them from one `server`, as `KubeClient.server` names it."""
 
     def __init__(self, client: KubeClient, max_bytes: int | None = None) -> None:
         self._client = client
+        self.server = client.server()
         self._limit = MAX_BYTES if max_bytes is None else max_bytes
         self._left = self._limit
         self._second_chance = True
@@ -72,7 +73,7 @@ class KubeReader:
         self, path: str, query: Mapping[str, str], deadline: Deadline, meanwhile: Callable[[bytearray], bool] | None
     ) -> bytearray:
         left = deadline.check()
-        response = self._client.get(path, query, connect=left * CONNECT_SHARE, read=left)
+        response = self._client.get(path, query, connect=left * CONNECT_SHARE, read=left, server=self.server)
         try:
             return self._body(response, deadline, meanwhile)
         except HTTPError as error:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import base64
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 import yaml
 from urllib3.exceptions import HTTPError
 
-from alert_refresh.engine import Transient
+from alert_refresh.engine import AttemptError, Transient
 from alert_refresh.targets.kube_errors import unreachable
 from alert_refresh.targets.kube_list import EVERYWHERE
 
@@ -20,9 +21,13 @@ if TYPE_CHECKING:
 
 VERBS = ("get", "list", "watch")
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+WHO = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+SERVICE_ACCOUNT = "system:serviceaccount:"
 RBAC = "rbac.authorization.k8s.io"
 NAME = "alert-refresh"
 MAX_BODY = 1 << 20
+
+T = TypeVar("T")
 
 
 class Right(NamedTuple):
@@ -38,6 +43,22 @@ class _Status(msgspec.Struct):
 
 class _Review(msgspec.Struct):
     status: _Status
+
+
+class _User(msgspec.Struct):
+    username: str
+
+
+class _UserStatus(msgspec.Struct):
+    userInfo: _User  # noqa: N815
+
+
+class _SelfReview(msgspec.Struct):
+    status: _UserStatus
+
+
+class _Claims(msgspec.Struct):
+    sub: str
 
 
 def missing(client: KubeClient, needed: Iterable[Right], deadline: Deadline) -> list[Right]:
@@ -58,22 +79,56 @@ def _allowed(client: KubeClient, right: Right, deadline: Deadline) -> bool:
         "kind": "SelfSubjectAccessReview",
         "spec": {"resourceAttributes": about},
     }
+    return _ask(client, REVIEWS, review, _Review, deadline).status.allowed
+
+
+def _ask(client: KubeClient, path: str, review: object, kind: type[T], deadline: Deadline) -> T:
     left = deadline.check()
-    response = client.post(REVIEWS, review, connect=left, read=left)
+    response = client.post(path, review, connect=left, read=left)
     try:
-        return msgspec.json.decode(response.read(MAX_BODY), type=_Review).status.allowed
+        return msgspec.json.decode(response.read(MAX_BODY), type=kind)
     except HTTPError as error:
         raise unreachable(error) from error
     except (ValueError, RecursionError) as error:
-        raise Transient("the API server's answer is not a review of rights", "parse") from error
+        raise Transient("the API server's answer is not a review", "parse") from error
     finally:
         response.close()
 
 
-def manifests(rights: Sequence[Right]) -> str:
-    """YAML that grants these rights (all of `VERBS`, since one without the others is of no use) to the service account
-    that `config/kubernetes` makes.
+def subject(client: KubeClient, deadline: Deadline) -> dict[str, str]:
+    """Who asks, as a binding names it: as the API server says, else as the token says, else the service account that
+    `config/kubernetes` makes, in the namespace we are in.
+
+    Raises:
+        Transient, Permanent: the configuration cannot be read.
     """
+    name = _username(client, deadline)
+    if not name:
+        return {"kind": "ServiceAccount", "name": NAME, "namespace": client.namespace()}
+    namespace, _, account = name.removeprefix(SERVICE_ACCOUNT).partition(":")
+    if name.startswith(SERVICE_ACCOUNT) and account:
+        return {"kind": "ServiceAccount", "name": account, "namespace": namespace}
+    return {"apiGroup": RBAC, "kind": "User", "name": name}
+
+
+def _username(client: KubeClient, deadline: Deadline) -> str:
+    """Empty if nobody tells."""
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    try:
+        return _ask(client, WHO, review, _SelfReview, deadline).status.userInfo.username
+    except AttemptError:
+        # API servers before 1.28 have no such review.
+        token = client.token()
+    payload = token.reveal().split(".")[1:2] if token is not None else []
+    try:
+        claims = base64.urlsafe_b64decode("".join(payload) + "===")
+        return msgspec.json.decode(claims, type=_Claims).sub
+    except ValueError:
+        return ""
+
+
+def manifests(rights: Sequence[Right], to: dict[str, str]) -> str:
+    """YAML that grants these rights (all of `VERBS`, since one without the others is of no use) to a `subject`."""
     documents: list[dict[str, Any]] = []
     for namespace in dict.fromkeys(right.namespace for right in rights):
         cluster = namespace == EVERYWHERE
@@ -81,8 +136,7 @@ def manifests(rights: Sequence[Right]) -> str:
         metadata = {"name": NAME} if cluster else {"name": NAME, "namespace": namespace}
         head = {"apiVersion": f"{RBAC}/v1", "kind": kind, "metadata": metadata}
         binding = {"apiVersion": f"{RBAC}/v1", "kind": f"{kind}Binding", "metadata": metadata}
-        subject = {"kind": "ServiceAccount", "name": NAME, "namespace": "default" if cluster else namespace}
         rule = {"apiGroups": [""], "resources": ["secrets"], "verbs": list(VERBS)}
         reference = {"apiGroup": RBAC, "kind": kind, "name": NAME}
-        documents += [head | {"rules": [rule]}, binding | {"roleRef": reference, "subjects": [subject]}]
+        documents += [head | {"rules": [rule]}, binding | {"roleRef": reference, "subjects": [to]}]
     return yaml.safe_dump_all(documents, sort_keys=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from alert_refresh.targets.assemble import Assembled, assemble
+from alert_refresh.targets.assemble import Assembled, assemble, without
 from alert_refresh.targets.listed import merge
 from alert_refresh.targets.revise import Change, revise
 from alert_refresh.targets.target import Target
@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Memo:
-    """What is known, by namespace as it is listed; `failed` has the causes of those that could not be read."""
+    """What is known, by namespace as it is listed; `failed` has the causes of those that could not be read. All of it
+    is from one `server`, as `KubeClient.server` names it.
+    """
 
     known: Mapping[str, Listed] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
+    server: str = ""
 
     def candidates(self) -> list[Candidate]:
         """Every Secret of the namespaces that could be read."""
@@ -41,21 +44,43 @@ def memo_of(snapshot: Snapshot[Target] | None) -> Memo | None:
 
 
 def join(
-    previous: Memo | None, listed: Mapping[str, Listed], failed: Mapping[str, str]
+    previous: Memo | None, listed: Mapping[str, Listed], failed: Mapping[str, str], server: str
 ) -> tuple[Memo, list[Change] | None]:
-    """What is known after these lists were read, and how it differs; None if everything must be looked at."""
-    previous = previous or Memo()
+    """What is known after these lists were read, and how it differs; None if everything must be looked at.
+
+    A list of a new epoch replaces what was known of its namespace, and one of another server all that was known.
+    """
+    previous = previous if previous is not None and previous.server == server else Memo()
     known: dict[str, Listed] = {name: previous.known[name] for name in failed if name in previous.known}
     changes: list[Change] = []
     whole = bool(failed or previous.failed) or previous.known.keys() != listed.keys()
     for name, new in listed.items():
         current = previous.known.get(name)
-        if current is None:
+        if current is None or current.epoch != new.epoch:
             known[name] = new
+            whole = True
         else:
             known[name], differ = merge(new, current)
             changes += differ
-    return Memo(known, failed), None if whole else changes
+    return Memo(known, failed, server), None if whole else changes
+
+
+def surviving(previous: Snapshot[Target] | None, memo: Memo) -> Snapshot[Target] | None:
+    """`previous`, without what may not survive in `memo`: where an epoch ended, the targets of Secrets that are not in
+    the list that ended it, and all of another server.
+    """
+    before = memo_of(previous)
+    if previous is None or before is None:
+        return previous
+    lost: set[tuple[str, str]] = set()
+    ended = before.server != memo.server
+    for name, old in before.known.items():
+        new = memo.known.get(name)
+        if new is None or new.epoch != old.epoch:
+            ended = True
+            found = {} if new is None else new.known
+            lost |= {(one.namespace, one.secret) for uid, (_, one) in old.known.items() if uid not in found}
+    return without(previous, lost, previous.rejected if before.server == memo.server else ()) if ended else previous
 
 
 def serve(previous: Snapshot[Target] | None, memo: Memo, changes: Sequence[Change] | None, now: float) -> Assembled:

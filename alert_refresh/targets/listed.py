@@ -33,7 +33,8 @@ class Listed:
 
     `serial` counts the lists and `at` is when this one was merged (monotonic). `gone` has the versions at which
     Secrets were deleted that a list older than that may still show. `unconfirmed` is what the list had to correct,
-    as far as no event has told it too: the least version, by uid, of the event that would.
+    as far as no event has told it too: the least version, by uid, of the event that would. `epoch` is the serial of the
+    first list of the history that this one belongs to: versions of two epochs cannot be compared.
     """
 
     known: Known
@@ -42,6 +43,7 @@ class Listed:
     at: float = 0.0
     gone: Mapping[str, int] = field(default_factory=dict)
     unconfirmed: Mapping[str, int] = field(default_factory=dict)
+    epoch: int = 0
 
 
 class Event(NamedTuple):
@@ -84,7 +86,8 @@ def apply(listed: Listed, events: Iterable[Event]) -> tuple[Listed, list[Change]
 
 
 def merge(new: Listed, current: Listed) -> tuple[Listed, list[Change]]:
-    """Bring a list that was just read together with what is known: of each Secret the newer version wins.
+    """Bring a list that was just read together with what is known of the same epoch: of that only what is newer than
+    the list survives.
 
     Returns what is known now, and how it differs from `current`. What the list corrects is noted as unconfirmed.
     """
@@ -101,14 +104,11 @@ def merge(new: Listed, current: Listed) -> tuple[Listed, list[Change]]:
         if mine is entry:
             continue
         version = number(entry[0])
-        if mine is None:
-            if version > new.version:
-                kept[uid] = entry
-            else:
-                changes.append(Change(entry[1], None))
-                unconfirmed[uid] = version
-        elif mine[0] == entry[0] or version > number(mine[0]):
+        if version > new.version or (mine is not None and mine[0] == entry[0]):
             kept[uid] = entry
+        elif mine is None:
+            changes.append(Change(entry[1], None))
+            unconfirmed[uid] = version
         else:
             changes.append(Change(entry[1], mine[1]))
             unconfirmed[uid] = number(mine[0])

@@ -7,7 +7,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from alert_refresh.engine import Permanent
-from alert_refresh.folder import DATA, READ_ONLY, STORAGE, Changed, read_descriptor, storage_error
+from alert_refresh.folder import DATA, READ_ONLY, STORAGE, Changed, read_descriptor, shown, storage_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,8 +16,14 @@ MAX_KEYS = 1000
 
 
 def is_mounted(folder: str | Path) -> bool:
-    """Whether the folder is a mounted volume."""
-    return os.path.lexists(f"{folder}/{DATA}")
+    """Whether the folder is a mounted volume, or may be one: reading one that cannot be entered tells why."""
+    try:
+        os.lstat(f"{folder}/{DATA}")
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def read_mounted(root: Path, folder: Path, limit: int) -> dict[str, bytes]:
@@ -27,9 +33,10 @@ def read_mounted(root: Path, folder: Path, limit: int) -> dict[str, bytes]:
 
     Raises:
         Missing, Changed: the version was replaced meanwhile; read it again.
-        Permanent, Transient: it cannot be read (`storage`), or a value is larger than `limit` (`too_large`).
+        Permanent, Transient: it cannot be read (`storage`), or all values together are larger than `limit`, or are too
+            many (`too_large`).
     """
-    what = f"folder {folder.name!a}"
+    what = f"folder '{shown(folder.name)}'"
     try:
         base, version = os.path.realpath(root, strict=True), os.path.realpath(folder / DATA, strict=True)
         if os.path.commonpath((base, version)) != base:
@@ -48,10 +55,15 @@ def read_mounted(root: Path, folder: Path, limit: int) -> dict[str, bytes]:
 
 def _values(folder: int, limit: int) -> dict[str, bytes]:
     values: dict[str, bytes] = {}
+    total = 0
     for name in sorted(os.listdir(folder)):
         if name.startswith(".") or not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             continue
         if len(values) == MAX_KEYS:
             raise Permanent(f"a mounted Secret has more than {MAX_KEYS} keys", "too_large")
-        values[name] = read_descriptor(os.open(name, READ_ONLY, dir_fd=folder), f"key {name!a}", limit)
+        key = shown(name)
+        values[key] = read_descriptor(os.open(name, READ_ONLY, dir_fd=folder), f"key '{key}'", limit)
+        total += len(values[key])
+        if total > limit:
+            raise Permanent(f"a mounted Secret is larger than {limit} bytes", "too_large")
     return values

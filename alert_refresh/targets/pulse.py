@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from alert_refresh.engine import Life
+from alert_refresh.targets.kube_list import name_of
 
 if TYPE_CHECKING:
     from alert_refresh.engine import Clock
@@ -42,7 +43,8 @@ class Pulse:
 
     def lost(self, namespace: str | None, error: str) -> None:
         """It is not connected, and why."""
-        self._connected, self._error = False, error
+        self._connected = False
+        self._error = error if namespace is None else f"{name_of(namespace)}: {error}"
         if self._told is not False:
             self._told = False
             log.warning(

@@ -88,10 +88,11 @@ class Page:
 
     What comes of it is what `decode` makes of the whole. A list that is not written as API servers write it is decoded
     whole once it has arrived; one that then is another than what it began as, since a key is repeated, is refused.
+    `metadata` is what the page says of itself, as soon as Secrets are returned before its end.
     """
 
     def __init__(self) -> None:
-        self._metadata: ListMetadata | None = None
+        self.metadata: ListMetadata | None = None
         self._decoded = 0
         self._searched = 0
         self._returned: list[Metadata] = []
@@ -118,25 +119,25 @@ class Page:
         before, found = len(self._returned), list[Secret]()
         while some := self.some(body):
             found += some
-        if self._metadata is not None and not self._odd and len(body) - self._decoded <= LAST:
+        if self.metadata is not None and not self._odd and len(body) - self._decoded <= LAST:
             last = body[self._decoded :].rstrip(b" \t\r\n")
             if last.endswith(b"]}"):
                 found += self._list(last[:-2])
                 if not self._odd:
-                    return self._metadata, found
+                    return self.metadata, found
         page = decode(body)
         if [one.metadata for one in page.items[:before]] != self._returned[:before]:
             raise Permanent("the API server's answer is not a list of Secrets", "parse")
         return page.metadata, page.items[before:]
 
     def _begun(self, body: bytearray) -> bool:
-        if self._metadata is None and (place := self._find(ITEMS, body, 0)) >= 0:
+        if self.metadata is None and (place := self._find(ITEMS, body, 0)) >= 0:
             self._decoded = place + len(ITEMS)
             try:
-                self._metadata = decode(body[: self._decoded] + b"]}").metadata
+                self.metadata = decode(body[: self._decoded] + b"]}").metadata
             except AttemptError:
                 self._odd = True
-        return self._metadata is not None
+        return self.metadata is not None
 
     def _find(self, text: bytes, body: bytearray, begin: int) -> int:
         """As `body.find`, but what was searched in vain is not searched again."""

@@ -118,7 +118,7 @@ def _connection_string(env: Env, name: str, module: str, extra: str) -> Credenti
         return None
     env.effective[name] = MASK
     if importlib.util.find_spec(module) is None:
-        env.fault(name, f"needs the extra {extra!r}: pip install 'alert-refresh[{extra}]'", MASK)
+        env.fault(name, f"needs the extra {extra!r}, which is not installed: install requirements.lock", MASK)
     elif extra == "postgres":
         from alert_refresh.views.connection import is_dsn
 

@@ -15,7 +15,7 @@ from werkzeug.exceptions import NotFound
 from alert_refresh.observe.metrics import EngineMetrics
 from alert_refresh.rules.metrics import RuleMetrics
 from alert_refresh.targets.metrics import TargetMetrics
-from alert_refresh.web import errors, health, metrics, rules, targets, views
+from alert_refresh.web import compression, errors, health, index, metrics, rules, targets, views
 from alert_refresh.web.answers import JsonResponse
 from alert_refresh.web.auth import Auth
 from alert_refresh.web.proxies import TrustedProxies
@@ -63,6 +63,8 @@ def create_app(daemon: Daemon) -> Flask:
     app.register_blueprint(views.build(daemon, auth))
     app.register_blueprint(health.build(daemon))
     app.register_blueprint(metrics.build(registry))
+    index.install(app)
+    compression.install(app)
     return app
 
 

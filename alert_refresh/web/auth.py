@@ -150,12 +150,12 @@ class Auth:
         raise ApiError(403) if who == READ else ApiError(401, headers=CHALLENGE)
 
     def demand_read(self, who: str) -> None:
-        """Let only the read and the admin token pass; nobody if no read token is configured.
+        """Let only the read and the admin token pass, whichever are configured; nobody if neither is.
 
         Raises:
-            ApiError: 403 without a read token configured, 401 without a valid token.
+            ApiError: 403 without a token configured, 401 without a valid token.
         """
-        if READ not in self._tokens:
+        if not self._tokens:
             raise ApiError(403, "Set ALERT_REFRESH_READ_TOKEN to let credentials be revealed")
         if who == ANONYMOUS:
             raise ApiError(401, headers=CHALLENGE)

@@ -1,14 +1,15 @@
-"""`GET /metrics`, in the Prometheus text format."""
+"""`GET /metrics`, in the Prometheus text format or in OpenMetrics, as the client asks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flask import Blueprint
-from prometheus_client import ProcessCollector, generate_latest
-from prometheus_client.core import Metric
+from flask import Blueprint, request
+from prometheus_client import ProcessCollector, disable_created_metrics, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
+from werkzeug.http import parse_options_header
 
 from alert_refresh.web.answers import JsonResponse
 
@@ -16,31 +17,61 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from prometheus_client import CollectorRegistry
+    from prometheus_client.core import Metric
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text"
+VERSION = "1.0.0"
+"""The one version of OpenMetrics that is written."""
+TEXT = frozenset(("text/plain", "text/*", "*/*"))
 
 
 @dataclass(frozen=True, slots=True)
-class WithoutCreated(Collector):
-    """A registry without the `_created` series that the library adds to every counter and histogram."""
+class Named(Collector):
+    """The families of a registry that have one of these names, or a sample of one, each of them whole.
+
+    The library's own restricted registry needs to know all families in advance; ours depend on what runs.
+    """
 
     registry: CollectorRegistry
+    names: frozenset[str]
 
     def collect(self) -> Iterable[Metric]:
         for metric in self.registry.collect():
-            shown = Metric(metric.name, metric.documentation, metric.type)
-            shown.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
-            yield shown
+            if not self.names.isdisjoint((metric.name, *(sample.name for sample in metric.samples))):
+                yield metric
 
 
 def build(registry: CollectorRegistry) -> Blueprint:
     """The blueprint that shows `registry`, and the process's own memory, time and files."""
+    # For the whole process: the library has no other way to leave the `_created` series out.
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     ProcessCollector(registry=registry)
-    shown = WithoutCreated(registry)
     blueprint = Blueprint("metrics", __name__)
 
     @blueprint.get("/metrics")
     def metrics() -> JsonResponse:
-        return JsonResponse(generate_latest(shown), content_type=CONTENT_TYPE)
+        names = frozenset(request.args.getlist("name[]"))
+        shown = Named(registry, names) if names else registry
+        if wants_openmetrics():
+            text, content_type = openmetrics.generate_latest(shown), openmetrics.CONTENT_TYPE_LATEST  # type: ignore[no-untyped-call]
+        else:
+            text, content_type = generate_latest(shown), CONTENT_TYPE
+        return JsonResponse(text, content_type=content_type, headers={"Vary": "Accept"})
 
     return blueprint
+
+
+def wants_openmetrics() -> bool:
+    """Whether the client names OpenMetrics, and likes the text format no better.
+
+    The library's `choose_encoder` takes no notice of quality values, and repeats the version that was sent.
+    """
+    wanted = text = 0.0
+    for accepted, quality in request.accept_mimetypes:
+        media_type, options = parse_options_header(accepted.lower())
+        if media_type == OPENMETRICS and options.get("version", VERSION) == VERSION:
+            wanted = max(wanted, quality)
+        elif media_type in TEXT:
+            text = max(text, quality)
+    return wanted > 0 and wanted >= text

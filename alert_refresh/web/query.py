@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import durationpy
 from flask import request
 
-from alert_refresh.config import DURATION
+from alert_refresh import durations
 from alert_refresh.web.errors import bad_request
 
 if TYPE_CHECKING:
@@ -68,11 +67,10 @@ def duration(name: str, maximum: float) -> float | None:
     value = one(name)
     if value is None:
         return None
-    if len(value) <= 32 and DURATION.fullmatch(value):
-        try:
-            seconds = float(durationpy.from_str(value).total_seconds())
-        except (ValueError, ArithmeticError):
-            seconds = float("inf")
-        if seconds <= maximum:
-            return seconds
-    raise bad_request(f"Query parameter {name} must be a duration such as 10s, at most {maximum:g}s")
+    try:
+        seconds = durations.parse(value)
+    except ValueError:
+        seconds = float("inf")
+    if seconds > maximum:
+        raise bad_request(f"Query parameter {name} must be a duration such as 10s, at most {maximum:g}s")
+    return seconds

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from flask import g, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from alert_refresh.engine import NotStarted, RateLimitExceeded, RefreshInProgress
+from alert_refresh.engine import NotStarted, RateLimitExceeded, RefreshInProgress, Result
 from alert_refresh.web import query
-from alert_refresh.web.answers import answer, rfc3339
+from alert_refresh.web.answers import answer, rfc3339, wall
 from alert_refresh.web.auth import ANONYMOUS
 from alert_refresh.web.errors import ApiError, bad_request, whole_seconds
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 WAIT_LIMIT = 60.0
 """Seconds that `?wait=` may ask for."""
+EMPTY_LIMIT = 1024
+"""Bytes of a body, where none is allowed, beyond which it is too large rather than not allowed."""
 PERIODS = {1.0: "second", 60.0: "minute", 3600.0: "hour", 86400.0: "day"}
 
 audit = logging.getLogger("alert_refresh.audit")
@@ -50,23 +52,30 @@ class ManualRefresh:
         self._noun = noun
         self._observe = observe
 
-    def __call__(self, scope: Callable[[], str | None] = lambda: None) -> JsonResponse:
-        """202 once it is accepted; with `?wait=` 200 with its result if it is over in that time.
+    def __call__(self, scope: Callable[[], str | None] = lambda: None, *parameters: str) -> JsonResponse:
+        """202 once it is accepted; with `?wait=` 200 with its result if it succeeds in that time.
 
         Raises:
-            ApiError: it was refused.
+            ApiError: it was refused, it failed or has only failed so far (502), or the daemon stops (503).
         """
-        accepted, seconds = self.accept(scope)
-        if seconds is not None and self._daemon.clock.wait(accepted.done, seconds):
-            if accepted.outcome is None:
-                raise self._not_started()
-            return answer(finished(accepted, accepted.outcome))
-        return answer(started(accepted), 202)
+        accepted, seconds = self.accept(scope, *parameters)
+        if seconds is None:
+            return answer(started(accepted), 202)
+        over = self._daemon.clock.wait(accepted.done, seconds)
+        outcome = accepted.outcome
+        if outcome is None and not over:
+            return answer(started(accepted), 202)
+        if outcome is None or self._ended_by_stop(outcome, over):
+            raise self._not_started()
+        if outcome.result is Result.SUCCESS:
+            return answer(finished(accepted, outcome))
+        raise failed(accepted, outcome, {} if over else self._retrying())
 
-    def accept(self, scope: Callable[[], str | None]) -> tuple[Request, float | None]:
+    def accept(self, scope: Callable[[], str | None], *parameters: str) -> tuple[Request, float | None]:
         """Check token and body, then ask the engine. Returns the request and the seconds to wait for it, if asked.
 
-        `scope` reads from the query what of the kind is to be refreshed, once the token is good.
+        `scope` reads from the query what of the kind is to be refreshed, once the token is good; `parameters` are
+        those it knows beside `wait`.
 
         Raises:
             ApiError: it was refused; the audit log has it all the same.
@@ -77,6 +86,7 @@ class ManualRefresh:
             who = self._auth.who()
             self._auth.demand_admin(who)
             no_body()
+            query.only("wait", *parameters)
             seconds = query.duration("wait", WAIT_LIMIT)
             accepted = self._ask(scope())
             result = "accepted"
@@ -115,6 +125,17 @@ class ManualRefresh:
                 fields={"retry_after_seconds": whole_seconds(exceeded.retry_after)},
             ) from None
 
+    def _ended_by_stop(self, outcome: Outcome, over: bool) -> bool:
+        """Whether a stop ended the attempt, or the wait for the next one."""
+        status = self._daemon.workers[self._kind].get_status()
+        waited = over and outcome.retry_in is not None
+        return outcome.result is Result.CANCELLED or (waited and (status.stopping or not status.running))
+
+    def _retrying(self) -> dict[str, Any]:
+        """When the next attempt is to come; None while it executes."""
+        worker = self._daemon.workers[self._kind]
+        return {"result": "retrying", "next_attempt": rfc3339(wall(worker.clock, worker.get_status().next_attempt))}
+
     def _not_started(self) -> ApiError:
         """Off, not yet running or shutting down: whatever it is, this process ends it within its shutdown timeout."""
         cure = self._daemon.off.get(self._kind)
@@ -122,21 +143,30 @@ class ManualRefresh:
         return ApiError(503, message, error="manager_not_started", retry_after=self._daemon.config.shutdown_timeout)
 
 
-def no_body(limit: int = 1024) -> None:
-    """Check that the current request has no body; reads no more than one byte past `limit`.
+def no_body() -> None:
+    """Check that the current request has no body.
 
     Raises:
-        ApiError: 413 with a longer one, 400 with any other.
+        ApiError: 413 with one longer than `EMPTY_LIMIT`, 400 with any other.
+    """
+    if body(EMPTY_LIMIT) or request.content_length:
+        raise bad_request("Request body must be empty")
+
+
+def body(limit: int) -> bytes:
+    """The body of the current request; reads no more than one byte past `limit`.
+
+    Raises:
+        ApiError: 413, it is longer.
     """
     request.max_content_length = limit + 1
     try:
-        size = max(request.content_length or 0, len(request.get_data(cache=False)))
+        data = request.get_data(cache=False)
     except RequestEntityTooLarge:
         raise ApiError(413) from None
-    if size > limit:
+    if max(request.content_length or 0, len(data)) > limit:
         raise ApiError(413)
-    if size:
-        raise bad_request("Request body must be empty")
+    return data
 
 
 def period(seconds: float) -> str:
@@ -153,10 +183,18 @@ def started(accepted: Request) -> dict[str, Any]:
     }
 
 
+def failed(accepted: Request, outcome: Outcome, more: dict[str, Any]) -> ApiError:
+    """A refresh whose last attempt failed, as an error that tells its cause; `more` goes over the outcome's fields."""
+    fields = finished(accepted, outcome) | more
+    for name in ("message", "error", "request_id"):
+        del fields[name]
+    return ApiError(502, outcome.error, error="refresh_failed", fields=fields)
+
+
 def finished(accepted: Request, outcome: Outcome) -> dict[str, Any]:
-    """A refresh that is over, as JSON fields: its last attempt, and what is served since."""
+    """A refresh as JSON fields: its last attempt, and what is served since."""
     return {
-        "message": f"Refresh {'completed' if outcome.error is None else outcome.result.value}",
+        "message": "Refresh completed",
         "request_id": accepted.request_id,
         "refresh_started_at": rfc3339(accepted.accepted_at),
         "result": outcome.result.value,

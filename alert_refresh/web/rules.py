@@ -13,10 +13,11 @@ from alert_refresh.rules.rule import ID, ROUTES
 from alert_refresh.rules.rule_set import rule_set
 from alert_refresh.rules.text_file import shape
 from alert_refresh.web import query
-from alert_refresh.web.answers import answer, rfc3339
+from alert_refresh.web.answers import answer
 from alert_refresh.web.errors import ApiError, bad_request
 from alert_refresh.web.kinds import loaded, off_fields, status_fields
-from alert_refresh.web.refresh import ManualRefresh
+from alert_refresh.web.refresh import ManualRefresh, body
+from alert_refresh.web.target_fields import state
 
 if TYPE_CHECKING:
     from flask.blueprints import BlueprintSetupState
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
 
 KIND = "rules"
 PREFIX = "/api/v2/rules"
-LARGEST_ALERT = 64 * 1024
-"""Bytes of a body that holds an alert's labels."""
+LARGEST_ALERT = 16 * 1024
+"""Bytes of a body that holds an alert's labels: anybody may send one."""
+MOST_LABELS = 64
+LONGEST_VALUE = 1024
+"""Bytes of a label's value."""
 
 
 class RuleId(BaseConverter):
@@ -62,10 +66,11 @@ def build(daemon: Daemon, auth: Auth) -> Blueprint:
 
     @blueprint.post("/refresh")
     def refresh() -> JsonResponse:
-        return ask(_scope)
+        return ask(_family, "family")
 
     @blueprint.get("/status")
     def status() -> JsonResponse:
+        query.only()
         worker = daemon.workers.get(KIND)
         if worker is None:
             return answer(off_fields(daemon, KIND))
@@ -91,6 +96,7 @@ def build(daemon: Daemon, auth: Auth) -> Blueprint:
 
     @blueprint.get("/<rule_id:rule_id>")
     def one(rule_id: str) -> JsonResponse:
+        query.only()
         rule = served()[1].get(rule_id)
         if rule is None:
             raise ApiError(404, "There is no rule of this id")
@@ -98,7 +104,7 @@ def build(daemon: Daemon, auth: Auth) -> Blueprint:
 
     @blueprint.post("/match")
     def match() -> JsonResponse:
-        auth.demand_admin(auth.who())
+        query.only()
         labels = _labels()
         generation, found = served()
         rules = found.match(labels)
@@ -106,12 +112,6 @@ def build(daemon: Daemon, auth: Auth) -> Blueprint:
         return answer(fields | _leads_to(daemon, list(dict.fromkeys(name for rule in rules for name in rule.targets))))
 
     return blueprint
-
-
-def _scope() -> str | None:
-    """The family to refresh, of a query that has nothing else but how long to wait."""
-    query.only("family", "wait")
-    return _family()
 
 
 def _family() -> str | None:
@@ -123,14 +123,22 @@ def _family() -> str | None:
 
 
 def _labels() -> dict[str, str]:
-    """The labels in the request's body."""
+    """The labels in the request's body.
+
+    Raises:
+        ApiError: 415 another media type, 413 too large, too many or too long, 400 not labels.
+    """
     if request.mimetype not in ("application/json", ""):
         raise ApiError(415)
-    request.max_content_length = LARGEST_ALERT
     try:
-        return _decoder.decode(request.get_data(cache=False)).labels
+        labels = _decoder.decode(body(LARGEST_ALERT)).labels
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise bad_request('Request body must be JSON like {"labels": {"severity": "critical"}}') from None
+    if len(labels) > MOST_LABELS:
+        raise ApiError(413, f"An alert may have {MOST_LABELS} labels")
+    if any(len(value.encode()) > LONGEST_VALUE for value in labels.values()):
+        raise ApiError(413, f"The value of a label may have {LONGEST_VALUE} bytes")
+    return labels
 
 
 def _matched(rule: Rule) -> dict[str, Any]:
@@ -138,23 +146,21 @@ def _matched(rule: Rule) -> dict[str, Any]:
 
 
 def _leads_to(daemon: Daemon, names: list[str]) -> dict[str, Any]:
-    """Those of the named targets that alerts can be sent to now, and why the others are none of them."""
+    """Those of the named targets that alerts can be sent to now, a stale one included, and why the others cannot."""
     worker = daemon.workers.get("targets")
     snapshot = None if worker is None else worker.get_status().snapshot
-    fresh: list[dict[str, Any]] = []
+    reachable: list[dict[str, Any]] = []
     unavailable: list[dict[str, Any]] = []
     for name in names:
         target = None if snapshot is None else snapshot.items.get(name)
         if target is None:
             unavailable.append({"name": name, "reason": "not_loaded" if snapshot is None else "missing"})
-        elif target.stale_since is not None:
-            unavailable.append({"name": name, "reason": "stale", "since": rfc3339(target.stale_since)})
         elif not target.enabled:
             unavailable.append({"name": name, "reason": "disabled"})
         else:
-            fresh.append({"name": name, "type": target.type, "format": target.format})
+            reachable.append({"name": name, "type": target.type, "format": target.format, "state": state(target)})
     generation = None if snapshot is None else snapshot.generation
-    return {"targets_generation": generation, "targets": fresh, "unavailable": unavailable}
+    return {"targets_generation": generation, "targets": reachable, "unavailable": unavailable}
 
 
 def _add_converter(setup: BlueprintSetupState) -> None:

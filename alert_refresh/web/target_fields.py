@@ -35,11 +35,16 @@ def target_fields(target: Target, reveal: bool) -> dict[str, Any]:
         "url": target.url.reveal() if reveal else masked_url(target.url),
         "headers": {name: value.reveal() if reveal else MASK for name, value in target.headers.items()},
         "filter_config": filters,
-        "state": "fresh" if target.stale_since is None else "stale",
+        "state": state(target),
         "since": rfc3339(target.stale_since),
         "faults": fault_fields(target.faults),
         "source": {"namespace": target.namespace, "secret": target.secret, "shape": target.shape},
     }
+
+
+def state(target: Target) -> str:
+    """Whether the target is as its Secret says now, or its last valid version is served."""
+    return "fresh" if target.stale_since is None else "stale"
 
 
 def rejected_fields(rejected: Rejected) -> dict[str, Any]:

@@ -60,6 +60,7 @@ def build(daemon: Daemon, auth: Auth, metrics: TargetMetrics) -> Blueprint:
 
     @blueprint.get("/status")
     def status() -> JsonResponse:
+        query.only()
         found = worker()
         if found is None:
             return answer(off_fields(daemon, KIND))
@@ -67,6 +68,7 @@ def build(daemon: Daemon, auth: Auth, metrics: TargetMetrics) -> Blueprint:
 
     @blueprint.get("")
     def listing() -> JsonResponse:
+        query.only("reveal", "type", "enabled")
         reveal, type_, enabled = revealed(), query.choice("type", TYPES), query.flag("enabled")
         operation = "list" if type_ is None else "get_by_type"
         try:
@@ -85,6 +87,7 @@ def build(daemon: Daemon, auth: Auth, metrics: TargetMetrics) -> Blueprint:
 
     @blueprint.get("/<target_name:name>")
     def one(name: str) -> JsonResponse:
+        query.only("reveal")
         reveal = revealed()
         snapshot = loaded(daemon, KIND)
         target = snapshot.items.get(name)

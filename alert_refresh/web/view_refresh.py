@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from flask import g, request
 
+from alert_refresh.engine import Result
+from alert_refresh.web import query
 from alert_refresh.web.answers import answer, rfc3339
 from alert_refresh.web.errors import ApiError
 from alert_refresh.web.refresh import ManualRefresh, audit, no_body
@@ -41,18 +43,23 @@ class ViewsRefresh(ManualRefresh):
         self._clock = daemon.clock
 
     def result(
-        self, view: str | None, shape: Callable[[dict[str, Any]], dict[str, Any]] = lambda fields: fields
+        self,
+        scope: Callable[[], str | None],
+        *parameters: str,
+        shape: Callable[[dict[str, Any]], dict[str, Any]] = lambda fields: fields,
     ) -> JsonResponse:
         """The answer to a refresh of one view or all; `shape` makes the fields of a result into those of the answer.
+
+        `scope` and `parameters` are those of `accept`.
 
         Raises:
             ApiError: it was refused, or every view failed (500), or there is no database (503).
         """
-        accepted, seconds = self.accept(lambda: view)
+        accepted, seconds = self.accept(scope, *parameters)
         if not self._clock.wait(accepted.first, WAIT if seconds is None else seconds):
             fields = {"status": "accepted", "message": "Refresh is still running", "request_id": accepted.request_id}
             return answer(fields | {"refresh_started_at": rfc3339(accepted.accepted_at)}, 202)
-        if accepted.outcome is None:
+        if accepted.outcome is None or accepted.outcome.result is Result.CANCELLED:
             raise not_running()
         progress = progress_of(self.worker.get_status().snapshot, accepted.request_id)
         if progress is None:
@@ -77,6 +84,7 @@ class ViewsRefresh(ManualRefresh):
         try:
             self._auth.demand_admin(who)
             no_body()
+            query.only()
             yield
             result = "accepted"
         except ApiError as refused:

@@ -10,9 +10,10 @@ from flask import Blueprint, g, request
 from alert_refresh.web import entities, query
 from alert_refresh.web.answers import answer
 from alert_refresh.web.errors import ApiError, bad_request
+from alert_refresh.web.kinds import off_fields
 from alert_refresh.web.refresh import no_body
 from alert_refresh.web.view_fields import status_fields
-from alert_refresh.web.view_refresh import KIND, PREFIX, ViewsRefresh
+from alert_refresh.web.view_refresh import KIND, PREFIX, ViewsRefresh, not_running
 
 if TYPE_CHECKING:
     from alert_refresh.daemon import Daemon
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 LIMIT = 1000
 """Rows of the history that one answer may have."""
 SINCE = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,9})?")
+HISTORY_PARAMETERS = ("limit", "view_name", "since")
 STOP_WAIT = 60.0
 """Seconds that stopping the service waits for a refresh that runs."""
 
@@ -47,13 +49,15 @@ def build(daemon: Daemon, auth: Auth) -> Blueprint:
     _add_history(blueprint, source)
     _add_service(blueprint, ask, automated, source.settings)
 
-    @blueprint.post("/refresh")
-    def refresh() -> JsonResponse:
-        query.only("view", "wait")
+    def scope() -> str | None:
         view = query.one("view")
         if view is not None and view not in source.settings.views:
             raise ApiError(404, "There is no such view among VIEWS")
-        return ask.result(view)
+        return view
+
+    @blueprint.post("/refresh")
+    def refresh() -> JsonResponse:
+        return ask.result(scope, "view")
 
     @blueprint.get("/refresh/status")
     def status() -> JsonResponse:
@@ -69,6 +73,9 @@ def _add_service(blueprint: Blueprint, ask: ViewsRefresh, automated: Automated, 
     @blueprint.post("/refresh/automated/start")
     def start() -> JsonResponse:
         with ask.guarded("views.automated.start"):
+            status = ask.worker.get_status()
+            if not status.running or status.stopping:
+                raise not_running()
             started = automated.start()
         words = "started successfully" if started else "is already running"
         interval = settings.refresh.interval
@@ -101,13 +108,13 @@ def _add_service(blueprint: Blueprint, ask: ViewsRefresh, automated: Automated, 
 
     @blueprint.post("/refresh/automated/force")
     def force() -> JsonResponse:
-        query.only("wait")
-        if not automated.enabled:
-            with ask.guarded("views.automated.force"):
+        def scope() -> None:
+            if not automated.enabled:
                 raise ApiError(409, NOT_RUNNING, error="not_running")
+
         automated.force(g.request_id)
         try:
-            return ask.result(None, shape=_forced)
+            return ask.result(scope, shape=_forced)
         except ApiError:
             automated.unforce(g.request_id)
             raise
@@ -133,7 +140,7 @@ def _add_history(blueprint: Blueprint, source: PostgresSource) -> None:
 
     @blueprint.get("/refresh/automated/metrics")
     def metrics() -> JsonResponse:
-        query.only("limit", "view_name", "since")
+        query.only(*HISTORY_PARAMETERS)
         limit, view, since = query.one("limit"), query.one("view_name"), query.one("since")
         if limit is not None and not (re.fullmatch(r"[0-9]{1,4}", limit) and 1 <= int(limit) <= LIMIT):
             raise bad_request(f"Query parameter limit must be a whole number from 1 to {LIMIT}")
@@ -152,21 +159,23 @@ def _add_history(blueprint: Blueprint, source: PostgresSource) -> None:
 
 def _add_off(blueprint: Blueprint, daemon: Daemon, auth: Auth) -> None:
     """What answers when there is no database: the status says how to switch it on, all else is a 503."""
-    message = f"Views are off: {daemon.off.get(KIND, '')}"
+    fields = off_fields(daemon, KIND)
 
     @blueprint.get("/refresh/status")
     def status() -> JsonResponse:
-        return answer({"status": "off", "message": message})
+        query.only()
+        return answer(fields)
 
-    @blueprint.post("/refresh", endpoint="refresh")
-    @blueprint.post("/refresh/automated/start", endpoint="start")
-    @blueprint.post("/refresh/automated/stop", endpoint="stop")
-    @blueprint.post("/refresh/automated/force", endpoint="force")
-    @blueprint.get("/refresh/automated/metrics", endpoint="metrics")
-    @blueprint.get("/<path>/ancestors", endpoint="ancestors")
-    @blueprint.get("/<path>/descendants/count", endpoint="descendants")
-    def off(**_: str) -> JsonResponse:
+    @blueprint.post("/refresh", endpoint="refresh", defaults={"known": ("view", "wait")})
+    @blueprint.post("/refresh/automated/start", endpoint="start", defaults={"known": ()})
+    @blueprint.post("/refresh/automated/stop", endpoint="stop", defaults={"known": ()})
+    @blueprint.post("/refresh/automated/force", endpoint="force", defaults={"known": ("wait",)})
+    @blueprint.get("/refresh/automated/metrics", endpoint="metrics", defaults={"known": HISTORY_PARAMETERS})
+    @blueprint.get("/<path>/ancestors", endpoint="ancestors", defaults={"known": ()})
+    @blueprint.get("/<path>/descendants/count", endpoint="descendants", defaults={"known": ()})
+    def off(known: tuple[str, ...], **_: str) -> JsonResponse:
         if request.method == "POST":
             auth.demand_admin(auth.who())
             no_body()
-        raise ApiError(503, message, error="views_off")
+        query.only(*known)
+        raise ApiError(503, fields["message"], error="views_off", retry_after=daemon.config.shutdown_timeout)

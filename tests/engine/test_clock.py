@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from alert_refresh.engine import Deadline, SystemClock, Transient
+from alert_refresh.engine import Deadline, Stopping, SystemClock, Transient
 from tests.fakes import FakeClock
 
 
@@ -77,3 +77,41 @@ def test_the_fake_clock_says_when_nobody_sleeps(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(clock._changed, "wait_for", lambda found, timeout: found())
     with pytest.raises(AssertionError, match="nobody waits 5 s"):
         clock.wait_for_sleeper(5)
+
+
+class TestWaitingInAnAttempt:
+    def test_it_lets_seconds_pass(self) -> None:
+        clock = FakeClock()
+        deadline = Deadline(clock, 30)
+        thread = threading.Thread(target=deadline.wait, args=(5,))
+        thread.start()
+        clock.wait_for_sleeper(5)
+        clock.advance(5)
+        thread.join(20)
+        assert not thread.is_alive()
+
+    def test_it_ends_with_the_deadline(self) -> None:
+        clock = FakeClock()
+        deadline = Deadline(clock, 3)
+        raised: list[str] = []
+
+        def wait() -> None:
+            with pytest.raises(Transient) as error:
+                deadline.wait(5)
+            raised.append(error.value.error_type)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        clock.wait_for_sleeper(3)
+        clock.advance(3)
+        thread.join(20)
+        assert raised == ["timeout"]
+        with pytest.raises(Transient):
+            deadline.wait(0)
+
+    def test_it_ends_at_once_when_the_worker_stops(self) -> None:
+        deadline = Deadline(SystemClock(), 3600)
+        deadline.stopping = threading.Event()
+        threading.Timer(0, deadline.stopping.set).start()
+        with pytest.raises(Stopping):
+            deadline.wait(3000)

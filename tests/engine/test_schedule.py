@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from alert_refresh.engine import Interval, Never
@@ -51,12 +52,29 @@ def test_the_next_tick_is_the_first_point_of_the_grid_after_now(
     assert Fraction(due) - max(Fraction(now), first) <= Fraction(interval) + rounding
 
 
-@given(interval=st.floats(1e-3, 1e4), number=st.integers(0, 10_000))
-def test_a_moment_before_a_tick_that_tick_is_still_to_come(interval: float, number: int) -> None:
-    import math
+def grid(interval: float, started: float, warmup: float, number: int) -> list[float]:
+    """The points of the grid around one, as they come out in floating point."""
+    first = started + (warmup or interval)
+    return [first + one * interval for one in range(max(0, number - 3), number + 4)]
 
-    tick = interval + number * interval
-    assert Interval(interval).next_due(0, math.nextafter(tick, 0)) == tick
+
+@pytest.mark.parametrize("moment", ["at", "just before", "just after"])
+@example(interval=0.1, warmup=0.0, started=449491064.68873813, number=7).via("the quotient is 6.99, the tick passed")
+@example(interval=1 / 3, warmup=0.0, started=812629.0, number=6_831_230).via("the quotient of a moment after it, too")
+@example(interval=30.200989189072498, warmup=0.0, started=50.0, number=68_463).via("the quotient is rounded up")
+@given(
+    interval=st.floats(1e-3, 1e5),
+    warmup=st.one_of(st.just(0.0), st.floats(1e-3, 1e6)),
+    started=st.floats(0, 1e9),
+    number=st.integers(0, 10_000_000),
+)
+def test_around_a_tick_the_next_one_is_the_first_of_the_grid_that_is_still_to_come(
+    moment: str, interval: float, warmup: float, started: float, number: int
+) -> None:
+    points = grid(interval, started, warmup, number)
+    tick = points[-4]
+    now = {"at": tick, "just before": math.nextafter(tick, 0), "just after": math.nextafter(tick, math.inf)}[moment]
+    assert Interval(interval, warmup).next_due(started, now) == min(point for point in points if point > now)
 
 
 def test_a_worker_ticks_on_the_grid_and_skips_what_it_missed() -> None:

@@ -22,7 +22,7 @@ from alert_refresh.engine import (
     Worker,
 )
 from tests.fakes import FakeSource, FakeWatch, snapshot
-from tests.stage import KIND, GatedSource, Stage, eventually
+from tests.stage import HANG_GUARD, KIND, GatedSource, Stage, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -284,12 +284,79 @@ def test_the_watch_runs_in_a_thread_of_its_own_until_stop_and_anew_after_start()
         assert not source.made[1].stopped.is_set()
 
 
-def test_a_second_start_leaves_no_second_watch() -> None:
+def test_a_second_start_asks_for_no_second_watch() -> None:
     source = WatchedSource()
     with Stage(source).start().idle() as stage:
         with pytest.raises(AlreadyStarted):
             stage.worker.start()
-        assert [watch.stopped.is_set() for watch in source.made] == [False, True]
+        assert [watch.stopped.is_set() for watch in source.made] == [False]
+        assert stage.worker.health() is None
+
+
+def test_stop_joins_the_threads_of_the_watches() -> None:
+    class Slow(FakeWatch):
+        """Ends once somebody waits for its thread."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.joined, self.ended = threading.Event(), threading.Event()
+
+        def run(self) -> None:
+            thread = threading.current_thread()
+            join = thread.join
+
+            def joined(timeout: float | None = None) -> None:
+                self.joined.set()
+                join(timeout)
+
+            thread.join = joined  # type: ignore[method-assign]
+            super().run()
+            if self.joined.wait(HANG_GUARD):
+                self.ended.set()
+
+    watch = Slow()
+    source = FakeSource()
+    source.watches = lambda sink: (watch,)  # type: ignore[method-assign]
+    with Stage(source).start().idle() as stage:
+        stage.worker.stop()
+        ended = watch.ended.is_set()
+        watch.joined.set()
+        assert ended
+
+
+def test_what_a_watch_of_an_earlier_run_brings_is_dropped() -> None:
+    source = WatchedSource()
+    with Stage(source).start().idle() as stage:
+        earlier = source.sink
+        assert earlier is not None
+        stage.worker.stop()
+        assert not earlier.publish(snapshot("stopped"), earlier.current())
+        stage.start().idle()
+        served, calls = stage.worker.current(), source.calls
+        assert not earlier.publish(snapshot("late"), earlier.current())
+        earlier.notify(Trigger.WATCH)
+        stage.idle()
+        assert stage.worker.current() is served and source.calls == calls
+        assert source.sink is not None and source.sink.publish(snapshot("present"), served)
+        source.sink.notify(Trigger.WATCH)
+        eventually(lambda: source.calls == calls + 1)
+
+
+def test_a_worker_that_is_stopped_while_its_watches_are_made_ends() -> None:
+    source = WatchedSource()
+    made, stopping = source.watches, threading.Event()
+
+    def watches(sink: Sink) -> Sequence[Watch]:
+        stage.worker.halt()
+        stopping.set()
+        return made(sink)
+
+    source.watches = watches  # type: ignore[method-assign]
+    with Stage(source) as stage:
+        stage.worker.start()
+        assert stopping.is_set()
+        stage.worker.stop()
+        assert source.calls == 0 and not stage.status.running
 
 
 def test_a_watch_that_cannot_be_made_fails_the_start_and_leaves_nothing_open() -> None:

@@ -12,12 +12,15 @@ import pytest
 from kubernetes.client.api_client import ApiClient
 
 from alert_refresh.engine import RefreshSettings, Result, Trigger
+from alert_refresh.targets import kube_list, listed, target
 from alert_refresh.targets.pace import Pace
+from alert_refresh.targets.reflector import Reflector
 from tests.fakes import FakeClock
-from tests.faults.kubernetes import TOKEN, World, refresh_settings, watches_are_gone, world
+from tests.faults.kubernetes import TOKEN, World, at_page, refresh_settings, watches_are_gone, world
 from tests.kube import KubeServer, faults, fill, kubeconfig, secret
 from tests.kube.api import is_watch
 from tests.kube.proxy import Proxy
+from tests.kube.samples import raw_secret
 from tests.kube.watching import bookmark
 from tests.stage import eventually
 
@@ -202,7 +205,10 @@ class TestDoubts:
             time.sleep(1.5)
             assert len(kube.lists()) == 2
             assert len([one for one in it.messages() if "watch is lost" in one]) <= 2
-            assert not it.life.connected and it.life.error == "the API server ended the watch with code 410"
+            assert (
+                not it.life.connected
+                and it.life.error == "namespace default: the API server ended the watch with code 410"
+            )
 
     def test_a33_bookmarks_alone_are_proof_of_life_and_nothing_else(self, kube: KubeServer, tmp_path: Path) -> None:
         with watch_of(tmp_path, kube) as it:
@@ -269,6 +275,29 @@ class TestConnection:
             assert rule.happened.wait(10)
             assert it.life.last_proof_of_life is None
             it.serves(it.change())
+
+    def test_a20_what_was_told_before_gives_a_watch_no_more_time(self, kube: KubeServer, tmp_path: Path) -> None:
+        clock, go = FakeClock(), threading.Event()
+
+        def once(exchange: Exchange) -> bool:
+            exchange.wire.head(200, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
+            assert go.wait(20)
+            told = bookmark(kube.store.version)
+            exchange.wire.send(b"%x\r\n%b\r\n" % (len(told), told))
+            exchange.wire.wait()
+            return False
+
+        rule = kube.fault(once, when=is_watch, times=1)
+        pace = Pace(lasts=(600.0, 600.0), margin=10.0)
+        refresh = refresh_settings(warmup=100_000.0, interval=100_000.0)
+        with watch_of(tmp_path, kube, pace, clock=clock, refresh=refresh) as it:
+            it.connected()
+            clock.advance(609.9)
+            go.set()
+            eventually(lambda: len(kube.lists()) == 2)
+            assert rule.fired == 1
+            it.wait_for_outcomes(2)
+            it.worker.stop(5)
 
     @pytest.mark.parametrize("count", [10, pytest.param(100, marks=pytest.mark.soak)])
     def test_a20_every_half_open_watch_is_replaced(self, kube: KubeServer, tmp_path: Path, count: int) -> None:
@@ -360,7 +389,7 @@ class TestRefusals:
     def test_without_the_right_it_says_so_once_and_polls(self, kube: KubeServer, tmp_path: Path) -> None:
         kube.denied = {("watch", "default")}
         with watch_of(tmp_path, kube) as it:
-            eventually(lambda: it.life.error == "the API server answered 403")
+            eventually(lambda: it.life.error == "namespace default: the API server answered 403")
             for number in (2, 3, 4):
                 name = it.change()
                 it.refresh()
@@ -528,3 +557,178 @@ def test_stop_is_quick_while_a_watch_reads_and_while_it_connects(kube: KubeServe
         it.worker.stop(30)
         assert time.monotonic() - began < 10, "a thread that awaits an answer is left behind"
     assert not [name for name in it.messages(logging.ERROR) if "died" in name]
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, *bad: str) -> list[str]:
+    """Have the parser raise something nobody foresaw for these Secrets; returns those for which it did."""
+    fired: list[str] = []
+
+    def parse(data: Any, **options: Any) -> Any:
+        if options["secret"] in bad:
+            fired.append(options["secret"])
+            raise ZeroDivisionError(TOKEN)
+        return target.parse(data, **options)
+
+    monkeypatch.setattr("alert_refresh.targets.kube_list.parse", parse)
+    return fired
+
+
+NAMES = [f"target-{number:05}" for number in range(10)]
+PLACES = pytest.mark.parametrize("place", [0, 5, 9], ids=["first", "middle", "last"])
+
+
+class TestUnforeseenItems:
+    """A39: whatever the parsing of an item raises is that item's fault."""
+
+    def told(self, it: Any) -> list[logging.LogRecord]:
+        return [line for line in it.lines if line.getMessage().startswith("Parsing ")]
+
+    @PLACES
+    def test_a39_in_a_list_it_is_that_item_s_fault(
+        self, kube: KubeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int
+    ) -> None:
+        fired = refuse(monkeypatch, NAMES[place])
+        with world(tmp_path, kube, served=9) as it:
+            assert it.outcomes[-1].result is Result.SUCCESS and fired
+            assert it.served.items.keys() == set(NAMES) - {NAMES[place]}
+            (rejected,) = it.served.rejected
+            assert rejected.origin["secret"] == NAMES[place]
+            assert [(one.field, one.message) for one in rejected.faults] == [
+                ("secret", "unreadable: parsing it raised ZeroDivisionError")
+            ]
+            it.refresh()
+            (line,) = self.told(it)
+            assert "parse" in vars(line)["stack"]
+
+    def test_a39_alone_it_is_no_reason_for_the_attempt_to_fail(
+        self, kube: KubeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        kube.store.create(secret("alone"))
+        refuse(monkeypatch, "alone")
+        with world(tmp_path, kube, served=0) as it:
+            assert it.outcomes[-1].result is Result.SUCCESS
+            assert [one.origin["secret"] for one in it.served.rejected] == ["alone"]
+
+    def test_a39_it_is_logged_once_while_attempts_fail(
+        self, kube: KubeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fill(kube.store, 10)
+        monkeypatch.setattr(kube_list, "PAGE", 3)
+        with world(tmp_path, kube) as it:
+            fired = refuse(monkeypatch, NAMES[0])
+            kube.store.replace(secret(NAMES[0], format="webhook"))
+            rule = kube.fault(faults.status(500), when=at_page(NAMES[6]))
+            it.refresh()
+            assert rule.fired > 1 and len(fired) > 1
+            assert len(self.told(it)) == 1
+            kube.faults.clear()
+            it.refresh()
+            assert it.served.items[NAMES[0]].stale_since is not None
+
+    @PLACES
+    def test_a39_in_a_batch_of_the_watch_every_other_event_is_served(
+        self, kube: KubeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int
+    ) -> None:
+        with watch_of(tmp_path, kube) as it:
+            it.connected()
+            fired = refuse(monkeypatch, NAMES[place])
+            for name in NAMES:
+                kube.store.replace(secret(name, format="webhook"))
+            others = set(NAMES) - {NAMES[place]}
+            eventually(lambda: all(it.served.items[name].format == "webhook" for name in others))
+            eventually(lambda: it.served.items[NAMES[place]].stale_since is not None)
+            assert fired == [NAMES[place]]
+            assert it.served.items[NAMES[place]].format == "alertmanager"
+            assert len(kube.lists()) == 1 and len(self.told(it)) == 1
+            kube.store.create(secret("later"))
+            it.serves("later")
+
+    def test_a39_alone_in_a_batch_it_is_stale(
+        self, kube: KubeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with watch_of(tmp_path, kube) as it:
+            it.connected()
+            refuse(monkeypatch, NAMES[3])
+            kube.store.replace(secret(NAMES[3], format="webhook"))
+            eventually(lambda: it.served.items[NAMES[3]].stale_since is not None)
+            assert [one.field for one in it.served.items[NAMES[3]].faults] == ["secret"]
+            it.serves(it.change())
+
+    def test_a_date_for_a_number_is_a_fault_of_its_secret(self, kube: KubeServer, tmp_path: Path) -> None:
+        config = b'{"url":"https://hooks.slack.com/services/T0/B4e","expires":2025-11-25}'
+        with watch_of(tmp_path, kube) as it:
+            it.connected()
+            kube.store.create(raw_secret("dated", "default", {"config": config}))
+            it.serves(it.change())
+            (rejected,) = it.served.rejected
+            assert rejected.faults[0].message == "schema: is not valid JSON"
+
+
+class TestBatchesThatFail:
+    """A batch that could not be applied is not lost: its namespaces are listed again."""
+
+    @pytest.mark.parametrize("error", [RuntimeError, MemoryError, SystemExit])
+    def test_every_event_of_it_is_served_after_a_list(
+        self, kube: KubeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+    ) -> None:
+        heard: list[threading.ExceptHookArgs] = []
+        monkeypatch.setattr(threading, "excepthook", heard.append)
+        with watch_of(tmp_path, kube) as it:
+            it.connected()
+            fired: list[int] = []
+
+            def apply(*args: Any) -> Any:
+                if not fired:
+                    fired.append(1)
+                    raise error
+                return listed.apply(*args)
+
+            monkeypatch.setattr("alert_refresh.targets.applier.apply", apply)
+            kube.store.delete("default", NAMES[4])
+            kube.store.replace(secret(NAMES[3], format="webhook"))
+            it.serves_what_the_cluster_has()
+            assert fired and it.served.items[NAMES[3]].format == "webhook"
+            assert [one.exc_type for one in heard] == [error]
+            assert it.life.error is None or "could not be applied" in it.life.error
+            it.connected().serves(it.change())
+            assert len(kube.lists()) == 2 and it.life.counts["relists"] == 1
+            assert it.worker.health() is None
+
+    def test_only_the_namespaces_in_it_are_watched_anew(
+        self, kube: KubeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(threading, "excepthook", lambda args: None)
+        fill(kube.store, 5, namespace="a", prefix="a")
+        fill(kube.store, 5, namespace="b", prefix="b")
+        with watch_of(tmp_path, kube, namespaces=("a", "b")) as it:
+            it.connected()
+            fired: list[int] = []
+
+            def apply(*args: Any) -> Any:
+                if not fired:
+                    fired.append(1)
+                    raise RuntimeError
+                return listed.apply(*args)
+
+            monkeypatch.setattr("alert_refresh.targets.applier.apply", apply)
+            kube.store.create(secret("one", "a"))
+            it.serves("one")
+            kube.store.create(secret("two", "a"))
+            kube.store.create(secret("three", "b"))
+            it.serves("two", "three")
+            assert fired and it.life.counts["relists"] == 1
+
+    def test_a_watch_that_reads_nothing_just_then_begins_anew_when_it_does(
+        self, kube: KubeServer, tmp_path: Path
+    ) -> None:
+        with watch_of(tmp_path, kube) as it:
+            it.connected()
+            kube.close()
+            eventually(lambda: not it.life.connected)
+            (reflector,) = [one for one in it.worker._run.watches if isinstance(one, Reflector)]
+            reflector.relist("elsewhere")
+            reflector.relist("default")
+            kube.open()
+            it.wait_for_outcomes(2)
+            it.connected().serves(it.change())
+            assert it.life.counts["relists"] == 1

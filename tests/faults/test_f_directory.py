@@ -388,22 +388,49 @@ def test_f07_when_this_process_can_open_no_more_files_the_refresh_fails(
 
 
 @pytest.mark.parametrize("name", ["x.yaml", "x.json"])
-def test_f08_a_huge_file_fails_the_refresh_without_being_read(ten: World, name: str) -> None:
+def test_f08_a_huge_file_is_rejected_without_being_read(ten: World, name: str) -> None:
     with (ten.root / name).open("wb") as file:
         file.truncate(1 << 30)
     began = time.thread_time()
-    error = fails(ten)
-    assert time.thread_time() - began < 1.0
-    assert isinstance(error, Permanent) and error.error_type == "too_large"
+    assert ten.names() == NAMES
+    assert time.thread_time() - began < QUICKLY
+    assert ten.rejected() == [(name, "file", "too_large")]
     (ten.root / name).unlink()
     assert ten.names() == NAMES
 
 
-def test_f08_a_huge_value_of_a_mounted_secret_fails_the_refresh(ten: World) -> None:
-    mount(ten.root / "m", "..1", {"url": b"x"})
+def test_f08_a_file_that_became_huge_keeps_its_targets_and_no_other_from_changing(ten: World) -> None:
+    with (ten.root / "0.yaml").open("ab") as file:
+        file.truncate(parts.MAX_FILE + 1)
+    write(ten.root / "1.yaml", secret("one"))
+    assert ten.names() == ["one", "~t0", *NAMES[2:]]
+    assert [fault.message.partition(":")[0] for fault in ten.served("t0").faults] == ["too_large"]
+    write(ten.root / "0.yaml", secret("t0"))
+    assert ten.names() == ["one", "t0", *NAMES[2:]]
+
+
+def test_f08_a_huge_value_of_a_mounted_secret_is_a_fault_of_that_secret(ten: World) -> None:
+    mount(ten.root / "m", "..1", {"type": b"slack", "url": b"https://hooks.example.com/x"})
+    assert ten.names() == ["m", *NAMES]
     with (ten.root / "m" / "..1" / "url").open("wb") as file:
         file.truncate(1 << 30)
-    assert fails(ten).error_type == "too_large"
+    assert ten.names() == ["~m", *NAMES]
+
+
+def test_f08_the_values_of_a_mounted_secret_have_a_limit_together(ten: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "MAX_FILE", 5000)
+    mount(ten.root / "m", "..1", {"url": b"x" * 3000, "note": b"x" * 3000})
+    assert ten.names() == NAMES
+    assert ten.rejected() == [("m", "file", "too_large")]
+
+
+def test_f08_a_huge_value_of_a_mounted_secret_that_is_the_folder_is_a_fault_of_it(tmp_path: Path) -> None:
+    world = World(tmp_path / "m")
+    mount(world.root, "..1", {"type": b"slack", "url": b"https://hooks.example.com/x"})
+    assert world.names() == ["m"]
+    with (world.root / "..1" / "note").open("wb") as file:
+        file.truncate(1 << 30)
+    assert world.names() == ["~m"]
 
 
 def test_f08_all_files_together_have_a_limit(ten: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -233,9 +233,9 @@ def test_h09_a_path_in_disguise_is_a_404_and_never_another_route(path: str) -> N
 
 
 def test_h09_a_plain_path_with_the_same_environment_is_found() -> None:
-    environ = {"PATH_INFO": f"{TARGETS}/status", "RAW_URI": f"{TARGETS}/status?a=%2f", "QUERY_STRING": "a=%2f"}
+    environ = {"PATH_INFO": "/healthz", "RAW_URI": "/healthz?a=%2f", "QUERY_STRING": "a=%2f"}
     with World().start() as world:
-        assert world.client.get("/", environ_overrides=environ).json["status"] == "success"
+        assert world.client.get("/", environ_overrides=environ).json == {"status": "ok"}
 
 
 @pytest.mark.parametrize("hostile", [HOSTILE, "\x00", "\x7f\x9b31m", "\ud800", '"}\n{"a":"b', "\\", "%n%s{}"])

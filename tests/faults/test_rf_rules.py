@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from alert_refresh import folder
+from alert_refresh import at_rest, folder
 from alert_refresh.engine import (
     AttemptError,
     Deadline,
@@ -135,7 +135,7 @@ def rewritten(file: Path, loops: int, version: Callable[[int], Iterator[bytes]],
 def test_rf02_a_warm_file_rewritten_in_place_is_loaded_whole_or_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loops: int
 ) -> None:
-    monkeypatch.setattr(source, "SETTLED", 0.0)
+    monkeypatch.setattr(at_rest, "SETTLED", 0.0)
     file = tmp_path / "rules.warm"
     file.write_bytes(packed(200, word="first"))
     seen, torn, refused = rewritten(file, loops, lambda loop: steps(packed(200, word=f"v{loop}"), 20), 0.001)
@@ -152,12 +152,12 @@ def test_rf02_text_rewritten_in_place_is_loaded_only_once_it_rests(
         yield from (b"".join(lines[at : at + 10]) for at in range(0, 200, 10))
         threading.Event().wait(0.3)
 
-    monkeypatch.setattr(source, "SETTLED", 0.15)
+    monkeypatch.setattr(at_rest, "SETTLED", 0.15)
     file = tmp_path / "rules.jsonl"
     file.write_bytes(b"".join(version(-1)))
     seen, torn, _ = rewritten(file, loops, version, 0.002)
     assert seen > 1 and not torn
-    monkeypatch.setattr(source, "SETTLED", 0.0)
+    monkeypatch.setattr(at_rest, "SETTLED", 0.0)
     assert rewritten(file, 2, version, 0.005)[1] > 0, "without the rest a beginning is loaded"
 
 

@@ -510,7 +510,7 @@ PLAIN = (
 def test_s23_what_is_parsed_written_and_parsed_again_is_the_same(fields: dict[str, Any], kind: tuple[str, str]) -> None:
     fields["headers"] = {name.lower(): value for name, value in fields["headers"].items()}
     fields |= {"type": kind[0], "format": kind[1]}
-    if fields["name"] in ("status", "refresh", "approve"):
+    if fields["name"] in ("status", "refresh", "approve", "reject"):
         fields["name"] += "-x"
     first = parse({"config": json.dumps(fields).encode()}, namespace="ns", secret="s")
     assert isinstance(first, Target), first

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SECRETS = re.compile(r"/api/v1(?:/namespaces/([^/]+))?/secrets(?:/([^/]+))?")
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+WHO = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 OPEN = {"/healthz": b"ok", "/livez": b"ok", "/readyz": b"ok"}
 VERSION = {"major": "1", "minor": "36", "gitVersion": "v1.36.0", "platform": "linux/amd64"}
 BLOCK = 100
@@ -72,14 +73,16 @@ def forbidden(request: Request, namespace: str) -> Response:
     )
 
 
-def answer(store: Store, request: Request, allowed: Callable[[str, str], bool]) -> Response:
-    """Answer anything but a watch; `allowed(verb, namespace)` says what the caller may do."""
+def answer(store: Store, request: Request, allowed: Callable[[str, str], bool], user: str = "") -> Response:
+    """Answer anything but a watch; `allowed(verb, namespace)` says what the caller, who is `user`, may do."""
     if request.path in OPEN:
         return Response(200, [OPEN[request.path]], {"Content-Type": "text/plain; charset=utf-8"})
     if request.path == "/version":
         return reply(200, VERSION)
     if request.path == REVIEWS and request.method == "POST":
         return _review(json.loads(request.body), allowed)
+    if request.path == WHO and request.method == "POST":
+        return reply(201, json.loads(request.body) | {"status": {"userInfo": {"username": user}}})
     found = SECRETS.fullmatch(request.path)
     if found is None:
         return failure(404, "NotFound", "the server could not find the requested resource")

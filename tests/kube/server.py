@@ -50,7 +50,7 @@ class Exchange:
             return failure(401, "Unauthorized", "Unauthorized")
         if api.is_watch(self.request):
             return api.forbidden(self.request, api.query_of(self.request).namespace)
-        response = api.answer(self.server.store, self.request, self.server.allows)
+        response = api.answer(self.server.store, self.request, self.server.allows, self.server.user)
         if self.server.cost:
             response.blocks = _paced(response.blocks, self.server.cost)
         if "gzip" in self.request.headers.get("accept-encoding", "") and len(response.body()) > GZIP_ABOVE:
@@ -63,8 +63,8 @@ class KubeServer:
     """A Kubernetes API server for Secrets on 127.0.0.1.
 
     `tokens` are the bearer tokens it knows (None: everyone is let in) and may be replaced at any time;
-    `denied` holds (verb, namespace) pairs that are answered 403. `requests` is the log of everything read,
-    `sent` counts the bytes given to connections that have ended.
+    `denied` holds (verb, namespace) pairs that are answered 403, `user` is whom a SelfSubjectReview names.
+    `requests` is the log of everything read, `sent` counts the bytes given to connections that have ended.
     `cost` is seconds that each full block of a list takes to make, `chunk` the size of chunks in bytes.
     """
 
@@ -86,6 +86,7 @@ class KubeServer:
         self.sent = 0
         self.tokens = tokens
         self.denied: set[tuple[str, str]] = set()
+        self.user = "system:serviceaccount:default:alert-refresh"
         self.tls = tls
         self.cost = cost
         self.chunk = chunk

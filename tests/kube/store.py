@@ -9,7 +9,7 @@ import time
 import uuid
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,6 +111,14 @@ def encode(document: dict[str, Any], version: int, padding: int = 0) -> Stored:
     return Stored(namespace, name, version, metadata.get("labels") or {}, fields, body, padding)
 
 
+class Backup(NamedTuple):
+    """A state that `Store.restore` brings back."""
+
+    version: int
+    objects: dict[tuple[str, str], Stored]
+    history: list[Change]
+
+
 @dataclass(eq=False, slots=True)
 class Store:
     """All Secrets. Versions grow by one with every write; `changed` is notified of each."""
@@ -122,6 +130,8 @@ class Store:
     """Watches may begin here or later; `compact` moves it."""
     changed: threading.Condition = field(default_factory=threading.Condition)
     lists: dict[int, tuple[Stored, ...]] = field(default_factory=dict)
+    restored: int = 0
+    """How often an older state was brought back; watches of before have ended."""
 
     def at(self, version: int | None = None) -> tuple[int, tuple[Stored, ...]] | None:
         """All Secrets in key order, now or as they were at `version`; None if that is no longer known."""
@@ -146,6 +156,20 @@ class Store:
             self.lists.clear()
             self.history.clear()
             self.oldest = self.version
+            self.changed.notify_all()
+
+    def backup(self) -> Backup:
+        """The state as it is now."""
+        with self.changed:
+            return Backup(self.version, dict(self.objects), list(self.history))
+
+    def restore(self, backup: Backup) -> None:
+        """Bring a state back as etcd does from a backup: versions go on from its own, and running watches end."""
+        with self.changed:
+            self.version, self.objects, self.history = backup.version, dict(backup.objects), list(backup.history)
+            self.oldest = min(self.oldest, self.version)
+            self.lists.clear()
+            self.restored += 1
             self.changed.notify_all()
 
     def create(self, document: dict[str, Any], padding: int = 0) -> Stored:

@@ -25,6 +25,9 @@ def serve(exchange: Exchange) -> bool:
         until = time.monotonic() + float(request.query.get("timeoutSeconds") or DEFAULT_TIMEOUT)
     except ValueError as error:
         return wire.respond(failure(400, "BadRequest", str(error)))
+    restored = store.restored
+    if version > store.version:
+        return wire.respond(failure(504, "Timeout", f"Too large resource version: {version}, current: {store.version}"))
     wire.head(200, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
     bookmarks = request.query.get("allowWatchBookmarks") in ("1", "true")
     begun = version
@@ -33,6 +36,8 @@ def serve(exchange: Exchange) -> bool:
     position, bookmark_at = begun, time.monotonic() + exchange.server.bookmark_interval
     while not wire.closing.is_set():
         with store.changed:
+            if restored != store.restored:
+                return False
             if position < store.oldest:
                 expired = failure(410, "Expired", f"too old resource version: {position} ({store.oldest})")
                 wire.send(chunked(b'{"type":"ERROR","object":' + expired.body().strip() + b"}\n"))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
+import re
 import sys
 import threading
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +20,7 @@ from hypothesis import strategies as st
 from alert_refresh.credential import Credential
 from alert_refresh.daemon import read_config
 from alert_refresh.observe import logs
-from alert_refresh.observe.formats import LONGEST, Console, Json, duration, escape, timestamp
+from alert_refresh.observe.formats import LONGEST, Console, Json, escape, timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -128,14 +131,6 @@ def test_the_console_line_is_short() -> None:
     assert Console().format(record("Done"))[12:] == " INFO    Done"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0s"), (0.2, "200ms"), (1.5, "1.5s"), (30, "30s"), (60, "1m"), (90, "1m30s"), (3600, "1h"), (3661, "1h1m1s")],
-)
-def test_a_duration_is_written_as_in_a_setting(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
-
-
 def test_a_timestamp_has_milliseconds_even_when_they_are_zero() -> None:
     assert timestamp(0) == "1970-01-01T00:00:00.000Z"
 
@@ -188,12 +183,12 @@ def pipe() -> Iterator[tuple[int, int]]:
 @pytest.fixture
 def logging_restored() -> Iterator[None]:
     root, ours = logging.root, logging.getLogger("alert_refresh")
-    before = root.handlers[:], root.level, ours.level, threading.excepthook, sys.unraisablehook
+    before = root.handlers[:], root.level, ours.level, threading.excepthook, sys.unraisablehook, warnings.showwarning
     yield
     root.handlers[:], root.level, ours.level = before[:3]
     root.setLevel(before[1])
     ours.setLevel(before[2])
-    threading.excepthook, sys.unraisablehook = before[3:]
+    threading.excepthook, sys.unraisablehook, warnings.showwarning = before[3:]
 
 
 def lines_of(fd: int) -> list[dict[str, Any]]:
@@ -201,7 +196,9 @@ def lines_of(fd: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.usefixtures("logging_restored")
-def test_everything_goes_through_one_formatter_and_libraries_only_with_warnings(pipe: tuple[int, int]) -> None:
+def test_everything_goes_through_one_formatter_and_libraries_only_with_warnings_and_without_text(
+    pipe: tuple[int, int],
+) -> None:
     read, write = pipe
     stdout = logs.Stdout(write)
     logs.configure(read_config({"ALERT_REFRESH_LOG_LEVEL": "DEBUG", "ALERT_REFRESH_DEBUG_SAMPLE": "1"}), stdout)
@@ -213,10 +210,91 @@ def test_everything_goes_through_one_formatter_and_libraries_only_with_warnings(
     stdout.stop(5)
     assert [(line["logger"], line["message"]) for line in lines_of(read)] == [
         ("alert_refresh.x", "ours"),
-        ("gunicorn.error", "theirs, louder"),
+        ("gunicorn.error", logs.WITHOUT_TEXT % "gunicorn.error"),
         ("alert_refresh.x", "A log line could not be formatted"),
     ]
     assert stdout.dropped == 0
+
+
+def log_everywhere(error: BaseException) -> None:
+    """Have libraries log a canary in every way there is, however loud they were made."""
+    for name in ("root", "kubernetes.client.rest", "urllib3.connectionpool", "py.warnings", "alert_refresher"):
+        library = logging.getLogger(None if name == "root" else name)
+        before = library.level
+        library.setLevel(logging.DEBUG)
+        try:
+            for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):
+                library.log(level, "canary %s", "canary", extra={"token": "canary"}, stack_info=True)
+                library.log(level, {"canary": 1})
+            library.error("canary", exc_info=(type(error), error, error.__traceback__))
+        finally:
+            library.setLevel(before)
+
+
+@pytest.mark.usefixtures("logging_restored")
+@pytest.mark.parametrize("format_", ["json", "console"])
+def test_h31_what_libraries_log_is_shown_by_logger_level_and_place_and_never_by_its_text(
+    pipe: tuple[int, int], format_: str
+) -> None:
+    read, write = pipe
+    stdout = logs.Stdout(write)
+    logs.configure(read_config({"ALERT_REFRESH_LOG_LEVEL": "DEBUG", "ALERT_REFRESH_LOG_FORMAT": format_}), stdout)
+    log_everywhere(raised(ValueError("canary"))[1])
+    stdout.start()
+    stdout.stop(5)
+    text = os.read(read, 1 << 20).decode()
+    assert len(text.splitlines()) == 5 * 7
+    assert "canary" not in text
+    assert "DEBUG" not in text and "INFO" not in text
+    assert text.count("place") == 5 * 7 and text.count("test_logs.py:") >= 5 * 7
+    assert text.count("ValueError") == 5
+    if format_ == "json":
+        line = json.loads(text.splitlines()[7])
+        del line["timestamp"]
+        assert re.fullmatch(r"test_logs\.py:[0-9]+", line.pop("place"))
+        assert line == {
+            "level": "WARNING",
+            "logger": "kubernetes.client.rest",
+            "message": logs.WITHOUT_TEXT % "kubernetes.client.rest",
+        }
+
+
+@pytest.mark.usefixtures("logging_restored")
+def test_h31_what_is_warned_of_is_logged_by_its_category_and_place(pipe: tuple[int, int]) -> None:
+    read, write = pipe
+    stdout = logs.Stdout(write)
+    logs.configure(read_config({}), stdout)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = logs._warned  # type: ignore[assignment]
+        warnings.warn("canary", ResourceWarning, stacklevel=1)
+        warnings.warn_explicit("canary", UserWarning, "/canary-folder/module.py", 7)
+    stdout.start()
+    stdout.stop(5)
+    one, other = lines_of(read)
+    assert (one["message"], one["level"]) == ("ResourceWarning was issued", "WARNING")
+    assert one["place"].startswith("test_logs.py:")
+    assert (other["message"], other["place"]) == ("UserWarning was issued", "module.py:7")
+    assert "canary" not in json.dumps([one, other])
+
+
+@pytest.mark.usefixtures("logging_restored")
+def test_a_command_has_its_lines_for_people_and_leaves_everything_as_it_was() -> None:
+    lines: list[str] = []
+    before = logging.root.handlers[:], threading.excepthook, warnings.showwarning
+    with contextlib.suppress(KeyError), logs.command(lines.append):
+        logging.getLogger("alert_refresh.x").warning("ours")
+        logging.getLogger("alert_refresh.x").info("not this")
+        logging.error("canary")
+        threading.excepthook(threading.ExceptHookArgs([*raised(ValueError("canary")), None]))
+        raise KeyError
+    assert (logging.root.handlers[:], threading.excepthook, warnings.showwarning) == before
+    assert [re.sub(r"^\S+ \w+ +", "", line).split("  ")[0] for line in lines] == [
+        "ours",
+        logs.WITHOUT_TEXT % "root",
+        "Thread died of ValueError",
+    ]
+    assert "canary" not in "".join(lines)
 
 
 @pytest.mark.usefixtures("logging_restored")

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from alert_refresh import folder, rules
+from alert_refresh.at_rest import SETTLED
 from alert_refresh.config import Env
-from alert_refresh.engine import Adaptive, ConfigErrors, Never, SystemClock, Trigger
+from alert_refresh.engine import Adaptive, ConfigErrors, Never, Result, SystemClock, Trigger
 from alert_refresh.rules import source, text_file, use_counts, warm_file
 from alert_refresh.rules.rule import check
 from alert_refresh.rules.rules_file import tells_its_end
-from alert_refresh.rules.source import SETTLED
 from tests.rules.examples import packed, rule, rule_set
 from tests.rules.examples import rules as some
 from tests.rules.world import World
@@ -228,6 +227,16 @@ def test_a_file_that_never_rests_is_given_up_at_the_timeout(tmp_path: Path, monk
         eventually(lambda: world.clock.advance(SETTLED) or not (world.status.pending or world.status.attempt))
 
 
+def test_a_stop_ends_the_wait_for_a_file_to_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "written_in_place", lambda *_: True)
+    with World(tmp_path, b"- id: a") as world:
+        world.daemon.start()
+        world.clock.wait_for_sleeper(SETTLED)
+        world.daemon.stop()
+        assert world.outcomes == [] or world.outcomes[0].result is Result.CANCELLED
+        assert world.status.attempt is None and world.status.cancelled == 1
+
+
 @pytest.mark.parametrize("data", [packed(2), json.dumps([{"id": "a"}]).encode(), b"- id: a\n...\n", b'{"rules": []}'])
 def test_a_file_that_tells_its_end_is_loaded_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes
@@ -252,19 +261,6 @@ def test_a_file_that_goes_after_it_was_read_is_missing(tmp_path: Path, monkeypat
 @pytest.mark.parametrize("data", [packed(2)[:-1], packed(2)[:5], b'{"id": "a"}\n', b"- id: a\n", b"rules:", b""])
 def test_what_may_be_a_beginning_does_not_tell_its_end(data: bytes) -> None:
     assert not tells_its_end(data)
-
-
-def test_only_what_was_just_written_and_not_renamed_may_still_be_written(tmp_path: Path) -> None:
-    file = tmp_path / "x"
-    file.write_text("x")
-    state = file.stat()
-    assert source.written_in_place(state, state.st_mtime + SETTLED - 0.01, None)
-    assert not source.written_in_place(state, state.st_mtime + SETTLED, None)
-    assert not source.written_in_place(state, state.st_mtime - SETTLED, None)
-    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns - 1))  # a change of the file later than its last write
-    renamed = file.stat()
-    assert not source.written_in_place(renamed, renamed.st_mtime, None)
-    assert source.written_in_place(renamed, renamed.st_mtime, state), "a chmod while it is written: the same file"
 
 
 def test_a_rule_that_left_the_family_that_is_refreshed_is_where_it_went() -> None:

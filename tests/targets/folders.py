@@ -12,6 +12,7 @@ from alert_refresh.targets.manifests import DirectorySource
 from tests.fakes import FakeClock
 
 if TYPE_CHECKING:
+    import threading
     from pathlib import Path
 
     from alert_refresh.engine import Snapshot
@@ -84,16 +85,25 @@ class World:
         }
         self.source = DirectorySource(Settings(**(defaults | settings)), self.clock)
         self.snapshot: Snapshot[Target] | None = None
+        self.trigger = Trigger.MANUAL
+        self.stopping: threading.Event | None = None
 
     def refresh(self) -> Snapshot[Target]:
         """Refresh once, as the engine would."""
         deadline = Deadline(self.clock, 30.0)
-        self.snapshot = self.source.refresh(self.snapshot, Request(Trigger.MANUAL), deadline)
+        if self.stopping is not None:
+            deadline.stopping = self.stopping
+        self.snapshot = self.source.refresh(self.snapshot, Request(self.trigger), deadline)
         return self.snapshot
 
     def names(self) -> list[str]:
         """Names of the targets after a refresh, stale ones with a `~`."""
         return [f"~{name}" if one.stale_since is not None else name for name, one in self.refresh().items.items()]
+
+    def served(self, name: str) -> Target:
+        """The target of that name in the last refresh."""
+        assert self.snapshot is not None
+        return self.snapshot.items[name]
 
     def rejected(self) -> list[tuple[str, str, str]]:
         """Where the rejected of the last refresh are from, with the field and code word of their first fault."""

@@ -163,6 +163,14 @@ def test_a_list_corrects_what_is_older() -> None:
     assert after.unconfirmed == {"a": 12, "b": 5, "c": 6}
 
 
+def test_a_list_corrects_what_is_newer_than_its_entry_and_no_newer_than_the_list() -> None:
+    """As after a restore that the list does not show by its own version."""
+    known = Listed({"a": ("8", made("a", 8)), "b": ("9", made("b", 9)), "c": ("11", made("c", 11))}, 9, 1)
+    after, changes = merge(Listed({"a": ("5", made("a", 5)), "c": ("5", made("c", 5))}, 10, 2), known)
+    assert versions(after) == {"a": "5", "c": "11"}
+    assert [(one.old and one.old.uid, one.new and one.new.uid) for one in changes] == [("a", "a"), ("b", None)]
+
+
 def test_a_deletion_outlives_a_list_that_is_older() -> None:
     entry = "5", made("a", 5)
     known, changes = apply(Listed({"a": entry}, 10, 1), [Event("a", "12", None)])

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from alert_refresh.engine import AttemptError, Deadline, Permanent, Transient
 from alert_refresh.targets import kube_list, secret_list
+from alert_refresh.targets.bulkhead import Bulkhead
+from alert_refresh.targets.listed import UNKNOWN
 from alert_refresh.targets.secret_list import Page, decode
 from alert_refresh.targets.target import parse_base64
 from tests.fakes import FakeClock
@@ -226,9 +228,9 @@ class TestLister:
         parsed: list[str] = []
         parse = kube_list.candidate
 
-        def candidate(found: secret_list.Secret, **options: Any) -> Any:
+        def candidate(found: secret_list.Secret, *args: Any, **options: Any) -> Any:
             parsed.append(found.metadata.name)
-            return parse(found, **options)
+            return parse(found, *args, **options)
 
         monkeypatch.setattr(kube_list, "candidate", candidate)
         items = [one(number) | {"data": secret(f"t{number}")["data"]} for number in range(6)]
@@ -247,9 +249,9 @@ class TestLister:
             return get(path, query, deadline, some)
 
         reader.get = watched  # type: ignore[method-assign]
-        lister = kube_list.Lister(reader, "", deny_private=False, clock=clock)  # type: ignore[arg-type]
-        known, version = lister.read("default", {}, Deadline(clock, 5))
-        assert version == "7" and list(known) == [f"u{number}" for number in range(6)]
+        lister = kube_list.Lister(reader, "", Bulkhead(), deny_private=False, clock=clock)  # type: ignore[arg-type]
+        known, version, went_back = lister.read("default", {}, Deadline(clock, 5), UNKNOWN)
+        assert version == 7 and not went_back and list(known) == [f"u{number}" for number in range(6)]
         assert parsed == [f"n{number}" for number in range(6)]
         assert max(count for size, count in seen[:bodies] if size < bodies) == 3, "the fourth may still go on"
 
@@ -308,6 +310,6 @@ class TestDecoding:
     def test_a_secret_is_the_same_whichever_way_its_values_are_had(self, data: dict[str, Any]) -> None:
         raw = msgspec.Raw(json.dumps(data).encode())
         made = kube_list.candidate(
-            secret_list.Secret(secret_list.Metadata("n", "u", "1", "ns"), raw), deny_private=False
+            secret_list.Secret(secret_list.Metadata("n", "u", "1", "ns"), raw), Bulkhead(), deny_private=False
         )
         assert made.result == parse_base64(data, namespace="ns", secret="n")

@@ -23,12 +23,13 @@ from alert_refresh.engine import (
     Permanent,
     Request,
     Snapshot,
+    SystemClock,
     Transient,
     Trigger,
     Worker,
 )
 from alert_refresh.targets import KIND, build, kube_client, kube_list, read
-from alert_refresh.targets.kube_errors import Forbidden, Gone, Unauthorized, refused, retry_after, unreachable
+from alert_refresh.targets.kube_errors import Behind, Forbidden, Gone, Unauthorized, refused, retry_after, unreachable
 from alert_refresh.targets.kube_snapshot import Memo
 from alert_refresh.targets.secrets import KubernetesSource
 from alert_refresh.targets.target import parse
@@ -162,12 +163,53 @@ class TestLists:
     ) -> None:
         it = cluster(namespaces=("nowhere",))
         it.refresh()
-        assert [(line.levelno, line.name) for line in caplog.records if line.levelno >= logging.WARNING] == [
-            (logging.WARNING, "alert_refresh.targets.secrets")
-        ]
+        (line,) = [line for line in caplog.records if line.levelno >= logging.WARNING]
+        assert (line.levelno, line.name) == (logging.WARNING, "alert_refresh.targets.secrets")
+        assert vars(line)["namespace"] == "nowhere" and "namespace nowhere" in vars(line)["error"]
         caplog.clear()
         it.refresh()
         assert not [line for line in caplog.records if line.levelno >= logging.WARNING]
+
+    @pytest.mark.parametrize(
+        ("namespaces", "named"),
+        [
+            (("default", "nowhere"), ["nowhere"]),
+            (("nowhere", "default", "none"), ["nowhere", "none"]),
+            (("default",), []),
+            (("*",), []),
+        ],
+    )
+    def test_of_several_namespaces_each_empty_one_is_named_once(
+        self,
+        kube: KubeServer,
+        cluster: Callable[..., Cluster],
+        caplog: pytest.LogCaptureFixture,
+        namespaces: tuple[str, ...],
+        named: list[str],
+    ) -> None:
+        it = cluster(namespaces=namespaces)
+        for _ in range(2):
+            it.refresh()
+        found = [vars(line)["namespace"] for line in caplog.records if line.getMessage() == "No Secret was found"]
+        assert found == named
+
+    def test_a_namespace_that_is_empty_once_it_can_be_listed_is_named_then(
+        self, kube: KubeServer, cluster: Callable[..., Cluster], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        it = cluster(namespaces=("default", "nowhere"))
+        kube.denied = {("list", "nowhere")}
+        it.partly()
+        assert "No Secret was found" not in caplog.text
+        kube.denied = set()
+        it.refresh()
+        assert caplog.text.count("No Secret was found") == 1
+
+    def test_everywhere_without_any_secret_is_a_warning(
+        self, kube: KubeServer, cluster: Callable[..., Cluster], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        cluster(namespaces=("*",), label_selector="nobody=has-it").refresh()
+        (line,) = [line for line in caplog.records if line.levelno >= logging.WARNING]
+        assert vars(line)["error"] == "no Secret matches the label selector in all namespaces"
 
     def test_there_is_no_watch_if_it_is_not_wanted(self, cluster: Callable[..., Cluster]) -> None:
         assert not cluster(watch=False).source.watches(Worker(KIND, FakeSource(), refresh_settings()))
@@ -343,11 +385,39 @@ class TestNamespaces:
         cluster(namespaces=("a", "b")).fails(Permanent, "auth")
         assert rule.fired == 3
 
-    def test_all_that_fail_publish_nothing(self, kube: KubeServer, cluster: Callable[..., Cluster]) -> None:
+    def test_all_that_fail_publish_nothing_and_are_named(
+        self, kube: KubeServer, cluster: Callable[..., Cluster]
+    ) -> None:
         it = cluster(namespaces=("a", "b"))
         it.refresh()
         kube.denied = {("list", "a"), ("list", "b")}
-        it.fails(Permanent, "auth")
+        assert it.fails(Permanent, "auth") == "namespace a, b: the API server answered 403"
+
+    def test_those_that_fail_are_named_each_with_its_cause(
+        self, kube: KubeServer, cluster: Callable[..., Cluster]
+    ) -> None:
+        it = cluster(namespaces=("a", "default", "b", "c"))
+        kube.denied = {("list", "a"), ("list", "c")}
+        kube.fault(faults.status(500), "/api/v1/namespaces/b/")
+        _, cause = it.partly()
+        assert str(cause) == "namespace a, c: the API server answered 403; namespace b: the API server answered 500"
+        assert isinstance(cause, Transient) and cause.error_type == "k8s_api"
+
+    def test_connecting_may_take_a_share_of_the_time_left_alone(self, tmp_path: Path) -> None:
+        authority, clock = Authority.create(tmp_path / "tls"), SystemClock()
+        with KubeServer(tls=authority.server()) as kube:
+            rule = kube.fault(faults.silent_connection, stage="connect")
+            file = kubeconfig(tmp_path / "silent", kube.url, ca=authority.ca)
+            source = KubernetesSource(target_settings(file), clock)
+            deadline = Deadline(clock, 4.0)
+            with pytest.raises(Transient) as raised:
+                source.refresh(None, Request(Trigger.MANUAL), deadline)
+            assert raised.value.error_type == "timeout" and rule.fired == 1
+            assert deadline.remaining() > 0, "somebody else has time to try"
+
+    def test_one_alone_need_not_be_named(self, kube: KubeServer, cluster: Callable[..., Cluster]) -> None:
+        kube.denied = {("list", "a")}
+        assert cluster(namespaces=("a",)).fails(Permanent, "auth") == "the API server answered 403"
 
     def test_one_that_fails_from_the_start_has_nothing_to_keep(
         self, kube: KubeServer, cluster: Callable[..., Cluster]
@@ -498,7 +568,7 @@ class TestConfiguration:
             raise OSError(24, "EMFILE")
 
         it = cluster()
-        monkeypatch.setattr(kube_client, "load_kube_config", fails)
+        monkeypatch.setattr(kube_client, "KubeConfigMerger", fails)
         it.fails(Transient, "storage")
         ca = tmp_path / "ca"
         ca.write_text("x")
@@ -529,7 +599,7 @@ class TestErrors:
             (401, Unauthorized, "auth"), (403, Forbidden, "auth"), (404, Permanent, "k8s_api"),
             (400, Permanent, "k8s_api"), (422, Permanent, "k8s_api"), (410, Gone, "k8s_api"),
             (408, Transient, "k8s_api"), (429, Transient, "k8s_api"), (500, Transient, "k8s_api"),
-            (501, Transient, "k8s_api"), (503, Transient, "k8s_api"), (504, Transient, "k8s_api"),
+            (501, Transient, "k8s_api"), (503, Transient, "k8s_api"), (504, Behind, "k8s_api"),
             (204, Transient, "parse"), (302, Transient, "parse"),
         ],
     )  # fmt: skip
@@ -543,6 +613,10 @@ class TestErrors:
         [
             ("0", 0.0), ("120", 120.0), (" 3 ", 3.0), ("9" * 31, 1e31), ("9" * 400, float("inf")),
             ("-1", None), ("abc", None), ("", None), ("1.5", None), ("\u0661", None),
+            ("Wed, 21 Oct 99999 07:28:00 GMT", None), (f"Wed, 21 Oct {'9' * 400} 07:28:00 GMT", None),
+            (f"Wed, 21 Oct 2030 07:28:00 +{'9' * 400}", None), ("Wed, 21 Oct 2030 07:28:00 -999999", None),
+            (f"Wed, 21 Oct 2030 {'9' * 30}:28:00 GMT", None), ("Mon, 01 Jan 0001 00:00:00 +2359", None),
+            (f"Wed, {'9' * 5000} Oct 2030 07:28:00 GMT", None), ("9" * 5000, float("inf")),
             (format_datetime(datetime.fromtimestamp(NOW + 30, UTC), usegmt=True), 30.0),
             (datetime.fromtimestamp(NOW + 30, UTC).strftime("%d %b %Y %H:%M:%S -0000"), 30.0),
             (format_datetime(datetime.fromtimestamp(NOW - 30, UTC), usegmt=True), None),
@@ -551,7 +625,10 @@ class TestErrors:
     def test_retry_after(self, value: str, seconds: float | None) -> None:
         assert retry_after(value, NOW) == pytest.approx(seconds)
 
-    @given(st.text())
+    @given(
+        st.text()
+        | st.from_regex(r"(Wed, )?[0-9]{1,40} Oct [0-9]{1,40} [0-9]{1,40}:[0-9]{1,9}:[0-9]{1,9} [+-][0-9]{1,400}")
+    )
     def test_any_retry_after_is_seconds_or_nothing(self, value: str) -> None:
         seconds = retry_after(value, NOW)
         assert seconds is None or seconds >= 0

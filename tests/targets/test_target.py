@@ -325,7 +325,9 @@ def test_good_names(name: str) -> None:
     assert good(config(name=name)).name == name
 
 
-@pytest.mark.parametrize("name", ["", "a\n", "-a", "a-", "A", "a_b", "a.b", "a" * 64, "status", "refresh", "approve"])
+@pytest.mark.parametrize(
+    "name", ["", "a\n", "-a", "a-", "A", "a_b", "a.b", "a" * 64, "status", "refresh", "approve", "reject"]
+)
 def test_bad_names(name: str) -> None:
     assert faults(config(name=name)) == {"name": ["bad_name"]}
 
@@ -467,6 +469,18 @@ def test_limits_are_just_that() -> None:
         deep = [deep]
     assert good(config(filter_config={"deep": deep}))
     assert faults(config(filter_config={"deep": [deep]})) == {"config": ["too_complex"]}
+
+
+@pytest.mark.parametrize(
+    "number", ["2025-11-25", "1.2.3", "1-", "1e5e5", "0x1f", "007", "1_000", "--1", "12:30", "1.", "1e", "-", "+5"]
+)
+def test_s06_what_begins_as_a_number_and_is_none_is_no_json(number: str) -> None:
+    for field in ("expires", "filter_config"):
+        value = number if field == "expires" else f'{{"a": {number}}}'
+        assert faults({"config": f'{json.dumps(GOOD)[:-1]}, "{field}": {value}}}'}) == {"config": ["schema"]}
+    assert faults({"type": "slack", "url": GOOD["url"], "filter_config": f'{{"a": {number}}}'}) == {
+        "filter_config": ["schema"]
+    }
 
 
 def test_brackets_in_strings_do_not_count() -> None:

@@ -116,8 +116,19 @@ def test_a_retry_takes_up_what_failed_and_may_pass_and_nothing_else() -> None:
     assert Progress().todo(["a", "b"]) == ["a", "b"]
 
 
-@given(st.text(max_size=80))
+letters = st.characters(categories=["L"])
+others = st.characters(categories=["L", "N"], include_characters="_$")
+parts = st.builds(str.__add__, letters, st.text(others, max_size=60)).filter(lambda part: len(part.encode()) <= 63)
+accepted = st.one_of(parts, st.builds("{}.{}".format, parts.filter(lambda part: not part.startswith("pg_")), parts))
+
+
+@given(accepted)
 def test_a_name_that_is_accepted_can_be_quoted_without_escapes(name: str) -> None:
-    if name_fault(name) is None:
-        assert quoted(name).replace('"', "") == name
-        assert name.count(".") <= 1 and not set(name) & set("\"'; \n\0-")
+    assert name_fault(name) is None
+    assert quoted(name).replace('"', "") == name
+
+
+@given(accepted, st.sampled_from("\"'; \n\0-\\/\u2028"), st.data())
+def test_a_name_with_anything_else_anywhere_is_refused(name: str, wrong: str, data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, len(name)))
+    assert name_fault(name[:place] + wrong + name[place:]) is not None

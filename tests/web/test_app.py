@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import threading
 import uuid
 from io import BytesIO
@@ -9,12 +10,16 @@ import pytest
 from gunicorn.http.errors import InvalidChunkSize
 from werkzeug.exceptions import HTTPException, UnsupportedMediaType
 
+from alert_refresh import rules, targets, views
+from alert_refresh.daemon import Daemon, read_config
 from alert_refresh.engine import Kind, RefreshSettings
 from alert_refresh.web.app import create_app
 from tests.fakes import FakeClock, FakeSource
-from tests.web.world import TARGETS, OneKind, World
+from tests.web.world import ADMIN, TARGETS, OneKind, World
 
 ROUTES = {
+    ("GET", "/"),
+    ("GET", "/api/v2/version"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/health"),
@@ -64,7 +69,10 @@ def test_the_routes_are_these_and_no_others() -> None:
         ("OPTIONS", f"{TARGETS}/status", 200),
         ("POST", f"{TARGETS}/refresh", 202),
         ("GET", f"{TARGETS}/nobody", 404),
-        ("GET", "/", 404),
+        ("GET", "/", 200),
+        ("HEAD", "/", 200),
+        ("GET", "/api/v2/version", 200),
+        ("GET", "/nothing", 404),
         ("DELETE", f"{TARGETS}/status", 405),
         ("GET", f"{TARGETS}?type=x", 400),
     ],
@@ -81,6 +89,46 @@ def test_every_answer_is_json_with_the_headers_that_keep_it_safe(method: str, pa
         assert len(response.headers.getlist("Cache-Control")) == 1
         if code >= 400:
             assert set(response.json) == {"error", "message", "request_id"}
+
+
+@pytest.mark.parametrize(("method", "path"), sorted(one for one in ROUTES if one[1].startswith("/api/")))
+@pytest.mark.parametrize("off", [False, True])
+def test_a_query_parameter_that_a_route_does_not_know_is_a_400_on_every_route(
+    method: str, path: str, off: bool
+) -> None:
+    environ = {"ALERT_REFRESH_ADMIN_TOKEN": ADMIN}
+    with World(off=off, environ=environ) as world:
+        if not off:
+            world.start()
+        shown = re.sub("<[^>]+>", "one", path)
+        sent: dict[str, Any] = {"json": {"labels": {}}} if path.endswith("/match") else {}
+        for query in ("nonsense=1", "waits=1s", "Type=slack", "reveal=true&nonsense="):
+            headers = {"Authorization": f"Bearer {ADMIN}"}
+            response = world.client.open(f"{shown}?{query}", method=method, headers=headers, **sent)
+            assert response.status_code == 400, query
+            assert "nonsense" not in response.text
+        if method == "POST" and not sent:
+            assert world.client.post(f"{shown}?nonsense=1").status_code == 401, "who asks comes first"
+
+
+def test_every_route_of_a_kind_that_is_off_says_how_to_switch_it_on_and_when_to_come_again() -> None:
+    client = create_app(Daemon(read_config({}))).test_client()
+    kinds = {TARGETS: targets.OFF, "/api/v2/rules": rules.OFF, "/api/entities": views.OFF}
+    asked = 0
+    for method, path in ROUTES:
+        cure = next((cure for prefix, cure in kinds.items() if path.startswith(prefix)), None)
+        if cure is None:
+            continue
+        sent: dict[str, Any] = {"json": {"labels": {}}} if path.endswith("/match") else {}
+        response: Any = client.open(re.sub("<[^>]+>", "one", path), method=method, **sent)
+        asked += 1
+        if path.endswith("/status"):
+            assert (response.status_code, response.json["status"]) == (200, "off")
+        else:
+            assert response.status_code == 503, path
+            assert int(response.headers["Retry-After"]) >= 1
+        assert cure in (response.json.get("message") or response.json["detail"])
+    assert asked == len(ROUTES) - 6
 
 
 def test_metrics_are_text_with_the_same_safe_headers() -> None:

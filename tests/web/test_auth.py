@@ -73,10 +73,11 @@ def test_h02_two_authorization_headers_are_refused_even_if_both_are_right() -> N
 
 
 @pytest.mark.parametrize("name", ["token", "access_token", "authorization", "bearer"])
-def test_h02_a_token_in_the_query_is_ignored(name: str) -> None:
+def test_h02_a_token_in_the_query_is_no_token(name: str) -> None:
     with World(environ=BOTH).start() as world:
         assert world.post(f"?{name}={ADMIN}").status_code == 401
-        assert world.post(f"?{name}=whatever", token=ADMIN).status_code == 202
+        assert world.post(f"?{name}=whatever", token=ADMIN).status_code == 400
+        assert world.get(f"?reveal=true&{name}={READ}").status_code == 400
 
 
 def test_the_scheme_is_bearer_in_any_case() -> None:
@@ -107,10 +108,15 @@ def test_without_tokens_posts_are_open_and_nothing_is_revealed() -> None:
         assert world.metrics()["alert_refresh_wrong_tokens_total"] == 0
 
 
-def test_without_a_read_token_not_even_the_admin_token_reveals() -> None:
-    with World(environ={"ALERT_REFRESH_ADMIN_TOKEN": ADMIN}).start() as world:
-        for token in (ADMIN, "wrong"):
-            assert world.get("?reveal=true", headers={"Authorization": f"Bearer {token}"}).status_code == 403
+@pytest.mark.parametrize("one", BOTH)
+@pytest.mark.parametrize("path", ["?reveal=true", "/one?reveal=true"])
+def test_whichever_token_is_set_reveals(one: str, path: str) -> None:
+    with World(environ={one: BOTH[one]}).start() as world:
+        for token, code in ((BOTH[one], 200), ("wrong", 401), (None, 401)):
+            headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+            response = world.get(path, headers=headers)
+            assert response.status_code == code
+            assert ("?key=1" in response.text) == (code == 200)
 
 
 def test_get_head_and_options_are_open_whatever_token_they_carry() -> None:

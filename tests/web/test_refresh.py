@@ -3,14 +3,17 @@ from __future__ import annotations
 import re
 import threading
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from alert_refresh.engine import Permanent, RefreshSettings, Request, Transient, Trigger
+from alert_refresh.engine import Partial, Permanent, RefreshSettings, Request, Transient, Trigger
 from alert_refresh.web.errors import whole_seconds
 from alert_refresh.web.refresh import period
 from tests.web.world import ADMIN, READ, TARGETS, World, target, targets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 UNDISTURBED = RefreshSettings(warmup=10_000)
 """No periodic refresh while a test moves the clock."""
@@ -172,40 +175,132 @@ def test_with_wait_the_answer_is_the_result() -> None:
         assert generation == world.get("/status").json["generation"]
 
 
-def test_with_wait_a_failed_refresh_is_a_200_that_tells_the_cause() -> None:
+OUTCOME = {
+    "refresh_started_at": "2023-11-14T22:13:20Z",
+    "result": "failed",
+    "attempts": 1,
+    "duration_ms": 0,
+    "items": 2,
+    "rejected": 1,
+    "generation": 1_700_000_000_000,
+    "changed": False,
+}
+
+
+def test_with_wait_a_failed_refresh_is_a_502_that_tells_the_cause() -> None:
     with World().start() as world:
         world.fail(Permanent("HTTP 403 from the API server", "auth"))
-        code, body = shown(world.post("?wait=10s"))
-        assert code == 200
-        assert (body["message"], body["result"]) == ("Refresh failed", "failed")
-        assert (body["error"], body["error_type"]) == ("HTTP 403 from the API server", "auth")
+        told = {"error": "refresh_failed", "message": "HTTP 403 from the API server", "error_type": "auth"}
+        assert shown(world.post("?wait=10s")) == (502, told | OUTCOME)
 
 
-def test_a_refresh_that_outlasts_its_wait_is_a_202() -> None:
+def test_with_wait_a_refresh_of_which_only_a_part_worked_is_a_502_with_what_is_served_since() -> None:
+    with World().start() as world:
+        world.fail(Partial(targets(target("one"), digest="part"), Permanent("namespace b: HTTP 403", "auth")))
+        told = {"error": "refresh_failed", "message": "namespace b: HTTP 403", "error_type": "auth"}
+        served = {"items": 1, "rejected": 0, "generation": 1_700_000_000_001, "changed": True}
+        assert shown(world.post("?wait=10s")) == (502, told | OUTCOME | served)
+
+
+def test_with_wait_a_refresh_that_failed_for_good_is_told_with_its_last_attempt() -> None:
+    with World(settings=RefreshSettings(max_retries=1)).start() as world:
+        world.fail(Transient("connection refused", "network"))
+        ask = asking(world, "?wait=60s")
+        world.attempt_ends()
+        world.clock.wait_for_sleeper(30)
+        world.clock.advance(30)
+        code, body = shown(ask())
+        assert (code, body["result"], body["attempts"]) == (502, "failed", 2)
+        assert "next_attempt" not in body
+
+
+def test_a_wait_that_ends_after_a_failed_attempt_is_a_502_that_says_when_the_next_one_comes() -> None:
     with World().start() as world:
         world.fail(Transient("connection refused", "network"))
-        answers: list[Any] = []
-        asking = threading.Thread(target=lambda: answers.append(world.post("?wait=10s")))
-        asking.start()
+        ask = asking(world, "?wait=10s")
         world.clock.wait_for_sleeper(10)
         world.attempt_ends()
+        world.clock.wait_for_sleeper(30)
         world.clock.advance(10)
-        asking.join(10)
-        assert shown(answers[0])[0] == 202
-        assert world.get("/status").json["status"] == "failed"
+        told = {"error": "refresh_failed", "message": "connection refused", "error_type": "network"}
+        next_one = {"result": "retrying", "next_attempt": "2023-11-14T22:13:50Z"}
+        assert shown(ask()) == (502, told | OUTCOME | next_one)
+        assert world.get("/status").json["next_attempt"] == next_one["next_attempt"]
 
 
-def test_a_stop_ends_the_wait() -> None:
+def test_a_wait_that_ends_during_the_second_attempt_is_a_502_of_the_first() -> None:
     with World().start() as world:
         world.fail(Transient("connection refused", "network"))
-        answers: list[Any] = []
-        asking = threading.Thread(target=lambda: answers.append(world.post("?wait=60s")))
-        asking.start()
+        ask = asking(world, "?wait=31s")
+        world.clock.wait_for_sleeper(31)
         world.attempt_ends()
+        world.clock.wait_for_sleeper(30)
+        begun, _ = world.hang()
+        world.clock.advance(30)
+        assert begun.wait(20)
+        world.clock.advance(1)
+        code, body = shown(ask())
+        assert (code, body["result"], body["attempts"], body["next_attempt"]) == (502, "retrying", 1, None)
+
+
+def test_a_wait_that_ends_before_any_attempt_has_is_a_202() -> None:
+    with World().start() as world:
+        begun, _ = world.hang()
+        ask = asking(world, "?wait=10s")
+        assert begun.wait(20)
+        world.clock.wait_for_sleeper(10)
+        world.clock.advance(10)
+        code, body = shown(ask())
+        assert (code, body["message"]) == (202, "Refresh triggered")
+
+
+def test_a_refresh_that_a_newer_one_replaces_in_its_backoff_is_a_502_and_the_newer_one_a_200() -> None:
+    with World(settings=RefreshSettings(rate_limit=0)).start() as world:
+        world.fail(Transient("connection refused", "network"))
+        ask = asking(world, "?wait=60s")
+        world.attempt_ends()
+        world.clock.wait_for_sleeper(30)
+        world.source.answer = lambda n: targets(target("one"), digest="two")
+        assert world.post("?wait=60s").status_code == 200
+        code, body = shown(ask())
+        assert (code, body["result"], body["message"]) == (502, "failed", "connection refused")
+
+
+def test_a_stop_during_the_backoff_ends_the_wait_with_a_503() -> None:
+    with World().start() as world:
+        world.fail(Transient("connection refused", "network"))
+        ask = asking(world, "?wait=60s")
+        world.attempt_ends()
+        world.clock.wait_for_sleeper(30)
         world.daemon.stop()
-        asking.join(10)
-        code, body = shown(answers[0])
-        assert (code, body["result"]) == (200, "failed")
+        response = ask()
+        assert shown(response) == (503, {"error": "manager_not_started", "message": "Target refresh is not running"})
+        assert response.headers["Retry-After"] == "25"
+
+
+def test_a_stop_that_fails_the_running_attempt_ends_the_wait_with_a_503() -> None:
+    with World().start() as world:
+        world.fail(Transient("the request was interrupted", "network"))
+        begun, release = world.hang()
+        ask = asking(world, "?wait=60s")
+        assert begun.wait(20)
+        world.daemon.halt()
+        release.set()
+        code, body = shown(ask())
+        assert (code, body["error"]) == (503, "manager_not_started")
+
+
+def asking(world: World, query: str) -> Callable[[], Any]:
+    """Ask for a refresh in a thread; returns what waits for the answer."""
+    answers: list[Any] = []
+    thread = threading.Thread(target=lambda: answers.append(world.app.test_client().post(f"{TARGETS}/refresh{query}")))
+    thread.start()
+
+    def answer() -> Any:
+        thread.join(20)
+        return answers[0]
+
+    return answer
 
 
 def test_a_refresh_that_a_stop_ended_before_its_first_attempt_is_a_503(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import threading
 import time
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +169,7 @@ def test_routes_are_no_ids(tmp_path: Path) -> None:
         assert world.client.delete("/api/v2/rules/status").status_code == 405
 
 
-def test_a_match_names_rules_and_the_fresh_targets_they_lead_to(tmp_path: Path) -> None:
+def test_a_match_names_rules_and_the_targets_they_lead_to_a_stale_one_included(tmp_path: Path) -> None:
     found = [
         rule("critical", 'severity="critical"', priority=1, targets=("pager", "slack")),
         rule("all", targets=("slack", "old", "off", "gone")),
@@ -177,7 +179,7 @@ def test_a_match_names_rules_and_the_fresh_targets_they_lead_to(tmp_path: Path) 
         target("pager", type="pagerduty", format="pagerduty"),
         target("slack"),
         target("old", stale_since=START - 60),
-        target("off", enabled=False),
+        target("off", enabled=False, stale_since=START - 60),
     )
     with with_targets(World(tmp_path, warm_file.pack(found)), served).start() as world:
         eventually(lambda: world.daemon.workers["targets"].get_status().snapshot)
@@ -191,11 +193,11 @@ def test_a_match_names_rules_and_the_fresh_targets_they_lead_to(tmp_path: Path) 
             ],
             "targets_generation": int(START * 1000),
             "targets": [
-                {"name": "pager", "type": "pagerduty", "format": "pagerduty"},
-                {"name": "slack", "type": "slack", "format": "slack"},
+                {"name": "pager", "type": "pagerduty", "format": "pagerduty", "state": "fresh"},
+                {"name": "slack", "type": "slack", "format": "slack", "state": "fresh"},
+                {"name": "old", "type": "slack", "format": "slack", "state": "stale"},
             ],
             "unavailable": [
-                {"name": "old", "reason": "stale", "since": "2023-11-14T22:12:20Z"},
                 {"name": "off", "reason": "disabled"},
                 {"name": "gone", "reason": "missing"},
             ],
@@ -210,6 +212,18 @@ def test_without_targets_a_match_says_that_they_are_not_loaded(tmp_path: Path) -
         assert answer["unavailable"] == [{"name": "slack", "reason": "not_loaded"}]
 
 
+def labelled(labels: dict[str, str]) -> bytes:
+    return json.dumps({"labels": labels}, ensure_ascii=False).encode()
+
+
+def sized(size: int) -> bytes:
+    """A question of so many bytes that has all the labels it may have."""
+    labels = {f"n{n}": "" for n in range(64)}
+    spare = size - len(labelled(labels))
+    return labelled({name: "x" * (spare // 64 + (number < spare % 64)) for number, name in enumerate(labels)})
+
+
+@pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize(
     ("data", "code"),
     [
@@ -219,15 +233,28 @@ def test_without_targets_a_match_says_that_they_are_not_loaded(tmp_path: Path) -
         (b'{"labels": {"a": 1}}', 400),
         (b'{"labels": {}, "more": 1}', 400),
         (b'{"labels": {"a": "\xff"}}', 400),
-        (b"[" * 60_000, 400),
-        (b'{"labels": {"a": "' + b"x" * 65536 + b'"}}', 413),
-        (b'{"labels": {"a": "' + b"x" * 65000 + b'"}}', 200),
+        (b"[" * 16_000, 400),
+        (sized(16 * 1024), 200),
+        (sized(16 * 1024 + 1), 413),
+        (b"x" * 100_000, 413),
+        (labelled({f"n{n}": "v" for n in range(64)}), 200),
+        (labelled({f"n{n}": "v" for n in range(65)}), 413),
+        (labelled({"a": "x" * 1024}), 200),
+        (labelled({"a": "x" * 1025}), 413),
+        (labelled({"a": "é" * 512}), 200),
+        (labelled({"a": "é" * 512 + "x"}), 413),
     ],
 )
-def test_only_labels_can_be_matched(tmp_path: Path, data: bytes, code: int) -> None:
+def test_only_labels_can_be_matched_and_not_too_much_of_them(
+    tmp_path: Path, data: bytes, code: int, chunked: bool
+) -> None:
+    environ: dict[str, Any] = {"wsgi.input": BytesIO(data), "wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
+    sent: dict[str, Any] = {"environ_overrides": environ} if chunked else {"data": data}
     with World(tmp_path).start() as world:
-        answer = world.post("/match", data=data, content_type="application/json")
+        answer = world.post("/match", content_type="application/json", **sent)
         assert answer.status_code == code and answer.is_json
+        if code >= 400:
+            assert set(answer.json) == {"error", "message", "request_id"}
 
 
 def test_another_media_type_is_refused(tmp_path: Path) -> None:
@@ -246,12 +273,11 @@ def test_a_query_is_looked_at_after_the_token_and_what_it_may_not_have_is_refuse
         assert world.post("/refresh?family=%20").status_code == 400
 
 
-def test_every_post_needs_the_admin_token(tmp_path: Path) -> None:
+def test_a_refresh_needs_the_admin_token_and_a_match_which_only_reads_does_not(tmp_path: Path) -> None:
     with World(tmp_path, ALERT_REFRESH_ADMIN_TOKEN=ADMIN).start() as world:
-        for path in ("/refresh", "/match"):
-            assert world.post(path).status_code == 401
-        headers = {"Authorization": f"Bearer {ADMIN}"}
-        assert world.post("/match", json={"labels": {}}, headers=headers).status_code == 200
+        assert world.post("/refresh").status_code == 401
+        for headers in ({}, {"Authorization": f"Bearer {ADMIN}"}, {"Authorization": "Bearer wrong"}):
+            assert world.post("/match", json={"labels": {}}, headers=headers).status_code == 200
         assert world.get().status_code == world.get("/status").status_code == 200
 
 

@@ -247,7 +247,6 @@ def test_the_list_shows_every_target_masked_and_every_rejected_secret() -> None:
         ("?enabled=true", ["one", "two"]),
         ("?enabled=false", ["three"]),
         ("?type=slack&enabled=true", ["one"]),
-        ("?something=else", ["one", "two", "three"]),
     ],
 )
 def test_filters_choose_by_type_and_enabled(query: str, names: list[str]) -> None:

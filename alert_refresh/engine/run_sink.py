@@ -1,0 +1,60 @@
+"""The sink of the watches of one run of a worker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from alert_refresh.engine.outcome import Publication
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+    from alert_refresh.engine.clock import Clock
+    from alert_refresh.engine.outcome import Trigger
+    from alert_refresh.engine.snapshot import Snapshot
+    from alert_refresh.engine.state import RefreshState
+
+T = TypeVar("T")
+
+
+class RunSink(Generic[T]):
+    """See `Sink`. What comes once the run of that number has ended is dropped.
+
+    `wake` wakes the worker, `tell` gets what is published, in the watch's thread.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        state: RefreshState[T],
+        run: int,
+        wake: threading.Event,
+        tell: Callable[[Publication], None],
+        clock: Clock,
+    ) -> None:
+        self._kind = kind
+        self._state = state
+        self._run = run
+        self._wake = wake
+        self._tell = tell
+        self._clock = clock
+
+    def notify(self, trigger: Trigger) -> None:
+        """See `Sink`."""
+        self._state.offer(trigger, self._run)
+        self._wake.set()
+
+    def current(self) -> Snapshot[T] | None:
+        """See `Sink`."""
+        return self._state.status().snapshot
+
+    def publish(self, snapshot: Snapshot[T], expected: Snapshot[T] | None, seen_at: float | None = None) -> bool:
+        """See `Sink`."""
+        served = self._state.publish(self._run, snapshot, expected)
+        if served is None:
+            return False
+        if seen_at is not None and (expected is None or served.generation != expected.generation):
+            seconds = max(0.0, self._clock.monotonic() - seen_at)
+            self._tell(Publication(self._kind, served.generation, seconds, len(served.items), len(served.rejected)))
+        return True

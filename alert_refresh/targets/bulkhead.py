@@ -1,0 +1,57 @@
+"""Keeps what parsing one item raises away from all others."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, TypeVar
+
+from alert_refresh.engine import AttemptError, Fault
+from alert_refresh.engine.refresher import frames
+from alert_refresh.targets.assemble import escaped
+from alert_refresh.targets.json_text import Unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+REMEMBERED = 1000
+
+log = logging.getLogger(__name__)
+
+
+class Bulkhead:
+    """Turns every exception that nobody foresaw into a fault of the item that was parsed; one for each source."""
+
+    def __init__(self) -> None:
+        self._told: dict[tuple[str, str], None] = {}
+
+    def hold(self, item: str, field: str, parse: Callable[[], T]) -> T | tuple[Fault, ...]:
+        """What `parse` returns; if it raises `Unusable`, that as a fault of `field`, else one that is `unreadable`.
+
+        An exception nobody foresaw is logged with its frames and without its message, once for each item and place in
+        the code.
+
+        Raises:
+            AttemptError: as `parse` does, since the attempt and not the item is the reason.
+            MemoryError: the process, not the item, is the reason; the attempt fails, and what is served stays.
+        """
+        try:
+            return parse()
+        except (AttemptError, MemoryError):
+            raise
+        except Unusable as error:
+            return (Fault(field, str(error)),)
+        except Exception as raised:
+            self._tell(item, raised)
+            return (Fault(field, f"unreadable: parsing it raised {type(raised).__name__}"),)
+
+    def _tell(self, item: str, raised: Exception) -> None:
+        fields = frames(raised)
+        if (item, fields["stack"]) in self._told:
+            return
+        if len(self._told) >= REMEMBERED:
+            self._told.clear()
+        self._told[item, fields["stack"]] = None
+        name = type(raised).__name__
+        log.error("Parsing '%s' raised an unexpected %s", escaped(item), name, extra={"kind": "targets", **fields})

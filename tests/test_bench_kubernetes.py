@@ -1,0 +1,36 @@
+"""The Kubernetes benchmark measures what it says, on the cluster that the kubeconfig names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bench.kubernetes import bare, namespace, ours, typed
+from tests.kube import Authority, KubeServer, fill, kubeconfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_every_way_reads_the_namespace_of_the_context(tmp_path: Path, secure: bool) -> None:
+    authority = Authority.create(tmp_path / "tls")
+    tls, ca = (authority.server(), authority.ca) if secure else (None, None)
+    with KubeServer(tls=tls, tokens={"t"} if secure else None) as kube:
+        fill(kube.store, 3, namespace="team")
+        file = kubeconfig(tmp_path / "k", kube.url, namespace="team", ca=ca, user={"token": "t"})
+        assert namespace(file) == "team"
+        assert bare(file)() > 3 * 1000
+        assert len(ours(file)(None).items) == typed(file)() == 3
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_what_is_refused_is_not_measured(tmp_path: Path, secure: bool) -> None:
+    authority = Authority.create(tmp_path / "tls")
+    tls, ca = (authority.server(), authority.ca) if secure else (None, None)
+    with KubeServer(tls=tls) as kube:
+        kube.denied = {("list", "default")}
+        file = kubeconfig(tmp_path / "k", kube.url, ca=ca)
+        with pytest.raises(AssertionError, match="403"):
+            bare(file)()

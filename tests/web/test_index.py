@@ -1,0 +1,68 @@
+"""The list of routes at `/`, and the version."""
+
+from __future__ import annotations
+
+import platform
+
+import pytest
+
+from alert_refresh import __version__
+from alert_refresh.web import index
+from alert_refresh.web.app import create_app
+from tests.web.test_app import ROUTES
+from tests.web.world import World
+
+
+def test_the_first_page_lists_every_route_with_what_it_does() -> None:
+    with World() as world:
+        answer = world.client.get("/").json
+        assert (answer["name"], answer["version"]) == ("alert-refresh", __version__)
+        listed = {(one["method"], one["path"]) for one in answer["routes"]}
+        assert listed == {(method, index.VARIABLE.sub(r"{\1}", path)) for method, path in ROUTES}
+        assert len(answer["routes"]) == len(listed)
+        assert all(set(one) == {"method", "path", "summary"} and one["summary"] for one in answer["routes"])
+
+
+def test_every_line_of_the_list_is_of_a_route_that_is_there() -> None:
+    with World() as world:
+        assert {rule.endpoint for rule in world.app.url_map.iter_rules()} == set(index.SUMMARIES)
+
+
+def test_a_route_without_a_line_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(index.SUMMARIES, "targets.one")
+    with pytest.raises(KeyError):
+        World()
+
+
+def test_the_list_is_the_same_whatever_is_off() -> None:
+    with World() as on, World(off=True) as off:
+        assert on.client.get("/").json == off.client.get("/").json
+
+
+def test_every_get_of_the_list_without_a_variable_answers() -> None:
+    with World().start() as world:
+        for one in world.client.get("/").json["routes"]:
+            if one["method"] == "GET" and "{" not in one["path"]:
+                assert world.client.get(one["path"]).status_code in (200, 503), one
+
+
+def test_the_version_is_that_of_the_program_and_of_python() -> None:
+    with World() as world:
+        expected = {"name": "alert-refresh", "version": __version__, "python": platform.python_version()}
+        assert world.client.get("/api/v2/version").json == expected
+
+
+@pytest.mark.parametrize("path", ["/", "/api/v2/version"])
+def test_only_get_head_and_options_are_allowed(path: str) -> None:
+    with World() as world:
+        for method in ("POST", "PUT", "DELETE", "PATCH"):
+            response = world.client.open(path, method=method)
+            assert (response.status_code, response.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
+            assert set(response.json) == {"error", "message", "request_id"}
+        for method in ("GET", "HEAD", "OPTIONS"):
+            assert world.client.open(path, method=method).status_code == 200
+
+
+def test_an_app_that_is_built_again_lists_the_same() -> None:
+    with World() as world:
+        assert create_app(world.daemon).test_client().get("/").json == world.client.get("/").json
