@@ -43,6 +43,8 @@ class ClosingRequest(Request):  # type: ignore[misc]
             raise InvalidHeader("HOST", req=self)
         if self.method != "CONNECT" and not _TARGET.fullmatch(self.uri):
             raise InvalidRequestLine(self.uri)
+        # `http://host` is `http://host/` (RFC 9112, 3.2.2); routing would redirect there, with the host that was sent.
+        self.path = self.path or "/"
         # The answer's version is the request's, and a client of a later 1.x understands 1.1 (RFC 9110, 6.2).
         self.version = min(self.version, HTTP_1_1)
         return rest
