@@ -49,6 +49,9 @@ class WithSettings(click.Command):
 @main.command(cls=WithSettings)
 def serve() -> None:
     """Run the daemon until SIGTERM."""
+    from alert_refresh.process import prepare
+
+    prepare()
     from alert_refresh.daemon import take_server_variables
 
     config = _config()

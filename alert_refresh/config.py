@@ -6,6 +6,7 @@ with the same `Env`.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from alert_refresh import durations
 from alert_refresh.credential import MASK, Credential
-from alert_refresh.engine import ConfigError, ConfigErrors, RefreshSettings
+from alert_refresh.engine import AttemptError, ConfigError, ConfigErrors, RefreshSettings
+from alert_refresh.token_file import read_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,12 +30,19 @@ SERVICE_VARIABLE = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT$|_POR
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
-    """Where a bearer token comes from: its value, or a file that is read again when it changes."""
+    """Where a bearer token comes from: its value, or a file that is read again when it changes.
+
+    `held` are the tokens that the file held at the start.
+    """
 
     value: Credential | None = None
     file: Path | None = None
+    held: tuple[Credential, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,7 @@ class Config:
     allow_unauthenticated: bool
     state_directory: Path | None
     kinds: Mapping[str, Any]
+    trusted_proxies: tuple[Network, ...] = ()
     unix: bool = False
     effective: Mapping[str, str] = field(default_factory=dict)
 
@@ -171,13 +181,33 @@ class Env:
         value, file = self.credential(name), self.path(f"{name}_FILE")
         if value is not None and file is not None:
             self.fault(f"{name}_FILE", f"{name} is set too; set one of them")
-        if file is not None:
+        held = () if file is None else self._tokens_in(file, f"{name}_FILE")
+        return Token(value, file, held) if value or file else None
+
+    def _tokens_in(self, file: Path, name: str) -> tuple[Credential, ...]:
+        """The tokens in a file; a fault of the variable `name` if there are none."""
+        try:
+            held = tuple(Credential(token.decode("ascii")) for token in read_tokens(file))
+        except AttemptError as error:
+            self.fault(name, str(error))
+        except (OSError, ValueError) as error:
+            self.fault(name, f"the file cannot be read ({type(error).__name__})")
+        else:
+            if not held:
+                self.fault(name, "the file holds no token")
+            return held
+        return ()
+
+    def networks(self, name: str) -> tuple[Network, ...]:
+        """Networks or addresses, separated by commas; IPv4 networks written as IPv6 are IPv4 networks."""
+        found = []
+        for one in filter(None, (part.strip() for part in self.text(name).split(","))):
             try:
-                if not file.read_text(encoding="ascii").strip():
-                    self.fault(f"{name}_FILE", "the file holds no token")
-            except (OSError, ValueError) as error:
-                self.fault(f"{name}_FILE", f"the file cannot be read ({type(error).__name__})")
-        return Token(value, file) if value or file else None
+                found.append(_plain(ipaddress.ip_network(one, strict=False)))
+            except ValueError:
+                self.fault(name, "is not a list of networks such as 10.0.0.0/8,fd00::/8")
+                return ()
+        return tuple(found)
 
     def refresh(self, prefix: str, **defaults: str) -> RefreshSettings:
         """The settings every kind has, under its prefix; `defaults` differ from the targets' where given."""
@@ -216,6 +246,11 @@ class Env:
             raise ConfigErrors(self.faults)
 
 
+def _plain(network: Network) -> Network:
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    return network if mapped is None else ipaddress.IPv4Network((mapped, max(0, network.prefixlen - 96)), strict=False)
+
+
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
@@ -245,6 +280,7 @@ def read_server(env: Env, kinds: Mapping[str, Any]) -> Config:
         allow_unauthenticated=open_to_all,
         state_directory=env.state_directory(),
         kinds=kinds,
+        trusted_proxies=env.networks("ALERT_REFRESH_TRUSTED_PROXIES"),
         unix=unix,
         effective=MappingProxyType(env.effective),
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from alert_refresh import __version__, durations, rules, targets, views
 from alert_refresh.config import Config, Env, read_server
 from alert_refresh.dangling import Dangling
-from alert_refresh.engine import Clock, Deadline, ShutdownTimeout, SystemClock, Worker
+from alert_refresh.engine import Clock, Deadline, ShutdownTimeout, SystemClock, Trigger, Worker
 from alert_refresh.observe.outcomes import log_outcome, log_publication
 
 if TYPE_CHECKING:
@@ -106,6 +106,11 @@ class Daemon:
         self._stop_by = None
         for worker in self.workers.values():
             worker.start()
+
+    def refresh(self) -> None:
+        """Ask every kind for a refresh, as a changed file would: never refused, and no manual refresh that counts."""
+        for worker in self.workers.values():
+            worker.notify(Trigger.FILE)
 
     def halt(self) -> None:
         """Begin to stop and return at once: nothing new begins, every wait ends, and the time to stop runs."""

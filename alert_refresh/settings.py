@@ -32,6 +32,11 @@ SETTINGS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "File that holds the read token, one per line, read again when it changes",
         ),
         "ALERT_REFRESH_ALLOW_UNAUTHENTICATED": ("false", "Let anyone refresh, on any address, without a token"),
+        "ALERT_REFRESH_TRUSTED_PROXIES": (
+            "",
+            "Networks of the proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, separated by commas; "
+            "unset: nobody's",
+        ),
         "ALERT_REFRESH_STATE_DIR": (
             "",
             "Folder for what is kept across restarts; unset: $STATE_DIRECTORY, which systemd sets, else nothing is "

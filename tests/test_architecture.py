@@ -193,19 +193,16 @@ def test_other_locks_are_nowhere(path: Path) -> None:
 
 @every_module
 def test_threads_are_born_in_one_place(path: Path) -> None:
-    births = ("threading.Thread", "threading.Timer", "_thread.start_new_thread", "multiprocessing.Process", "os.fork")
+    births = {"threading.Timer", "_thread.start_new_thread", "multiprocessing.Process", "os.fork"}
+    births |= {"Thread", "threading.Thread"}
     modules = {name.split(".")[0] for name in imports_of(path)}
     assert modules.isdisjoint({"multiprocessing", "asyncio"})
-    assert "concurrent.futures" not in set(imports_of(path)) or name_of(path) in GUNICORN_S_OWN
+    assert "concurrent.futures" not in set(imports_of(path))
     if name_of(path) == "engine/threads.py":
-        starts = [call for call in calls_in(tree_of(path)) if call == "threading.Thread"]
+        starts = [call for call in calls_in(tree_of(path)) if call in births]
         assert len(starts) == 1
         return
     assert not [call for call in calls_in(tree_of(path)) if call in births]
-
-
-GUNICORN_S_OWN = {"web/deadline_worker.py"}
-"""Where gunicorn's own thread pool is handled; its futures, not threads of ours."""
 
 
 @every_module

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -290,6 +291,25 @@ def test_p19_a_token_file_that_cannot_be_used_is_a_fault(tmp_path: Path, content
     if content is not None:
         file.write_bytes(content)
     assert "ALERT_REFRESH_ADMIN_TOKEN_FILE" in faults({"ALERT_REFRESH_ADMIN_TOKEN_FILE": str(file)})
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "long"])
+def test_h29_a_token_file_that_is_something_else_is_a_fault_at_the_start_and_holds_up_nothing(
+    kind: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "token"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes(b"x\n" * 40_000)
+    (reason,) = faults({"ALERT_REFRESH_ADMIN_TOKEN_FILE": str(path)}).values()
+    assert reason == {
+        "fifo": "the token file is no regular file",
+        "folder": "the file cannot be read (IsADirectoryError)",
+        "long": "the token file is larger than 65536 bytes",
+    }.get(kind)
 
 
 def test_a_token_and_its_file_together_are_a_fault(tmp_path: Path) -> None:

@@ -17,10 +17,31 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class Thread(threading.Thread):
+    """A thread that says so when it ends before it began: with no memory left, `start` would wait for it for ever."""
+
+    stillborn = False
+
+    def _bootstrap_inner(self) -> None:
+        try:
+            super()._bootstrap_inner()  # type: ignore[misc]
+        finally:
+            if not self._started.is_set():  # type: ignore[attr-defined]
+                self.stillborn = True
+                threading._limbo.pop(self, None)  # type: ignore[attr-defined]
+                self._started.set()  # type: ignore[attr-defined]
+
+
 def spawn(name: str, target: Callable[[], None]) -> threading.Thread:
-    """Start a daemon thread of that name."""
-    thread = threading.Thread(target=target, name=name, daemon=True)
+    """Start a daemon thread of that name.
+
+    Raises:
+        RuntimeError, MemoryError: the system could not start one.
+    """
+    thread = Thread(target=target, name=name, daemon=True)
     thread.start()
+    if thread.stillborn:
+        raise MemoryError("the thread ended before it began")
     return thread
 
 
@@ -35,6 +56,18 @@ def join(threads: Sequence[threading.Thread], deadline: Deadline) -> list[thread
 def report_death() -> None:
     """Give the exception being handled to `threading.excepthook`, as if the thread had died of it."""
     threading.excepthook(threading.ExceptHookArgs([*sys.exc_info(), threading.current_thread()]))
+
+
+def endured(call: Callable[[], None]) -> bool:
+    """Make a call; False if it raised, and `threading.excepthook` was told. SystemExit passes."""
+    try:
+        call()
+    except SystemExit:
+        raise
+    except BaseException:
+        report_death()
+        return False
+    return True
 
 
 class Call(Generic[T]):
@@ -120,5 +153,50 @@ class Mailbox(Generic[T]):
         while (item := self._queue.get()) is not None and not self._given_up:
             try:
                 self._deliver(item)
+            except BaseException:
+                report_death()
+
+
+class Pool:
+    """At most `size` threads that make calls, each born when a call finds all others busy.
+
+    `submit`, `done` and `busy` are for one thread, the one that owns the pool. A call that raises is reported.
+    """
+
+    def __init__(self, name: str, size: int) -> None:
+        self.size = size
+        self.busy = 0
+        self._name = name
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        # One is there from the beginning, so that a call always finds a thread in the end.
+        self._threads = [spawn(f"{name}-1", self._run)]
+
+    @property
+    def full(self) -> bool:
+        """Whether a further call would wait for a thread."""
+        return self.busy >= self.size
+
+    def submit(self, call: Callable[[], None]) -> None:
+        """Have a thread make this call, when one is free."""
+        self.busy += 1
+        self._calls.put(call)
+        if len(self._threads) < min(self.busy, self.size):
+            # Without memory for another thread the call waits for one of those that are there.
+            with contextlib.suppress(RuntimeError, MemoryError):
+                self._threads.append(spawn(f"{self._name}-{len(self._threads) + 1}", self._run))
+
+    def done(self) -> None:
+        """Note that a call has ended."""
+        self.busy -= 1
+
+    def stop(self) -> None:
+        """End the threads once the calls before are made."""
+        for _ in self._threads:
+            self._calls.put(None)
+
+    def _run(self) -> None:
+        while (call := self._calls.get()) is not None:
+            try:
+                call()
             except BaseException:
                 report_death()

@@ -18,6 +18,7 @@ from alert_refresh.targets.metrics import TargetMetrics
 from alert_refresh.web import compression, errors, health, index, metrics, rules, targets, views
 from alert_refresh.web.answers import JsonResponse
 from alert_refresh.web.auth import Auth
+from alert_refresh.web.proxies import TrustedProxies
 
 if TYPE_CHECKING:
     from flask import Response
@@ -50,6 +51,8 @@ def create_app(daemon: Daemon) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT
     errors.install(app)
     _every_request(app, daemon.clock)
+    if daemon.config.trusted_proxies:
+        app.wsgi_app = TrustedProxies(app.wsgi_app, daemon.config.trusted_proxies)  # type: ignore[method-assign]
 
     registry = CollectorRegistry()
     engine = EngineMetrics(registry, daemon.workers, daemon.gauges)
@@ -69,13 +72,17 @@ def _every_request(app: Flask, clock: Clock) -> None:
     """Give each request its id, each answer its headers, and the log one line about both."""
 
     @app.before_request
-    def begin() -> None:
+    def begin() -> Response | None:
         environ = request.environ
         g.started = clock.monotonic()
         sent = environ.get("HTTP_X_REQUEST_ID", "")
         g.request_id = sent if UUID.fullmatch(sent) else str(uuid.uuid4())
         if _disguised(environ.get("PATH_INFO", ""), environ.get("RAW_URI", "")):
             raise NotFound
+        if request.method == "OPTIONS" and environ.get("RAW_URI") == "*":
+            # About the server as a whole, which has no route (RFC 9110, 9.3.7).
+            return JsonResponse(status=204, headers={"Allow": "GET, HEAD, OPTIONS, POST"})
+        return None
 
     @app.after_request
     def end(response: Response) -> Response:

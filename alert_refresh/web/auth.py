@@ -5,26 +5,38 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+from collections import deque
 from typing import TYPE_CHECKING
 
 from flask import g, request
 
+from alert_refresh.engine import AttemptError
+from alert_refresh.engine.threads import Call, spawn
+from alert_refresh.token_file import read_tokens
 from alert_refresh.web.errors import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from alert_refresh.config import Config, Token
+    from alert_refresh.credential import Credential
     from alert_refresh.engine import Clock
 
 ADMIN, READ, ANONYMOUS = "admin", "read", "anonymous"
 
 CHECK_EVERY = 1.0
 """Seconds between two looks at a token file."""
+READ_SECONDS = 0.5
+"""Seconds that a request waits for a token file to be read."""
 LOG_EVERY = 1.0
 """Seconds between two log lines about wrong tokens; a line says how many were not logged."""
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="alert-refresh"'}
+
+_GOOD = "holds a token again"
+_EMPTY = "holds no token: nobody is let in by it"
+_UNREADABLE = "cannot be read as a file of tokens: those it held last still count"
+_HANGS = "takes long to be read: the tokens it held last still count"
 
 log = logging.getLogger(__name__)
 
@@ -37,37 +49,63 @@ def digest(token: bytes) -> bytes:
 class TokenFile:
     """The tokens in a file, one a line: with two lines both are valid, so that clients can be moved over.
 
-    The file is read at most once a second. One that is gone or empty lets nobody in.
+    The file is read again when a request asks, at most once a second, in a thread of its own, for which a request
+    waits half a second at most. One that is gone or empty lets nobody in. While it cannot be read (it hangs, is too
+    long, is no regular file) those count that it held last. `held` are those it held at the start.
     """
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, held: Iterable[Credential]) -> None:
         self._path = path
         self._clock = clock
-        self._read_at = float("-inf")
-        self._digests: tuple[bytes, ...] = ()
-        self._usable = True
+        self._digests = tuple(digest(token.reveal().encode()) for token in held)
+        self._reading: Call[None] | None = None
+        self._wait_until = self._due = float("-inf")
+        # Whoever takes it reads: a lock would make others wait.
+        self._permit = deque([True])
+        self._state = _GOOD
 
     def digests(self) -> tuple[bytes, ...]:
-        """The digests of the tokens in the file now, or a second ago."""
+        """The digests of the tokens in the file now, or a second ago, or when it could last be read."""
         now = self._clock.monotonic()
-        if now >= self._read_at + CHECK_EVERY:
-            self._read_at = now
-            self._digests = tuple(digest(line.strip()) for line in self._lines() if line.strip())
-            if bool(self._digests) != self._usable:
-                self._usable = bool(self._digests)
-                log.log(
-                    logging.INFO if self._usable else logging.WARNING,
-                    "The token file %s %s",
-                    self._path,
-                    "holds a token again" if self._usable else "holds no token: nobody is let in by it",
-                )
+        if now >= self._due:
+            self._begin(now)
+        reading, left = self._reading, self._wait_until - now
+        if reading is not None and left > 0 and not self._clock.wait(reading.ended, left):
+            self._tell(_HANGS)
         return self._digests
 
-    def _lines(self) -> list[bytes]:
+    def _begin(self, now: float) -> None:
+        """Read the file in a thread, unless one does."""
         try:
-            return self._path.read_bytes().splitlines()
-        except OSError:
-            return []
+            self._permit.pop()
+        except IndexError:
+            return
+        self._reading = reading = Call(self._read)
+        self._wait_until = now + READ_SECONDS
+        self._due = now + CHECK_EVERY
+        try:
+            spawn("token-reader", reading.run)
+        except (RuntimeError, MemoryError):
+            reading.ended.set()
+            self._permit.append(True)
+
+    def _read(self) -> None:
+        try:
+            self._digests = tuple(map(digest, read_tokens(self._path)))
+            self._tell(_GOOD if self._digests else _EMPTY)
+        except (FileNotFoundError, NotADirectoryError):
+            self._digests = ()
+            self._tell(_EMPTY)
+        except (OSError, AttemptError):
+            self._tell(_UNREADABLE)
+        finally:
+            self._permit.append(True)
+
+    def _tell(self, state: str) -> None:
+        """Log in which state the file is, once."""
+        if state != self._state:
+            self._state = state
+            log.log(logging.INFO if state is _GOOD else logging.WARNING, "The token file %s %s", self._path, state)
 
 
 class Auth:
@@ -136,7 +174,7 @@ class Auth:
     @staticmethod
     def _reader(token: Token, clock: Clock) -> Callable[[], tuple[bytes, ...]]:
         if token.file is not None:
-            return TokenFile(token.file, clock).digests
+            return TokenFile(token.file, clock, token.held).digests
         assert token.value is not None
         digests = (digest(token.value.reveal().encode()),)
         return lambda: digests

@@ -45,28 +45,41 @@ class DeadlineWorker(Clients):
         super().init_process()
 
     def init_signals(self) -> None:
-        """SIGTERM and SIGINT stop; what makes gunicorn reload, or run a second worker, is refused."""
-        super().init_signals()
-        for number in (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2):
-            signal.signal(number, self.handle_refused)
+        """Nothing yet: until the daemon starts, the signals that stop it end the process (`process.prepare`)."""
+
+    def take_signals(self) -> None:
+        """SIGTERM and SIGINT stop, SIGHUP refreshes; what makes gunicorn run a second worker is refused.
+
+        Their handlers begin nothing by themselves: a signal may come while this very thread writes a log line.
+        """
+        signal.set_wakeup_fd(self.PIPE[1], warn_on_full_buffer=False)
+        handlers: dict[int, Any] = {
+            signal.SIGTERM: self.handle_exit,
+            signal.SIGINT: self.handle_exit,
+            signal.SIGQUIT: self.handle_quit,
+            signal.SIGHUP: lambda *_: self.method_queue.defer(self.app.refresh),
+            # With which others open their log anew. Not SIG_IGN, which programs that we start would inherit.
+            signal.SIGUSR1: lambda *_: None,
+            **dict.fromkeys((signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2), self.handle_refused),
+        }
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
             signal.siginterrupt(number, False)
-        signal.signal(signal.SIGINT, self.handle_exit)
-        signal.siginterrupt(signal.SIGINT, False)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Stop; a second SIGINT, from someone who waits at a terminal, does not wait."""
         self.quick |= sig == signal.SIGINT and not self.alive
         super().handle_exit(sig, frame)
 
-    def handle_refused(self, sig: int, frame: Any) -> None:
-        """Say so, from the loop: a signal may come while this very thread writes a log line."""
-        name = signal.Signals(sig).name
-        self.method_queue.defer(log.warning, "%s is ignored: settings are read once, and one process serves", name)
-
     def handle_quit(self, sig: int, frame: Any) -> None:
         """Stop without waiting for requests or a running refresh."""
         self.quick = True
         super().handle_exit(sig, frame)
+
+    def handle_refused(self, sig: int, frame: Any) -> None:
+        """Say that nothing comes of it."""
+        name = signal.Signals(sig).name
+        self.method_queue.defer(log.warning, "%s is ignored: settings are read once, and one process serves", name)
 
     def notify(self) -> None:
         """Nothing: no master watches."""
@@ -102,7 +115,8 @@ class DeadlineWorker(Clients):
             self.sweep()
         for conn in list(self.waiting):
             self.drop(conn)
-        self.tpool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self.tpool, self.reserve, self.lists):
+            pool.stop()
 
     # In a thread
 
@@ -112,7 +126,7 @@ class DeadlineWorker(Clients):
             return bool(super().handle_request(req, conn))
         except (ConnectionError, TimeoutError) as error:
             log.debug("A client went away: %s", type(error).__name__)
-            conn.reset_on_close()
+            conn.sock.reset_on_close()
             return False
         except (OSError, SystemExit) as error:
             self.handle_error(req, conn.sock, conn.client, error)

@@ -37,6 +37,7 @@ WORDS = {
     417: ("expectation_failed", "The expectation cannot be met"),
     431: ("headers_too_large", "The request headers are too large"),
     500: ("internal_error", "An internal error occurred"),
+    505: ("http_version_not_supported", "The HTTP version is not supported here"),
 }
 """Error code and message by HTTP status; the messages repeat nothing that a client sent."""
 

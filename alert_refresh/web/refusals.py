@@ -9,6 +9,7 @@ from http import HTTPStatus
 from gunicorn.http.errors import (
     ConfigurationProblem,
     ExpectationFailed,
+    InvalidHTTPVersion,
     InvalidResponseHeader,
     InvalidResponseHeaderName,
     LimitRequestHeaders,
@@ -45,6 +46,8 @@ def status_for(error: BaseException) -> int:
         return 431
     if isinstance(error, ExpectationFailed):
         return 417
+    if isinstance(error, InvalidHTTPVersion) and isinstance(error.version, tuple):
+        return 505
     if isinstance(error, InvalidResponseHeader | InvalidResponseHeaderName | ConfigurationProblem):
         return 500
     return 400 if isinstance(error, ParseException) else 500

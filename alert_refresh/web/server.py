@@ -13,7 +13,6 @@ import faulthandler
 import gc
 import logging
 import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -22,8 +21,10 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.sock import create_sockets
 
+from alert_refresh.engine.threads import endured
 from alert_refresh.notify_systemd import ALIVE, READY, STOPPING, Systemd
 from alert_refresh.observe import logs
+from alert_refresh.process import STDERR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -140,7 +141,8 @@ class Server(BaseApplication):  # type: ignore[misc]
             worker.init_process()
         finally:
             if self.daemon is not None:
-                self.daemon.stop(QUICK_SECONDS if worker.quick else None)
+                # If it is still alive, it was not told to stop: the loop has failed.
+                self.daemon.stop(QUICK_SECONDS if worker.quick or worker.alive else None)
             if self.config.unix:
                 Path(self.config.host).unlink(missing_ok=True)
 
@@ -166,9 +168,10 @@ class Server(BaseApplication):  # type: ignore[misc]
         """Everything is loaded: start the daemon."""
         from gunicorn.http import wsgi
 
-        assert self.daemon is not None
+        assert self.daemon is not None and self.worker is not None
         wsgi.SERVER = SERVER_NAME
         sys.setswitchinterval(SWITCH_INTERVAL)
+        self.worker.take_signals()
         self.daemon.start()
         _settle()
 
@@ -195,34 +198,40 @@ class Server(BaseApplication):  # type: ignore[misc]
                 self.systemd.send(ALIVE)
         return min(tick, watchdog / 3)
 
+    def refresh(self) -> None:
+        """Somebody sent SIGHUP: ask every kind for a refresh."""
+        assert self.daemon is not None
+        log.info("SIGHUP: every kind is refreshed", extra={"kinds": list(self.daemon.workers)})
+        self.daemon.refresh()
+
     def halt(self) -> float:
         """The loop ends: end every wait; returns the seconds a running refresh may still take."""
         assert self.daemon is not None
         self.systemd.send(STOPPING)
         self.daemon.halt()
-        faulthandler.dump_traceback_later(self.config.shutdown_timeout + GRACE, exit=True)
+        faulthandler.dump_traceback_later(self.config.shutdown_timeout + GRACE, exit=True, file=STDERR)
         return self.config.shutdown_timeout
 
 
 def serve(config: Config, variables: Mapping[str, str]) -> None:
-    """Run until told to stop. Ends the process."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(0))
+    """Run until told to stop.
+
+    Raises:
+        SystemExit: with 1, after it was logged, if it could not start or the server failed.
+    """
     stdout = logs.Stdout()
     logs.configure(config, stdout)
     stdout.start()
     for name in ONE_PROCESS:
         if variables.get(name, "") not in ("", "1"):
             log.warning("%s is ignored: there is always exactly one process", name)
-    server = Server(config, variables, stdout)
     try:
-        server.run()
+        if not endured(Server(config, variables, stdout).run):
+            log.critical("The server failed; the process ends with exit status 1")
+            sys.exit(1)
     finally:
         stdout.stop(FLUSH_SECONDS)
         faulthandler.cancel_dump_traceback_later()
-        if server.worker is not None and server.worker.busy:
-            # A thread that hangs in a request would keep the interpreter from ending.
-            os._exit(0)
 
 
 def _settle() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from alert_refresh.engine import Outcome, RefreshInProgress, Result, ShutdownTimeout, Trigger, Watch
-from tests.fakes import FakeClock, FakeSource, snapshot
+from alert_refresh.engine import Outcome, RefreshInProgress, Result, ShutdownTimeout, Trigger, Watch, threads
+from alert_refresh.engine import worker as engine_worker
+from tests.fakes import FakeClock, FakeSource, FakeWatch, snapshot
 from tests.stage import GatedSource, Stage, eventually
 
 
@@ -308,3 +309,65 @@ def test_stop_ends_the_pause_before_a_restart(deaths: list[threading.ExceptHookA
         stage.worker.stop()
         assert not stage.status.running
         assert len(deaths) == 1
+
+
+def refuse(name: str, failure: type[Exception], monkeypatch: pytest.MonkeyPatch, times: int = 1) -> list[str]:
+    """Have the next threads of this name not start; returns those that did not, as they come."""
+    refused: list[str] = []
+
+    def spawn(wanted: str, target: Any) -> threading.Thread:
+        if wanted == name and len(refused) < times:
+            refused.append(wanted)
+            raise failure
+        return threads.spawn(wanted, target)
+
+    monkeypatch.setattr(engine_worker, "spawn", spawn)
+    return refused
+
+
+NO_THREAD = [RuntimeError, MemoryError]
+
+
+@pytest.mark.parametrize("failure", NO_THREAD)
+def test_p17_an_attempt_whose_thread_cannot_start_fails_and_the_next_one_runs(
+    failure: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = refuse("fake-attempt", failure, monkeypatch, times=2)
+    with Stage().start() as stage:
+        stage.backing_off(30)
+        assert [one.error_type for one in stage.outcomes] == ["unknown"]
+        assert stage.outcomes[0].error == f"unexpected {failure.__name__}"
+        assert not stage.status.in_progress
+        stage.fake.advance(30)
+        stage.backing_off(60)
+        assert stage.worker.health() is None
+        stage.fake.advance(60)
+        assert stage.idle().status.succeeded == 1
+        assert len(refused) == 2
+        assert stage.worker.health() is None
+
+
+@pytest.mark.parametrize("failure", NO_THREAD)
+@pytest.mark.parametrize("job", ["worker", "watch"])
+def test_p17_a_worker_whose_threads_cannot_start_says_so_is_stopped_and_can_be_started(
+    job: str, failure: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = FakeSource()
+    watches: list[FakeWatch] = []
+
+    def watch(sink: Any) -> Any:
+        watches.append(FakeWatch())
+        return watches[-1:]
+
+    source.watches = watch  # type: ignore[method-assign]
+    with Stage(source) as stage:
+        refused = refuse(f"fake-{job}", failure, monkeypatch)
+        with pytest.raises(failure):
+            stage.worker.start()
+        assert refused == [f"fake-{job}"]
+        assert watches[0].stopped.is_set()
+        assert not stage.status.running
+        eventually(lambda: not [one for one in threading.enumerate() if one.name.startswith("fake-")], "their end")
+        assert stage.worker.health() is None
+        stage.start().idle()
+        assert stage.status.succeeded == 1

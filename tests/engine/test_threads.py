@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from alert_refresh.engine import Deadline, Mailbox, SystemClock, Transient
-from alert_refresh.engine.threads import Call, join, spawn
+from alert_refresh.engine.threads import Call, Pool, endured, join, spawn
 from tests.stage import eventually
 
 
@@ -203,3 +204,141 @@ def test_a_mailbox_that_empties_at_the_moment_it_is_given_up_leaves_no_thread(mo
     monkeypatch.setattr("alert_refresh.engine.threads.join", too_late)
     box.stop(0.01)
     eventually(lambda: not [one for one in threading.enumerate() if one.name == "fake-box"], "the thread's end")
+
+
+def out_of_memory(*_: object, **__: object) -> None:
+    raise MemoryError
+
+
+def no_more_threads(*_: object, **__: object) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+STARTER = next(one for one in ("_start_new_thread", "_start_joinable_thread") if hasattr(threading, one))
+NO_THREAD = {
+    "the system refuses": (f"threading.{STARTER}", no_more_threads, RuntimeError),
+    "no memory to start it": (f"threading.{STARTER}", out_of_memory, MemoryError),
+    "no memory in the new thread": ("threading.Thread._set_ident", out_of_memory, MemoryError),
+}
+
+
+@pytest.fixture
+def unheard(monkeypatch: pytest.MonkeyPatch) -> list[sys.UnraisableHookArgs]:
+    """What `sys.unraisablehook` was told: a thread that ends before it begins tells nobody else."""
+    heard: list[sys.UnraisableHookArgs] = []
+    monkeypatch.setattr(sys, "unraisablehook", heard.append)
+    return heard
+
+
+@pytest.mark.parametrize("case", NO_THREAD)
+def test_p17_a_thread_that_cannot_start_is_an_error_and_nobody_waits_for_it(
+    case: str, monkeypatch: pytest.MonkeyPatch, unheard: list[sys.UnraisableHookArgs]
+) -> None:
+    where, failure, kind = NO_THREAD[case]
+    called = threading.Event()
+    with monkeypatch.context() as patch:
+        patch.setattr(where, failure)
+        with pytest.raises(kind):
+            spawn("fake-job", called.set)
+    assert not called.is_set()
+    spawn("fake-job", called.set).join()
+    assert called.is_set()
+
+
+def test_a_call_that_is_endured_says_whether_it_ended_well_and_is_heard_if_not(
+    deaths: list[threading.ExceptHookArgs],
+) -> None:
+    assert endured(lambda: None)
+    for error in (ValueError, MemoryError, KeyboardInterrupt):
+
+        def fail(error: type[BaseException] = error) -> None:
+            raise error
+
+        assert not endured(fail)
+        assert deaths[-1].exc_type is error
+    with pytest.raises(SystemExit):
+        endured(lambda: sys.exit(3))
+    assert len(deaths) == 3
+
+
+class Held:
+    """Calls that wait to be let go, and how many run."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.running = threading.Semaphore(0)
+        self.threads: list[str] = []
+
+    def __call__(self) -> None:
+        self.threads.append(threading.current_thread().name)
+        self.running.release()
+        assert self.gate.wait(30)
+
+    def wait_for(self, count: int) -> None:
+        for _ in range(count):
+            assert self.running.acquire(timeout=30)
+
+
+def test_a_pool_has_a_thread_for_each_call_up_to_its_size_and_the_rest_waits() -> None:
+    held, pool = Held(), Pool("fake-pool", 3)
+    for count in range(1, 6):
+        assert pool.full == (count > 3)
+        pool.submit(held)
+    held.wait_for(3)
+    assert pool.busy == 5
+    assert sorted(held.threads) == ["fake-pool-1", "fake-pool-2", "fake-pool-3"]
+    held.gate.set()
+    held.wait_for(2)
+    for _ in range(5):
+        pool.done()
+    assert (pool.busy, pool.full) == (0, False)
+    pool.stop()
+
+
+def test_a_pool_uses_the_threads_it_has_before_it_starts_more() -> None:
+    pool, names = Pool("fake-pool", 5), set()
+    for _ in range(20):
+        ended = threading.Event()
+
+        def call(ended: threading.Event = ended) -> None:
+            names.add(threading.current_thread().name)
+            ended.set()
+
+        pool.submit(call)
+        wait_for(ended)
+        pool.done()
+    assert names == {"fake-pool-1"}
+    pool.stop()
+
+
+@pytest.mark.parametrize("death", [ValueError, MemoryError, SystemExit])
+def test_p14_a_call_in_a_pool_that_dies_is_heard_and_the_thread_goes_on(
+    death: type[BaseException], deaths: list[threading.ExceptHookArgs]
+) -> None:
+    def die() -> None:
+        raise death
+
+    pool, after = Pool("fake-pool", 1), threading.Event()
+    pool.submit(die)
+    pool.submit(after.set)
+    wait_for(after)
+    assert [one.exc_type for one in deaths] == [death]
+    pool.stop()
+
+
+@pytest.mark.parametrize("failure", [no_more_threads, out_of_memory])
+def test_p17_without_memory_for_another_thread_a_call_waits_for_one_that_is_there(
+    failure: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, pool, ended = Held(), Pool("fake-pool", 3), threading.Event()
+    pool.submit(held)
+    held.wait_for(1)
+    with monkeypatch.context() as patch:
+        patch.setattr("alert_refresh.engine.threads.spawn", failure)
+        pool.submit(ended.set)
+    assert not ended.is_set()
+    held.gate.set()
+    wait_for(ended)
+    pool.submit(held)
+    held.wait_for(1)
+    pool.stop()

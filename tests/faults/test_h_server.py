@@ -97,7 +97,6 @@ SMUGGLING = {
     "underscore": POST + b"Content_Length: 37\r\n\r\n" + SMUGGLED,
     "Host twice": GET + b"Host: y\r\n\r\n" + SMUGGLED,
     "no version": b"GET /healthz\r\n\r\n" + SMUGGLED,
-    "version 2": b"GET /healthz HTTP/2.0\r\n\r\n" + SMUGGLED,
     "lower case method": b"get /healthz HTTP/1.1\r\n\r\n" + SMUGGLED,
     "garbage": b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n" + SMUGGLED,
 }
@@ -168,6 +167,9 @@ REFUSED = {
     "many headers": (GET + b"".join(b"X-%d: 1\r\n" % n for n in range(200)) + b"\r\n", 431),
     "endless headers": (GET + b"X-A: 1\r\n" * 10000, 431),
     "expectation": (POST + b"Expect: miracles\r\nContent-Length: 0\r\n\r\n", 417),
+    "version 2": (b"GET /healthz HTTP/2.0\r\nHost: x\r\n\r\n" + SMUGGLED, 505),
+    "version 3": (b"GET /healthz HTTP/3.0\r\nHost: x\r\n\r\n" + SMUGGLED, 505),
+    "version 0.9": (b"GET /healthz HTTP/0.9\r\n\r\n" + SMUGGLED, 505),
     "bad method": (b"{}@! /healthz HTTP/1.1\r\n\r\n", 400),
 }
 
@@ -268,14 +270,32 @@ def test_h19_readers_that_do_not_read_are_cut_off_in_time(program: Program) -> N
             deque(iter(lambda: slow[0].recv(1 << 20), b""), maxlen=0)
 
 
-def test_h20_liveness_answers_while_every_thread_hangs_and_the_metric_shows_it(program: Program) -> None:
+def test_h20_vital_signs_are_answered_while_every_other_thread_hangs_and_the_metric_shows_it(program: Program) -> None:
     with ExitStack() as stack:
-        for _ in range(THREADS - 1):
+        for _ in range(2 * THREADS):
             stack.enter_context(program.connect()).sendall(b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert eventually(lambda: gauge(program, "http_threads_busy") == THREADS)
-        stack.enter_context(program.connect()).sendall(b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert eventually(lambda: gauge(program, "http_threads_busy") == 2 * THREADS + 1)
         waiting = stack.enter_context(program.connect())
-        waiting.sendall(b"GET /api/v2/publishing/targets/status HTTP/1.1\r\nHost: x\r\n\r\n")
+        waiting.sendall(b"GET /api/v2/publishing/targets/one HTTP/1.1\r\nHost: x\r\n\r\n")
+        for path in ("/readyz", "/health", "/metrics", "/api/v2/publishing/targets/status", "/api/v2/rules/status"):
+            for method in ("GET", "HEAD"):
+                assert program.get(path, method)[0] == 200
+        for _ in range(20):
+            assert healthz_takes(program) < 0.1 + SLOW_MACHINE
+        assert program.get("/healthz", method="HEAD")[0] == 200
+        waiting.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            waiting.recv(1)
+        program.send(signal.SIGQUIT)
+
+
+def test_h20_liveness_answers_while_the_reserved_threads_hang_too(program: Program) -> None:
+    with ExitStack() as stack:
+        for path in [b"/hang"] * THREADS + [b"/hang/status"] * 2:
+            stack.enter_context(program.connect()).sendall(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        program.wait_for("Hanging", THREADS - 1)
+        waiting = stack.enter_context(program.connect())
+        waiting.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
         for _ in range(20):
             assert healthz_takes(program) < 0.1 + SLOW_MACHINE
         assert program.get("/healthz", method="HEAD")[0] == 200

@@ -114,7 +114,7 @@ def test_p12_no_setting_of_gunicorns_makes_a_second_process(case: str) -> None:
         assert len(program.find("alert-refresh ")) == len(program.find("Targets refreshed")) == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2])
+@pytest.mark.parametrize("number", [signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2])
 def test_p12_p05_no_signal_makes_a_second_process_or_a_second_refresh(number: signal.Signals) -> None:
     with scripted("ok") as program:
         program.wait_for("Serving")
@@ -127,6 +127,53 @@ def test_p12_p05_no_signal_makes_a_second_process_or_a_second_refresh(number: si
         assert program.stop() < PATIENCE
         assert program.process.returncode == 0
         assert len(program.find("Targets refreshed")) == 1
+
+
+def test_p05_sighup_refreshes_every_kind_however_often_and_whatever_the_rate_limit(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("rules: [{id: one, family: any, targets: [one]}]\n")
+    with scripted("ok", RULES_FILE=str(rules), TARGET_REFRESH_RATE_LIMIT="1h", TARGET_REFRESH_WARMUP="1h") as program:
+        program.wait_for("Serving")
+        program.wait_for("Targets refreshed")
+        program.wait_for("Rules refreshed")
+        assert program.get(REFRESH + "?wait=10s", "POST")[0] == 200
+        for count in (1, 2):
+            program.send(signal.SIGHUP)
+            assert program.wait_for("SIGHUP", count)["kinds"] == ["targets", "rules"]
+            assert program.wait_for("Targets refreshed", count + 2)["trigger"] == "file"
+            assert program.wait_for("Rules refreshed", count + 1)["trigger"] == "file"
+        assert program.get(REFRESH, "POST")[2]["error"] == "rate_limit_exceeded", "the window is that of the POST"
+        assert children(program) == ""
+        assert program.stop() < PATIENCE
+        assert program.process.returncode == 0
+
+
+def test_p05_sighup_ends_a_wait_between_attempts_and_many_of_them_make_one_more_run() -> None:
+    with scripted("fail", "slow", "ok") as program:
+        program.wait_for("Serving")
+        program.wait_for("Refresh failed, retrying")
+        program.send(signal.SIGHUP)
+        program.wait_for("Attempt 2: slow")
+        for count in range(2, 6):
+            program.send(signal.SIGHUP)
+            program.wait_for("SIGHUP", count)
+        program.wait_for("Targets refreshed", 2)
+        assert program.get("/healthz")[0] == 200
+        program.stop()
+        assert [line["message"] for line in program.find("Attempt ")] == [
+            "Attempt 1: fail",
+            "Attempt 2: slow",
+            "Attempt 3: ok",
+        ]
+
+
+def test_p05_sigusr1_which_makes_others_open_their_log_again_changes_nothing() -> None:
+    with scripted("ok") as program:
+        program.wait_for("Serving")
+        program.send(signal.SIGUSR1)
+        assert program.get("/healthz")[0] == 200
+        assert program.stop() < PATIENCE
+        assert program.process.returncode == 0
 
 
 def test_p12_the_command_line_has_no_word_for_more_processes() -> None:

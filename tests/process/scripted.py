@@ -24,7 +24,7 @@ from alert_refresh.engine import Permanent, Snapshot, Transient
 from alert_refresh.targets.target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from flask import Flask
 
@@ -90,13 +90,35 @@ def with_more_routes(create_app: Callable[..., Flask]) -> Callable[..., Flask]:
             return "{}"
 
         @app.get("/hang")
+        @app.get("/hang/status", endpoint="hang_status")
         def hang() -> str:
+            log.info("Hanging")
             threading.Event().wait()
             return "{}"
 
         @app.get("/big")
         def big() -> Response:
             return Response(b"x" * int(request.args["bytes"]))
+
+        @app.get("/stream")
+        def stream() -> Response:
+            pieces = int(request.args["pieces"])
+            return Response(b"%9d\n" % number * 10_000 for number in range(pieces))
+
+        @app.get("/torn")
+        def torn() -> Response:
+            def pieces() -> Iterator[bytes]:
+                yield b"some"
+                raise RuntimeError(CANARY)
+
+            return Response(pieces())
+
+        @app.get("/break")
+        def break_the_loop() -> str:
+            Breaking.sweep_raises = {"RuntimeError": RuntimeError, "MemoryError": MemoryError, "OSError": OSError}[
+                request.args["error"]
+            ]
+            return "{}"
 
         @app.get("/leave")
         def leave() -> str:
@@ -115,6 +137,25 @@ def with_more_routes(create_app: Callable[..., Flask]) -> Callable[..., Flask]:
     return create
 
 
+class Breaking:
+    """What the server's loop raises in its next turn, if anything."""
+
+    sweep_raises: type[Exception] | None = None
+
+    @classmethod
+    def install(cls) -> None:
+        from alert_refresh.web.clients import Clients
+
+        whole = Clients.sweep
+
+        def sweep(clients: Clients) -> None:
+            if cls.sweep_raises is not None:
+                raise cls.sweep_raises(CANARY)
+            whole(clients)
+
+        Clients.sweep = sweep  # type: ignore[method-assign,assignment]
+
+
 def run() -> None:
     """Replace the targets' source, and the application's factory, then serve."""
     from alert_refresh.engine import worker
@@ -125,6 +166,7 @@ def run() -> None:
         connection.READ_SECONDS = connection.TimedSocket.write_seconds = worker.ABANDON_AFTER = float(sys.argv[2])
     targets.build = lambda _settings, _clock: Scripted(script)  # type: ignore[assignment]
     app.create_app = with_more_routes(app.create_app)
+    Breaking.install()
     main(["serve"], prog_name="alert-refresh")
 
 

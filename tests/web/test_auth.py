@@ -3,14 +3,19 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from alert_refresh.token_file import read_tokens
 from alert_refresh.web import auth
+from tests.process.program import eventually
 from tests.web.world import ADMIN, READ, TARGETS, World
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 BOTH = {"ALERT_REFRESH_ADMIN_TOKEN": ADMIN, "ALERT_REFRESH_READ_TOKEN": READ}
@@ -173,47 +178,194 @@ def test_h23_wrong_tokens_are_counted_and_logged_without_the_token_and_not_more_
     assert "guess-1234" not in str([vars(record) for record in caplog.records])
 
 
-def test_h25_a_token_file_is_read_again_and_two_tokens_are_valid_in_overlap(tmp_path: Path) -> None:
-    file = tmp_path / "token"
-    file.write_text("old-token\n")
+def codes(world: World, *tokens: str) -> list[int]:
+    """What a request that reveals gets with each of these tokens."""
+    return [ask(world, "GET", f"{TARGETS}?reveal=true", f"Bearer {token}").status_code for token in tokens]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "token"
+    path.write_text("old-token\n")
+    return path
+
+
+@pytest.fixture
+def world(file: Path) -> Iterator[World]:
     environ = {"ALERT_REFRESH_ADMIN_TOKEN_FILE": str(file), "ALERT_REFRESH_READ_TOKEN": READ}
-    with World(environ=environ).start() as world:
+    with World(environ=environ).start() as one:
+        yield one
 
-        def codes() -> list[int]:
-            path = f"{TARGETS}?reveal=true"
-            return [ask(world, "GET", path, f"Bearer {token}").status_code for token in ("old-token", "new-token")]
 
-        assert codes() == [200, 401]
-        file.write_text("old-token\r\n\n  new-token  \n")
-        assert codes() == [200, 401], "looked at no more than once a second"
-        world.clock.advance(1)
-        assert codes() == [200, 200]
-        replacement = tmp_path / "next"
-        replacement.write_text("new-token")
-        replacement.rename(file)
-        world.clock.advance(1)
-        assert codes() == [401, 200]
+def messages(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    return [(one.levelname, one.getMessage()) for one in caplog.records if one.name == auth.__name__]
+
+
+def test_h25_a_token_file_is_read_again_and_two_tokens_are_valid_in_overlap(world: World, file: Path) -> None:
+    both = ("old-token", "new-token")
+    assert codes(world, *both) == [200, 401]
+    file.write_text("old-token\r\n\n  new-token  \n")
+    assert codes(world, *both) == [200, 401], "looked at no more than once a second"
+    world.clock.advance(1)
+    assert codes(world, *both) == [200, 200]
+    replacement = file.with_name("next")
+    replacement.write_text("new-token")
+    replacement.rename(file)
+    world.clock.advance(1)
+    assert codes(world, *both) == [401, 200]
+
+
+def test_h25_the_first_request_after_a_long_rest_knows_the_new_token(world: World, file: Path) -> None:
+    world.clock.advance(3600)
+    file.write_text("new-token")
+    assert codes(world, "new-token", "old-token") == [200, 401]
 
 
 def test_a_token_file_that_is_gone_or_empty_lets_nobody_in_and_says_so_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    world: World, file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, auth.__name__)
-    file = tmp_path / "token"
-    file.write_text("one-token")
-    with World(environ={"ALERT_REFRESH_ADMIN_TOKEN_FILE": str(file)}).start() as world:
-        assert world.post(token="one-token").status_code == 202
-        world.attempt_ends()
-        for change in (lambda: file.unlink(), lambda: file.write_text(" \n")):
-            change()
-            world.clock.advance(1)
-            for token in ("one-token", "", None):
-                assert world.post(token=token).status_code == 401
-        file.write_text("two-token")
+    assert codes(world, "old-token") == [200]
+    for change in (lambda: file.unlink(), lambda: file.write_text(" \n")):
+        change()
         world.clock.advance(1)
-        assert world.post(token="two-token").status_code == 429
-    lines = [(record.levelname, record.getMessage()) for record in caplog.records if "file" in record.getMessage()]
-    assert lines == [
+        assert codes(world, "old-token", "", READ) == [401, 401, 200]
+    file.write_text("two-token")
+    world.clock.advance(1)
+    assert codes(world, "two-token") == [200]
+    told = [one for one in messages(caplog) if "file" in one[1]]
+    assert told == [
         ("WARNING", f"The token file {file} holds no token: nobody is let in by it"),
         ("INFO", f"The token file {file} holds a token again"),
     ]
+
+
+def become_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def become_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def become_long(path: Path) -> None:
+    with path.open("wb") as long:
+        long.truncate(50_000_000)
+
+
+def become_endless(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def become_circle(path: Path) -> None:
+    path.symlink_to(path)
+
+
+@pytest.mark.parametrize("change", [become_fifo, become_folder, become_long, become_endless, become_circle])
+def test_h29_while_a_token_file_cannot_be_read_the_tokens_it_held_last_count(
+    change: Callable[[Path], None], world: World, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, auth.__name__)
+    file.unlink()
+    change(file)
+    for _ in range(3):
+        world.clock.advance(1)
+        assert codes(world, "old-token", "wrong") == [200, 401]
+    file.rmdir() if change is become_folder else file.unlink()
+    file.write_text("new-token")
+    world.clock.advance(1)
+    assert codes(world, "old-token", "new-token") == [401, 200]
+    told = [one for one in messages(caplog) if "file" in one[1]]
+    assert told == [
+        ("WARNING", f"The token file {file} cannot be read as a file of tokens: those it held last still count"),
+        ("INFO", f"The token file {file} holds a token again"),
+    ]
+
+
+class HeldRead:
+    """Reads a token file when it is let go, as one on a mount that does not answer is read."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[str] = []
+        self.begun, self.gate = threading.Event(), threading.Event()
+        monkeypatch.setattr(auth, "read_tokens", self)
+
+    def __call__(self, path: Path) -> tuple[bytes, ...]:
+        self.calls.append(threading.current_thread().name)
+        self.begun.set()
+        assert self.gate.wait(30)
+        return read_tokens(path)
+
+
+def test_h29_a_token_file_that_hangs_holds_up_one_request_for_half_a_second_and_no_other(
+    world: World, file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, auth.__name__)
+    held = HeldRead(monkeypatch)
+    file.write_text("new-token")
+    world.clock.advance(1)
+    answers: list[list[int]] = []
+    first = threading.Thread(target=lambda: answers.append(codes(world, "old-token")))
+    first.start()
+    assert held.begun.wait(30)
+    world.clock.wait_for_sleeper(0.5)
+    world.clock.advance(0.5)
+    first.join()
+    assert answers == [[200]]
+    for _ in range(5):
+        world.clock.advance(1)
+        assert codes(world, "old-token", "new-token") == [200, 401]
+    assert held.calls == ["token-reader"], "one thread hangs, however many ask"
+    held.gate.set()
+    assert eventually(lambda: codes(world, "new-token") == [200])
+    world.clock.advance(1)
+    assert codes(world, "old-token", "new-token") == [401, 200]
+    told = [one for one in messages(caplog) if "file" in one[1]]
+    assert told == [
+        ("WARNING", f"The token file {file} takes long to be read: the tokens it held last still count"),
+        ("INFO", f"The token file {file} holds a token again"),
+    ]
+
+
+def test_the_first_requests_after_the_start_know_the_token_however_many_come_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = HeldRead(monkeypatch)
+    answers: list[list[int]] = []
+    clients = [threading.Thread(target=lambda: answers.append(codes(world, "old-token"))) for _ in range(8)]
+    for client in clients:
+        client.start()
+    assert held.begun.wait(30)
+    held.gate.set()
+    for client in clients:
+        client.join()
+    assert answers == [[200]] * 8
+    assert len(held.calls) == 1
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, MemoryError])
+def test_p17_without_a_thread_to_read_the_file_the_tokens_known_count_and_it_is_read_later(
+    failure: type[Exception], world: World, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text("new-token")
+
+    def refuse(*_: object) -> None:
+        raise failure
+
+    with monkeypatch.context() as patch:
+        patch.setattr(auth, "spawn", refuse)
+        world.clock.advance(1)
+        assert codes(world, "old-token", "new-token") == [200, 401]
+    world.clock.advance(1)
+    assert codes(world, "old-token", "new-token") == [401, 200]
+
+
+def test_no_thread_reads_a_token_file_while_nobody_sends_a_token(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = HeldRead(monkeypatch)
+    held.gate.set()
+    for _ in range(5):
+        world.clock.advance(10)
+        assert world.get("/status").status_code == 200
+    assert held.calls == []
+    codes(world, "old-token")
+    assert held.calls == ["token-reader"]
