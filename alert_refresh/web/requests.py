@@ -32,6 +32,7 @@ class ClosingRequest(Request):  # type: ignore[misc]
     stopping: Callable[[], bool]
     _closes: bool | None = None
     version: tuple[int, int]
+    path: str
 
     def parse(self, unreader: Any) -> bytes:
         """Raises:
