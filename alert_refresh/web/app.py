@@ -18,6 +18,7 @@ from alert_refresh.targets.metrics import TargetMetrics
 from alert_refresh.web import errors, health, metrics, rules, targets, views
 from alert_refresh.web.answers import JsonResponse
 from alert_refresh.web.auth import Auth
+from alert_refresh.web.request_metrics import count_requests
 
 if TYPE_CHECKING:
     from flask import Response
@@ -52,14 +53,16 @@ def create_app(daemon: Daemon) -> Flask:
     _every_request(app, daemon.clock)
 
     registry = CollectorRegistry()
-    engine = EngineMetrics(registry, daemon.workers, daemon.gauges)
+    engine = EngineMetrics(registry, daemon.workers, daemon.gauges, off=daemon.off, stuck=daemon.stuck)
     auth = Auth(daemon.config, daemon.clock, engine.wrong_token)
     app.register_blueprint(targets.build(daemon, auth, TargetMetrics(registry, daemon.workers.get("targets"))))
     app.register_blueprint(rules.build(daemon, auth))
-    RuleMetrics(registry, daemon.workers.get("rules"))
+    if (worker := daemon.workers.get("rules")) is not None:
+        RuleMetrics(registry, worker)
     app.register_blueprint(views.build(daemon, auth))
     app.register_blueprint(health.build(daemon))
     app.register_blueprint(metrics.build(registry))
+    count_requests(app, registry)
     return app
 
 
