@@ -33,9 +33,7 @@ def promtool(*arguments: str | Path) -> str:
     tool = binary("promtool")
     if tool is None:
         pytest.skip("promtool is not here")
-    result: subprocess.CompletedProcess[str] = subprocess.run(
-        [tool, *arguments], capture_output=True, text=True, timeout=120, check=False
-    )
+    result = subprocess.run([tool, *arguments], capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
@@ -45,7 +43,7 @@ def exported() -> str:
     with World(answer=lambda n: targets(target("one", stale_since=START), rejected=1)) as world:
         world.source.watches = lambda sink: (LivingWatch(Life(connected=True)),)  # type: ignore[method-assign]
         world.start()
-        text = world.client.get("/metrics").get_data(as_text=True)
+        text: str = world.client.get("/metrics").get_data(as_text=True)
     return text + create_app(Daemon(read_config(EVERY_KIND))).test_client().get("/metrics").get_data(as_text=True)
 
 
