@@ -66,13 +66,13 @@ lock: ## write the lock files anew from setup.cfg; UPGRADE=--upgrade takes newer
 	$(BIN)/uv pip compile setup.cfg --extra build --extra postgres --extra redis --universal --generate-hashes -q \
 	  $(UPGRADE) -c requirements-dev.lock -o requirements.lock
 
-tools: $(PROMTOOL) ## promtool, from Debian's package; without it the tests that need it are skipped
+tools: $(PROMTOOL) ## Prometheus and promtool, from Debian's package; without them the tests that need them are skipped
 
 $(PROMTOOL):
 	@mkdir -p .cache/promtool
 	@(cd .cache && { apt-get download prometheus || { apt-get update -qq && apt-get download prometheus; }; } >/dev/null 2>&1 \
 	  && dpkg -x prometheus_*.deb promtool && rm prometheus_*.deb) \
-	  || echo "promtool cannot be fetched here: the tests that need it are skipped"
+	  || echo "Prometheus cannot be fetched here: the tests that need it are skipped"
 
 clean: ## remove what the other targets made
 	rm -rf .venv .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -128,7 +128,7 @@ def test_standard_input_is_read_like_a_file(tmp_path: Path, name: str) -> None:
     assert (tmp_path / "rules.warm").read_bytes() == packed(3)
     assert fed(packed(3), "unpack", name).output == text_file.to_yaml(rules(3))
     bad = fed(b"- {}", "check", name)
-    assert (bad.exit_code, bad.output.splitlines()) == (1, [f"{name}: 1 bad rules", "  rule 0: id: is missing"])
+    assert (bad.exit_code, bad.output.splitlines()) == (1, [f"{name}: 1 bad rules", "  rules[0].id: is missing (line 1)"])
 
 
 def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -253,6 +253,6 @@ def test_names_and_ids_are_shown_without_control_characters(tmp_path: Path) -> N
     file.write_text('- {id: "x\\e[31m\\n", priority: z}\n')
     found = run("check", file)
     assert found.exit_code == 1
-    assert all(line.isprintable() for line in found.output.split("\n")) and len(found.output.splitlines()) == 2
+    assert all(line.isprintable() for line in found.output.split("\n")) and len(found.output.splitlines()) == 3
     assert run("unpack", file).stderr.count("\n") == len(run("unpack", file).stderr.splitlines())
     assert run("unpack", file).stderr.replace("\n", "").isprintable()

@@ -179,4 +179,4 @@ def test_a_strict_check_passes_once_every_target_is_there(
 
 def test_check_says_how_many_it_does_not_list(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]) -> None:
     monkeypatch.setattr(dangling_module, "MOST", 1)
-    assert "  and so 1 times more\n" in check(monkeypatch, environ).output
+    assert "  and 1 more\n" in check(monkeypatch, environ).output

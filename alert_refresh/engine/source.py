@@ -124,13 +124,16 @@ class Source(Protocol[T_co]):
 class Kind:
     """One kind of thing that is kept fresh: its name, the prefix of its settings, and the words of its errors.
 
-    `listeners` get every outcome beside those that all kinds have.
+    `listeners` get every outcome beside those that all kinds have. `buckets` are the upper bounds, in seconds, of a
+    histogram of its attempts. `serves(item)` is False for an item that tells only why there is nothing to serve.
     """
 
     name: str
     prefix: str
     error_types: tuple[str, ...]
     listeners: tuple[Callable[[Outcome], None], ...] = ()
+    buckets: tuple[float, ...] = (0.1, 0.5, 1, 2, 5, 10, 30, 60)
+    serves: Callable[[Any], bool] = lambda _: True
 
 
 @dataclass(frozen=True, slots=True)

@@ -300,12 +300,14 @@ class RefreshState(Generic[T]):
     def end_cycle(self, request: Request) -> None:
         """The request's cycle is over: no next attempt of it will come, and ticks it overran are not made up for."""
         with self._lock:
-            status, now = self._status, self._clock.monotonic()
+            status, now, outcome = self._status, self._clock.monotonic(), request.outcome
             if self.active(request.run):
-                if request.outcome is not None:
-                    self._schedule = self._schedule.after(request.outcome, now)
+                failed = status.cycle_failed
+                if outcome is not None:
+                    self._schedule = self._schedule.after(outcome, now)
+                    failed = outcome.result is Result.FAILED
                 next_due = None if status.paused else self._schedule.next_due(status.started, now)
-                self._status = replace(status, next_attempt=None, next_due=next_due)
+                self._status = replace(status, next_attempt=None, next_due=next_due, cycle_failed=failed)
 
     def _next_due(self, status: Status[T], after: float) -> float | None:
         """The next tick that will not be skipped, if a cycle goes on until `after`."""

@@ -32,7 +32,8 @@ class Status(Generic[T]):
     `last` is the last attempt that ended, `last_success_at` and `last_success` when the last successful one ended;
     `snapshot` is what is served, `next_due` the next periodic tick, `next_attempt` the end of a backoff.
     `last_good` is the snapshot of the last successful refresh: a partial one may be served since.
-    While `paused` the schedule rests; `started` is when it began.
+    While `paused` the schedule rests; `started` is when it began. `cycle_failed` says how the last cycle ended that
+    was not cancelled.
     """
 
     run: int = 0
@@ -49,6 +50,7 @@ class Status(Generic[T]):
     last_success: float | None = None
     last_manual_at: float | None = None
     consecutive_failures: int = 0
+    cycle_failed: bool = False
     succeeded: int = 0
     failed: int = 0
     cancelled: int = 0

@@ -222,7 +222,7 @@ class Worker(Generic[T]):
                 return f"{self.kind.name}-{watch.name}"
         if self.clock.monotonic() > run.back_by + GRACE:
             return f"{self.kind.name}-worker"
-        hanging = self._hanging()
+        hanging = self.hanging()
         return hanging[-1].name if len(hanging) >= STUCK_LIMIT else None
 
     def tick(self, run: _Run) -> float | None:
@@ -301,7 +301,7 @@ class Worker(Generic[T]):
 
         A given-up attempt has nobody left to take its result, so it never publishes.
         """
-        if len(self._hanging()) >= STUCK_LIMIT:
+        if len(self.hanging()) >= STUCK_LIMIT:
             raise Transient(f"{STUCK_LIMIT} earlier attempts still hang", TIMEOUT)
         deadline.stopping = run.stopping
         run.attempt = attempt = Call(call)
@@ -314,7 +314,7 @@ class Worker(Generic[T]):
             run.attempt = None
             answered = attempt.answered
             if not answered:
-                self._given_up = [*self._hanging(), thread]
+                self._given_up = [*self.hanging(), thread]
         if answered:
             thread.join()
             return attempt.result()
@@ -322,7 +322,8 @@ class Worker(Generic[T]):
             raise Stopping("the worker is stopping")
         raise Transient(f"the attempt did not end within {deadline.seconds:g} s and was given up", TIMEOUT)
 
-    def _hanging(self) -> list[threading.Thread]:
+    def hanging(self) -> list[threading.Thread]:
+        """The threads of abandoned attempts that have not ended yet."""
         return [thread for thread in self._given_up if thread.is_alive()]
 
     def _spawn(self, run: _Run, job: str, target: Callable[[], None]) -> threading.Thread:

@@ -11,27 +11,28 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import Counter, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 import alert_refresh
 from alert_refresh.engine import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
 
     from alert_refresh.engine import Kind, Outcome, Worker
 
-ATTEMPT_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 30, 60)
+DURATION_HELP = "Duration of attempts that succeeded or failed."
 
 
 class EngineMetrics(Collector):
     """The `alert_refresh_*` metrics of all workers, in `registry`. Listens to each of them from now on.
 
-    `gauges` are measured by others, by name without the prefix; one that ends in `_total` is a counter.
+    `gauges` are measured by others, by name without the prefix; one that ends in `_total` is a counter. `off` are the
+    names of the kinds that have no worker, `stuck` names the threads that make no progress.
     """
 
     def __init__(
@@ -39,8 +40,13 @@ class EngineMetrics(Collector):
         registry: CollectorRegistry,
         workers: Mapping[str, Worker[Any]],
         gauges: Mapping[str, Callable[[], float]] = MappingProxyType({}),
+        *,
+        off: Collection[str] = (),
+        stuck: Callable[[], Collection[str]] = tuple,
     ) -> None:
         self._workers = workers
+        self._off = off
+        self._stuck = stuck
         self._gauges = gauges
         self._errors = Counter(
             "alert_refresh_errors_total",
@@ -48,18 +54,12 @@ class EngineMetrics(Collector):
             ("kind", "error_type"),
             registry=registry,
         )
-        self._durations = Histogram(
-            "alert_refresh_duration_seconds",
-            "Duration of attempts that succeeded or failed.",
-            ("kind",),
-            buckets=ATTEMPT_BUCKETS,
-            registry=registry,
-        )
+        self._durations: dict[str, Histogram] = {}
         self._wrong_tokens = Counter(
             "alert_refresh_wrong_tokens_total", "Requests that carried a token that is not valid.", registry=registry
         )
         for name, worker in workers.items():
-            self._durations.labels(name)
+            self._durations[name] = _durations(name, worker.kind)
             for error_type in worker.kind.error_types:
                 self._errors.labels(name, error_type)
             worker.listen(self)
@@ -69,7 +69,7 @@ class EngineMetrics(Collector):
         """Count one attempt that ended."""
         if outcome.result is Result.CANCELLED:
             return
-        self._durations.labels(outcome.kind).observe(outcome.duration)
+        self._durations[outcome.kind].labels(outcome.kind).observe(outcome.duration)
         if outcome.result is Result.FAILED:
             self._errors.labels(outcome.kind, known(self._workers[outcome.kind].kind, outcome.error_type)).inc()
 
@@ -86,9 +86,36 @@ class EngineMetrics(Collector):
             family = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
             help_text = f"{name.removesuffix('_total').replace('_', ' ').capitalize()}."
             yield family(f"alert_refresh_{name}", help_text, value=measure())
+        yield from self._health()
+        yield self._all_durations()
+        yield from self._statuses()
+
+    def _health(self) -> Iterable[Metric]:
+        """What `/healthz` says, and which kinds there are."""
+        stuck = self._stuck()
+        yield GaugeMetricFamily("alert_refresh_healthy", "1 while every thread makes progress.", value=not stuck)
+        names = "Threads that make no progress, as /healthz names them."
+        yield GaugeMetricFamily("alert_refresh_stuck_threads", names, value=len(stuck))
+        enabled = _gauge("kind_enabled", "1 for a kind that is on, 0 for one that is off and has no other series.")
+        for name in (*self._workers, *self._off):
+            enabled.add_metric((name,), name in self._workers)
+        yield enabled
+
+    def _all_durations(self) -> Metric:
+        """One family, in which each kind has its own buckets."""
+        family = HistogramMetricFamily("alert_refresh_duration_seconds", DURATION_HELP)
+        family.samples = [
+            sample for one in self._durations.values() for shown in one.collect() for sample in shown.samples
+        ]
+        return family
+
+    def _statuses(self) -> Iterable[Metric]:
+        """What each worker's status says."""
         attempts = CounterMetricFamily("alert_refresh_attempts", "Attempts that ended.", labels=("kind", "status"))
         success_at = _gauge("last_success_timestamp_seconds", "Unix time of the last success, 0 before the first.")
         running = _gauge("in_progress", "1 while an attempt executes.")
+        interval = _gauge("interval_seconds", "Longest time between periodic refreshes, 0 while there are none.")
+        hanging = _gauge("hanging_attempts", "Attempts that were abandoned and have not ended yet.")
         streak = _gauge("consecutive_failures", "Failed attempts since the last success.")
         held = _gauge("held", "1 while a refresh that would remove too much waits for approval.")
         breaker = _gauge("breaker_open", "1 while the circuit breaker keeps attempts from being made.")
@@ -99,15 +126,27 @@ class EngineMetrics(Collector):
             attempts.add_metric((name, "cancelled"), status.cancelled)
             success_at.add_metric((name,), status.last_success_at or 0)
             running.add_metric((name,), status.in_progress)
+            resting = status.running and status.next_due is None
+            interval.add_metric((name,), 0 if resting else worker.settings.interval)
+            hanging.add_metric((name,), len(worker.hanging()))
             streak.add_metric((name,), status.consecutive_failures)
             held.add_metric((name,), 0)
             breaker.add_metric((name,), 0)
-        yield from (attempts, success_at, running, streak, held, breaker)
+        yield from (attempts, success_at, running, interval, hanging, streak, held, breaker)
 
 
 def known(kind: Kind, error_type: str | None) -> str:
     """The error type as a label: one of the kind's own words, `unknown` for any other."""
     return error_type if error_type in kind.error_types and error_type is not None else "unknown"
+
+
+def _durations(name: str, kind: Kind) -> Histogram:
+    """The histogram of one kind, there with 0 from the start."""
+    histogram = Histogram(
+        "alert_refresh_duration_seconds", DURATION_HELP, ("kind",), buckets=kind.buckets, registry=None
+    )
+    histogram.labels(name)
+    return histogram
 
 
 def _gauge(name: str, help_text: str) -> GaugeMetricFamily:

@@ -24,6 +24,7 @@ KIND = Kind(
     prefix="RULES_REFRESH_",
     error_types=("storage", "parse", "validate", "too_large", "timeout", "unknown"),
     listeners=(log_cycle,),
+    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 10, 30, 60),
 )
 
 OFF = "set RULES_FILE to a file of rules"

@@ -8,7 +8,7 @@ from prometheus_client import Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from alert_refresh.engine import Result, Status
+from alert_refresh.engine import Result
 from alert_refresh.rules.hot_cache import CacheStats
 from alert_refresh.rules.rule_set import rule_set
 
@@ -27,9 +27,9 @@ MILLISECONDS = (1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_00
 
 
 class RuleMetrics(Collector):
-    """Metrics of the rules' worker, in `registry`; without a worker they stay at 0. Listens to it from now on."""
+    """Metrics of the rules' worker, in `registry`. Listens to it from now on."""
 
-    def __init__(self, registry: CollectorRegistry, worker: Worker[Rule] | None) -> None:
+    def __init__(self, registry: CollectorRegistry, worker: Worker[Rule]) -> None:
         self._worker = worker
         self._durations = Histogram(
             f"{SCHEDULER}_refresh_duration_ms",
@@ -37,8 +37,7 @@ class RuleMetrics(Collector):
             buckets=MILLISECONDS,
             registry=registry,
         )
-        if worker is not None:
-            worker.listen(self)
+        worker.listen(self)
         registry.register(self)
 
     def __call__(self, outcome: Outcome) -> None:
@@ -48,7 +47,7 @@ class RuleMetrics(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Everything that is read at scrape time, all of it from one status."""
-        status: Status[Rule] = Status() if self._worker is None else self._worker.get_status()
+        status = self._worker.get_status()
         found = rule_set(status.snapshot)
         cache = CacheStats() if found is None else found.stats()
         for name, help_text, count in (

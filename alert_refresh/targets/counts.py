@@ -4,25 +4,45 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from alert_refresh.observe.formats import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from alert_refresh.engine import Snapshot
+    from alert_refresh.engine import Rejected, Snapshot
     from alert_refresh.targets.target import Target
+
+MAX_FAULTY = 100
+"""So many faulty targets are named."""
+LONGEST_LABEL = 256
+"""Characters of a name that are kept in a label: a manifest may hold one of any length."""
+
+
+class Faulty(NamedTuple):
+    """A target that is stale, or a Secret that is rejected, in words that fit labels. `target` is empty for the
+    latter, `secret` is the file where it is not known which Secret it is.
+    """
+
+    target: str
+    namespace: str
+    secret: str
+    state: str
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
     """Of one snapshot: valid targets, invalid ones (stale or rejected), the stale among them, and all served
-    by type and whether enabled.
+    by type and whether enabled. `faulty` names the first invalid ones, `omitted` counts those that it does not name.
     """
 
     valid: int = 0
     invalid: int = 0
     stale: int = 0
     by_type: Mapping[tuple[str, bool], int] = field(default_factory=dict)
+    faulty: tuple[Faulty, ...] = ()
+    omitted: int = 0
 
 
 NOTHING = Counts()
@@ -35,7 +55,33 @@ def count(snapshot: Snapshot[Target] | None) -> Counts:
     targets = snapshot.items.values()
     stale = sum(target.stale_since is not None for target in targets)
     by_type = Counter((target.type, target.enabled) for target in targets)
-    return Counts(len(targets) - stale, stale + len(snapshot.rejected), stale, by_type)
+    faulty = tuple(dict.fromkeys(_faulty(targets, snapshot.rejected)))
+    return Counts(
+        valid=len(targets) - stale,
+        invalid=stale + len(snapshot.rejected),
+        stale=stale,
+        by_type=by_type,
+        faulty=faulty[:MAX_FAULTY],
+        omitted=max(0, len(faulty) - MAX_FAULTY),
+    )
+
+
+def _faulty(targets: Iterable[Target], rejected: Iterable[Rejected]) -> Iterator[Faulty]:
+    """Everything that is invalid, the stale targets first, in the order in which it is listed."""
+    for target in targets:
+        if target.stale_since is not None:
+            yield Faulty(_label(target.name), _label(target.namespace), _label(target.secret), "stale")
+    for one in rejected:
+        yield Faulty("", _label(one.origin.get("namespace", "")), _label(_source(one)), "rejected")
+
+
+def _source(rejected: Rejected) -> str:
+    return "/".join(value for key, value in rejected.origin.items() if key != "namespace")
+
+
+def _label(text: str) -> str:
+    """Text as a label: all of it prints, and it is of a bounded length."""
+    return escape(text)[:LONGEST_LABEL]
 
 
 class Counted:

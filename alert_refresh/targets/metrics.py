@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from alert_refresh.engine import Life, Result, Status
-from alert_refresh.observe.metrics import ATTEMPT_BUCKETS, known
+from alert_refresh.engine import Result
+from alert_refresh.observe.metrics import known
 from alert_refresh.targets import KIND
-from alert_refresh.targets.counts import Counted
+from alert_refresh.targets.counts import Counted, Faulty
 from alert_refresh.targets.fields import TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
 
-    from alert_refresh.engine import Outcome, Worker
+    from alert_refresh.engine import Life, Outcome, Status, Worker
+    from alert_refresh.targets.counts import Counts
     from alert_refresh.targets.target import Target
 
 REFRESH = "alert_history_publishing_refresh"
@@ -58,9 +58,11 @@ PROPAGATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
 class TargetMetrics(Collector):
-    """Metrics of the targets' worker, in `registry`; without a worker they stay at 0. Listens to it from now on."""
+    """Metrics of the targets' worker, in `registry`, which gets none without a worker. Listens to it from now on."""
 
     def __init__(self, registry: CollectorRegistry, worker: Worker[Target] | None) -> None:
+        if worker is None:
+            registry = CollectorRegistry()
         self._worker = worker
         self._counted = Counted()
 
@@ -78,7 +80,7 @@ class TargetMetrics(Collector):
             f"{REFRESH}_errors_total", "Failed attempts by type of error.", ("error_type", KIND.error_types)
         )
         self._durations = histogram(
-            f"{REFRESH}_duration_seconds", "Duration of attempts.", ATTEMPT_BUCKETS, "status", "success", "failed"
+            f"{REFRESH}_duration_seconds", "Duration of attempts.", KIND.buckets, "status", "success", "failed"
         )
         self.propagation = Histogram(
             f"{REFRESH}_propagation_seconds",
@@ -118,7 +120,7 @@ class TargetMetrics(Collector):
         if worker is not None:
             worker.listen(self)
             worker.listen_publish(lambda published: self.propagation.observe(published.seconds))
-        registry.register(self)
+            registry.register(self)
 
     def __call__(self, outcome: Outcome) -> None:
         """Count one attempt that ended."""
@@ -146,7 +148,8 @@ class TargetMetrics(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Everything that is read at scrape time, all of it from one status."""
-        status: Status[Target] = Status() if self._worker is None else self._worker.get_status()
+        assert self._worker is not None
+        status = self._worker.get_status()
         counts = self._counted(status.snapshot)
         attempts = CounterMetricFamily(f"{REFRESH}_total", "Attempts that succeeded or failed.", labels=("status",))
         attempts.add_metric(("success",), status.succeeded)
@@ -159,14 +162,16 @@ class TargetMetrics(Collector):
             for enabled in (True, False):
                 targets.add_metric((kind, str(enabled).lower()), counts.by_type.get((kind, enabled), 0))
         yield targets
-        life = None if self._worker is None else self._worker.watch_life()
-        life = life or Life(connected=False)
-        for name, help_text in WATCH_COUNTS.items():
-            count = life.counts.get(name.removeprefix("watch_"), 0)
-            yield CounterMetricFamily(f"{REFRESH}_{name}", help_text, value=count)
+        yield from _invalid(counts)
+        if (life := self._worker.watch_life()) is not None:
+            yield from _watching(life)
+        yield from self._gauges(self._worker, status, counts)
+
+    def _gauges(self, worker: Worker[Target], status: Status[Target], counts: Counts) -> Iterable[Metric]:
+        """What has no labels."""
         age = float("nan")
-        if self._worker is not None and status.last_success is not None:
-            age = self._worker.clock.monotonic() - status.last_success
+        if status.last_success is not None:
+            age = worker.clock.monotonic() - status.last_success
         last_success = "Unix time of the last successful refresh, 0 before the first."
         generation = status.snapshot.generation if status.snapshot else 0
         for name, help_text, value in (
@@ -178,18 +183,13 @@ class TargetMetrics(Collector):
             (f"{REFRESH}_snapshot_age_seconds", "Time since the last success, NaN before the first.", age),
             (f"{REFRESH}_generation", "Generation that is served, 0 before the first.", generation),
             (f"{REFRESH}_held", "1 while a refresh that would remove too much waits for approval.", 0),
-            (f"{REFRESH}_watch_connected", "1 while every watch is connected.", life.connected),
-            (
-                f"{REFRESH}_watch_last_proof_of_life_timestamp",
-                "Unix time at which the most silent watch was told something, 0 before the first.",
-                life.last_proof_of_life or 0,
-            ),
         ):
             yield GaugeMetricFamily(name, help_text, value=value)
 
     def _discovered(self) -> None:
         """Count what the source measured during the attempt that just succeeded."""
-        good = None if self._worker is None else self._worker.get_status().last_good
+        assert self._worker is not None
+        good = self._worker.get_status().last_good
         stats = {} if good is None else good.stats
         for operation in OPERATIONS:
             if (seconds := stats.get(f"{operation}_seconds")) is not None:
@@ -197,6 +197,33 @@ class TargetMetrics(Collector):
         for status in SECRETS:
             self._secrets.labels(status).inc(stats.get(f"secrets_{status}", 0))
         self._discovery_errors.labels("validate").inc(stats.get("secrets_invalid", 0))
+
+
+def _invalid(counts: Counts) -> Iterable[Metric]:
+    """What is invalid now: how much, and the first of it by name."""
+    yield GaugeMetricFamily(
+        "alert_refresh_targets_invalid", "Stale targets and rejected Secrets now.", value=counts.invalid
+    )
+    faulty = GaugeMetricFamily(
+        "alert_refresh_target_faulty", "1 for each stale target and each rejected Secret.", labels=Faulty._fields
+    )
+    for one in counts.faulty:
+        faulty.add_metric(one, 1)
+    yield faulty
+    omitted = "Stale targets and rejected Secrets beyond those that alert_refresh_target_faulty names."
+    yield GaugeMetricFamily("alert_refresh_target_faulty_omitted", omitted, value=counts.omitted)
+
+
+def _watching(life: Life) -> Iterable[Metric]:
+    """How the watches fare."""
+    for name, help_text in WATCH_COUNTS.items():
+        count = life.counts.get(name.removeprefix("watch_"), 0)
+        yield CounterMetricFamily(f"{REFRESH}_{name}", help_text, value=count)
+    connected = "1 while every watch is connected."
+    yield GaugeMetricFamily(f"{REFRESH}_watch_connected", connected, value=life.connected)
+    proof = "Unix time at which the most silent watch was told something, 0 before the first."
+    name = f"{REFRESH}_watch_last_proof_of_life_timestamp"
+    yield GaugeMetricFamily(name, proof, value=life.last_proof_of_life or 0)
 
 
 def _fill(metric: Counter | Histogram, values: list[Iterable[str]]) -> None:

@@ -19,6 +19,8 @@ KIND = Kind(
     name="views",
     prefix="VIEWS_REFRESH_",
     error_types=("network", "timeout", "dns", "auth", "config", "storage", "parse", "unknown"),
+    buckets=(0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600, 1200),
+    serves=lambda state: state.refreshed_at is not None or not state.failed,
 )
 
 OFF = "set VIEWS_DATABASE_URL to the PostgreSQL database that holds the materialized views"

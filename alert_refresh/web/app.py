@@ -19,6 +19,7 @@ from alert_refresh.web import compression, errors, health, index, metrics, rules
 from alert_refresh.web.answers import JsonResponse
 from alert_refresh.web.auth import Auth
 from alert_refresh.web.proxies import TrustedProxies
+from alert_refresh.web.request_metrics import count_requests
 
 if TYPE_CHECKING:
     from flask import Response
@@ -55,15 +56,17 @@ def create_app(daemon: Daemon) -> Flask:
         app.wsgi_app = TrustedProxies(app.wsgi_app, daemon.config.trusted_proxies)  # type: ignore[method-assign]
 
     registry = CollectorRegistry()
-    engine = EngineMetrics(registry, daemon.workers, daemon.gauges)
+    engine = EngineMetrics(registry, daemon.workers, daemon.gauges, off=daemon.off, stuck=daemon.stuck)
     auth = Auth(daemon.config, daemon.clock, engine.wrong_token)
     app.register_blueprint(targets.build(daemon, auth, TargetMetrics(registry, daemon.workers.get("targets"))))
     app.register_blueprint(rules.build(daemon, auth))
-    RuleMetrics(registry, daemon.workers.get("rules"))
+    if (worker := daemon.workers.get("rules")) is not None:
+        RuleMetrics(registry, worker)
     app.register_blueprint(views.build(daemon, auth))
     app.register_blueprint(health.build(daemon))
     app.register_blueprint(metrics.build(registry))
     index.install(app)
+    count_requests(app, registry)
     compression.install(app)
     return app
 

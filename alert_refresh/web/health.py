@@ -12,7 +12,7 @@ from alert_refresh.web.errors import ApiError
 
 if TYPE_CHECKING:
     from alert_refresh.daemon import Daemon
-    from alert_refresh.engine import Worker
+    from alert_refresh.engine import Kind, Status, Worker
     from alert_refresh.web.answers import JsonResponse
 
 GATES = ("targets", "rules")
@@ -26,7 +26,7 @@ HEALTHY, DEGRADED, UNHEALTHY, OFF = "healthy", "degraded", "unhealthy", "off"
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How one kind does. `age` is seconds since its last success, or since the start before the first."""
+    """How one kind does. `age` is seconds since its last success, None before the first."""
 
     state: str
     loaded: bool
@@ -47,17 +47,29 @@ class Health:
 
 
 def health(worker: Worker[Any]) -> Health:
-    """How a worker's kind does. Without a schedule, or when it does not run, its age says nothing against it."""
+    """How a worker's kind does; one that does not run is healthy."""
     status = worker.get_status()
-    age, state = None, HEALTHY
-    if status.running:
-        since = status.started if status.last_success is None else status.last_success
-        age = worker.clock.monotonic() - since
-        if status.next_due is not None:
-            intervals = age / worker.settings.interval
-            state = UNHEALTHY if intervals >= UNHEALTHY_AFTER else DEGRADED if intervals >= DEGRADED_AFTER else HEALTHY
-    loaded = status.snapshot is not None
-    return Health(state, loaded, age, status.last_success_at, status.consecutive_failures)
+    age = None if status.last_success is None else worker.clock.monotonic() - status.last_success
+    states = {_by_age(worker, status), _by_cycle(worker.kind, status)} if status.running else set()
+    state = next((one for one in (UNHEALTHY, DEGRADED) if one in states), HEALTHY)
+    return Health(state, status.snapshot is not None, age, status.last_success_at, status.consecutive_failures)
+
+
+def _by_age(worker: Worker[Any], status: Status[Any]) -> str:
+    """How old the last success is, or the start before the first; without a schedule that says nothing."""
+    if status.next_due is None:
+        return HEALTHY
+    since = status.started if status.last_success is None else status.last_success
+    intervals = (worker.clock.monotonic() - since) / worker.settings.interval
+    return UNHEALTHY if intervals >= UNHEALTHY_AFTER else DEGRADED if intervals >= DEGRADED_AFTER else HEALTHY
+
+
+def _by_cycle(kind: Kind, status: Status[Any]) -> str:
+    """How the last cycle ended: one that failed is worse when there is nothing to serve."""
+    if not status.cycle_failed:
+        return HEALTHY
+    items = () if status.snapshot is None else status.snapshot.items.values()
+    return DEGRADED if any(kind.serves(item) for item in items) else UNHEALTHY
 
 
 def build(daemon: Daemon) -> Blueprint:

@@ -132,6 +132,26 @@ def test_in_progress_only_while_an_attempt_runs(steps: Steps) -> None:
     assert steps.state.status().next_attempt is None
 
 
+def test_a_cycle_has_failed_once_it_is_over_and_until_another_one_is(steps: Steps) -> None:
+    request = steps.running()
+    attempt = steps.state.status().attempt
+    assert attempt is not None
+    request.outcome = steps.state.finish(attempt, None, Transient("x"))
+    assert not steps.state.status().cycle_failed
+    steps.state.end_cycle(request)
+    assert steps.state.status().cycle_failed
+    steps.state.offer(Trigger.WATCH)
+    again = steps.running()
+    assert steps.state.status().cycle_failed
+    steps.state.end_cycle(Request(Trigger.MANUAL, run=again.run))
+    assert steps.state.status().cycle_failed, "a cycle without an attempt says nothing"
+    attempt = steps.state.status().attempt
+    assert attempt is not None
+    again.outcome = steps.state.finish(attempt, snapshot(), None)
+    steps.state.end_cycle(again)
+    assert not steps.state.status().cycle_failed
+
+
 def test_a_manual_refresh_is_refused_before_start_and_after_stop() -> None:
     state: RefreshState[str] = RefreshState("fake", FakeClock(), Never(), 60)
     with pytest.raises(NotStarted):

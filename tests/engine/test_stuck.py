@@ -171,7 +171,7 @@ def test_p14_an_ordinary_error_of_the_worker_in_mid_attempt_is_a_failed_attempt(
     with Stage(source, clock=clock).start() as stage:
         stage.backing_off(30)
         assert stage.outcomes[0].error == "unexpected MemoryError"
-        assert len(stage.worker._hanging()) == 1
+        assert len(stage.worker.hanging()) == 1
 
 
 def test_p14_an_attempt_whose_worker_died_counts_as_given_up(deaths: list[threading.ExceptHookArgs]) -> None:
@@ -185,7 +185,7 @@ def test_p14_an_attempt_whose_worker_died_counts_as_given_up(deaths: list[thread
         clock.wait_for_sleeper(0.5)
         clock.advance(0.5)
         clock.wait_for_sleeper(29)
-        assert len(stage.worker._hanging()) == 1
+        assert len(stage.worker.hanging()) == 1
 
 
 @pytest.mark.parametrize("death", FATAL)

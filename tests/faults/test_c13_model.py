@@ -261,7 +261,7 @@ class WorkerMachine(RuleBasedStateMachine):
         assert len(ghosts) == self.model.hanging
         ghosts[0].answer(how or snapshot("ghost"))
         self.model.hanging -= 1
-        eventually(lambda: len(self.stage.worker._hanging()) == self.model.hanging)
+        eventually(lambda: len(self.stage.worker.hanging()) == self.model.hanging)
 
     @invariant()
     def agrees_with_the_model(self) -> None:

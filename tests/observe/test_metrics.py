@@ -1,18 +1,41 @@
 from __future__ import annotations
 
+import re
+import subprocess
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
 import alert_refresh
-from alert_refresh.engine import Kind, RefreshSettings, Transient, Worker
+from alert_refresh import rules, views
+from alert_refresh.daemon import Daemon, read_config
+from alert_refresh.engine import (
+    Adaptive,
+    Kind,
+    Never,
+    Outcome,
+    RefreshSettings,
+    Result,
+    Transient,
+    Trigger,
+    Worker,
+)
 from alert_refresh.observe.metrics import EngineMetrics, known
+from alert_refresh.web.app import create_app
 from tests.fakes import FakeClock, FakeSource
+from tests.stage import eventually
+from tests.targets.test_metrics import CONTRACTS_NAMES, promtool
 from tests.web.world import World, target, targets
 
 KIND = Kind("prices", "PRICES_", ("network", "parse", "unknown"))
 LABELS = {"kind": "prices"}
+EVERY_KIND = {
+    "TARGET_DIRECTORY": "config/examples/targets",
+    "RULES_FILE": "config/examples/rules.yaml",
+    "VIEWS_DATABASE_URL": "postgresql://user@127.0.0.1:1/none",
+}
 
 
 class Engine:
@@ -142,3 +165,107 @@ def test_a_wrong_token_is_counted() -> None:
     engine = Engine()
     engine.metrics.wrong_token()
     assert engine.registry.get_sample_value("alert_refresh_wrong_tokens_total") == 1
+
+
+def test_a_kind_is_on_or_off_and_one_that_is_off_has_no_other_series() -> None:
+    registry = CollectorRegistry()
+    worker: Worker[Any] = Worker(KIND, FakeSource(), RefreshSettings(), clock=FakeClock())
+    EngineMetrics(registry, {"prices": worker}, off=("stocks", "bonds"))
+    shown = {
+        (sample.name, sample.labels["kind"]): sample.value
+        for metric in registry.collect()
+        for sample in metric.samples
+        if "kind" in sample.labels
+    }
+    assert {kind: value for (name, kind), value in shown.items() if name == "alert_refresh_kind_enabled"} == {
+        "prices": 1,
+        "stocks": 0,
+        "bonds": 0,
+    }
+    assert [name for name, kind in shown if kind != "prices"] == ["alert_refresh_kind_enabled"] * 2
+
+
+def test_a_daemon_of_which_all_is_off_says_so_of_every_kind() -> None:
+    app = create_app(Daemon(read_config({})))
+    shown = app.test_client().get("/metrics").get_data(as_text=True)
+    lines = [line for line in shown.splitlines() if line[0] != "#" and 'route="' not in line]
+    assert [line for line in lines if re.search("targets|rules|views|publishing|guard", line)] == [
+        f'alert_refresh_kind_enabled{{kind="{kind}"}} 0.0' for kind in ("targets", "rules", "views")
+    ]
+    assert "alert_refresh_healthy 1.0" in lines
+
+
+@pytest.mark.parametrize(
+    ("settings", "seconds"),
+    [
+        (RefreshSettings(interval=123), 123),
+        (RefreshSettings(interval=123, schedule=Never()), 0),
+        (RefreshSettings(interval=123, paused=True), 0),
+        (RefreshSettings(interval=900, schedule=Adaptive(60, 900, 300)), 900),
+    ],
+)
+def test_the_interval_is_0_while_nothing_is_scheduled(settings: RefreshSettings, seconds: float) -> None:
+    name = 'alert_refresh_interval_seconds{kind="targets"}'
+    with World(settings=settings) as world:
+        assert world.metrics()[name] == settings.interval, "before the start nothing rests"
+        world.daemon.start()
+        assert world.metrics()[name] == seconds
+        if settings.paused:
+            world.worker.resume()
+            assert world.metrics()[name] == settings.interval
+
+
+def test_an_abandoned_attempt_is_counted_until_it_ends_and_two_are_not_healthy() -> None:
+    names = ('alert_refresh_hanging_attempts{kind="targets"}', "alert_refresh_stuck_threads", "alert_refresh_healthy")
+
+    def shown(world: World) -> tuple[float, ...]:
+        return tuple(world.metrics()[name] for name in names)
+
+    with World() as world:
+        begun, release = world.hang()
+        world.daemon.start()
+        assert shown(world) == (0, 0, 1)
+        for count, expected in ((1, (1, 0, 1)), (2, (2, 1, 0))):
+            assert begun.wait(10)
+            begun.clear()
+            world.clock.wait_for_sleeper(35)
+            world.clock.advance(35)
+            world.attempt_ends()
+            assert shown(world) == expected
+            assert world.metrics()['alert_refresh_in_progress{kind="targets"}'] == 0
+            assert world.client.get("/healthz").status_code == (200 if expected[2] else 503)
+            world.clock.wait_for_sleeper(30 * count)
+            world.clock.advance(30 if count == 1 else 0)
+        release.set()
+        eventually(lambda: shown(world) == (0, 0, 1), "the end of both")
+
+
+def test_each_kind_has_the_buckets_that_fit_it_in_one_family() -> None:
+    registry = CollectorRegistry()
+    kinds = [rules.KIND, views.KIND, KIND]
+    workers: dict[str, Worker[Any]] = {
+        kind.name: Worker(kind, FakeSource(), RefreshSettings(), clock=FakeClock()) for kind in kinds
+    }
+    metrics = EngineMetrics(registry, workers)
+    for kind, seconds in (("rules", 0.008), ("views", 299.0), ("prices", 1.5)):
+        metrics(Outcome(kind, Trigger.MANUAL, "id", 1, Result.SUCCESS, 0.0, seconds))
+    text = generate_latest(registry).decode()
+    assert text.count("# TYPE alert_refresh_duration_seconds histogram") == 1
+    (family,) = [one for one in text_string_to_metric_families(text) if one.name == "alert_refresh_duration_seconds"]
+    for kind, bound in (("rules", "0.01"), ("views", "300.0"), ("prices", "2.0")):
+        buckets = {s.labels["le"]: s.value for s in family.samples if s.labels["kind"] == kind and "le" in s.labels}
+        assert len(buckets) == len(workers[kind].kind.buckets) + 1
+        below = [le for le, count in buckets.items() if count == 0]
+        assert next(le for le in buckets if le not in below) == bound
+        assert len(below) >= 2, "the first buckets are for quicker ones"
+
+
+def test_the_exposition_of_every_kind_at_once_is_correct_for_promtool() -> None:
+    tool = promtool()
+    if tool is None:
+        pytest.skip("promtool is not here")
+    text = create_app(Daemon(read_config(EVERY_KIND))).test_client().get("/metrics").data
+    assert text.count(b"alert_refresh_kind_enabled{") == text.count(b"alert_refresh_duration_seconds_count{") == 3
+    checked = subprocess.run([tool, "check", "metrics"], input=text, capture_output=True, check=False, timeout=30)
+    faults = [line for line in checked.stderr.decode().splitlines() if line.split(" ")[0] not in CONTRACTS_NAMES]
+    assert faults == []

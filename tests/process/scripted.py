@@ -3,9 +3,9 @@
     python -m tests.process.scripted '["ok", "fail", "hang"]' [SECONDS]
 
 Each word is what one attempt does, the last one again and again: `ok`, `fail`, `denied` (permanent), `later`
-(asks to wait an hour), `slow` (1 s), `hang` (until stopped or for ever), `exit`, `memory`, `crash`. SECONDS are
-what a client has to send a request, and to take an answer, and how long past its timeout an attempt is given up.
-Each attempt logs `Attempt N: WORD` when it begins.
+(asks to wait an hour), `slow` (1 s), `hang` (until stopped or for ever), `until PATH` (until there is such a file),
+`exit`, `memory`, `crash`. SECONDS are what a client has to send a request, and to take an answer, and how long past
+its timeout an attempt is given up. Each attempt logs `Attempt N: WORD` when it begins.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import logging
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import alert_refresh.daemon as program
@@ -59,6 +60,9 @@ class Scripted:
                 threading.Event().wait(1.0)
             case "hang":
                 threading.Event().wait()
+            case _ if word.startswith("until "):
+                while not Path(word.removeprefix("until ")).exists():
+                    threading.Event().wait(0.02)
             case "exit":
                 raise SystemExit(CANARY)
             case "memory":

@@ -10,8 +10,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from alert_refresh.engine import Life, Transient
+from alert_refresh.engine import Fault, Life, Rejected, Transient
 from alert_refresh.targets import KIND
+from alert_refresh.targets.counts import LONGEST_LABEL
 from alert_refresh.targets.metrics import TargetMetrics
 from tests.fakes import START, LivingWatch
 from tests.web.world import ADMIN, World, target, targets
@@ -35,11 +36,6 @@ CONTRACT = {
     f"{HISTORY}_refresh_generation": ("gauge", {}),
     f"{HISTORY}_refresh_held": ("gauge", {}),
     f"{HISTORY}_refresh_propagation_seconds": ("histogram", {}),
-    f"{HISTORY}_refresh_drift_corrected_total": ("counter", {}),
-    f"{HISTORY}_refresh_watch_connected": ("gauge", {}),
-    f"{HISTORY}_refresh_watch_last_proof_of_life_timestamp": ("gauge", {}),
-    f"{HISTORY}_refresh_watch_reconnects_total": ("counter", {}),
-    f"{HISTORY}_refresh_watch_relists_total": ("counter", {}),
     f"{HISTORY}_discovery_targets_total": (
         "gauge",
         {"type": {"rootly", "pagerduty", "slack", "webhook"}, "enabled": {"true", "false"}},
@@ -55,6 +51,15 @@ CONTRACT = {
     "publishing_refresh_api_requests_total": ("counter", {"status": STATUSES}),
     "publishing_refresh_api_duration_seconds": ("histogram", {"status": STATUSES}),
     "publishing_refresh_api_rate_limit_hits_total": ("counter", {}),
+    "alert_refresh_targets_invalid": ("gauge", {}),
+    "alert_refresh_target_faulty_omitted": ("gauge", {}),
+}
+WATCH = {
+    f"{HISTORY}_refresh_drift_corrected_total": "counter",
+    f"{HISTORY}_refresh_watch_connected": "gauge",
+    f"{HISTORY}_refresh_watch_last_proof_of_life_timestamp": "gauge",
+    f"{HISTORY}_refresh_watch_reconnects_total": "counter",
+    f"{HISTORY}_refresh_watch_relists_total": "counter",
 }
 BUCKETS = {
     f"{HISTORY}_refresh_duration_seconds": ATTEMPT_BUCKETS,
@@ -76,11 +81,10 @@ def promtool() -> str | None:
     return str(unpacked) if unpacked.exists() else shutil.which("promtool")
 
 
-@pytest.mark.parametrize("off", [False, True])
 @pytest.mark.parametrize("name", CONTRACT)
-def test_every_metric_has_its_name_type_labels_and_a_0_from_the_start(name: str, off: bool) -> None:
+def test_every_metric_has_its_name_type_labels_and_a_0_from_the_start(name: str) -> None:
     type_, labels = CONTRACT[name]
-    with World(off=off) as world:
+    with World() as world:
         text = world.client.get("/metrics").get_data(as_text=True)
     assert f"# TYPE {name} {type_}\n" in text
     suffix = "_count" if type_ == "histogram" else ""
@@ -93,6 +97,34 @@ def test_every_metric_has_its_name_type_labels_and_a_0_from_the_start(name: str,
         assert math.isnan(samples[0].value), "an age of 0 would say that it is fresh"
     else:
         assert all(sample.value == 0 for sample in samples)
+
+
+def test_targets_that_are_off_have_no_series_of_their_own() -> None:
+    with World(off=True) as world:
+        world.post()
+        world.get("")
+        text = world.client.get("/metrics").get_data(as_text=True)
+        shown = world.metrics()
+    assert not [name for name in (*CONTRACT, *WATCH) if name in text]
+    assert [name for name in shown if "targets" in name and "/api/" not in name] == [
+        'alert_refresh_kind_enabled{kind="targets"}'
+    ]
+    assert shown['alert_refresh_kind_enabled{kind="targets"}'] == 0
+
+
+def test_without_a_watch_that_holds_a_connection_there_is_no_series_of_a_watch() -> None:
+    with World().start() as world:
+        assert not [name for name in world.metrics() if "_watch_" in name or "drift" in name]
+
+
+@pytest.mark.parametrize("name", WATCH)
+def test_a_watch_has_its_series_from_the_start(name: str) -> None:
+    with World() as world:
+        world.source.watches = lambda sink: (LivingWatch(Life(connected=False)),)  # type: ignore[method-assign]
+        world.start()
+        text = world.client.get("/metrics").get_data(as_text=True)
+        assert f"# TYPE {name} {WATCH[name]}\n" in text
+        assert world.metrics()[name] == 0
 
 
 @pytest.mark.parametrize("name", BUCKETS)
@@ -211,7 +243,8 @@ def test_every_post_is_counted_by_how_it_was_answered() -> None:
 
 def test_an_answer_without_a_word_of_its_own_counts_as_an_error() -> None:
     registry = CollectorRegistry()
-    TargetMetrics(registry, None).asked("something new", 0.1)
+    with World() as world:
+        TargetMetrics(registry, world.worker).asked("something new", 0.1)
     assert registry.get_sample_value("publishing_refresh_api_requests_total", {"status": "error"}) == 1
 
 
@@ -252,3 +285,75 @@ def test_what_a_watch_published_is_a_sample_of_propagation() -> None:
     assert shown[f'{HISTORY}_refresh_propagation_seconds_bucket{{le="0.01"}}'] == 0
     assert shown[f'{HISTORY}_refresh_propagation_seconds_bucket{{le="0.025"}}'] == 1
     assert shown[f'{HISTORY}_refresh_total{{status="success"}}'] == 1
+
+
+FAULTY = "alert_refresh_target_faulty"
+
+
+def faulty(world: World) -> dict[tuple[str, str, str, str], float]:
+    """The series of faulty targets as a parser reads them, by target, namespace, secret and state."""
+    text = world.client.get("/metrics").get_data(as_text=True)
+    samples = [
+        sample for family in text_string_to_metric_families(text) for sample in family.samples if sample.name == FAULTY
+    ]
+    found = {tuple(s.labels[name] for name in ("target", "namespace", "secret", "state")): s.value for s in samples}
+    assert len(found) == len(samples), "a series appears twice"
+    return found  # type: ignore[return-value]
+
+
+def rejected(**origin: str) -> Rejected:
+    return Rejected(origin, (Fault("url", "has no host"),))
+
+
+def test_what_is_invalid_is_named_by_target_namespace_and_secret() -> None:
+    stale = target("three", stale_since=START)
+    with World(answer=lambda n: targets(target("one"), stale, rejected=2)).start() as world:
+        assert faulty(world) == {
+            ("three", "default", "three-secret", "stale"): 1,
+            ("", "default", "bad-0", "rejected"): 1,
+            ("", "default", "bad-1", "rejected"): 1,
+        }
+        assert world.metrics()["alert_refresh_targets_invalid"] == 3
+        world.source.answer = lambda n: targets(target("one"), target("three"), digest="two")
+        world.post("?wait=5s")
+        assert faulty(world) == {}
+        assert world.metrics()["alert_refresh_targets_invalid"] == 0
+
+
+def test_a_file_that_holds_no_readable_secret_is_named_where_the_secret_would_be() -> None:
+    bad = (rejected(file="bad.yaml"), rejected(file="bad.yaml", document="2"))
+    with World(answer=lambda n: replace(targets(), rejected=bad)).start() as world:
+        assert set(faulty(world)) == {("", "", "bad.yaml", "rejected"), ("", "", "bad.yaml/2", "rejected")}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ['x"} 1\nup 0\n', "back\\slash", "\udc80not-utf-8", "\u202egnirts", "\x00\x1b[31m", "x" * 70_000, "\u2028", ""],
+)
+def test_h18_a_hostile_name_is_one_bounded_series_that_every_parser_reads(name: str) -> None:
+    answer = replace(targets(target("one")), rejected=(rejected(namespace=name, secret=name),))
+    with World(answer=lambda n: answer).start() as world:
+        ((found, value),) = faulty(world).items()
+        assert (value, world.metrics()["alert_refresh_targets_invalid"]) == (1, 1)
+    assert found[1] == found[2]
+    assert len(found[2]) <= LONGEST_LABEL
+    assert found[2].isprintable()
+
+
+def test_h18_names_that_are_equal_once_cut_are_one_series() -> None:
+    bad = tuple(rejected(namespace="default", secret="x" * 1000 + end) for end in "ab")
+    with World(answer=lambda n: replace(targets(), rejected=bad)).start() as world:
+        assert len(faulty(world)) == 1
+        assert world.metrics()[f"{FAULTY}_omitted"] == 0
+        assert world.metrics()["alert_refresh_targets_invalid"] == 2
+
+
+@pytest.mark.parametrize(("stale", "bad", "omitted"), [(0, 100, 0), (0, 101, 1), (3, 100, 3), (150, 10_000, 10_050)])
+def test_h18_at_most_100_are_named_and_the_others_are_counted(stale: int, bad: int, omitted: int) -> None:
+    items = [target(f"target-{n}", stale_since=START) for n in range(stale)]
+    with World(answer=lambda n: targets(*items, rejected=bad)).start() as world:
+        found = faulty(world)
+        assert len(found) == 100
+        assert sum(one[3] == "stale" for one in found) == min(stale, 100), "the stale ones come first"
+        assert world.metrics()[f"{FAULTY}_omitted"] == omitted
+        assert world.metrics()["alert_refresh_targets_invalid"] == stale + bad

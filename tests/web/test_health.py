@@ -4,11 +4,14 @@ from typing import Any
 
 import pytest
 
-from alert_refresh.engine import Never, RefreshSettings, Transient, Worker
+from alert_refresh import views
+from alert_refresh.engine import Never, Partial, Permanent, RefreshSettings, Snapshot, Transient, Worker
 from alert_refresh.targets import KIND
+from alert_refresh.views.view import Mode, ViewState
 from alert_refresh.web.health import health
 from tests.fakes import FakeClock, FakeSource
-from tests.web.world import World
+from tests.stage import eventually
+from tests.web.world import World, target, targets
 
 
 def test_healthz_is_ok_while_threads_make_progress_and_names_the_one_that_does_not(
@@ -97,14 +100,114 @@ def test_the_summary_is_degraded_from_two_and_unhealthy_from_six_intervals(age: 
         assert ("error" in response.json) is (code == 503)
 
 
-def test_before_the_first_success_its_age_counts_from_the_start() -> None:
+@pytest.mark.parametrize(("age", "word"), [(599, "healthy"), (600, "degraded"), (1800, "unhealthy")])
+def test_before_the_first_success_its_age_counts_from_the_start_and_is_not_shown(age: float, word: str) -> None:
+    with World() as world:
+        world.clock.advance(100)
+        begun, _ = world.hang()
+        world.daemon.start()
+        assert begun.wait(10)
+        object.__setattr__(world.worker.get_status(), "started", world.clock.monotonic() - age)
+        kind = world.client.get("/health").json["kinds"]["targets"]
+        assert (kind["status"], kind["seconds_since_success"]) == (word, None)
+
+
+def test_an_attempt_that_failed_is_not_a_cycle_that_failed() -> None:
     with World() as world:
         world.fail(Transient("connection refused", "network"))
-        world.clock.advance(100)
         world.start()
         world.clock.wait_for_sleeper(30)
-        world.clock.advance(20)
-        assert world.client.get("/health").json["kinds"]["targets"]["seconds_since_success"] == 20
+        assert world.client.get("/health").json["kinds"]["targets"]["status"] == "healthy"
+
+
+def cycle_fails(worker: Worker[Any]) -> None:
+    """Wait for a cycle to end that failed."""
+    eventually(lambda: worker.get_status().cycle_failed, "a cycle that fails")
+
+
+ONCE = RefreshSettings(max_retries=0, rate_limit=0)
+
+
+@pytest.mark.parametrize("error", [Transient("connection refused", "network"), Permanent("403", "auth")])
+def test_a_cycle_that_failed_is_degraded_and_the_next_that_succeeds_is_healthy(error: Exception) -> None:
+    with World(settings=ONCE).start() as world:
+        good = world.source.answer
+        world.fail(error)
+        world.post("?wait=5s")
+        response = world.client.get("/health")
+        assert (response.status_code, response.json["status"]) == (200, "degraded")
+        assert response.json["kinds"]["targets"]["stale"] is True
+        world.source.answer = good
+        world.post("?wait=5s")
+        assert world.client.get("/health").json["status"] == "healthy"
+
+
+def test_a_cycle_that_failed_stays_so_while_the_next_one_tries_again() -> None:
+    with World(settings=RefreshSettings(max_retries=1, rate_limit=0)).start() as world:
+        good = world.source.answer
+        world.fail(Transient("connection refused", "network"))
+        world.post()
+        world.attempt_ends()
+        assert world.client.get("/health").json["status"] == "healthy"
+        world.post()  # ends the cycle that waits
+        world.attempt_ends()
+        assert world.client.get("/health").json["status"] == "degraded"
+        world.source.answer = good
+        world.clock.wait_for_sleeper(30)
+        world.clock.advance(30)
+        eventually(lambda: not world.worker.get_status().cycle_failed, "the end of the cycle")
+        assert world.client.get("/health").json["status"] == "healthy"
+
+
+@pytest.mark.parametrize(
+    ("answer", "word", "code"),
+    [
+        (Transient("connection refused", "network"), "unhealthy", 503),
+        (Permanent("403 Forbidden", "auth"), "unhealthy", 503),
+        (Partial(targets(), Transient("one of two", "network")), "unhealthy", 503),
+        (Partial(targets(target("one")), Transient("one of two", "network")), "degraded", 200),
+    ],
+)
+def test_a_first_cycle_that_failed_is_unhealthy_when_there_is_nothing_to_serve(
+    answer: Exception, word: str, code: int
+) -> None:
+    with World(settings=ONCE) as world:
+        world.fail(answer)
+        world.start()
+        cycle_fails(world.worker)
+        response = world.client.get("/health")
+        assert response.status_code == code
+        assert response.json["kinds"]["targets"]["status"] == word
+
+
+def test_without_a_schedule_a_cycle_that_failed_counts_too() -> None:
+    with World(settings=RefreshSettings(max_retries=0, schedule=Never())) as world:
+        world.fail(Transient("connection refused", "network"))
+        world.start()
+        cycle_fails(world.worker)
+        assert world.client.get("/health").status_code == 503
+
+
+def test_views_of_which_none_was_ever_refreshed_are_nothing_to_serve() -> None:
+    failed = ViewState("one", Mode.FAILED)
+    for states, word in (
+        ([failed], "unhealthy"),
+        ([failed, ViewState("two", Mode.CONCURRENT, refreshed_at=1.0)], "degraded"),
+        ([ViewState("one", Mode.FAILED, refreshed_at=1.0)], "degraded"),
+        ([failed, ViewState("two", Mode.SKIPPED)], "degraded"),
+    ):
+        source = FakeSource()
+        partial = Partial(Snapshot({state.name: state for state in states}), Transient("1 view failed", "network"))
+
+        def answer(_: int, partial: Partial = partial) -> Any:
+            raise partial
+
+        source.answer = answer
+        worker: Worker[Any] = Worker(views.KIND, source, ONCE, clock=FakeClock())
+        worker.start()
+        cycle_fails(worker)
+        assert health(worker).state == word
+        worker.stop()
 
 
 def test_a_step_of_the_wall_clock_changes_no_health_p09() -> None:

@@ -312,16 +312,6 @@ def test_metrics_have_the_names_that_dashboards_know(tmp_path: Path) -> None:
         assert after['alert_refresh_attempts_total{kind="rules",status="failed"}'] == 1
 
 
-def test_without_rules_their_metrics_are_0(tmp_path: Path) -> None:
-    from prometheus_client import CollectorRegistry, generate_latest
-
-    from alert_refresh.rules.metrics import RuleMetrics
-
-    registry = CollectorRegistry()
-    RuleMetrics(registry, None)
-    assert b"guard_scheduler_refresh_count_total 0.0" in generate_latest(registry)
-
-
 def test_from_a_post_to_swapped_in_takes_a_moment(tmp_path: Path) -> None:
     with World(tmp_path, packed(1234)).start() as world:
         world.read_from(tmp_path / "elsewhere", packed(1234, word="two"))

@@ -1,0 +1,102 @@
+"""The alerts in config/prometheus: correct, tested by promtool, explained, and about what the program exports."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from alert_refresh.daemon import Daemon, read_config
+from alert_refresh.engine import Life
+from alert_refresh.web.app import create_app
+from tests.day import names
+from tests.fakes import START, LivingWatch
+from tests.observe.test_metrics import EVERY_KIND
+from tests.prometheus import CONFIG, ROOT, RULES, SHORTER, binary, shortened
+from tests.web.world import World, target, targets
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TESTS = CONFIG / "alert-refresh.rules.test.yml"
+ALERTS: list[dict[str, Any]] = yaml.safe_load(RULES.read_text())["groups"][0]["rules"]
+OF_PROMETHEUS = {"up"}
+
+
+def promtool(*arguments: str | Path) -> str:
+    """The output of a promtool that must succeed; skips where there is none."""
+    tool = binary("promtool")
+    if tool is None:
+        pytest.skip("promtool is not here")
+    result = subprocess.run([tool, *arguments], capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def exported() -> str:
+    """What a program of which every kind is on, with a watch and a stale target, exports."""
+    with World(answer=lambda n: targets(target("one", stale_since=START), rejected=1)) as world:
+        world.source.watches = lambda sink: (LivingWatch(Life(connected=True)),)  # type: ignore[method-assign]
+        world.start()
+        text: str = world.client.get("/metrics").get_data(as_text=True)
+    return text + create_app(Daemon(read_config(EVERY_KIND))).test_client().get("/metrics").get_data(as_text=True)
+
+
+def test_the_scrape_configuration_and_the_alerts_in_it_are_correct() -> None:
+    assert f"{len(ALERTS)} rules found" in promtool("check", "config", CONFIG / "prometheus.yml")
+
+
+def test_each_alert_fires_when_it_should_and_only_then() -> None:
+    promtool("test", "rules", TESTS)
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: str(alert["alert"]))
+def test_each_alert_is_seen_silent_then_firing_then_resolved(alert: dict[str, Any]) -> None:
+    lives = [
+        [bool(case["exp_alerts"]) for case in test.get("alert_rule_test", []) if case["alertname"] == alert["alert"]]
+        for test in yaml.safe_load(TESTS.read_text())["tests"]
+    ]
+    assert [False, True, False] in lives
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: str(alert["alert"]))
+def test_each_alert_has_a_severity_a_summary_and_a_section_in_a_runbook(alert: dict[str, Any]) -> None:
+    assert alert["labels"]["severity"] in ("critical", "warning")
+    assert alert["annotations"]["summary"].endswith(".")
+    page, _, anchor = alert["annotations"]["runbook_url"].partition("#")
+    headings = re.findall(r"^## (.+)$", (ROOT / page).read_text(), re.MULTILINE)
+    assert anchor in {heading.lower().replace(" ", "-") for heading in headings}
+
+
+def test_every_metric_that_an_alert_looks_at_is_exported() -> None:
+    text = exported()
+    missing = {name for name in names() if not re.search(rf"^{name}(?:\{{| )", text, re.MULTILINE)}
+    assert missing == OF_PROMETHEUS
+
+
+def test_every_series_in_the_tests_of_the_alerts_has_the_labels_that_the_program_exports() -> None:
+    found: dict[str, set[str]] = {}
+    for name, labels in re.findall(r"^(\w+)(?:\{(.*)\})? \S+$", exported(), re.MULTILINE):
+        found[name] = set(re.findall(r'(\w+)="', labels))
+    series = [one["series"] for test in yaml.safe_load(TESTS.read_text())["tests"] for one in test["input_series"]]
+    for one in series:
+        name, labels = one.rstrip("}").split("{")
+        if name not in OF_PROMETHEUS:
+            assert set(re.findall(r'(\w+)="', labels)) == found[name] | {"instance"}, one
+
+
+def test_the_alerts_of_the_readme_are_these_with_their_severities() -> None:
+    rows = re.findall(r"^\| `(AlertRefresh\w+)` \| .+ \| (\w+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert rows == [(alert["alert"], alert["labels"]["severity"]) for alert in ALERTS]
+
+
+def test_shortened_alerts_differ_in_times_alone() -> None:
+    short = yaml.safe_load(shortened(RULES.read_text()))["groups"][0]["rules"]
+    for alert, other in zip(ALERTS, short, strict=True):
+        assert alert["labels"] | alert["annotations"] == other["labels"] | other["annotations"]
+        assert alert.get("for") is None or alert["for"] != other["for"]
+        assert not re.search(r"\[\d+[smh]\]| 30$", other["expr"], re.MULTILINE)
+    assert f"{900 / SHORTER:g}" in short[1]["expr"]
