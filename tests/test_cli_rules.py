@@ -128,7 +128,10 @@ def test_standard_input_is_read_like_a_file(tmp_path: Path, name: str) -> None:
     assert (tmp_path / "rules.warm").read_bytes() == packed(3)
     assert fed(packed(3), "unpack", name).output == text_file.to_yaml(rules(3))
     bad = fed(b"- {}", "check", name)
-    assert (bad.exit_code, bad.output.splitlines()) == (1, [f"{name}: 1 bad rules", "  rules[0].id: is missing (line 1)"])
+    assert (bad.exit_code, bad.output.splitlines()) == (
+        1,
+        [f"{name}: 1 bad rules", "  rules[0].id: is missing (line 1)"],
+    )
 
 
 def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:

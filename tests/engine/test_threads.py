@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from alert_refresh.engine import Deadline, Mailbox, SystemClock, Transient
-from alert_refresh.engine.threads import Call, Pool, endured, join, spawn
+from alert_refresh.engine.threads import Call, Pool, Thread, endured, join, spawn
 from tests.stage import eventually
 
 
@@ -342,3 +343,21 @@ def test_p17_without_memory_for_another_thread_a_call_waits_for_one_that_is_ther
     pool.submit(held)
     held.wait_for(1)
     pool.stop()
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_a_thread_that_ends_before_it_began_says_so(monkeypatch: pytest.MonkeyPatch, begins: bool) -> None:
+    """In this thread, since nothing measures the first steps of another one."""
+
+    def bootstrap(thread: Thread) -> None:
+        if begins:
+            thread._started.set()  # type: ignore[attr-defined]
+        else:
+            raise MemoryError
+
+    monkeypatch.setattr(threading.Thread, "_bootstrap_inner", bootstrap)
+    thread = Thread(target=print)
+    with contextlib.suppress(MemoryError):
+        thread._bootstrap_inner()
+    assert thread._started.is_set()  # type: ignore[attr-defined]
+    assert thread.stillborn is not begins

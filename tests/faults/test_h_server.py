@@ -266,6 +266,8 @@ def test_h19_readers_that_do_not_read_are_cut_off_in_time(program: Program) -> N
             client.sendall(b"GET /big?bytes=50000000 HTTP/1.1\r\nHost: x\r\n\r\n")
         assert healthz_takes(program) < SECONDS + 1 + SLOW_MACHINE
         assert eventually(lambda: gauge(program, "http_threads_busy") == 1), "a thread still writes"
+        # Who reads now makes progress, so it begins only once the server has given all of them up.
+        assert eventually(lambda: gauge(program, "http_connections") == 1), "a connection is still open"
         with pytest.raises(ConnectionResetError):
             deque(iter(lambda: slow[0].recv(1 << 20), b""), maxlen=0)
 
