@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from alert_refresh.cli import main
+from alert_refresh.cli.main import main
 
 if __name__ == "__main__":
     main(sys.argv[1:] or ["serve"], prog_name="alert-refresh")

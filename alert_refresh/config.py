@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from alert_refresh import durations
 from alert_refresh.credential import MASK, Credential
 from alert_refresh.engine import AttemptError, ConfigError, ConfigErrors, RefreshSettings
-from alert_refresh.token_file import read_tokens
+from alert_refresh.web.token_file import read_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from alert_refresh import __version__, durations, rules, targets, views
 from alert_refresh.config import Config, Env, read_server
-from alert_refresh.dangling import Dangling
 from alert_refresh.engine import Clock, Deadline, ShutdownTimeout, SystemClock, Trigger, Worker
 from alert_refresh.observe.outcomes import log_outcome, log_publication
+from alert_refresh.rules.dangling import Dangling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

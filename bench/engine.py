@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from alert_refresh.engine import Deadline, RefreshSettings, Request, SystemClock, Transient, Trigger, Worker
 from alert_refresh.targets import KIND, Settings
-from alert_refresh.targets.manifests import DirectorySource
+from alert_refresh.targets.folder.source import DirectorySource
 from bench.samples import manifests
 from bench.table import Table, median, quantile, seconds, spread
 from tests.fakes import FakeSource, snapshot

@@ -82,7 +82,7 @@ def ours(file: Path) -> Callable[[Snapshot[Target] | None], Snapshot[Target]]:
     from alert_refresh.config import Env
     from alert_refresh.engine import Deadline, Request, SystemClock, Trigger
     from alert_refresh.targets import read
-    from alert_refresh.targets.secrets import KubernetesSource
+    from alert_refresh.targets.kubernetes.source import KubernetesSource
 
     clock = SystemClock()
     source = KubernetesSource(read(Env({"KUBECONFIG": str(file), "K8S_NAMESPACE": namespace(file)})), clock)
@@ -140,7 +140,7 @@ def timed(call: Callable[[], object]) -> float:
 
 def lists(file: Path, rounds: int, slow_rounds: int) -> dict[str, float]:
     """Median seconds of each way, done in turns, each with the garbage collector as its users have it."""
-    from alert_refresh.web.server import COLLECTIONS
+    from alert_refresh.server.server import COLLECTIONS
 
     get, refresh = bare(file), ours(file)
     with_types, sidecar = typed(file), typed(file, PAGE_OF_SIDECAR)

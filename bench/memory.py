@@ -21,7 +21,7 @@ def pss():
 before = pss()
 from alert_refresh.engine import RefreshSettings, SystemClock, Worker
 from alert_refresh.targets import KIND, Settings
-from alert_refresh.targets.manifests import DirectorySource
+from alert_refresh.targets.folder.source import DirectorySource
 settings = Settings(RefreshSettings(), "directory", Path(sys.argv[1]), (), "publishing-target=true", True, "", False)
 worker = Worker(KIND, DirectorySource(settings, SystemClock()), settings.refresh)
 worker.start()

@@ -23,7 +23,8 @@ from alert_refresh.engine import (
     Worker,
 )
 from alert_refresh.engine.state import RefreshState
-from alert_refresh.rules import KIND, Settings, warm_file
+from alert_refresh.rules import KIND, Settings
+from alert_refresh.rules.forms import warm_file
 from alert_refresh.rules.hot_cache import HotCache
 from alert_refresh.rules.matcher import Matcher
 from alert_refresh.rules.rule import Rule, check

@@ -13,7 +13,7 @@ from alert_refresh.engine import Deadline, RefreshSettings, Request, Snapshot, S
 from alert_refresh.rules import KIND
 from alert_refresh.rules.hot_cache import HotCache
 from alert_refresh.rules.rule_set import rule_set
-from alert_refresh.web.server import SWITCH_INTERVAL
+from alert_refresh.server.server import SWITCH_INTERVAL
 from bench.rules import FEW, loaded, rules
 from bench.table import Table, quantile, seconds
 from tests.fakes import FakeSource

@@ -6,8 +6,9 @@ import argparse
 import gc
 from typing import TYPE_CHECKING
 
-from alert_refresh import cli
-from alert_refresh.web import app, server
+from alert_refresh.cli import main as cli
+from alert_refresh.server import server
+from alert_refresh.web import app
 from alert_refresh.web.answers import JsonResponse
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def main() -> None:
     if options.empty_view:
         with_an_empty_view()
     if options.page is not None:
-        from alert_refresh.targets import kube_list
+        from alert_refresh.targets.kubernetes import list as kube_list
 
         kube_list.PAGE = options.page
     if options.switch_interval is not None:

@@ -159,7 +159,7 @@ def test_only_the_state_holds_the_lock() -> None:
     assert len(created) == len(locked) + 1, "the lock is created once and used in `with` alone"
 
 
-LRU_CACHES = {"rules/hot_cache.py", "views/lru.py"}
+LRU_CACHES = {"rules/hot_cache.py", "views/tiers/lru.py"}
 """Caches that are their own data structure may own a private lock under the same rule."""
 
 UNDER_LOCK = re.compile(
@@ -319,10 +319,10 @@ def test_no_error_of_a_client_library_is_shown_as_text(path: Path) -> None:
 @every_module
 def test_what_is_dear_is_imported_in_its_own_place(path: Path) -> None:
     places = {
-        "kubernetes": re.compile(r"targets/(kube_\w+|secrets)\.py"),
-        "psycopg": re.compile(r"views/\w+\.py"),
-        "psycopg_pool": re.compile(r"views/\w+\.py"),
-        "redis": re.compile(r"views/\w+\.py"),
+        "kubernetes": re.compile(r"targets/kubernetes/\w+\.py"),
+        "psycopg": re.compile(r"views/(tiers/)?\w+\.py"),
+        "psycopg_pool": re.compile(r"views/(tiers/)?\w+\.py"),
+        "redis": re.compile(r"views/(tiers/)?\w+\.py"),
     }
     for module in {name.split(".")[0] for name in imports_of(path)} & set(places):
         assert places[module].fullmatch(name_of(path)), f"{module} is imported"
@@ -373,7 +373,7 @@ def loaded_after(code: str) -> set[str]:
 DEAR = {"kubernetes", "psycopg", "psycopg_pool", "redis", "urllib3", "pydantic"}
 
 
-@pytest.mark.parametrize("module", ["cli", "daemon", "engine", "targets", "web.app", "web.server"])
+@pytest.mark.parametrize("module", ["cli", "daemon", "engine", "targets", "web.app", "server.server"])
 def test_importing_loads_nothing_dear_and_starts_no_thread(module: str) -> None:
     loaded = loaded_after(
         f"import alert_refresh.{module}, threading; assert threading.active_count() == 1, threading.enumerate()"

@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from alert_refresh.targets.kube_rights import Right, manifests
+from alert_refresh.targets.kubernetes.rights import Right, manifests
 
 FOLDER = Path(__file__).parent.parent / "config" / "kubernetes"
 VERSIONS = ("1.30", "1.34")

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from alert_refresh.rules import plain
+from alert_refresh.rules.forms import plain
+from alert_refresh.rules.forms.values import FEW, LONGEST_KEY, Other, Path, Repeated
 from alert_refresh.rules.matcher import LONGEST_EXPRESSION, Matcher, compile_all
 from alert_refresh.rules.matcher_text import BadMatcher, needs_quotes, parse
 from alert_refresh.rules.rule import ID, INT32, MOST, ROUTES, TARGET, BadRule, Rule, RuleFault, shown
-from alert_refresh.rules.values import FEW, LONGEST_KEY, Other, Path, Repeated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

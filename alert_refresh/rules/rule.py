@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
-from alert_refresh.rules import values
+from alert_refresh.rules.forms import values
+from alert_refresh.rules.forms.values import said
 from alert_refresh.rules.matcher import Matcher, Pattern, compile_all
-from alert_refresh.rules.values import said
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

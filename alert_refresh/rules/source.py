@@ -6,16 +6,17 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from alert_refresh import at_rest
-from alert_refresh.at_rest import signature, written_in_place
 from alert_refresh.engine import Mailbox, Never, Snapshot
-from alert_refresh.folder import DATA as MOUNTED
-from alert_refresh.folder import FolderWatch, read_file, storage_error
-from alert_refresh.rules import use_counts, warm_file
+from alert_refresh.files import at_rest
+from alert_refresh.files.at_rest import signature, written_in_place
+from alert_refresh.files.watch import DATA as MOUNTED
+from alert_refresh.files.watch import FolderWatch, read_file, storage_error
+from alert_refresh.rules import use_counts
+from alert_refresh.rules.forms import warm_file
+from alert_refresh.rules.forms.rules_file import LARGEST, RulesFile, demand_good, tells_its_end
 from alert_refresh.rules.hot_cache import HotCache
 from alert_refresh.rules.rule import check
 from alert_refresh.rules.rule_set import RuleSet, rule_set
-from alert_refresh.rules.rules_file import LARGEST, RulesFile, demand_good, tells_its_end
 
 if TYPE_CHECKING:
     import os

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from alert_refresh import atomic_file
+from alert_refresh.files import write as atomic_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

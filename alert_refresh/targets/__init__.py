@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from alert_refresh.engine import Kind, RefreshSettings
-from alert_refresh.targets.selector import parse_selector
+from alert_refresh.targets.secret.selector import parse_selector
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,11 +78,11 @@ def read(env: Env) -> Settings:
 def build(settings: Settings, clock: Clock) -> Source[Target] | None:
     """The source these settings name; None when targets are off."""
     if settings.source == "kubernetes":
-        from alert_refresh.targets.secrets import KubernetesSource
+        from alert_refresh.targets.kubernetes.source import KubernetesSource
 
         return KubernetesSource(settings, clock)
     if settings.source == "directory":
-        from alert_refresh.targets.manifests import DirectorySource
+        from alert_refresh.targets.folder.source import DirectorySource
 
         return DirectorySource(settings, clock)
     return None

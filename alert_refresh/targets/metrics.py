@@ -12,7 +12,7 @@ from alert_refresh.engine import Result
 from alert_refresh.observe.metrics import known
 from alert_refresh.targets import KIND
 from alert_refresh.targets.counts import Counted, Faulty
-from alert_refresh.targets.fields import TYPES
+from alert_refresh.targets.secret.fields import TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from alert_refresh.credential import Credential
-from alert_refresh.targets import json_text, shapes
-from alert_refresh.targets import url as urls
-from alert_refresh.targets.fields import PAIRS, check, header_problems, name_problem
-from alert_refresh.targets.json_text import JsonObject
+from alert_refresh.targets.secret import json_limits as json_text
+from alert_refresh.targets.secret import shapes
+from alert_refresh.targets.secret import url as urls
+from alert_refresh.targets.secret.fields import PAIRS, check, header_problems, name_problem
+from alert_refresh.targets.secret.json_limits import JsonObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

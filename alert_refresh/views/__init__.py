@@ -127,7 +127,7 @@ def _connection_string(env: Env, name: str, module: str, extra: str) -> Credenti
         if not is_dsn(text):
             env.fault(name, "is not a PostgreSQL connection string such as postgresql://user@host/database", MASK)
     else:
-        from alert_refresh.views.redis_cache import is_url
+        from alert_refresh.views.tiers.redis_cache import is_url
 
         if not is_url(text):
             env.fault(name, "is not a Redis URL such as redis://host:6379/0", MASK)

@@ -13,8 +13,8 @@ from alert_refresh.views import advice, catalog, tables
 from alert_refresh.views.connection import connect, set_timeouts
 from alert_refresh.views.failure import failure
 from alert_refresh.views.history import Record
-from alert_refresh.views.reads import Unavailable
 from alert_refresh.views.tables import Tables
+from alert_refresh.views.tiers.reads import Unavailable
 from alert_refresh.views.view import Mode, ViewState, in_order, read_again, unchanged
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from alert_refresh.views.connection import BoundedConnection
     from alert_refresh.views.executor import Executor
     from alert_refresh.views.history import History
-    from alert_refresh.views.reads import Reads
+    from alert_refresh.views.tiers.reads import Reads
     from alert_refresh.views.view import Plan, Reading
 
 UNCHANGED = "nothing that it reads has changed"

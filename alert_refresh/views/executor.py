@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from alert_refresh.engine import Permanent
-from alert_refresh.views import generations
 from alert_refresh.views.catalog import plan as read_plan
 from alert_refresh.views.connection import set_timeouts
 from alert_refresh.views.failure import failure
 from alert_refresh.views.tables import refused
+from alert_refresh.views.tiers import generations
 from alert_refresh.views.view import Mode, ViewState
 
 if TYPE_CHECKING:

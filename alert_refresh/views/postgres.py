@@ -12,11 +12,11 @@ from alert_refresh.engine import Partial, Permanent, Snapshot, Transient, Trigge
 from alert_refresh.views import history, tables
 from alert_refresh.views.attempt import Attempt
 from alert_refresh.views.executor import Executor
-from alert_refresh.views.generations import Lease
 from alert_refresh.views.history import History
-from alert_refresh.views.lru import LRU
-from alert_refresh.views.reads import Reads
-from alert_refresh.views.resolver import Resolver
+from alert_refresh.views.tiers.generations import Lease
+from alert_refresh.views.tiers.lru import LRU
+from alert_refresh.views.tiers.reads import Reads
+from alert_refresh.views.tiers.resolver import Resolver
 from alert_refresh.views.upkeep import Upkeep
 from alert_refresh.views.view import Progress, Reading, ViewState
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from alert_refresh.engine import AttemptError, Clock, Deadline, Request, Sink
     from alert_refresh.views import Settings
-    from alert_refresh.views.redis_cache import RedisCache
+    from alert_refresh.views.tiers.redis_cache import RedisCache
 
 CYCLES = 100
 """How many of the last cycles' results are remembered, for whoever asked for them."""
@@ -129,7 +129,7 @@ class PostgresSource:
 def _redis(settings: Settings, clock: Clock) -> RedisCache | None:
     if settings.redis is None:
         return None
-    from alert_refresh.views.redis_cache import RedisCache
+    from alert_refresh.views.tiers.redis_cache import RedisCache
 
     return RedisCache(settings.redis, clock)
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from alert_refresh.engine import Watch
 from alert_refresh.views import history, tables
-from alert_refresh.views.reads import Unavailable
+from alert_refresh.views.tiers.reads import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from alert_refresh.engine import Clock
     from alert_refresh.views.history import History
-    from alert_refresh.views.reads import Reads
+    from alert_refresh.views.tiers.reads import Reads
 
 EVERY = 30.0
 """Seconds between two rounds."""

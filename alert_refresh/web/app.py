@@ -15,11 +15,14 @@ from werkzeug.exceptions import NotFound
 from alert_refresh.observe.metrics import EngineMetrics
 from alert_refresh.rules.metrics import RuleMetrics
 from alert_refresh.targets.metrics import TargetMetrics
-from alert_refresh.web import compression, errors, health, index, metrics, rules, targets, views
+from alert_refresh.web import compression, errors, health, index, metrics
 from alert_refresh.web.answers import JsonResponse
 from alert_refresh.web.auth import Auth
 from alert_refresh.web.proxies import TrustedProxies
 from alert_refresh.web.request_metrics import count_requests
+from alert_refresh.web.rules import routes as rules
+from alert_refresh.web.targets import routes as targets
+from alert_refresh.web.views import routes as views
 
 if TYPE_CHECKING:
     from flask import Response

@@ -12,8 +12,8 @@ from flask import g, request
 
 from alert_refresh.engine import AttemptError
 from alert_refresh.engine.threads import Call, spawn
-from alert_refresh.token_file import read_tokens
 from alert_refresh.web.errors import ApiError
+from alert_refresh.web.token_file import read_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

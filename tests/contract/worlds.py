@@ -121,7 +121,7 @@ class DirectoryWorld(World):
     watches = True
 
     def build(self) -> Source[Any]:
-        from alert_refresh.targets.manifests import DirectorySource
+        from alert_refresh.targets.folder.source import DirectorySource
 
         self.manifests = self.folder / "manifests"
         self.manifests.mkdir()
@@ -155,7 +155,7 @@ class KubernetesWorld(World):
     hang = "no answer"
 
     def build(self) -> Source[Any]:
-        from alert_refresh.targets.secrets import KubernetesSource
+        from alert_refresh.targets.kubernetes.source import KubernetesSource
 
         self.kube = KubeServer()
         self.kube.open()
@@ -209,8 +209,8 @@ class RulesWorld(World):
         return FileSource(self.file, RuleSettings(RefreshSettings(), 300, self.file, 100, None), SystemClock())
 
     def write(self, version: int) -> None:
-        from alert_refresh import atomic_file
-        from alert_refresh.rules import warm_file
+        from alert_refresh.files import write as atomic_file
+        from alert_refresh.rules.forms import warm_file
         from alert_refresh.rules.rule import Rule
 
         rules = [Rule(id="first"), Rule(id="second", description=f"{CANARY}-{version}")]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from alert_refresh.engine import Outcome, RefreshSettings, Request, Result, Snapshot, SystemClock, Worker
 from alert_refresh.observe.outcomes import log_outcome
 from alert_refresh.targets import KIND, Settings
-from alert_refresh.targets.kube_snapshot import Memo
-from alert_refresh.targets.secrets import KubernetesSource
+from alert_refresh.targets.kubernetes.snapshot import Memo
+from alert_refresh.targets.kubernetes.source import KubernetesSource
 from tests.kube import KubeServer, Rule, fill, kubeconfig, secret
 from tests.stage import eventually
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from alert_refresh.engine import Clock, Deadline, Life
-    from alert_refresh.targets.pace import Pace
+    from alert_refresh.targets.kubernetes.pace import Pace
     from alert_refresh.targets.target import Target
     from tests.fakes import FakeClock
 

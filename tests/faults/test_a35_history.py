@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from alert_refresh.engine import Deadline, Request, Snapshot, Trigger
-from alert_refresh.targets.applier import Entry
-from alert_refresh.targets.kube_errors import OtherServer
-from alert_refresh.targets.kube_snapshot import Memo
-from alert_refresh.targets.pace import Pace
-from alert_refresh.targets.secrets import KubernetesSource
+from alert_refresh.targets.kubernetes.applier import Entry
+from alert_refresh.targets.kubernetes.errors import OtherServer
+from alert_refresh.targets.kubernetes.events import decode
+from alert_refresh.targets.kubernetes.pace import Pace
+from alert_refresh.targets.kubernetes.snapshot import Memo
+from alert_refresh.targets.kubernetes.source import KubernetesSource
 from alert_refresh.targets.target import parse
-from alert_refresh.targets.watch_events import decode
 from tests.fakes import FakeClock
 from tests.faults.kubernetes import TOKEN, captured, refresh_settings, target_settings, world
 from tests.kube import Authority, KubeServer, faults, fill, kubeconfig, raw_secret, secret
@@ -101,7 +101,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(secret)
         return parse(*args, secret=secret, **more)
 
-    monkeypatch.setattr("alert_refresh.targets.kube_list.parse", counted)
+    monkeypatch.setattr("alert_refresh.targets.kubernetes.list.parse", counted)
     return names
 
 

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alert_refresh.engine import AttemptError, Deadline, Partial, Request, Snapshot, Trigger
-from alert_refresh.targets.applier import Applier, Entry
 from alert_refresh.targets.bulkhead import Bulkhead
-from alert_refresh.targets.kube_snapshot import memo_of
-from alert_refresh.targets.secrets import KubernetesSource
-from alert_refresh.targets.watch_events import decode
+from alert_refresh.targets.kubernetes.applier import Applier, Entry
+from alert_refresh.targets.kubernetes.events import decode
+from alert_refresh.targets.kubernetes.snapshot import memo_of
+from alert_refresh.targets.kubernetes.source import KubernetesSource
 from tests.fakes import FakeClock, FakeSink
 from tests.faults.kubernetes import target_settings
 from tests.kube import KubeServer, kubeconfig, raw_secret, secret

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from alert_refresh.engine import RefreshSettings, Result, Trigger
-from alert_refresh.targets.pace import Pace
+from alert_refresh.targets.kubernetes.pace import Pace
 from tests.fakes import FakeClock
 from tests.faults.kubernetes import World, world
 from tests.kube import KubeServer, faults, fill, secret

@@ -20,7 +20,9 @@ import pytest
 
 from alert_refresh.engine import Result, Worker
 from alert_refresh.engine import worker as worker_module
-from alert_refresh.targets import kube_client, kube_list, kube_reader
+from alert_refresh.targets.kubernetes import body as kube_reader
+from alert_refresh.targets.kubernetes import client as kube_client
+from alert_refresh.targets.kubernetes import list as kube_list
 from tests.fakes import START, FakeClock
 from tests.faults.kubernetes import RETRIES, TIMEOUT, TOKEN, World, at_page, refresh_settings, target_settings, world
 from tests.kube import (

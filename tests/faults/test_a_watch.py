@@ -12,9 +12,11 @@ import pytest
 from kubernetes.client.api_client import ApiClient
 
 from alert_refresh.engine import RefreshSettings, Result, Trigger
-from alert_refresh.targets import kube_list, listed, target
-from alert_refresh.targets.pace import Pace
-from alert_refresh.targets.reflector import Reflector
+from alert_refresh.targets import target
+from alert_refresh.targets.kubernetes import list as kube_list
+from alert_refresh.targets.kubernetes import store as listed
+from alert_refresh.targets.kubernetes.pace import Pace
+from alert_refresh.targets.kubernetes.reflector import Reflector
 from tests.fakes import FakeClock
 from tests.faults.kubernetes import TOKEN, World, at_page, refresh_settings, watches_are_gone, world
 from tests.kube import KubeServer, faults, fill, kubeconfig, secret
@@ -569,7 +571,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, *bad: str) -> list[str]:
             raise ZeroDivisionError(TOKEN)
         return target.parse(data, **options)
 
-    monkeypatch.setattr("alert_refresh.targets.kube_list.parse", parse)
+    monkeypatch.setattr("alert_refresh.targets.kubernetes.list.parse", parse)
     return fired
 
 
@@ -683,7 +685,7 @@ class TestBatchesThatFail:
                     raise error
                 return listed.apply(*args)
 
-            monkeypatch.setattr("alert_refresh.targets.applier.apply", apply)
+            monkeypatch.setattr("alert_refresh.targets.kubernetes.applier.apply", apply)
             kube.store.delete("default", NAMES[4])
             kube.store.replace(secret(NAMES[3], format="webhook"))
             it.serves_what_the_cluster_has()
@@ -710,7 +712,7 @@ class TestBatchesThatFail:
                     raise RuntimeError
                 return listed.apply(*args)
 
-            monkeypatch.setattr("alert_refresh.targets.applier.apply", apply)
+            monkeypatch.setattr("alert_refresh.targets.kubernetes.applier.apply", apply)
             kube.store.create(secret("one", "a"))
             it.serves("one")
             kube.store.create(secret("two", "a"))

@@ -14,7 +14,7 @@ import pytest
 from alert_refresh.engine import Permanent, Transient
 from alert_refresh.views import advice, catalog, name_fault
 from alert_refresh.views.connection import LATE
-from alert_refresh.views.reads import Unavailable
+from alert_refresh.views.tiers.reads import Unavailable
 from alert_refresh.views.view import Mode
 from tests.postgres import VIEWS, Server
 from tests.proxy import Proxy, unix

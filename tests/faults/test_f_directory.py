@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from alert_refresh import folder
 from alert_refresh.engine import AttemptError, Permanent, RefreshSettings, Transient, Trigger, Worker
-from alert_refresh.targets import KIND, manifests, parts
+from alert_refresh.files import watch as folder
+from alert_refresh.targets import KIND
+from alert_refresh.targets.folder import parts
+from alert_refresh.targets.folder import source as manifests
 from tests.fakes import FakeSink
-from tests.targets.folders import World, mount, secret, write
+from tests.targets.folder.folders import World, mount, secret, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -269,7 +271,7 @@ def test_f05_yaml_that_attacks_is_refused_quickly(ten: World, text: str) -> None
 
 
 def test_f05_a_file_has_a_limit_of_nodes(ten: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("alert_refresh.targets.documents.MAX_NODES", 100)
+    monkeypatch.setattr("alert_refresh.targets.folder.documents.MAX_NODES", 100)
     (ten.root / "x.yaml").write_text("\n".join("- x" for _ in range(101)))
     ten.refresh()
     assert ten.rejected() == [("x.yaml", "file", "too_complex")]

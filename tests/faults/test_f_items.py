@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from alert_refresh.at_rest import SETTLED
 from alert_refresh.engine import Permanent, Stopping, Transient, Trigger
-from alert_refresh.folder import FolderWatch, read_file
-from alert_refresh.targets import documents, parts, target
+from alert_refresh.files.at_rest import SETTLED
+from alert_refresh.files.watch import FolderWatch, read_file
+from alert_refresh.targets import target
+from alert_refresh.targets.folder import documents, parts
 from tests.fakes import FakeSink
-from tests.targets.folders import CANARY, LABELS, World, config, mount, secret, write
-from tests.test_folder import as_nobody
+from tests.files.test_watch import as_nobody
+from tests.targets.folder.folders import CANARY, LABELS, World, config, mount, secret, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,8 +71,8 @@ class TestItemsThatNobodyForesaw:
             parse(*args, **options) if options["secret"].startswith("bad") else None
             return target.parse_base64(*args, **options)
 
-        monkeypatch.setattr("alert_refresh.targets.parts.parse", parse)
-        monkeypatch.setattr("alert_refresh.targets.secret_manifest.parse_base64", parse_base64)
+        monkeypatch.setattr("alert_refresh.targets.folder.parts.parse", parse)
+        monkeypatch.setattr("alert_refresh.targets.folder.manifest.parse_base64", parse_base64)
         return fired
 
     @pytest.mark.parametrize("names", [["bad"], ["bad", "a", "b"], ["a", "bad", "b"], ["a", "b", "bad"]])
@@ -112,7 +113,7 @@ class TestItemsThatNobodyForesaw:
                 raise RuntimeError(CANARY)
             return real(*args, **options)
 
-        monkeypatch.setattr("alert_refresh.targets.secret_manifest.parse_base64", refuse)
+        monkeypatch.setattr("alert_refresh.targets.folder.manifest.parse_base64", refuse)
         write(world.root / "a.yaml", secret("a", note="x"), secret("b", note="x"), secret("c"))
         assert world.names() == ["~a", "b", "c"]
         assert faults(world, "a") == [("secret", "unreadable")]
@@ -163,7 +164,7 @@ class TestItemsThatNobodyForesaw:
         def exhaust(*_: Any, **__: Any) -> Any:
             raise MemoryError
 
-        monkeypatch.setattr("alert_refresh.targets.secret_manifest.parse_base64", exhaust)
+        monkeypatch.setattr("alert_refresh.targets.folder.manifest.parse_base64", exhaust)
         write(world.root / "a.yaml", secret("a", note="x"))
         with pytest.raises(MemoryError):
             world.refresh()

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from alert_refresh.engine import RefreshInProgress
-from alert_refresh.targets.pace import Pace
+from alert_refresh.targets.kubernetes.pace import Pace
 from tests.faults.kubernetes import refresh_settings, world
 from tests.kube import KubeServer, faults, raw_secret, secret
 from tests.kube.api import is_watch

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from alert_refresh import at_rest, folder
 from alert_refresh.engine import (
     AttemptError,
     Deadline,
@@ -26,7 +25,10 @@ from alert_refresh.engine import (
     Worker,
 )
 from alert_refresh.engine.state import RefreshState
-from alert_refresh.rules import Settings, source, text_file
+from alert_refresh.files import at_rest
+from alert_refresh.files import watch as folder
+from alert_refresh.rules import Settings, source
+from alert_refresh.rules.forms import text_file
 from alert_refresh.rules.hot_cache import HotCache
 from alert_refresh.rules.rule import check
 from alert_refresh.rules.rule_set import RuleSet, rule_set
@@ -223,7 +225,7 @@ def test_rf04_a_file_that_grows_while_it_is_read_is_not_loaded(tmp_path: Path, m
 
     with World(tmp_path).start() as world:
         with monkeypatch.context() as growing:
-            growing.setattr("alert_refresh.folder.os.fstat", grow)
+            growing.setattr("alert_refresh.files.watch.os.fstat", grow)
             world.refresh()
         assert "changed while it was read" in world.outcomes[1].error  # type: ignore[operator]
         assert fired and world.word == "one"

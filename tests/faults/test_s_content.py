@@ -17,7 +17,7 @@ from alert_refresh.engine import Fault
 from alert_refresh.targets import target as module
 from alert_refresh.targets.assemble import Candidate, assemble
 from alert_refresh.targets.target import Target, as_config, parse, parse_base64
-from tests.targets.folders import CANARY, LABELS, World, config, secret, write
+from tests.targets.folder.folders import CANARY, LABELS, World, config, secret, write
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from alert_refresh.credential import Credential
-from alert_refresh.views.redis_cache import RedisCache
+from alert_refresh.views.tiers.redis_cache import RedisCache
 from tests.fakes import FakeClock
 from tests.proxy import Proxy, tcp
 from tests.valkey import Valkey
@@ -16,7 +16,7 @@ from tests.views.world import World
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from alert_refresh.views.resolver import Resolver
+    from alert_refresh.views.tiers.resolver import Resolver
 
 
 @pytest.fixture

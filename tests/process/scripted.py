@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import alert_refresh.daemon as program
 from alert_refresh import targets
-from alert_refresh.cli import main
+from alert_refresh.cli.main import main
 from alert_refresh.credential import Credential
 from alert_refresh.engine import Permanent, Snapshot, Transient
 from alert_refresh.targets.target import Target
@@ -148,7 +148,7 @@ class Breaking:
 
     @classmethod
     def install(cls) -> None:
-        from alert_refresh.web.clients import Clients
+        from alert_refresh.server.clients import Clients
 
         whole = Clients.sweep
 
@@ -163,7 +163,8 @@ class Breaking:
 def run() -> None:
     """Replace the targets' source, and the application's factory, then serve."""
     from alert_refresh.engine import worker
-    from alert_refresh.web import app, connection
+    from alert_refresh.server import connection
+    from alert_refresh.web import app
 
     script = json.loads(sys.argv[1]) if len(sys.argv) > 1 else ["ok"]
     if len(sys.argv) > 2:

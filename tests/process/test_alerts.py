@@ -15,7 +15,7 @@ from tests.kube import KubeServer, faults, fill, kubeconfig
 from tests.postgres import Server, hierarchy
 from tests.process.program import Program, eventually
 from tests.prometheus import shared
-from tests.targets.folders import secret, write
+from tests.targets.folder.folders import secret, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

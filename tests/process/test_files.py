@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tests.process.program import Program, eventually
 from tests.process.test_stop import SLOW_MACHINE
-from tests.targets.folders import secret, write
+from tests.targets.folder.folders import secret, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -112,14 +112,14 @@ sys.meta_path.insert(0, Stall())
 
 MOMENTS = {
     "click": False,
-    "alert_refresh.cli_rules": False,
+    "alert_refresh.cli.rules": False,
     "alert_refresh.daemon": True,
-    "alert_refresh.web.server": True,
+    "alert_refresh.server.server": True,
     "gunicorn.sock": True,
-    "alert_refresh.web.deadline_worker": True,
+    "alert_refresh.server.worker": True,
     "flask": True,
     "prometheus_client": True,
-    "alert_refresh.web.views": True,
+    "alert_refresh.web.views.routes": True,
 }
 
 
@@ -177,6 +177,6 @@ def test_sigabrt_shows_the_stacks_of_all_threads(thread: str) -> None:
     assert "Fatal Python error: Aborted" in program.stderr
     assert program.stderr.count("hread 0x") >= 3
     assert re.search(r"scripted\.py.* in refresh", program.stderr)
-    assert re.search(r"deadline_worker\.py.* in run", program.stderr)
+    assert re.search(r"server/worker\.py.* in run", program.stderr)
     assert ("in hang" in program.stderr) == (thread == "busy")
     assert "canary" not in program.stderr

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from alert_refresh.rules import warm_file
+from alert_refresh.rules.forms import warm_file
 from alert_refresh.rules.hot_cache import HotCache
 from alert_refresh.rules.matcher import Matcher
 from alert_refresh.rules.matcher_text import parse

@@ -8,11 +8,11 @@ import pytest
 
 from alert_refresh.engine import Permanent
 from alert_refresh.rules import faults as faults_module
-from alert_refresh.rules import plain
 from alert_refresh.rules.faults import every
+from alert_refresh.rules.forms import plain
+from alert_refresh.rules.forms.rules_file import RulesFile, demand_good
+from alert_refresh.rules.forms.text_file import never
 from alert_refresh.rules.rule import MOST, BadRule, check
-from alert_refresh.rules.rules_file import RulesFile, demand_good
-from alert_refresh.rules.text_file import never
 from tests.rules.examples import rule, rules
 
 
@@ -209,7 +209,7 @@ def test_looking_for_faults_ends_at_the_deadline() -> None:
 
 
 def test_lines_are_looked_for_of_the_first_bad_rules_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("alert_refresh.rules.rules_file.MOST_LOCATED", 1)
+    monkeypatch.setattr("alert_refresh.rules.forms.rules_file.MOST_LOCATED", 1)
     bad: tuple[BadRule, ...] = RulesFile(b"- {}\n- {}\n").rules().bad
     assert [one.faults[0].lines for one in bad] == [(1,), ()]
 

@@ -3,12 +3,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alert_refresh.rules import plain
 from alert_refresh.rules.faults import every
+from alert_refresh.rules.forms import plain
+from alert_refresh.rules.forms.text_file import never
+from alert_refresh.rules.forms.warm_file import pack
 from alert_refresh.rules.matcher import Matcher
 from alert_refresh.rules.rule import Rule, check
-from alert_refresh.rules.text_file import never
-from alert_refresh.rules.warm_file import pack
 from tests.rules.examples import matchers, rule
 
 

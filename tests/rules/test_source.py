@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from alert_refresh import folder, rules
-from alert_refresh.at_rest import SETTLED
+from alert_refresh import rules
 from alert_refresh.config import Env
 from alert_refresh.engine import Adaptive, ConfigErrors, Never, Result, SystemClock, Trigger
-from alert_refresh.rules import source, text_file, use_counts, warm_file
-from alert_refresh.rules.foreign import READ
+from alert_refresh.files import watch as folder
+from alert_refresh.files.at_rest import SETTLED
+from alert_refresh.rules import source, use_counts
+from alert_refresh.rules.forms import text_file, warm_file
+from alert_refresh.rules.forms.foreign import READ
+from alert_refresh.rules.forms.rules_file import tells_its_end
 from alert_refresh.rules.rule import check
-from alert_refresh.rules.rules_file import tells_its_end
 from tests.rules.examples import packed, rule, rule_set
 from tests.rules.examples import rules as some
 from tests.rules.world import World

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from alert_refresh.check import check_sources
+from alert_refresh.cli.check import check_sources
 from alert_refresh.daemon import read_config
 from tests.postgres import hierarchy
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from alert_refresh.token_file import read_tokens
 from alert_refresh.web import auth
+from alert_refresh.web.token_file import read_tokens
 from tests.process.program import eventually
 from tests.web.world import ADMIN, READ, TARGETS, World
 

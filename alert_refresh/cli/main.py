@@ -1,0 +1,115 @@
+"""The command line. Every command is a few lines over what it calls, and imports it only then."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from alert_refresh import __version__
+from alert_refresh.cli.rules import rules
+
+if TYPE_CHECKING:
+    from alert_refresh.config import Config
+    from alert_refresh.engine.errors import ConfigErrors
+
+FAULTS = 1
+SETTINGS = 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def main() -> None:
+    """Keeps what your alerts depend on up to date, and the last good version serving.
+
+    Settings come from environment variables; a wrong one ends the start with exit status 2.
+    """
+
+
+main.add_command(rules)
+
+
+class WithSettings(click.Command):
+    """A command whose help ends in all settings: name, meaning and default."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from alert_refresh.settings import SETTINGS
+
+        for group, settings in SETTINGS.items():
+            with formatter.section(f"{group} (environment variables)"):
+                rows = [
+                    (name, f"{means} [default: {default or 'unset'}]") for name, (default, means) in settings.items()
+                ]
+                formatter.write_dl(rows, col_max=4)
+
+
+@main.command(cls=WithSettings)
+def serve() -> None:
+    """Run the daemon until SIGTERM."""
+    from alert_refresh.server.process import prepare
+
+    prepare()
+    from alert_refresh.daemon import take_server_variables
+
+    config = _config()
+    variables = take_server_variables()
+    if sys.stdout is not None and sys.stdout.isatty():
+        # The kubernetes client would let a credential plugin write to the same terminal, and read from it. Our log
+        # lines go to the descriptor.
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for the life of the process
+
+    from alert_refresh.server.server import serve as run
+
+    run(config, variables)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@click.option("--strict", is_flag=True, help="A rule that names a target that does not exist is a fault too.")
+def check(as_json: bool, strict: bool) -> None:
+    """Check the settings, and read every configured source once.
+
+    Exit status 1: a source cannot be read or holds something invalid, or a right is missing; with
+    --strict also: a rule names a target that does not exist. 2: a setting is wrong.
+    """
+    from alert_refresh.cli.check import check_sources, text
+    from alert_refresh.observe import logs
+
+    config = _config(as_json)
+    with logs.command(lambda line: click.echo(line, err=True)):
+        found = check_sources(config)
+    if as_json:
+        import json
+
+        click.echo(json.dumps({"settings": [], "sources": found}))
+    else:
+        click.echo("Settings are valid.\n" + text(found))
+    wrong = ("error", "rejected", "missing_rights", *(["dangling_targets"] if strict else []))
+    sys.exit(FAULTS if any(one.get(field) for one in found for field in wrong) else 0)
+
+
+def _config(as_json: bool = False) -> Config:
+    """The settings; every fault on its own line of stderr and exit status 2 if there is one."""
+    from alert_refresh.daemon import read_config
+    from alert_refresh.engine.errors import ConfigErrors
+
+    try:
+        return read_config()
+    except ConfigErrors as errors:
+        _refuse(errors, as_json)
+
+
+def _refuse(errors: ConfigErrors, as_json: bool) -> NoReturn:
+    from alert_refresh.observe.formats import escape
+
+    if as_json:
+        import json
+
+        faults = [{"name": one.field, "value": one.value, "reason": one.reason} for one in errors.faults]
+        click.echo(json.dumps({"settings": faults, "sources": []}))
+    for one in errors.faults:
+        click.echo(escape(str(one)), err=True)
+    sys.exit(SETTINGS)

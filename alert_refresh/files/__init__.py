@@ -1,0 +1,1 @@
+"""Reading regular files under limits, noticing that they change, writing them atomically."""

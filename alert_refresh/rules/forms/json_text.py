@@ -1,0 +1,131 @@
+"""JSON of one document, or one rule a line, as plain values: repeated keys are seen, and lines and columns known."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from alert_refresh.engine import Permanent
+from alert_refresh.rules.forms.values import Other, mapping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from alert_refresh.rules.forms.values import Places
+
+LOOK = 1024
+"""So many lines or tokens are read between two looks at the deadline."""
+
+_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[\]{},\n]|[^\s\[\]{},:"]++')
+
+
+def _integer(text: str) -> object:
+    """A whole number; one of so many digits that reading it takes long is none."""
+    return int(text) if len(text) < 20 else Other()
+
+
+def _other(_: str) -> Other:
+    """A number with a fraction, or one that JSON has not, such as NaN."""
+    return Other()
+
+
+_decode = json.JSONDecoder(
+    object_pairs_hook=mapping, parse_int=_integer, parse_float=_other, parse_constant=_other
+).decode
+
+
+def read(text: str, check: Callable[[], object]) -> Any:
+    """The value of the document, or the list of those of the lines; one rule alone is a list of one.
+
+    Raises:
+        Permanent: malformed (error type `parse`).
+    """
+    try:
+        found = _decode(text)
+    except RecursionError as error:
+        raise Permanent("the rules file is JSON with too many lists and mappings within each other", "parse") from error
+    except json.JSONDecodeError as error:
+        if not _is_lines(text):
+            raise _refused("JSON", error.lineno, error) from error
+        return [value for _, value in _lines(text, check)]
+    return [found] if _is_rule(found) else found
+
+
+def locate(text: str, check: Callable[[], object], places: Places) -> None:
+    """Note the lines of a text that `read` has read."""
+    if _is_lines(text):
+        for index, (line, _) in enumerate(_lines(text, check)):
+            places.note((index,), line)
+    else:
+        _Scan(places, check, [0] if _is_rule(_decode(text)) else []).run(text)
+
+
+def _is_rule(found: object) -> bool:
+    return isinstance(found, dict) and "id" in found
+
+
+def _is_lines(text: str) -> bool:
+    """Whether the first line that is not blank is one whole object, and not all there is."""
+    first, _, rest = text.strip().partition("\n")
+    if not rest or not first.startswith("{"):
+        return False
+    try:
+        _decode(first)
+    except (json.JSONDecodeError, RecursionError):
+        return False
+    return True
+
+
+def _lines(text: str, check: Callable[[], object]) -> Iterator[tuple[int, object]]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if number % LOOK == 0:
+            check()
+        if line.strip():
+            try:
+                yield number, _decode(line)
+            except json.JSONDecodeError as error:
+                raise _refused("JSON lines", number, error) from error
+            except RecursionError as error:
+                raise Permanent(
+                    f"the rules file is not JSON lines: line {number} is nested too deeply", "parse"
+                ) from error
+
+
+def _refused(form: str, line: int, error: json.JSONDecodeError) -> Permanent:
+    return Permanent(f"the rules file is not {form}: line {line}, column {error.colno}", "parse")
+
+
+class _Scan:
+    """Notes where the values of a well-formed document are."""
+
+    def __init__(self, places: Places, check: Callable[[], object], path: list[object]) -> None:
+        """`path` leads to the top of the document."""
+        self._places = places
+        self._check = check
+        self._path = path
+
+    def run(self, text: str) -> None:
+        line, key_follows = 1, False
+        for number, part in enumerate(match[0] for match in _TOKEN.finditer(text)):
+            if number % LOOK == 0:
+                self._check()
+            if part == "\n":
+                line += 1
+                continue
+            if key_follows and part[0] == '"':
+                self._path[-1] = json.loads(part)
+                self._places.note(tuple(self._path), line)
+            elif part not in ("]", "}", ",") and self._path and isinstance(self._path[-1], int):
+                self._places.note(tuple(self._path), line)
+            key_follows = self._step(part)
+
+    def _step(self, part: str) -> bool:
+        """Go into a collection, out of it or on in it; whether a key comes next."""
+        if part in ("{", "["):
+            self._path.append(None if part == "{" else 0)
+        elif part in ("]", "}"):
+            self._path.pop()
+        elif part == ",":
+            self._path[-1] = self._path[-1] + 1 if isinstance(self._path[-1], int) else None
+        return part == "{" or (part == "," and self._path[-1] is None)

@@ -1,0 +1,1 @@
+"""gunicorn's side of the program: sockets, signals, deadlines, the HTTP parser. Knows no kind."""

@@ -1,0 +1,152 @@
+"""gunicorn's threaded worker, with a deadline on everything a client does: its signals, its loop, its requests."""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import selectors
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+from alert_refresh.observe.formats import where
+from alert_refresh.server.clients import STOP_LINGER, SWEEP, Clients
+from alert_refresh.server.refusals import refusal, status_for
+
+if TYPE_CHECKING:
+    from alert_refresh.server.connection import Connection, TimedSocket
+
+TICK = 2.0
+"""Seconds between two turns of an idle loop."""
+STOP_MARGIN = 0.5
+"""For answers to be written once the engine's time to stop is over."""
+FILES_KEPT = 128
+"""File descriptors left to the rest of the program."""
+
+log = logging.getLogger(__name__)
+
+
+class DeadlineWorker(Clients):
+    """The one worker, in the one process. `app` (a `server.Server`) is told when it serves, beats, and halts."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.quick = False
+
+    def init_process(self) -> None:
+        """Allow as many connections as files can be open."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = self.cfg.worker_connections + FILES_KEPT
+        if soft < wanted:
+            soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        self.worker_connections = max(16, min(self.cfg.worker_connections, soft - FILES_KEPT))
+        super().init_process()
+
+    def init_signals(self) -> None:
+        """Nothing yet: until the daemon starts, the signals that stop it end the process (`process.prepare`)."""
+
+    def take_signals(self) -> None:
+        """SIGTERM and SIGINT stop, SIGHUP refreshes; what makes gunicorn run a second worker is refused.
+
+        Their handlers begin nothing by themselves: a signal may come while this very thread writes a log line.
+        """
+        signal.set_wakeup_fd(self.PIPE[1], warn_on_full_buffer=False)
+        handlers: dict[int, Any] = {
+            signal.SIGTERM: self.handle_exit,
+            signal.SIGINT: self.handle_exit,
+            signal.SIGQUIT: self.handle_quit,
+            signal.SIGHUP: lambda *_: self.method_queue.defer(self.app.refresh),
+            # With which others open their log anew. Not SIG_IGN, which programs that we start would inherit.
+            signal.SIGUSR1: lambda *_: None,
+            **dict.fromkeys((signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2), self.handle_refused),
+        }
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+            signal.siginterrupt(number, False)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Stop; a second SIGINT, from someone who waits at a terminal, does not wait."""
+        self.quick |= sig == signal.SIGINT and not self.alive
+        super().handle_exit(sig, frame)
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """Stop without waiting for requests or a running refresh."""
+        self.quick = True
+        super().handle_exit(sig, frame)
+
+    def handle_refused(self, sig: int, frame: Any) -> None:
+        """Say that nothing comes of it."""
+        name = signal.Signals(sig).name
+        self.method_queue.defer(log.warning, "%s is ignored: settings are read once, and one process serves", name)
+
+    def notify(self) -> None:
+        """Nothing: no master watches."""
+
+    def run(self) -> None:
+        """The loop. Signals only end a turn of it early, so everything happens here, in order."""
+        self.poller.register(self.method_queue.fileno(), selectors.EVENT_READ, self.method_queue.run_callbacks)
+        # Python writes here when a signal comes, also just before the loop goes to sleep.
+        self.poller.register(self.PIPE[0], selectors.EVENT_READ, lambda pipe: os.read(pipe, 64))
+        self.set_accept_enabled(True)
+        self.app.serving()
+        while self.alive:
+            tick = self.app.beat(TICK)
+            if not self._accepting and time.monotonic() >= self._accept_again:
+                self.set_accept_enabled(True)
+            self.wait_for_and_dispatch_events(min(tick, SWEEP) if self.waiting or not self._accepting else tick)
+            self.sweep()
+        self._wind_down(self.app.halt())
+
+    def _wind_down(self, seconds: float) -> None:
+        """Answer what was asked, for at most `seconds` and a margin; then close everything."""
+        if self._accepting:
+            for listener in self.sockets:
+                self.accept(listener)
+            self.set_accept_enabled(False)
+        for listener in self.sockets:
+            listener.close()
+        now = time.monotonic()
+        for conn in self.waiting:
+            conn.deadline = min(conn.deadline, now + STOP_LINGER)
+        while self.nr_conns > 0 and not self.quick and time.monotonic() < now + seconds + STOP_MARGIN:
+            self.wait_for_and_dispatch_events(STOP_LINGER / 6)
+            self.sweep()
+        for conn in list(self.waiting):
+            self.drop(conn)
+        for pool in (self.tpool, self.reserve, self.lists):
+            pool.stop()
+
+    # In a thread
+
+    def handle_request(self, req: Any, conn: Connection) -> bool:
+        """Answer one request; returns whether the connection can carry another."""
+        try:
+            return bool(super().handle_request(req, conn))
+        except (ConnectionError, TimeoutError) as error:
+            log.debug("A client went away: %s", type(error).__name__)
+            conn.sock.reset_on_close()
+            return False
+        except (OSError, SystemExit) as error:
+            self.handle_error(req, conn.sock, conn.client, error)
+            return False
+
+    def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
+        """Whether the next request's start is known; what is left of a body is here already, if the answer said so."""
+        assert conn.parser is not None
+        return bool(keepalive and conn.parser.finish_body(deadline=time.monotonic() + STOP_LINGER))
+
+    def handle_error(self, req: Any, client: TimedSocket, addr: Any, exc: BaseException) -> None:
+        """Say what went wrong, to the log and to the client, and to neither more than they may know."""
+        status = status_for(exc)
+        ip = addr[0] if isinstance(addr, tuple) else None
+        if status >= 500:
+            stack = where(type(exc), exc.__traceback__)
+            log.error("A request failed with %s", type(exc).__name__, extra={"ip": ip, "stack": stack})
+        else:
+            log.info("A request was refused: %s", type(exc).__name__, extra={"ip": ip, "status": status})
+        try:
+            client.sendall(refusal(status))
+        except OSError:
+            return

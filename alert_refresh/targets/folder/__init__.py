@@ -1,0 +1,1 @@
+"""Targets from a folder of Secret manifests and mounted Secrets."""

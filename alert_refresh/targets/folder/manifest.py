@@ -1,0 +1,153 @@
+"""Secrets in the documents of a manifest file: which of them are meant, and what is wrong with the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from alert_refresh.engine import Fault
+from alert_refresh.targets.assemble import Candidate
+from alert_refresh.targets.folder.documents import NotText
+from alert_refresh.targets.folder.recognise import Nameless
+from alert_refresh.targets.secret.json_limits import Unusable
+from alert_refresh.targets.target import parse_base64
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from alert_refresh.targets.bulkhead import Bulkhead
+    from alert_refresh.targets.secret.selector import Selector
+
+NAMESPACE = "default"
+"""Of a manifest that names none."""
+
+
+class Skipped(NamedTuple):
+    """An object that is not meant; `key` names the Secret that it may have been before."""
+
+    key: tuple[str, str] | None
+    reason: str
+
+
+@dataclass(slots=True)
+class Found:
+    """What a file holds: Secrets that the selector selects, objects that do not say which Secret they are, and those
+    that are not meant.
+    """
+
+    candidates: list[Candidate] = field(default_factory=list)
+    nameless: list[Nameless] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+
+
+def find(file: str, documents: Iterable[Any], selector: Selector, bulkhead: Bulkhead, *, deny_private: bool) -> Found:
+    """Secrets by the documents' order. Only labels decide: a type, `immutable` or a deletion do not matter.
+
+    Of a Secret nothing but its name, labels, creation time and values is kept, and no annotation. An object that
+    cannot be used is a fault of its own; one that parsing raises anything for, too.
+
+    Raises:
+        Unusable: not one object is a manifest at all.
+    """
+    found = Found()
+    odd = []
+    for number, (document, fault) in enumerate(_objects(documents), 1):
+        place = f"{file}#{number}"
+        if fault is not None:
+            odd.append(fault)
+            found.nameless.append(Nameless(place, number, (fault,), _name(document)))
+            continue
+        read = partial(_read, place, number, document, selector, bulkhead, deny_private)
+        one = bulkhead.hold(place, "secret", read)
+        if isinstance(one, Candidate):
+            found.candidates.append(one)
+        elif isinstance(one, Skipped):
+            found.skipped.append(one)
+        else:
+            found.nameless.append(one if isinstance(one, Nameless) else Nameless(place, number, one, _name(document)))
+    if odd and len(odd) == len(found.nameless) and not found.candidates and not found.skipped:
+        raise Unusable(odd[0].message)
+    return found
+
+
+def _read(
+    place: str, number: int, manifest: dict[str, Any], selector: Selector, bulkhead: Bulkhead, deny_private: bool
+) -> Candidate | Skipped | Nameless:
+    """What an object is."""
+    metadata = manifest.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    name, namespace = _name(manifest), metadata.get("namespace", NAMESPACE)
+    key = (namespace, name) if name is not None and isinstance(namespace, str) else None
+    if manifest["kind"] != "Secret" or manifest.get("apiVersion", "v1") != "v1":
+        return Skipped(key, "its kind is not Secret of v1")
+    labels, faults = _strings("metadata.labels", metadata.get("labels"))
+    if not faults and not selector.matches(labels):
+        return Skipped(key, "the label selector does not select it")
+    if name is None:
+        missing = metadata.get("name") in (None, "")
+        faults.append(Fault("metadata.name", "schema: is required" if missing else "schema: is not a string"))
+    if not isinstance(namespace, str):
+        faults.append(Fault("metadata.namespace", "schema: is not a string"))
+    data, wrong = _strings("data", manifest.get("data"))
+    strings, also_wrong = _strings("stringData", manifest.get("stringData"))
+    where, secret = key or (NAMESPACE, "unknown")
+    result = bulkhead.hold(
+        f"{where}/{secret}" if key else place,
+        "secret",
+        lambda: parse_base64(data, strings, namespace=where, secret=secret, deny_private=deny_private),
+    )
+    if key is None:
+        return Nameless(place, number, tuple(faults), name, result)
+    faults += wrong + also_wrong
+    return Candidate(where, secret, place, _created(metadata), tuple(faults) or result)
+
+
+def _name(document: Any) -> str | None:
+    """The name in an object's metadata, if there is a usable one."""
+    metadata = document.get("metadata") if isinstance(document, dict) else None
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    return name if isinstance(name, str) and name else None
+
+
+def _objects(documents: Iterable[Any], default_kind: str = "") -> Iterator[tuple[Any, Fault | None]]:
+    """Every object with its kind, or with what is wrong with it; those in lists one by one, empty ones are left out."""
+    for document in documents:
+        if document is None:
+            continue
+        if not isinstance(document, dict):
+            yield document, Fault("document", "schema: holds something that is no object")
+            continue
+        kind = document.get("kind", default_kind)
+        if not isinstance(kind, str) or not kind:
+            yield document, Fault("kind", "schema: holds an object without a kind")
+        elif kind in ("List", "SecretList"):
+            items = document.get("items")
+            items = [] if items is None else items
+            if isinstance(items, list):
+                yield from _objects(items, "Secret" if kind == "SecretList" else "")
+            else:
+                yield document, Fault("items", "schema: the items of a list are no list")
+        else:
+            yield document | {"kind": kind}, None
+
+
+def _strings(where: str, value: Any) -> tuple[dict[str, str], list[Fault]]:
+    """A mapping of strings, and a fault for each value that is none; an unquoted number is not made a string."""
+    if value is None:
+        return {}, []
+    if not isinstance(value, dict):
+        return {}, [Fault(where, "schema: is not an object")]
+    faults = [
+        Fault(key if where != "metadata.labels" else where, "schema: is not a string; put it in quotes")
+        for key, one in value.items()
+        if not isinstance(one, str)
+    ]
+    return value, faults
+
+
+def _created(metadata: dict[str, Any]) -> str:
+    created = metadata.get("creationTimestamp")
+    if isinstance(created, NotText):
+        return created.source
+    return created if isinstance(created, str) else ""

@@ -1,0 +1,229 @@
+"""Targets from a folder of Secret manifests and mounted Secrets."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from alert_refresh.engine import Fault, Permanent, Snapshot, Trigger
+from alert_refresh.files.at_rest import SETTLED
+from alert_refresh.files.watch import TOO_LARGE, Changed, FolderWatch, Missing, shown, storage_error
+from alert_refresh.targets.assemble import MAX_LOGGED, Candidate, assemble, escaped
+from alert_refresh.targets.bulkhead import Bulkhead
+from alert_refresh.targets.folder.mounted import is_mounted
+from alert_refresh.targets.folder.parts import EXTENSIONS, Left, Memo, Part, Reader, broken
+from alert_refresh.targets.secret.selector import parse_selector
+from alert_refresh.targets.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from alert_refresh.engine import Clock, Deadline, Request, Sink, Watch
+    from alert_refresh.targets import Settings
+
+MAX_ENTRIES = 20_000
+SCANS = 5
+"""So often a folder is read when something in it goes or changes meanwhile; then that is a fault of the file."""
+
+log = logging.getLogger(__name__)
+
+
+class DirectorySource:
+    """Reads every manifest in a folder; what has not changed is not parsed again."""
+
+    name = "directory"
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        assert settings.directory is not None
+        self._folder: Path = settings.directory.absolute()
+        self._settings = settings
+        self._selector = parse_selector(settings.label_selector)
+        self._clock = clock
+        self._warned = False
+        self._bulkhead = Bulkhead()
+        self._watch: FolderWatch | None = None
+
+    def refresh(self, previous: Snapshot[Target] | None, request: Request, deadline: Deadline) -> Snapshot[Target]:
+        """Read the folder; see `Source`.
+
+        A file that cannot be used keeps the targets it held when it could, stale, and hinders no other file. One that
+        is being written keeps them as they were; the watch tells when it has rested or was closed. Without a watch, at
+        the first refresh and at one that somebody asked for, the attempt waits for that once.
+
+        Raises:
+            Transient, Permanent: the folder cannot be read (`storage`), or holds too much (`too_large`).
+        """
+        memo = previous.memo if previous is not None and isinstance(previous.memo, Memo) else None
+        reader = self._reader(memo, deadline)
+        began = self._clock.monotonic()
+        parts = self._read(reader)
+        if reader.unsettled and (memo is None or self._watch is None or request.trigger is Trigger.MANUAL):
+            deadline.wait(SETTLED)
+            parts = self._read(reader)
+        read_seconds = self._clock.monotonic() - began - reader.parse_seconds
+        if previous is not None and memo is None:
+            _keep_unknown(parts, previous)
+        began = self._clock.monotonic()
+        candidates = _without_twins(candidate for part in parts.values() for candidate in part.candidates)
+        if not candidates and previous is None:
+            log.warning("No Secret was found", extra={"kind": "targets", "error": "no manifest matches the selector"})
+        now = self._clock.time()
+        unreadable = [rejected for part in parts.values() for rejected in part.rejected]
+        items, rejected, digest = assemble(candidates, previous, now, unreadable=unreadable)
+        _log_left(parts, memo or Memo(), candidates)
+        valid = sum(isinstance(candidate.result, Target) for candidate in candidates)
+        return Snapshot(
+            items=items,
+            rejected=rejected,
+            digest=digest,
+            taken_at=now,
+            memo=Memo(parts),
+            stats={
+                "discover_seconds": read_seconds,
+                "parse_seconds": reader.parse_seconds,
+                "validate_seconds": self._clock.monotonic() - began,
+                "secrets_valid": valid,
+                "secrets_invalid": len(candidates) - valid + len(unreadable),
+                "secrets_skipped": sum(part.skipped for part in parts.values()),
+            },
+        )
+
+    def watches(self, sink: Sink) -> Sequence[Watch]:
+        """What sees changes at once; nothing if that is off or unavailable, and the schedule finds them."""
+        if not self._settings.watch:
+            return ()
+        try:
+            self._watch = FolderWatch(self._folder, sink.notify, subfolders=True)
+            return (self._watch,)
+        except OSError as error:
+            if not self._warned:
+                self._warned = True
+                reason = os.strerror(error.errno) if error.errno else type(error).__name__
+                log.warning(
+                    "The folder cannot be watched; changes are found by the periodic refresh",
+                    extra={"kind": "targets", "error": reason},
+                )
+            return ()
+
+    def close(self) -> None:
+        """Forget the watch, which was stopped."""
+        self._watch = None
+
+    def _reader(self, memo: Memo | None, deadline: Deadline) -> Reader:
+        return Reader(
+            self._folder,
+            memo,
+            self._clock,
+            deadline,
+            selector=self._selector,
+            deny_private=self._settings.deny_private,
+            bulkhead=self._bulkhead,
+            closed=self._closed,
+        )
+
+    def _closed(self, name: str, state: os.stat_result) -> bool:
+        watch = self._watch
+        return watch is not None and watch.writers.closed(name, state)
+
+    def _read(self, reader: Reader) -> dict[str, Part]:
+        """Every file and mounted Secret by name. What goes or changes while it is read is looked for again."""
+        for _ in range(SCANS - 1):
+            try:
+                return self._scan(reader, final=False)
+            except (Missing, Changed):
+                continue
+        return self._scan(reader, final=True)
+
+    def _scan(self, reader: Reader, *, final: bool) -> dict[str, Part]:
+        reader.begin()
+        if is_mounted(self._folder):
+            return reader.part(self._folder, is_mount=True, final=final)
+        parts: dict[str, Part] = {}
+        for name, is_folder in self._entries():
+            path = self._folder / name
+            if not is_folder or is_mounted(path):
+                parts |= reader.part(path, is_mount=is_folder, final=final)
+        return parts
+
+    def _entries(self) -> list[tuple[str, bool]]:
+        """What may be a part of ours, in order, and whether it is a folder; hidden files are an editor's or the
+        kubelet's.
+        """
+        found = []
+        try:
+            with os.scandir(self._folder) as entries:
+                for count, entry in enumerate(entries):
+                    if count == MAX_ENTRIES:
+                        raise Permanent(f"the folder holds more than {MAX_ENTRIES} files", TOO_LARGE)
+                    is_folder = _is_folder(entry)
+                    if not entry.name.startswith(".") and (is_folder or entry.name.endswith(EXTENSIONS)):
+                        found.append((entry.name, is_folder))
+        except OSError as error:
+            raise storage_error(error, "the folder") from error
+        return sorted(found, key=lambda one: shown(one[0]))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder, or a symlink that may lead to one where we may not look."""
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        return error.errno != errno.ELOOP
+
+
+def _without_twins(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """All candidates; where two manifests are the same Secret the first good one is it."""
+    found = []
+    valid: set[tuple[str, str]] = set()
+    for candidate in candidates:
+        key = candidate.namespace, candidate.secret
+        if isinstance(candidate.result, Target):
+            if key in valid:
+                fault = Fault("metadata.name", "duplicate_name: another manifest is this Secret too")
+                found.append(msgspec.structs.replace(candidate, result=(fault,)))
+                continue
+            valid.add(key)
+        found.append(candidate)
+    return found
+
+
+def _keep_unknown(parts: dict[str, Part], previous: Snapshot[Target]) -> None:
+    """After a restart nobody knows what a broken file held: take it that it held what is not found elsewhere.
+
+    If no file is broken, a file with an object that does not say which Secret it is may have held it.
+    """
+    found = {(candidate.namespace, candidate.secret) for one in parts.values() for candidate in one.candidates}
+    lost = tuple(
+        Candidate(target.namespace, target.secret, "", "", target)
+        for target in previous.items.values()
+        if (target.namespace, target.secret) not in found
+    )
+    damaged = sorted((name for name, part in parts.items() if part.rejected), key=lambda name: not parts[name].fault)
+    if not lost or not damaged:
+        return
+    name, part = damaged[0], parts[damaged[0]]
+    kept = broken(name, part.rejected[0].faults[0], lost, part)
+    if part.fault is None:
+        kept = replace(kept, candidates=part.candidates + kept.candidates, last=part.last + lost, fault=None)
+        kept = replace(kept, rejected=part.rejected[1:])
+    parts[name] = kept
+
+
+def _log_left(parts: Mapping[str, Part], memo: Memo, candidates: Iterable[Candidate]) -> None:
+    """A WARNING for each Secret that the folder held and does not hold any more, up to a limit."""
+    there = {(one.namespace, one.secret) for one in candidates}
+    left = [one for name, part in parts.items() if part is not memo.parts.get(name) for one in part.left]
+    for name in memo.parts.keys() - parts.keys():
+        left += [Left(one.namespace, one.secret, "its file is gone") for one in memo.parts[name].last]
+    left = [one for one in left if (one.namespace, one.secret) not in there]
+    for one in left[:MAX_LOGGED]:
+        name = escaped(f"{one.namespace}/{one.secret}")
+        log.warning("Secret is gone: '%s'", name, extra={"kind": "targets", "error": one.reason})
+    if len(left) > MAX_LOGGED:
+        log.warning("%d more Secrets are gone", len(left) - MAX_LOGGED, extra={"kind": "targets"})

@@ -1,0 +1,105 @@
+"""One line of a watch, decoded; whatever is not plainly an event is a reason to list again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from alert_refresh.targets.kubernetes.page import NOTHING, Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_LINE = 2 << 20
+"""Bytes; the API server stores nothing that is as long."""
+
+BOOKMARK = "BOOKMARK"
+DELETED = "DELETED"
+CHANGES = ("ADDED", "MODIFIED", DELETED)
+
+
+class Doubt(Exception):
+    """Raised when a watch told something that cannot be used: what is known may be wrong from here on."""
+
+
+class _Line(msgspec.Struct, gc=False):
+    type: str
+    object: msgspec.Raw = NOTHING
+
+
+class _Version(msgspec.Struct, gc=False):
+    resourceVersion: str  # noqa: N815
+
+
+class _Bookmark(msgspec.Struct, gc=False):
+    metadata: _Version
+
+
+class _Status(msgspec.Struct, gc=False):
+    code: int = 0
+
+
+_line = msgspec.json.Decoder(_Line).decode
+_secret = msgspec.json.Decoder(Secret).decode
+_bookmark = msgspec.json.Decoder(_Bookmark).decode
+_status = msgspec.json.Decoder(_Status).decode
+
+
+class Told(msgspec.Struct, frozen=True, gc=False):
+    """An event: its type, one of `CHANGES` or `BOOKMARK`, the resourceVersion, and the Secret but for a bookmark."""
+
+    type: str
+    version: str
+    secret: Secret | None = None
+
+
+def decode(line: bytes | bytearray) -> Told:
+    """Read one line.
+
+    Raises:
+        Doubt: it is no event, or one that says that the watch cannot go on.
+    """
+    try:
+        event = _line(line)
+        if event.type in CHANGES:
+            secret = _secret(event.object)
+            if not secret.metadata.resourceVersion or not secret.metadata.uid:
+                raise Doubt("an event has no resourceVersion")
+            return Told(event.type, secret.metadata.resourceVersion, secret)
+        if event.type == BOOKMARK:
+            return Told(BOOKMARK, _bookmark(event.object).metadata.resourceVersion)
+        if event.type == "ERROR":
+            raise Doubt(f"the API server ended the watch with code {_status(event.object).code}")
+    except (ValueError, RecursionError) as error:
+        raise Doubt("the watch told something that is no event") from error
+    raise Doubt("the watch told an event of an unknown type")
+
+
+class Lines:
+    """Cuts a stream into lines."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+
+    @property
+    def torn(self) -> bool:
+        """Whether the stream ended, so far, inside a line."""
+        return bool(self._rest.strip())
+
+    def feed(self, piece: bytes) -> Iterator[bytearray]:
+        """The lines that are complete now; empty ones are stepped over.
+
+        Raises:
+            Doubt: one is too long.
+        """
+        *complete, rest = piece.split(b"\n")
+        for end in complete:
+            line, self._rest = self._rest + end, bytearray()
+            if len(line) > MAX_LINE:
+                raise Doubt("the watch told a line that is too long")
+            if line.strip():
+                yield line
+        self._rest += rest
+        if len(self._rest) > MAX_LINE:
+            raise Doubt("the watch told a line that is too long")

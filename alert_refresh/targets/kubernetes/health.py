@@ -1,0 +1,62 @@
+"""What is known about how a watch's connection fares; a change for worse or better is logged, once."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from alert_refresh.engine import Life
+from alert_refresh.targets.kubernetes.list import name_of
+
+if TYPE_CHECKING:
+    from alert_refresh.engine import Clock
+
+COUNTED = ("reconnects", "relists", "drift_corrected")
+
+log = logging.getLogger(__name__)
+
+
+class Pulse:
+    """One thread writes, any may read `life`. `counts` is of what happened since the start."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._connected = False
+        self._proof: float | None = None
+        self._error: str | None = None
+        self._told: bool | None = None
+        self.counts = Counter(dict.fromkeys(COUNTED, 0))
+
+    @property
+    def ever(self) -> bool:
+        """Whether it was connected once."""
+        return self._told is not None and (self._told or self._proof is not None)
+
+    def life(self) -> Life:
+        """All of it."""
+        return Life(self._connected, self._proof, self._error, dict(self.counts))
+
+    def proof(self) -> None:
+        """The other side has said something, and all of it was read."""
+        self._proof = self._clock.time()
+
+    def lost(self, namespace: str | None, error: str) -> None:
+        """It is not connected, and why."""
+        self._connected = False
+        self._error = error if namespace is None else f"{name_of(namespace)}: {error}"
+        if self._told is not False:
+            self._told = False
+            log.warning(
+                "The watch is lost; until it is back the periodic refresh finds changes",
+                extra={"kind": "targets", "namespace": namespace, "error": error},
+            )
+
+    def back(self, namespace: str | None) -> bool:
+        """It is connected; returns whether it was lost before."""
+        lost = self._error is not None
+        self._connected, self._error = True, None
+        if self._told is not True:
+            self._told = True
+            log.info("The watch is connected", extra={"kind": "targets", "namespace": namespace})
+        return lost

@@ -1,0 +1,100 @@
+"""From lists and events of several namespaces to one snapshot, with as little work as the changes allow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from alert_refresh.targets.assemble import Assembled, assemble, without
+from alert_refresh.targets.kubernetes.store import merge
+from alert_refresh.targets.revise import Change, revise
+from alert_refresh.targets.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from alert_refresh.engine import Snapshot
+    from alert_refresh.targets.assemble import Candidate
+    from alert_refresh.targets.kubernetes.store import Listed
+
+
+@dataclass(frozen=True, slots=True)
+class Memo:
+    """What is known, by namespace as it is listed; `failed` has the causes of those that could not be read. All of it
+    is from one `server`, as `KubeClient.server` names it.
+    """
+
+    known: Mapping[str, Listed] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
+    server: str = ""
+
+    def candidates(self) -> list[Candidate]:
+        """Every Secret of the namespaces that could be read."""
+        return [
+            candidate
+            for namespace, listed in self.known.items()
+            if namespace not in self.failed
+            for _, candidate in listed.known.values()
+        ]
+
+
+def memo_of(snapshot: Snapshot[Target] | None) -> Memo | None:
+    """The memo of a snapshot that was made here."""
+    return snapshot.memo if snapshot is not None and isinstance(snapshot.memo, Memo) else None
+
+
+def join(
+    previous: Memo | None, listed: Mapping[str, Listed], failed: Mapping[str, str], server: str
+) -> tuple[Memo, list[Change] | None]:
+    """What is known after these lists were read, and how it differs; None if everything must be looked at.
+
+    A list of a new epoch replaces what was known of its namespace, and one of another server all that was known.
+    """
+    previous = previous if previous is not None and previous.server == server else Memo()
+    known: dict[str, Listed] = {name: previous.known[name] for name in failed if name in previous.known}
+    changes: list[Change] = []
+    whole = bool(failed or previous.failed) or previous.known.keys() != listed.keys()
+    for name, new in listed.items():
+        current = previous.known.get(name)
+        if current is None or current.epoch != new.epoch:
+            known[name] = new
+            whole = True
+        else:
+            known[name], differ = merge(new, current)
+            changes += differ
+    return Memo(known, failed, server), None if whole else changes
+
+
+def surviving(previous: Snapshot[Target] | None, memo: Memo) -> Snapshot[Target] | None:
+    """`previous`, without what may not survive in `memo`: where an epoch ended, the targets of Secrets that are not in
+    the list that ended it, and all of another server.
+    """
+    before = memo_of(previous)
+    if previous is None or before is None:
+        return previous
+    lost: set[tuple[str, str]] = set()
+    ended = before.server != memo.server
+    for name, old in before.known.items():
+        new = memo.known.get(name)
+        if new is None or new.epoch != old.epoch:
+            ended = True
+            found = {} if new is None else new.known
+            lost |= {(one.namespace, one.secret) for uid, (_, one) in old.known.items() if uid not in found}
+    return without(previous, lost, previous.rejected if before.server == memo.server else ()) if ended else previous
+
+
+def serve(previous: Snapshot[Target] | None, memo: Memo, changes: Sequence[Change] | None, now: float) -> Assembled:
+    """What is served once `memo` is known, after `changes` to what `previous` knew (None: look at everything)."""
+    if previous is not None and changes is not None:
+        if not changes:
+            return Assembled(previous.items, previous.rejected, previous.digest)
+        if (revised := revise(previous, changes)) is not None:
+            return revised
+    return assemble(memo.candidates(), previous, now, failed=memo.failed)
+
+
+def counts(memo: Memo) -> dict[str, float]:
+    """How many Secrets are valid, for the metrics of a refresh."""
+    found = memo.candidates()
+    valid = sum(isinstance(candidate.result, Target) for candidate in found)
+    return {"secrets_valid": valid, "secrets_invalid": len(found) - valid, "secrets_skipped": 0}

@@ -1,0 +1,1 @@
+"""One Secret to one target, or to its faults. Pure: knows no cluster and no folder."""

@@ -1,0 +1,144 @@
+"""The fields of a target, each checked by itself, so that all faults of a Secret can be told together."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from alert_refresh.engine import Fault
+from alert_refresh.targets.secret import url as urls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+FORMATS_OF_TYPE: Final[Mapping[str, tuple[str, ...]]] = {
+    "rootly": ("rootly",),
+    "pagerduty": ("pagerduty",),
+    "slack": ("slack",),
+    "webhook": ("alertmanager", "webhook"),
+}
+TYPES = tuple(FORMATS_OF_TYPE)
+FORMATS = ("alertmanager", "rootly", "pagerduty", "slack", "webhook")
+PAIRS = frozenset((type_, format_) for type_, formats in FORMATS_OF_TYPE.items() for format_ in formats)
+
+RESERVED_NAMES = frozenset(("status", "refresh", "approve", "reject"))
+"""Words that are routes below `targets/`."""
+NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+
+MAX_HEADERS = 100
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A token of RFC 9110, section 5.6.2."""
+HEADER_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
+HEADERS_OF_THE_CLIENT = frozenset(
+    (
+        "host", "content-length", "transfer-encoding", "connection", "keep-alive", "proxy-connection",
+        "te", "trailer", "upgrade", "expect",
+    )
+)  # fmt: skip
+"""What the sender of a request sets itself; from a Secret they could smuggle a request."""
+
+INVALID: Final = object()
+"""In place of a value whose fault is known already."""
+
+
+def check(raw: Mapping[str, object], *, deny_private: bool) -> list[Fault]:
+    """Everything wrong with the fields of a target as JSON has them; `headers` may also be a list of pairs."""
+    faults = _name(raw) + _kind(raw) + _url(raw, deny_private)
+    enabled = raw.get("enabled", True)
+    if not isinstance(enabled, bool) and enabled is not INVALID:
+        faults.append(Fault("enabled", "schema: is neither true nor false"))
+    faults += [Fault("headers", message) for message in _headers(raw.get("headers"))]
+    filters = raw.get("filter_config")
+    if filters is not None and filters is not INVALID and not isinstance(filters, dict):
+        faults.append(Fault("filter_config", "schema: is not an object"))
+    return faults
+
+
+def name_problem(name: str) -> str | None:
+    """Why a target may not be called that, or None."""
+    if not NAME.fullmatch(name):
+        return "bad_name: is not 1 to 63 of a-z, 0-9 and -, with a letter or digit at both ends"
+    if name in RESERVED_NAMES:
+        return "bad_name: is a reserved word"
+    return None
+
+
+def header_problems(pairs: Iterable[tuple[object, object]]) -> list[str]:
+    """What is wrong with these headers, told by their position: names and values are never shown."""
+    found: list[str] = []
+    seen: set[str] = set()
+    for position, (name, value) in enumerate(pairs, 1):
+        if position > MAX_HEADERS:
+            return [*found, f"too_complex: more than {MAX_HEADERS} headers"]
+        folded = _folded(name) if isinstance(name, str) else None
+        if folded is None:
+            found.append(f"bad_header: the name of header {position} is empty or has a character no name may have")
+            continue
+        if folded in HEADERS_OF_THE_CLIENT:
+            found.append(f"bad_header: {folded} is set by the sender itself")
+        if folded in seen:
+            found.append(f"bad_header: header {position} has the name of an earlier one")
+        seen.add(folded)
+        if not isinstance(value, str):
+            found.append(f"schema: the value of header {position} is not a string")
+        elif not HEADER_VALUE.fullmatch(value) or not value.strip():
+            found.append(f"bad_header: the value of header {position} is empty or has a character no value may have")
+    return found
+
+
+@lru_cache(maxsize=256)
+def _folded(name: str) -> str | None:
+    """A header's name in lower case, None if it is no name. Cached: many targets have the same few."""
+    return name.lower() if HEADER_NAME.fullmatch(name) else None
+
+
+def _name(raw: Mapping[str, object]) -> list[Fault]:
+    value = _text(raw, "name")
+    if not isinstance(value, str):
+        return value
+    problem = name_problem(value)
+    return [Fault("name", problem)] if problem else []
+
+
+def _kind(raw: Mapping[str, object]) -> list[Fault]:
+    """Type and format, and whether they go together."""
+    faults: list[Fault] = []
+    chosen = []
+    for field, options in (("type", TYPES), ("format", FORMATS)):
+        value = _text(raw, field)
+        if not isinstance(value, str):
+            faults += value
+        elif value not in options:
+            faults.append(Fault(field, f"schema: is none of {', '.join(options)}"))
+        else:
+            chosen.append(value)
+    if len(chosen) == 2 and (chosen[0], chosen[1]) not in PAIRS:
+        faults.append(Fault("format", f"schema: type {chosen[0]} takes {' or '.join(FORMATS_OF_TYPE[chosen[0]])}"))
+    return faults
+
+
+def _url(raw: Mapping[str, object], deny_private: bool) -> list[Fault]:
+    value = _text(raw, "url")
+    if not isinstance(value, str):
+        return value
+    problem = urls.check(value, deny_private=deny_private)
+    return [Fault("url", problem)] if problem else []
+
+
+def _headers(value: Any) -> list[str]:
+    if value is None or value is INVALID:
+        return []
+    if isinstance(value, dict):
+        return header_problems(value.items())
+    return header_problems(value) if isinstance(value, tuple) else ["schema: is not an object of strings"]
+
+
+def _text(raw: Mapping[str, object], field: str) -> str | list[Fault]:
+    """The string in a required field, or what is wrong with it: nothing more if that is known already."""
+    value = raw.get(field)
+    if isinstance(value, str):
+        return value
+    if value is INVALID:
+        return []
+    return [Fault(field, "schema: is required" if value is None else "schema: is not a string")]

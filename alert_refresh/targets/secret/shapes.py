@@ -1,0 +1,239 @@
+"""The shapes in which a Secret may hold a target, each turned into the fields that `config` has.
+
+    config                     a JSON object
+    target.json, target        the same; `filters` may stand for `filter_config`
+    flat                       keys name, type, url, format, enabled, headers, api_key, ...
+    older                      keys target-name, webhook-url, auth-header, header-<Name>, filter-severity, ...
+
+Of several in one Secret the first in this order counts.
+"""
+
+from __future__ import annotations
+
+import binascii
+import math
+from typing import TYPE_CHECKING, Any
+
+from alert_refresh.engine import Fault
+from alert_refresh.targets.secret import json_limits as json_text
+from alert_refresh.targets.secret.fields import INVALID
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+JSON_SHAPES = ("config", "target.json", "target")
+FLAT_KEYS = (
+    "name", "type", "url", "format", "enabled", "headers", "api_key", "auth_token", "routing-key", "filter_config",
+)  # fmt: skip
+OLDER_KEYS = (
+    "target-name", "webhook-url", "format", "enabled", "auth-header", "api-key", "token", "filter-severity",
+    "filter-namespaces", "exclude-noise", "min-confidence", "alert-name-pattern",
+)  # fmt: skip
+OLDER_HEADER = "header-"
+ROUTING_KEY_HEADER = "X-Routing-Key"
+
+BOOLEANS = {"true": True, "false": False}
+
+
+def shape_of(keys: Iterable[str]) -> str:
+    """The shape of a Secret with these keys; `config` if it has none of them."""
+    present = set(keys)
+    for shape in JSON_SHAPES:
+        if shape in present:
+            return shape
+    if present & {"url", "type"}:
+        return "flat"
+    return "older" if present & {"webhook-url", "target-name"} else "config"
+
+
+def keys_of(shape: str, keys: Iterable[str]) -> list[str]:
+    """Those of a Secret's keys that its shape is read from."""
+    if shape in JSON_SHAPES:
+        return [key for key in keys if key == shape]
+    if shape == "flat":
+        return [key for key in keys if key in FLAT_KEYS]
+    return [key for key in keys if key in OLDER_KEYS or key.startswith(OLDER_HEADER)]
+
+
+def decode(data: Mapping[str, object], strings: Mapping[str, object], faults: list[Fault]) -> dict[str, bytes | None]:
+    """The values a Secret's shape is read from, out of base64 (`data`) or plain text (`strings`, which go first).
+
+    A value that cannot be had is None and its fault noted. Blanks and line ends in base64 are skipped, as
+    files wrap it; anything else that does not belong there is a fault.
+    """
+    values: dict[str, bytes | None] = {}
+    keys = {**data, **strings}
+    for key in keys_of(shape_of(keys), keys):
+        value = keys[key]
+        if not isinstance(value, str):
+            faults.append(Fault(key, "schema: is not a string"))
+            values[key] = None
+        elif key in strings:
+            values[key] = value.encode("utf-8", "surrogatepass")
+        else:
+            try:
+                values[key] = binascii.a2b_base64("".join(value.split()), strict_mode=True)
+            except ValueError:
+                faults.append(Fault(key, "bad_base64: is not valid base64"))
+                values[key] = None
+    return values
+
+
+def read(values: Mapping[str, bytes | None], secret: str, faults: list[Fault]) -> tuple[str, dict[str, object] | None]:
+    """The shape and its fields, unchecked; None if there are none to check. Faults are added to `faults`."""
+    shape = shape_of(values)
+    if shape in JSON_SHAPES:
+        return shape, _json_object(shape, values, faults)
+    texts = {key: _text(key, values[key], faults) for key in keys_of(shape, values)}
+    return shape, (_flat if shape == "flat" else _older)(texts, secret, faults)
+
+
+def _json_object(shape: str, values: Mapping[str, bytes | None], faults: list[Fault]) -> dict[str, object] | None:
+    text = values.get(shape, b"")
+    if text is None:
+        return None
+    if not text.strip():
+        faults.append(Fault(shape, "missing_config: the Secret holds no target"))
+        return None
+    value = _load(shape, text, faults)
+    if not isinstance(value, dict):
+        if value is not INVALID:
+            faults.append(Fault(shape, "schema: is not a JSON object"))
+        return None
+    if shape != "config" and "filter_config" not in value and "filters" in value:
+        value["filter_config"] = value["filters"]
+    return value
+
+
+def _flat(texts: Mapping[str, Any], secret: str, faults: list[Fault]) -> dict[str, object]:
+    raw = {"name": secret} | {key: texts[key] for key in ("name", "type", "url", "format") if key in texts}
+    if "format" not in raw and "type" in raw:
+        raw["format"] = raw["type"]
+    if "enabled" in texts:
+        raw["enabled"] = _converted("enabled", texts["enabled"], BOOLEANS.get, "true or false", faults)
+    headers = _header_pairs(texts["headers"], faults) if "headers" in texts else []
+    for key, name, prefix in (
+        ("api_key", "Authorization", "Bearer "),
+        ("auth_token", "Authorization", "Bearer "),
+        ("routing-key", ROUTING_KEY_HEADER, ""),
+    ):
+        _add_header(texts, key, name, prefix, headers, faults)
+    raw["headers"] = tuple(headers)
+    if "filter_config" in texts:
+        raw["filter_config"] = texts["filter_config"]
+        if texts["filter_config"] is not INVALID:
+            raw["filter_config"] = _load("filter_config", texts["filter_config"].encode(), faults)
+    return raw
+
+
+def _older(texts: Mapping[str, Any], secret: str, faults: list[Fault]) -> dict[str, object]:
+    """The keys of the service this one follows; they mean what they meant there."""
+    format_ = texts.get("format", "alertmanager")
+    raw: dict[str, object] = {
+        "name": texts.get("target-name", secret),
+        "type": format_ if format_ in ("rootly", "pagerduty", "slack", INVALID) else "webhook",
+        "format": format_,
+    }
+    if "webhook-url" in texts:
+        raw["url"] = texts["webhook-url"]
+    if "enabled" in texts:
+        raw["enabled"] = _converted("enabled", texts["enabled"], BOOLEANS.get, "true or false", faults)
+    headers: list[tuple[str, str]] = []
+    for key, prefix in (("auth-header", ""), ("api-key", "Bearer "), ("token", "Token ")):
+        if key in texts:
+            _add_header(texts, key, "Authorization", prefix, headers, faults)
+            break
+    for key in texts:
+        if key.startswith(OLDER_HEADER):
+            _add_header(texts, key, key.removeprefix(OLDER_HEADER), "", headers, faults)
+    raw["headers"] = tuple(headers)
+    raw["filter_config"] = _older_filters(texts, faults)
+    return raw
+
+
+def _older_filters(texts: Mapping[str, Any], faults: list[Fault]) -> dict[str, object]:
+    filters: dict[str, object] = {}
+    for key, field, convert, expected in (
+        ("filter-severity", "severity", lambda text: _words(text.lower()), "a comma list"),
+        ("filter-namespaces", "namespaces", _words, "a comma list"),
+        ("exclude-noise", "exclude_noise", BOOLEANS.get, "true or false"),
+        ("min-confidence", "min_confidence", _number, "a number"),
+        ("alert-name-pattern", "alert_name_pattern", str, "a pattern"),
+    ):
+        if key in texts:
+            value = _converted(key, texts[key], convert, expected, faults)
+            if value is not INVALID:
+                filters[field] = value
+    return filters
+
+
+def _header_pairs(text: Any, faults: list[Fault]) -> list[tuple[str, Any]]:
+    """Headers from a JSON object, from `k=v,k=v`, or from `K: V` lines; what comes first, `=` or `:`, tells."""
+    if text is INVALID or not text.strip():
+        return []
+    text = text.strip()
+    if text.startswith("{"):
+        value = _load("headers", text.encode(), faults)
+        return list(value.items()) if isinstance(value, dict) else []
+    lines = ":" in text.partition("=")[0]
+    pieces = text.replace("\r\n", "\n").split("\n") if lines else text.split(",")
+    split = [piece.partition(":" if lines else "=") for piece in pieces if piece.strip()]
+    if not all(separator for _, separator, _ in split):
+        faults.append(Fault("headers", "schema: is neither a JSON object, nor k=v,k=v, nor K: V lines"))
+        return []
+    return [(name.strip(), value.strip(" \t")) for name, _, value in split]
+
+
+def _add_header(
+    texts: Mapping[str, Any], key: str, name: str, prefix: str, headers: list[tuple[str, Any]], faults: list[Fault]
+) -> None:
+    """The header that a key of its own stands for."""
+    text = texts.get(key, INVALID)
+    if text is INVALID:
+        return
+    if text.strip():
+        headers.append((name, prefix + text))
+    else:
+        faults.append(Fault(key, "bad_header: is empty"))
+
+
+def _converted(key: str, text: Any, convert: Callable[[str], object], expected: str, faults: list[Fault]) -> object:
+    """What `convert` makes of the text; INVALID with a fault if that is None."""
+    if text is INVALID:
+        return INVALID
+    value = convert(text.lower() if convert == BOOLEANS.get else text)
+    if value is None:
+        faults.append(Fault(key, f"schema: is not {expected}"))
+        return INVALID
+    return value
+
+
+def _text(key: str, value: bytes | None, faults: list[Fault]) -> Any:
+    """A flat value as text; INVALID if it has none."""
+    if value is None:
+        return INVALID
+    fault = json_text.size_problem(value) or json_text.encoding_problem(value)
+    if fault:
+        faults.append(Fault(key, fault))
+        return INVALID
+    return value.decode()
+
+
+def _load(key: str, text: bytes, faults: list[Fault]) -> Any:
+    try:
+        return json_text.load(text)
+    except json_text.Unusable as error:
+        faults.append(Fault(key, str(error)))
+        return INVALID
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

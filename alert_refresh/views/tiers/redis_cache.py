@@ -1,0 +1,85 @@
+"""The second tier: Redis or Valkey, shared by daemons. It may be slow, wrong or away; then it is left alone."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.connection import parse_url
+from redis.retry import Retry
+
+from alert_refresh.views.tiers.circuit import Circuit
+
+if TYPE_CHECKING:
+    from alert_refresh.credential import Credential
+    from alert_refresh.engine import Clock
+
+TIMEOUT = 0.1
+"""Seconds one call may take, connecting included twice over at most."""
+EXPIRE = 3600
+"""Seconds an entry is kept: those of generations past go by themselves."""
+
+log = logging.getLogger(__name__)
+
+
+class RedisCache:
+    """`get` and `put` never raise. After a failure it is not asked for a while: 1 s at first, 30 s at most."""
+
+    def __init__(self, url: Credential, clock: Clock) -> None:
+        self._circuit = Circuit(clock, 1.0, 30.0)
+        self._client: Any = redis.Redis.from_url(
+            url.reveal(),
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=TIMEOUT,
+            socket_connect_timeout=TIMEOUT,
+            decode_responses=False,
+        )
+        self.hits = 0
+        self.misses = 0
+        self.errors = 0
+
+    @property
+    def available(self) -> bool:
+        """Whether the last call worked, or none was made yet."""
+        return self._circuit.healthy
+
+    def get(self, key: str) -> bytes | None:
+        """What is kept under the key, or None."""
+        value = self._call("get", key)
+        if isinstance(value, bytes):
+            return value
+        self.misses += 1
+        return None
+
+    def put(self, key: str, value: bytes) -> None:
+        """Keep it for a while, if it works."""
+        self._call("set", key, value, ex=EXPIRE)
+
+    def close(self) -> None:
+        """Drop the connections; the next call opens new ones."""
+        self._client.close()
+
+    def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
+        if not self._circuit.closed():
+            return None
+        try:
+            value = getattr(self._client, method)(*arguments, **options)
+        except (redis.RedisError, OSError) as error:
+            self.errors += 1
+            if self._circuit.failed():
+                log.warning("Redis fails with %s: going on without it", type(error).__name__)
+            return None
+        if self._circuit.worked():
+            log.info("Redis works again")
+        return value
+
+
+def is_url(text: str) -> bool:
+    """Whether the client can read it."""
+    try:
+        parse_url(text)  # type: ignore[no-untyped-call]
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,171 @@
+"""The rules over HTTP: refresh them, their status, the list, one of them, and which of them an alert matches."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from flask import Blueprint, request
+from werkzeug.routing import BaseConverter
+
+from alert_refresh.rules.dangling import listed
+from alert_refresh.rules.forms.text_file import shape
+from alert_refresh.rules.rule import ID, ROUTES
+from alert_refresh.rules.rule_set import rule_set
+from alert_refresh.web import query
+from alert_refresh.web.answers import answer
+from alert_refresh.web.errors import ApiError, bad_request
+from alert_refresh.web.manual_refresh import ManualRefresh, body
+from alert_refresh.web.status import loaded, off_fields, status_fields
+from alert_refresh.web.targets.fields import state
+
+if TYPE_CHECKING:
+    from flask.blueprints import BlueprintSetupState
+
+    from alert_refresh.daemon import Daemon
+    from alert_refresh.rules.rule import Rule
+    from alert_refresh.rules.rule_set import RuleSet
+    from alert_refresh.web.answers import JsonResponse
+    from alert_refresh.web.auth import Auth
+
+KIND = "rules"
+PREFIX = "/api/v2/rules"
+LARGEST_ALERT = 16 * 1024
+"""Bytes of a body that holds an alert's labels: anybody may send one."""
+MOST_LABELS = 64
+LONGEST_VALUE = 1024
+"""Bytes of a label's value."""
+
+
+class RuleId(BaseConverter):
+    """One path segment that is no route of its own; a rule cannot have one of those ids."""
+
+    regex = f"(?!(?:{'|'.join(sorted(ROUTES))})$)[^/]+"
+
+
+class Alert(msgspec.Struct, forbid_unknown_fields=True):
+    """What a POST to `match` asks about."""
+
+    labels: dict[str, str]
+
+
+_decoder = msgspec.json.Decoder(Alert)
+
+
+def build(daemon: Daemon, auth: Auth) -> Blueprint:
+    """The blueprint of everything below `/api/v2/rules`."""
+    blueprint = Blueprint(KIND, __name__, url_prefix=PREFIX)
+    blueprint.record_once(_add_converter)
+    ask = ManualRefresh(daemon, auth, KIND, "Rule")
+
+    def served() -> tuple[int, RuleSet]:
+        snapshot = loaded(daemon, KIND)
+        found = rule_set(snapshot)
+        assert found is not None
+        return snapshot.generation, found
+
+    @blueprint.post("/refresh")
+    def refresh() -> JsonResponse:
+        return ask(_family, "family")
+
+    @blueprint.get("/status")
+    def status() -> JsonResponse:
+        query.only()
+        worker = daemon.workers.get(KIND)
+        if worker is None:
+            return answer(off_fields(daemon, KIND))
+        now = worker.get_status()
+        found = rule_set(now.snapshot)
+        dangling = daemon.dangling()
+        return answer(
+            status_fields(
+                worker,
+                now,
+                rules_loaded=0 if found is None else len(found.rules),
+                families={} if found is None else found.families(),
+                dangling_targets=listed(dangling),
+                dangling_targets_count=len(dangling),
+                hot_cache=None if found is None else asdict(found.stats()),
+            )
+        )
+
+    @blueprint.get("")
+    def listing() -> JsonResponse:
+        query.only("family")
+        family = _family()
+        generation, found = served()
+        rules = found.all() if family is None else found.family(family)
+        return answer({"generation": generation, "rules": [shape(rule) for rule in rules]})
+
+    @blueprint.get("/<rule_id:rule_id>")
+    def one(rule_id: str) -> JsonResponse:
+        query.only()
+        rule = served()[1].get(rule_id)
+        if rule is None:
+            raise ApiError(404, "There is no rule of this id")
+        return answer(shape(rule))
+
+    @blueprint.post("/match")
+    def match() -> JsonResponse:
+        query.only()
+        labels = _labels()
+        generation, found = served()
+        rules = found.match(labels)
+        fields = {"generation": generation, "rules": [_matched(rule) for rule in rules]}
+        return answer(fields | _leads_to(daemon, list(dict.fromkeys(name for rule in rules for name in rule.targets))))
+
+    return blueprint
+
+
+def _family() -> str | None:
+    """The query's `family`, which must be a proper name."""
+    family = query.one("family")
+    if family is not None and not ID.fullmatch(family):
+        raise bad_request("Query parameter family must be the name of a family")
+    return family
+
+
+def _labels() -> dict[str, str]:
+    """The labels in the request's body.
+
+    Raises:
+        ApiError: 415 another media type, 413 too large, too many or too long, 400 not labels.
+    """
+    if request.mimetype not in ("application/json", ""):
+        raise ApiError(415)
+    try:
+        labels = _decoder.decode(body(LARGEST_ALERT)).labels
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise bad_request('Request body must be JSON like {"labels": {"severity": "critical"}}') from None
+    if len(labels) > MOST_LABELS:
+        raise ApiError(413, f"An alert may have {MOST_LABELS} labels")
+    if any(len(value.encode()) > LONGEST_VALUE for value in labels.values()):
+        raise ApiError(413, f"The value of a label may have {LONGEST_VALUE} bytes")
+    return labels
+
+
+def _matched(rule: Rule) -> dict[str, Any]:
+    return {"id": rule.id, "family": rule.family, "priority": rule.priority, "targets": rule.targets}
+
+
+def _leads_to(daemon: Daemon, names: list[str]) -> dict[str, Any]:
+    """Those of the named targets that alerts can be sent to now, a stale one included, and why the others cannot."""
+    worker = daemon.workers.get("targets")
+    snapshot = None if worker is None else worker.get_status().snapshot
+    reachable: list[dict[str, Any]] = []
+    unavailable: list[dict[str, Any]] = []
+    for name in names:
+        target = None if snapshot is None else snapshot.items.get(name)
+        if target is None:
+            unavailable.append({"name": name, "reason": "not_loaded" if snapshot is None else "missing"})
+        elif not target.enabled:
+            unavailable.append({"name": name, "reason": "disabled"})
+        else:
+            reachable.append({"name": name, "type": target.type, "format": target.format, "state": state(target)})
+    generation = None if snapshot is None else snapshot.generation
+    return {"targets_generation": generation, "targets": reachable, "unavailable": unavailable}
+
+
+def _add_converter(setup: BlueprintSetupState) -> None:
+    setup.app.url_map.converters["rule_id"] = RuleId

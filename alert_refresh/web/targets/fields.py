@@ -1,0 +1,63 @@
+"""A target as JSON fields, masked unless it may be revealed. Built field by field, so that nothing slips through."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from alert_refresh.credential import MASK
+from alert_refresh.targets.secret.json_limits import JsonObject
+from alert_refresh.web.answers import rfc3339
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from alert_refresh.credential import Credential
+    from alert_refresh.engine import Fault, Rejected
+    from alert_refresh.targets.target import Target
+
+ORIGIN = re.compile(r"(https?)://(\[[0-9a-f:.]+\]|[^/?#:@\[\]\\\s]+)(?::[0-9]*)?(?=[/?#]|\Z)", re.IGNORECASE)
+"""Scheme and host of a URL without user info."""
+
+
+def target_fields(target: Target, reveal: bool) -> dict[str, Any]:
+    """One target; `reveal` shows its whole URL and header values."""
+    filters: Any = target.filter_config
+    if isinstance(filters, JsonObject):
+        filters = msgspec.Raw(filters.text)
+    return {
+        "name": target.name,
+        "type": target.type,
+        "format": target.format,
+        "enabled": target.enabled,
+        "url": target.url.reveal() if reveal else masked_url(target.url),
+        "headers": {name: value.reveal() if reveal else MASK for name, value in target.headers.items()},
+        "filter_config": filters,
+        "state": state(target),
+        "since": rfc3339(target.stale_since),
+        "faults": fault_fields(target.faults),
+        "source": {"namespace": target.namespace, "secret": target.secret, "shape": target.shape},
+    }
+
+
+def state(target: Target) -> str:
+    """Whether the target is as its Secret says now, or its last valid version is served."""
+    return "fresh" if target.stale_since is None else "stale"
+
+
+def rejected_fields(rejected: Rejected) -> dict[str, Any]:
+    """An item that could not be used, and why."""
+    return {"source": rejected.origin, "faults": fault_fields(rejected.faults)}
+
+
+def fault_fields(faults: Iterable[Fault]) -> list[dict[str, str]]:
+    """Faults; their messages never hold a value."""
+    return [{"field": fault.field, "message": fault.message} for fault in faults]
+
+
+def masked_url(url: Credential) -> str:
+    """Scheme and host, the parts of a URL that are no secret; nothing of one that looks odd."""
+    found = ORIGIN.match(url.reveal())
+    return "://".join(found.groups()).lower() if found else MASK

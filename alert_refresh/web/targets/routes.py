@@ -1,0 +1,133 @@
+"""The targets over HTTP: refresh them, their status, the list, one of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint
+from werkzeug.routing import BaseConverter
+
+from alert_refresh.engine import Life
+from alert_refresh.targets.counts import Counted
+from alert_refresh.targets.secret.fields import RESERVED_NAMES, TYPES
+from alert_refresh.web import query
+from alert_refresh.web.answers import answer, rfc3339
+from alert_refresh.web.errors import ApiError
+from alert_refresh.web.manual_refresh import ManualRefresh
+from alert_refresh.web.status import loaded, off_fields, status_fields
+from alert_refresh.web.targets.fields import rejected_fields, target_fields
+
+if TYPE_CHECKING:
+    from flask.blueprints import BlueprintSetupState
+
+    from alert_refresh.daemon import Daemon
+    from alert_refresh.engine import Worker
+    from alert_refresh.targets.metrics import TargetMetrics
+    from alert_refresh.targets.target import Target
+    from alert_refresh.web.answers import JsonResponse
+    from alert_refresh.web.auth import Auth
+
+KIND = "targets"
+PREFIX = "/api/v2/publishing/targets"
+
+
+class TargetName(BaseConverter):
+    """One path segment that is no route of its own; a target cannot have one of those names."""
+
+    regex = f"(?!(?:{'|'.join(sorted(RESERVED_NAMES))})$)[^/]+"
+
+
+def build(daemon: Daemon, auth: Auth, metrics: TargetMetrics) -> Blueprint:
+    """The blueprint of everything below `/api/v2/publishing/targets`."""
+    blueprint = Blueprint(KIND, __name__, url_prefix=PREFIX)
+    blueprint.record_once(_add_converter)
+    ask = ManualRefresh(daemon, auth, KIND, "Target", metrics.asked)
+    counted = Counted()
+
+    def worker() -> Worker[Target] | None:
+        return daemon.workers.get(KIND)
+
+    def revealed() -> bool:
+        """Whether credentials are asked for, by somebody who may see them."""
+        if not query.flag("reveal"):
+            return False
+        auth.demand_read(auth.who())
+        return True
+
+    @blueprint.post("/refresh")
+    def refresh() -> JsonResponse:
+        return ask()
+
+    @blueprint.get("/status")
+    def status() -> JsonResponse:
+        query.only()
+        found = worker()
+        if found is None:
+            return answer(off_fields(daemon, KIND))
+        return answer(_status_fields(found, counted))
+
+    @blueprint.get("")
+    def listing() -> JsonResponse:
+        query.only("reveal", "type", "enabled")
+        reveal, type_, enabled = revealed(), query.choice("type", TYPES), query.flag("enabled")
+        operation = "list" if type_ is None else "get_by_type"
+        try:
+            snapshot = loaded(daemon, KIND)
+        except ApiError:
+            metrics.looked_up(operation, hit=False)
+            raise
+        found = [
+            target_fields(target, reveal)
+            for target in snapshot.items.values()
+            if type_ in (None, target.type) and enabled in (None, target.enabled)
+        ]
+        metrics.looked_up(operation, hit=bool(found))
+        rejected = [rejected_fields(one) for one in snapshot.rejected]
+        return answer({"generation": snapshot.generation, "targets": found, "rejected": rejected})
+
+    @blueprint.get("/<target_name:name>")
+    def one(name: str) -> JsonResponse:
+        query.only("reveal")
+        reveal = revealed()
+        snapshot = loaded(daemon, KIND)
+        target = snapshot.items.get(name)
+        metrics.looked_up("get", hit=target is not None)
+        if target is None:
+            raise ApiError(404, "There is no target of this name")
+        return answer(target_fields(target, reveal))
+
+    return blueprint
+
+
+def _status_fields(worker: Worker[Target], counted: Counted) -> dict[str, Any]:
+    """The status of the targets as JSON fields; cheap however many targets there are."""
+    status = worker.get_status()
+    good = counted(status.last_good)
+    stale = good.stale if status.snapshot is status.last_good else counted(status.snapshot).stale
+    return status_fields(
+        worker,
+        status,
+        targets_discovered=good.valid + good.invalid,
+        targets_valid=good.valid,
+        targets_invalid=good.invalid,
+        stale_targets=stale,
+        watch=_watch(worker),
+    )
+
+
+def _watch(worker: Worker[Target]) -> dict[str, Any] | None:
+    """How the watch fares; None for a source that has no connection to lose."""
+    life = worker.watch_life()
+    if life is None:
+        if worker.source.name != "kubernetes":
+            return None
+        life = Life(connected=False)
+    return {
+        "connected": life.connected,
+        "last_proof_of_life": rfc3339(life.last_proof_of_life),
+        "error": life.error,
+    }
+
+
+def _add_converter(setup: BlueprintSetupState) -> None:
+    setup.app.url_map.converters["target_name"] = TargetName

@@ -1,0 +1,150 @@
+"""`alert-refresh check` against the API stand-in: rights that are missing are named, with what grants them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from alert_refresh.cli.main import main
+from tests.kube import KubeServer, faults, fill, kubeconfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def kube() -> Iterator[KubeServer]:
+    with KubeServer() as server:
+        fill(server.store, 3)
+        yield server
+
+
+def check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kube: KubeServer, *more: str, **env: str) -> Any:
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path / "k", kube.url)))
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    return CliRunner().invoke(main, ["check", *more])
+
+
+def test_with_all_rights_nothing_is_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kube: KubeServer) -> None:
+    result = check(monkeypatch, tmp_path, kube)
+    assert result.exit_code == 0, result.output
+    assert "targets from kubernetes: 3 read" in result.output and "missing" not in result.output
+    reviews = [json.loads(one.body)["spec"]["resourceAttributes"] for one in kube.requests if one.method == "POST"]
+    assert [(one["verb"], one["namespace"], one["resource"]) for one in reviews] == [
+        (verb, "default", "secrets") for verb in ("get", "list", "watch")
+    ]
+
+
+def test_a_missing_right_is_named_with_the_role_that_grants_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kube: KubeServer
+) -> None:
+    kube.denied = {("watch", "default")}
+    result = check(monkeypatch, tmp_path, kube)
+    assert result.exit_code == 1
+    assert "the right to watch secrets in namespace default is missing" in result.output
+    role = result.output.split("apply:\n", 1)[1]
+    assert [one["kind"] for one in yaml.safe_load_all(role)] == ["Role", "RoleBinding"]
+
+
+def subjects(result: Any) -> list[dict[str, Any]]:
+    """Whom each binding that is printed names."""
+    documents = yaml.safe_load_all(result.output.split("apply:\n", 1)[1])
+    return [subject for one in documents for subject in one.get("subjects", ())]
+
+
+@pytest.mark.parametrize("namespaces", ["default", "monitoring,team-a", "*"])
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [
+        ("system:serviceaccount:alerting:refresher", ("ServiceAccount", "refresher", "alerting")),
+        ("system:serviceaccount:default:alert-refresh", ("ServiceAccount", "alert-refresh", "default")),
+        ("jane@example.com", ("User", "jane@example.com", None)),
+        ("system:serviceaccount:", ("User", "system:serviceaccount:", None)),
+        ("kubernetes-admin\n- kind: Group", ("User", "kubernetes-admin\n- kind: Group", None)),
+    ],
+)
+def test_the_rights_are_granted_to_who_asked_wherever_the_secrets_are(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    kube: KubeServer,
+    user: str,
+    expected: tuple[str, str, str | None],
+    namespaces: str,
+) -> None:
+    kube.user = user
+    named = ["" if one == "*" else one for one in namespaces.split(",")]
+    kube.denied = {("watch", one) for one in named}
+    found = subjects(check(monkeypatch, tmp_path, kube, K8S_NAMESPACE=namespaces))
+    assert [(one["kind"], one["name"], one.get("namespace")) for one in found] == [expected] * len(named)
+    assert all(one.get("apiGroup") == ("rbac.authorization.k8s.io" if one["kind"] == "User" else None) for one in found)
+
+
+def token_of(sub: str) -> str:
+    """A token as Kubernetes makes them, as far as it is looked at."""
+    payload = base64.urlsafe_b64encode(json.dumps({"sub": sub, "iat": 1}).encode()).decode().rstrip("=")
+    return f"aGVhZA.{payload}.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize("code", [403, 404, 500])
+@pytest.mark.parametrize(
+    ("token", "expected"),
+    [
+        (token_of("system:serviceaccount:alerting:refresher"), ("ServiceAccount", "refresher", "alerting")),
+        (token_of("jane"), ("User", "jane", None)),
+        ("opaque", ("ServiceAccount", "alert-refresh", "mine")),
+        ("a.b.c", ("ServiceAccount", "alert-refresh", "mine")),
+        (None, ("ServiceAccount", "alert-refresh", "mine")),
+    ],
+)
+def test_a_server_that_does_not_say_who_asked_leaves_it_to_the_token(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    kube: KubeServer,
+    token: str | None,
+    expected: tuple[str, str, str | None],
+    code: int,
+) -> None:
+    rule = kube.fault(faults.status(code), "/apis/authentication.k8s.io/")
+    kube.denied = {("watch", "other")}
+    file = kubeconfig(tmp_path / "k", kube.url, namespace="mine", user={"token": token} if token else None)
+    monkeypatch.setenv("KUBECONFIG", str(file))
+    monkeypatch.setenv("K8S_NAMESPACE", "other")
+    (found,) = subjects(CliRunner().invoke(main, ["check"]))
+    assert (found["kind"], found["name"], found.get("namespace")) == expected
+    assert rule.fired == 1
+
+
+def test_scripts_get_it_as_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kube: KubeServer) -> None:
+    kube.denied = {("list", ""), ("watch", "")}
+    result = check(monkeypatch, tmp_path, kube, "--json", K8S_NAMESPACE="*")
+    assert result.exit_code == 1
+    (source,) = [one for one in json.loads(result.stdout)["sources"] if one["kind"] == "targets"]
+    assert source["error"] == "the API server answered 403"
+    assert source["missing_rights"] == [
+        {"namespace": "*", "verb": verb, "resource": "secrets"} for verb in ("list", "watch")
+    ]
+    assert "kind: ClusterRole\n" in source["role"]
+
+
+def test_without_a_watch_the_right_is_not_needed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kube: KubeServer
+) -> None:
+    kube.denied = {("watch", "default")}
+    assert check(monkeypatch, tmp_path, kube, TARGET_WATCH="false").exit_code == 0
+
+
+@pytest.mark.parametrize("action", [faults.status(403), faults.page(b"[]"), faults.truncated("length")])
+def test_a_server_that_does_not_tell_is_no_fault(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kube: KubeServer, action: Any
+) -> None:
+    rule = kube.fault(action, "/apis/authorization")
+    result = check(monkeypatch, tmp_path, kube, "--json")
+    assert result.exit_code == 0 and rule.fired
+    assert "missing_rights" not in json.loads(result.stdout)["sources"][0]

@@ -1,0 +1,635 @@
+"""Reading files safely, and seeing folders change."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from inotify_simple import INotify, flags
+
+from alert_refresh.engine import AttemptError, Permanent, Transient, Trigger
+from alert_refresh.files import watch as module
+from alert_refresh.files.at_rest import SETTLED
+from alert_refresh.files.watch import Changed, Exhausted, FolderWatch, Missing, read_file, shown, storage_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def test_a_regular_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x" * 100_000)
+    assert read_file(tmp_path, tmp_path / "a", 100_000) == b"x" * 100_000
+
+
+def test_a_file_in_a_folder_below_is_read(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "a").write_bytes(b"x")
+    assert read_file(tmp_path, tmp_path / "below" / "a", 10) == b"x"
+
+
+def test_a_symlink_inside_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x")
+    (tmp_path / "link").symlink_to("a")
+    assert read_file(tmp_path, tmp_path / "link", 10) == b"x"
+
+
+def test_the_root_may_be_a_symlink(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a").write_bytes(b"x")
+    (tmp_path / "root").symlink_to("real")
+    assert read_file(tmp_path / "root", tmp_path / "root" / "a", 10) == b"x"
+
+
+def refused(root: Path, path: Path, limit: int = 10) -> AttemptError:
+    with pytest.raises(AttemptError) as raised:
+        read_file(root, path, limit)
+    assert str(root) not in str(raised.value)
+    return raised.value
+
+
+def test_a_symlink_that_leads_out_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root2").mkdir()
+    (tmp_path / "root2" / "a").write_bytes(b"x")
+    (tmp_path / "root" / "link").symlink_to("../root2/a")
+    (tmp_path / "root" / "folder").symlink_to("../root2")
+    for path in ("link", "folder/a"):
+        error = refused(tmp_path / "root", tmp_path / "root" / path)
+        assert isinstance(error, Permanent) and error.error_type == "storage"
+
+
+def test_what_is_no_regular_file_is_refused_without_opening_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket"))
+        for name in ("fifo", "folder", "loop", "device", "socket"):
+            error = refused(tmp_path, tmp_path / name)
+            assert isinstance(error, Permanent) and error.error_type == "storage", name
+
+
+def test_a_fifo_that_takes_the_place_of_a_file_does_not_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    monkeypatch.setattr(module, "_resolved", lambda _root, path, _what: path)
+    assert isinstance(refused(tmp_path, tmp_path / "fifo"), Permanent)
+
+
+def test_a_missing_file_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    assert isinstance(refused(tmp_path, tmp_path / "a"), Missing)
+    assert isinstance(refused(tmp_path, tmp_path / "link"), Missing)
+
+
+def test_a_large_file_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(1 << 30)
+    error = refused(tmp_path, tmp_path / "sparse")
+    assert isinstance(error, Permanent) and error.error_type == "too_large"
+
+
+def test_a_file_that_changes_while_it_is_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"x")
+    real = os.fstat
+    calls = []
+
+    def grows(descriptor: int) -> os.stat_result:
+        calls.append(descriptor)
+        if len(calls) == 2:
+            os.utime(path, (1, 1))
+        return real(descriptor)
+
+    monkeypatch.setattr(os, "fstat", grows)
+    assert isinstance(refused(tmp_path, path), Changed)
+
+
+def test_errors_of_the_system_have_a_kind() -> None:
+    for number, kind in (
+        (errno.EACCES, Permanent),
+        (errno.EMFILE, Exhausted),
+        (errno.EIO, Transient),
+        (errno.ENOENT, Missing),
+    ):
+        error = storage_error(OSError(number, "text", "/secret/path"), "it")
+        assert type(error) is kind and error.error_type == "storage"
+        assert "secret" not in str(error)
+    assert "OSError" in str(storage_error(OSError("odd"), "it"))
+
+
+class Seen:
+    """Counts what a watch reports."""
+
+    def __init__(self) -> None:
+        self.triggers: list[Trigger] = []
+        self._event = threading.Event()
+
+    def __call__(self, trigger: Trigger) -> None:
+        self.triggers.append(trigger)
+        self._event.set()
+
+    def wait(self) -> None:
+        """Wait for a report, and for the burst to be over."""
+        assert self._event.wait(5), "nothing was reported"
+        self._event.clear()
+
+
+@contextmanager
+def watching(path: Path, **options: object) -> Iterator[Seen]:
+    seen = Seen()
+    watch = FolderWatch(path, seen, **options)  # type: ignore[arg-type]
+    thread = threading.Thread(target=watch.run)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        watch.stop()
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+def test_changes_are_reported(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    with watching(tmp_path) as seen:
+        for change in (
+            lambda: path.write_text("1"),
+            lambda: path.write_text("2"),
+            lambda: path.chmod(0o600),
+            lambda: path.rename(tmp_path / "b.yaml"),
+            lambda: (tmp_path / "b.yaml").unlink(),
+            lambda: (tmp_path / "..data").symlink_to("x"),
+        ):
+            change()
+            seen.wait()
+    assert set(seen.triggers) == {Trigger.FILE}
+
+
+def test_hidden_files_and_neighbours_are_no_change(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    watch = FolderWatch(root, Seen())
+    (root / ".a.yaml.swp").write_text("x")
+    (root / "..2024").mkdir()
+    (tmp_path / "neighbour").write_text("x")
+    assert watch._take() is False
+    (root / "a.yaml").write_text("x")
+    assert watch._take() is True
+
+
+def test_only_the_names_asked_for_are_a_change(tmp_path: Path) -> None:
+    watch = FolderWatch(tmp_path, Seen(), names={"rules.warm"})
+    (tmp_path / "rules.new").write_text("x")
+    assert watch._take() is False
+    (tmp_path / "rules.new").rename(tmp_path / "rules.warm")
+    assert watch._take() is True
+
+
+def test_folders_inside_count_if_asked(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    with watching(tmp_path, subfolders=True) as seen:
+        (tmp_path / "old" / "..data").symlink_to("x")
+        seen.wait()
+        (tmp_path / "new").mkdir()
+        seen.wait()
+        (tmp_path / "new" / "..data").symlink_to("x")
+        seen.wait()
+    watch = FolderWatch(tmp_path, Seen())
+    (tmp_path / "old" / "x").write_text("x")
+    assert watch._take() is False
+
+
+def test_a_link_that_leads_in_a_circle_does_not_keep_the_others_from_being_watched(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "inside").mkdir()
+    with watching(tmp_path, subfolders=True) as seen:
+        (tmp_path / "inside" / "..data").symlink_to("x")
+        seen.wait()
+
+
+def test_a_folder_that_is_replaced_is_watched_again(tmp_path: Path) -> None:
+    root = tmp_path / "above" / "root"
+    root.mkdir(parents=True)
+    watch = FolderWatch(root, Seen())
+    root.rename(tmp_path / "away")
+    assert watch._take() is True
+    (tmp_path / "away" / "a").write_text("x")
+    assert watch._take() is False
+    root.mkdir()
+    assert watch._take() is True
+    (root / "a").write_text("x")
+    assert watch._take() is True
+
+
+def test_a_folder_that_comes_back_with_those_above_it_is_watched_again(tmp_path: Path) -> None:
+    root = tmp_path / "above" / "root"
+    root.mkdir(parents=True)
+    with watching(root) as seen:
+        shutil.rmtree(tmp_path / "above")
+        seen.wait()
+        root.mkdir(parents=True)
+        seen.wait()
+        (root / "b").write_text("x")
+        seen.wait()
+
+
+def test_a_folder_above_that_comes_while_the_watch_is_set_is_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "above" / "root"
+    real = INotify.add_watch
+    calls = []
+
+    def late(self: INotify, path: Path, mask: int) -> int:
+        calls.append(path)
+        if len(calls) == 2:
+            with pytest.raises(FileNotFoundError):
+                real(self, path, mask)
+            root.parent.mkdir()
+        return int(real(self, path, mask))
+
+    monkeypatch.setattr(INotify, "add_watch", late)
+    watch = FolderWatch(root, Seen())
+    assert calls == [tmp_path, root, root.parent, root]
+    root.mkdir()
+    assert watch._take() is True
+
+
+def test_a_folder_behind_a_symlink_is_followed_when_that_is_swapped(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "root").symlink_to("one")
+    with watching(tmp_path / "root") as seen:
+        (tmp_path / "new").symlink_to("two")
+        (tmp_path / "new").rename(tmp_path / "root")
+        seen.wait()
+        (tmp_path / "two" / "a").write_text("x")
+        seen.wait()
+
+
+def test_a_folder_that_comes_later_is_watched(tmp_path: Path) -> None:
+    with watching(tmp_path / "root") as seen:
+        (tmp_path / "root").mkdir()
+        seen.wait()
+
+
+def test_a_file_in_the_root_can_be_watched() -> None:
+    watch = FolderWatch(Path("/"), lambda _trigger: None, names=("x.yaml",))
+    watch.stop()
+    watch.run()
+
+
+def test_a_burst_is_one_report(tmp_path: Path) -> None:
+    reported: list[Trigger] = []
+
+    def last(trigger: Trigger) -> None:
+        reported.append(trigger)
+        watch.stop()
+
+    watch = FolderWatch(tmp_path, last)
+    for number in range(500):
+        (tmp_path / "a").write_text(str(number))
+    watch.run()
+    assert reported == [Trigger.FILE]
+    assert watch._take() is False
+
+
+def test_a_burst_without_end_is_reported_and_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = Seen()
+    watch = FolderWatch(tmp_path, seen)
+    monkeypatch.setattr(watch, "_take", lambda: True)
+    rounds = iter([False, True])
+    monkeypatch.setattr(watch, "_stopped", lambda: next(rounds))
+    watch.run()
+    watch.stop()
+    monkeypatch.setattr(watch, "_stopped", lambda: False)
+    watch.run()
+    assert seen.triggers == [Trigger.FILE]
+
+
+def test_events_that_were_lost_count_as_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = FolderWatch(tmp_path, Seen())
+    event = type("Lost", (), {"wd": -1, "mask": flags.Q_OVERFLOW, "name": ""})()
+    monkeypatch.setattr(INotify, "read", lambda *_args, **_options: [event])
+    assert watch._take() is True
+
+
+def test_what_is_done_before_run_is_not_missed(tmp_path: Path) -> None:
+    seen = Seen()
+    watch = FolderWatch(tmp_path, seen)
+    (tmp_path / "a").write_text("x")
+    thread = threading.Thread(target=watch.run)
+    thread.start()
+    seen.wait()
+    watch.stop()
+    thread.join(5)
+
+
+def test_stop_may_come_before_run(tmp_path: Path) -> None:
+    watch = FolderWatch(tmp_path, Seen())
+    watch.stop()
+    watch.run()
+    watch.run()
+
+
+def test_nothing_stays_open(tmp_path: Path) -> None:
+    def opened() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    FolderWatch(tmp_path, Seen()).stop()
+    before = opened()
+    for _ in range(10):
+        watch = FolderWatch(tmp_path, Seen())
+        watch.stop()
+        watch.run()
+    del watch
+    assert opened() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (b"plain-1.yaml", "plain-1.yaml"),
+        ("größe 日本.yaml".encode(), "größe 日本.yaml"),
+        (b"b\xe4d.yaml", r"b\xe4d.yaml"),
+        (rb"b\xe4d.yaml", r"b\\xe4d.yaml"),
+        (b"two\nlines\t.yaml", r"two\nlines\t.yaml"),
+        ("\x85\u202e\u200b.yaml".encode(), r"\xc2\x85\xe2\x80\xae\xe2\x80\x8b.yaml"),
+        (b"\xff" * 255, r"\xff" * 255),
+    ],
+)
+def test_names_are_shown_as_printable_text(name: bytes, text: str) -> None:
+    assert shown(os.fsdecode(name)) == text
+    assert text.encode().decode().isprintable()
+
+
+def test_an_error_shows_an_odd_name_escaped(tmp_path: Path) -> None:
+    error = refused(tmp_path, tmp_path / os.fsdecode(b"b\xe4d\n"))
+    assert str(error) == r"file 'b\xe4d\n' is missing"
+
+
+def test_odd_names_are_watched(tmp_path: Path) -> None:
+    name = os.fsdecode(b"b\xe4d\n.yaml")
+    (tmp_path / os.fsdecode(b"f\xff")).mkdir()
+    watch = FolderWatch(tmp_path, Seen(), subfolders=True)
+    (tmp_path / name).write_text("x")
+    assert watch._take() is True
+    assert watch.writers.closed(name, (tmp_path / name).stat())
+    (tmp_path / os.fsdecode(b"f\xff") / "x").write_text("x")
+    assert watch._take() is True
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Take root's rights to read everything away."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that everyone may read."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_f10_folders_that_may_not_be_entered_do_not_keep_their_siblings_from_being_watched(public: Path) -> None:
+    names = [f"{number}" for number in range(6)]
+    for name in names:
+        (public / name).mkdir()
+    for name in ("lost+found", *names[1::2]):
+        (public / name).mkdir(exist_ok=True)
+        (public / name).chmod(0)
+    with as_nobody():
+        watch = FolderWatch(public, Seen(), subfolders=True)
+    for name in names[::2]:
+        (public / name / "x").write_text("x")
+        assert watch._take() is True, name
+    (public / "lost+found" / "x").write_text("x")
+    assert watch._take() is False
+    (public / "lost+found").chmod(0o755)
+    assert watch._take() is True
+    (public / "lost+found" / "y").write_text("x")
+    assert watch._take() is True, "it may be entered now"
+
+
+class TestFilesWrittenInPlace:
+    def test_a_file_counts_when_its_writer_closes_it(self, tmp_path: Path) -> None:
+        watch = FolderWatch(tmp_path, Seen())
+        with (tmp_path / "a").open("w") as file:
+            watch._take()
+            for _ in range(2):
+                file.write("x")
+                file.flush()
+                assert watch._take() is False
+                assert watch.writers.rest_in() is not None
+        assert watch._take() is True
+        assert watch.writers.rest_in() is None
+        assert watch.writers.closed("a", (tmp_path / "a").stat())
+
+    def test_one_that_is_never_closed_counts_once_it_has_rested(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_text("x")
+        with watching(tmp_path) as seen, (tmp_path / "a").open("a") as file:
+            file.write("y")
+            file.flush()
+            seen.wait()
+            assert abs(time.time() - (tmp_path / "a").stat().st_mtime) >= SETTLED
+
+    def test_one_that_is_opened_again_at_once_is_not_closed(self, tmp_path: Path) -> None:
+        watch = FolderWatch(tmp_path, Seen())
+        (tmp_path / "a").write_text("x")
+        with (tmp_path / "a").open("w"):
+            watch._take()
+            assert not watch.writers.closed("a", (tmp_path / "a").stat())
+
+    def test_one_that_is_renamed_into_place_is_whole(self, tmp_path: Path) -> None:
+        watch = FolderWatch(tmp_path, Seen(), names={"a"})
+        (tmp_path / "b").write_text("x")
+        (tmp_path / "b").rename(tmp_path / "a")
+        assert watch._take() is True
+        assert watch.writers.closed("a", (tmp_path / "a").stat())
+
+    def test_after_lost_events_nothing_is_known_to_be_closed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        watch = FolderWatch(tmp_path, Seen())
+        (tmp_path / "a").write_text("x")
+        watch._take()
+        event = type("Lost", (), {"wd": -1, "mask": flags.Q_OVERFLOW, "name": ""})()
+        monkeypatch.setattr(INotify, "read", lambda *_args, **_options: [event])
+        assert watch._take() is True
+        assert not watch.writers.closed("a", (tmp_path / "a").stat())
+
+
+@contextmanager
+def linked(folder: Path) -> Iterator[Path]:
+    """Another name of the file `a` of a folder."""
+    outside = folder.with_name("outside")
+    outside.mkdir()
+    os.link(folder / "a", outside / "other")
+    yield outside / "other"
+
+
+@contextmanager
+def symlinked(folder: Path) -> Iterator[Path]:
+    """The file that `a` is a symlink to."""
+    outside = folder.with_name("outside")
+    outside.mkdir()
+    (folder / "a").rename(outside / "other")
+    (folder / "a").symlink_to(outside / "other")
+    yield outside / "other"
+
+
+@contextmanager
+def bound(folder: Path) -> Iterator[Path]:
+    """The file that is mounted over `a`, as `docker run -v FILE:FILE` and a pod's `subPath` do."""
+    outside = folder.with_name("outside")
+    outside.mkdir()
+    (outside / "other").write_text("x")
+    run = subprocess.run(["mount", "--bind", outside / "other", folder / "a"], capture_output=True, text=True)
+    if run.returncode:
+        pytest.skip(f"mount --bind is not permitted here: {run.stderr.strip()}")
+    try:
+        yield outside / "other"
+    finally:
+        subprocess.run(["umount", folder / "a"], check=True)
+
+
+@pytest.mark.parametrize("options", [{}, {"names": ("a", "..data")}], ids=["all", "names"])
+class TestFilesWithAnotherName:
+    @pytest.mark.parametrize("elsewhere", [linked, symlinked, bound])
+    def test_what_is_written_there_in_place_is_a_change(
+        self, tmp_path: Path, elsewhere: Any, options: dict[str, Any]
+    ) -> None:
+        folder = tmp_path / "folder"
+        folder.mkdir()
+        (folder / "a").write_text("x")
+        with elsewhere(folder) as other:
+            watch = FolderWatch(folder, Seen(), **options)
+            for text in ("one", "two"):
+                other.write_text(text)
+                assert watch._take() is True
+                assert watch.writers.closed("a", (folder / "a").stat())
+            with other.open("a") as file:
+                file.write("half")
+                file.flush()
+                assert watch._take() is False
+                assert watch.writers.rest_in() is not None
+
+    @pytest.mark.parametrize("elsewhere", [linked, symlinked])
+    def test_the_file_that_replaces_it_is_watched_in_its_place(
+        self, tmp_path: Path, elsewhere: Any, options: dict[str, Any]
+    ) -> None:
+        folder = tmp_path / "folder"
+        folder.mkdir()
+        (folder / "a").write_text("x")
+        with elsewhere(folder) as other:
+            watch = FolderWatch(folder, Seen(), **options)
+            (folder / ".new").write_text("new")
+            os.link(folder / ".new", tmp_path / "name")
+            (folder / ".new").rename(folder / "a")
+            assert watch._take() is True
+            other.write_text("old")
+            assert watch._take() is False
+            (tmp_path / "name").write_text("new again")
+            assert watch._take() is True
+            (folder / "a").unlink()
+            assert watch._take() is True
+            (tmp_path / "name").write_text("gone")
+            assert watch._take() is False
+
+
+def test_so_many_files_are_watched_themselves_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FILES_WATCHED", 2)
+    for name in "abcd":
+        (tmp_path / name).write_text("x")
+    watch = FolderWatch(tmp_path, Seen())
+    assert len(watch._files) == 2
+    (tmp_path / "e").write_text("x")
+    assert watch._take() is True
+    assert len(watch._files) == 2
+
+
+def test_two_names_of_one_file_in_the_folder_are_fine(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    os.link(tmp_path / "a", tmp_path / "b")
+    watch = FolderWatch(tmp_path, Seen())
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("y")
+        assert watch._take() is True
+        (tmp_path / name).unlink()
+        assert watch._take() is True
+    assert watch._files == {}
+
+
+def test_files_of_a_folder_that_was_replaced_are_not_watched_any_more(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a").write_text("x")
+    watch = FolderWatch(folder, Seen())
+    folder.rename(tmp_path / "away")
+    assert watch._take() is True
+    (tmp_path / "away" / "a").write_text("y")
+    assert watch._take() is False
+    assert watch._files == {}
+
+
+def test_a_symlink_to_a_folder_is_not_watched_as_a_file(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "real").mkdir()
+    watch = FolderWatch(tmp_path / "folder", Seen())
+    (tmp_path / "folder" / "link").symlink_to(tmp_path / "real")
+    assert watch._take() is True
+    assert watch._files == {}
+
+
+def test_a_file_that_is_written_elsewhere_and_then_gone_there_and_here_is_one_change(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a").write_text("x")
+    with linked(folder) as other:
+        watch = FolderWatch(folder, Seen())
+        other.write_text("y")
+        other.unlink()
+        (folder / "a").unlink()
+        assert watch._take() is True
+        assert watch._files == {}
+
+
+def test_a_file_that_goes_is_no_reason_to_look_at_the_whole_folder_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_text("x")
+    watch = FolderWatch(tmp_path, Seen(), subfolders=True)
+    monkeypatch.setattr(watch, "_arm", None)
+    (tmp_path / "a").unlink()
+    assert watch._take() is True
+
+
+def test_a_file_that_is_replaced_is_watched_itself_also_when_no_more_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FILES_WATCHED", 1)
+    (tmp_path / "a").write_text("x")
+    watch = FolderWatch(tmp_path, Seen())
+    (tmp_path / ".new").write_text("y")
+    (tmp_path / ".new").rename(tmp_path / "a")
+    assert watch._take() is True
+    assert list(watch._files.values()) == ["a"]
