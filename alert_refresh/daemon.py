@@ -132,17 +132,17 @@ class Daemon:
         self.halt()
         assert self._stop_by is not None
         deadline = self._stop_by if timeout is None else Deadline(self.clock, timeout)
-        given_up = []
+        abandoned = []
         for kind, worker in self.workers.items():
             try:
                 worker.stop(max(0.0, deadline.remaining()))
             except ShutdownTimeout:
-                given_up.append(kind)
-        if given_up:
-            log.warning("Stopped; a running refresh was given up", extra={"given_up": given_up})
+                abandoned.append(kind)
+        if abandoned:
+            log.warning("Stopped; a running refresh was given up", extra={"abandoned": abandoned})
         else:
             log.info("shutdown_clean")
-        return not given_up
+        return not abandoned
 
     def stuck(self) -> list[str]:
         """The names of threads that make no progress."""

@@ -309,7 +309,7 @@ def of_start(file: Path, count: int, *, real: bool) -> Table:
 def of_propagation(file: Path, count: int) -> Table:
     table = Table(
         f"From a write to its being served, {count:,} Secrets",
-        note="Counted from before the write is sent, by a reader that asks again at once.",
+        note="CachedCounts from before the write is sent, by a reader that asks again at once.",
     )
     idle = propagation(file, 100, busy=False)
     table.promise("median of 100", seconds(median(idle)), "<= 8 ms", kept=median(idle) <= 0.008)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from alert_refresh.engine import Deadline, Life, Request, Sink, Snapshot, Trigger, Watch
+from alert_refresh.engine import Deadline, Request, Sink, Snapshot, Trigger, Watch, WatchHealth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,11 +92,11 @@ class FakeWatch(Watch):
 class LivingWatch(FakeWatch):
     """One that holds a connection, which fares as `mine` says."""
 
-    def __init__(self, mine: Life) -> None:
+    def __init__(self, mine: WatchHealth) -> None:
         super().__init__()
         self.mine = mine
 
-    def life(self) -> Life:
+    def health(self) -> WatchHealth:
         return self.mine
 
 

@@ -124,7 +124,7 @@ def test_the_timeout_is_one_for_all_kinds_and_who_is_given_up_is_told(
     stopping = next(record for record in caplog.records if record.getMessage() == "Stopping")
     assert stopping.in_progress == ["targets", "rules"]  # type: ignore[attr-defined]
     assert stopping.timeout == "200ms"  # type: ignore[attr-defined]
-    assert caplog.records[-1].given_up == ["targets", "rules"]  # type: ignore[attr-defined]
+    assert caplog.records[-1].abandoned == ["targets", "rules"]  # type: ignore[attr-defined]
     assert "shutdown_clean" not in messages(caplog)
 
 

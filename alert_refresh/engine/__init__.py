@@ -12,6 +12,7 @@ word of what is refreshed. In your own process:
     worker.start(); worker.refresh_now(); worker.get_status(); worker.stop(timeout=10)
 """
 
+from alert_refresh.engine.backoff import Backoff
 from alert_refresh.engine.clock import Clock, Deadline, SystemClock
 from alert_refresh.engine.errors import (
     AlreadyStarted,
@@ -31,7 +32,7 @@ from alert_refresh.engine.errors import (
 from alert_refresh.engine.outcome import Outcome, Publication, Request, Result, Trigger
 from alert_refresh.engine.schedule import Adaptive, Interval, Never, Schedule
 from alert_refresh.engine.snapshot import Fault, Rejected, Snapshot
-from alert_refresh.engine.source import Kind, Life, RefreshSettings, Sink, Source, Watch
+from alert_refresh.engine.source import Kind, RefreshSettings, Sink, Source, Watch, WatchHealth
 from alert_refresh.engine.status import Attempt, Status
 from alert_refresh.engine.threads import Mailbox
 from alert_refresh.engine.worker import Worker
@@ -41,6 +42,7 @@ __all__ = [
     "AlreadyStarted",
     "Attempt",
     "AttemptError",
+    "Backoff",
     "Clock",
     "ConfigError",
     "ConfigErrors",
@@ -48,7 +50,6 @@ __all__ = [
     "Fault",
     "Interval",
     "Kind",
-    "Life",
     "Mailbox",
     "Never",
     "NotStarted",
@@ -74,5 +75,6 @@ __all__ = [
     "Transient",
     "Trigger",
     "Watch",
+    "WatchHealth",
     "Worker",
 ]

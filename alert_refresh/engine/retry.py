@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    stop_after_attempt,
-    wait_exponential,
-    wait_random_exponential,
-)
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
+from alert_refresh.engine.backoff import Backoff
 from alert_refresh.engine.errors import Transient
 
 if TYPE_CHECKING:
@@ -35,8 +30,9 @@ class RetryPolicy:
 
     def wait(self, state: RetryCallState) -> float:
         """Seconds to wait after the failed attempt that `state` describes."""
-        exponential = wait_random_exponential if self.jitter else wait_exponential
-        backoff = exponential(multiplier=self.base_backoff, max=self.max_backoff)(state)
+        backoff = Backoff(self.base_backoff, self.max_backoff).seconds(state.attempt_number)
+        if self.jitter:
+            backoff = random.uniform(0.0, backoff)  # noqa: S311 - it only spreads attempts in time
         error = state.outcome.exception() if state.outcome else None
         asked = error.retry_after if isinstance(error, Transient) else None
         return float(min(max(backoff, asked or 0.0), self.max_backoff))

@@ -41,7 +41,7 @@ class Sink(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
+class WatchHealth:
     """How a watch that holds a connection fares. `last_proof_of_life` is Unix seconds of the last thing it was told
     (None before the first), `error` why it is not connected, `counts` what happened to it since the start, by name.
     """
@@ -72,24 +72,24 @@ class Watch(Protocol):
         """An attempt has ended. Called in the worker's thread, and must not block."""
         return
 
-    def life(self) -> Life | None:
+    def health(self) -> WatchHealth | None:
         """How the connection fares; None for a watch that has none."""
         return None
 
 
-def lives_of(watches: Sequence[Watch]) -> Life | None:
+def combined_health(watches: Sequence[Watch]) -> WatchHealth | None:
     """Several watches as one: connected if each is, the oldest proof of life, counts added up; None without any."""
-    lives = [life for watch in watches if (life := watch.life()) is not None]
-    if not lives:
+    states = [state for watch in watches if (state := watch.health()) is not None]
+    if not states:
         return None
-    proofs = [life.last_proof_of_life for life in lives if life.last_proof_of_life is not None]
+    proofs = [state.last_proof_of_life for state in states if state.last_proof_of_life is not None]
     counts: Counter[str] = Counter()
-    for life in lives:
-        counts.update(life.counts)
-    return Life(
-        connected=all(life.connected for life in lives),
-        last_proof_of_life=min(proofs) if len(proofs) == len(lives) else None,
-        error=next((life.error for life in lives if life.error is not None), None),
+    for state in states:
+        counts.update(state.counts)
+    return WatchHealth(
+        connected=all(state.connected for state in states),
+        last_proof_of_life=min(proofs) if len(proofs) == len(states) else None,
+        error=next((state.error for state in states if state.error is not None), None),
         counts=dict(counts),
     )
 

@@ -120,7 +120,7 @@ class Mailbox(Generic[T]):
         self._deliver = deliver
         self._queue: queue.Queue[T | None] = queue.Queue(size)
         self._thread: threading.Thread | None = None
-        self._given_up = False
+        self._abandoned = False
         self.dropped = 0
 
     def start(self) -> None:
@@ -145,12 +145,12 @@ class Mailbox(Generic[T]):
         with contextlib.suppress(queue.Full):
             self._queue.put(None, timeout=timeout)
         if join([self._thread], deadline):
-            self._given_up = True
+            self._abandoned = True
             with contextlib.suppress(queue.Full):
                 self._queue.put_nowait(None)
 
     def _run(self) -> None:
-        while (item := self._queue.get()) is not None and not self._given_up:
+        while (item := self._queue.get()) is not None and not self._abandoned:
             try:
                 self._deliver(item)
             except BaseException:

@@ -23,7 +23,7 @@ from alert_refresh.engine.outcome import Request, Trigger
 from alert_refresh.engine.refresher import Refresher, frames
 from alert_refresh.engine.run_sink import RunSink
 from alert_refresh.engine.schedule import Interval
-from alert_refresh.engine.source import Life, lives_of
+from alert_refresh.engine.source import WatchHealth, combined_health
 from alert_refresh.engine.state import RefreshState
 from alert_refresh.engine.threads import Call, join, report_death, spawn
 
@@ -88,7 +88,7 @@ class Worker(Generic[T]):
         )
         self._publication_listeners: list[Callable[[Publication], None]] = []
         self._run = self._new_run(0)
-        self._given_up: list[threading.Thread] = []
+        self._abandoned: list[threading.Thread] = []
         self.listen(self._tell_watches)
 
     def listen(self, listener: Callable[[Outcome], None]) -> None:
@@ -139,7 +139,7 @@ class Worker(Generic[T]):
         late = join(run.threads, deadline)
         join(run.watching, Deadline(self.clock, min(WATCH_STOPS_IN, max(0.0, deadline.remaining()))))
         if late:
-            run.give_up.set()
+            run.abandon.set()
             if (attempt := run.attempt) is not None:
                 attempt.ended.set()
             join(late, Deadline(self.clock, 1.0))
@@ -204,10 +204,10 @@ class Worker(Generic[T]):
             except Exception as raised:
                 log.error("A listener failed with %s", type(raised).__name__, extra=frames(raised))
 
-    def watch_life(self) -> Life | None:
+    def watch_health(self) -> WatchHealth | None:
         """How the watches fare, all in one; None if none holds a connection, or the worker does not run."""
         run = self._run
-        return lives_of(run.watches) if self.state.active(run.number) else None
+        return combined_health(run.watches) if self.state.active(run.number) else None
 
     def health(self) -> str | None:
         """None while every thread makes progress, else the name of one that does not."""
@@ -308,23 +308,23 @@ class Worker(Generic[T]):
         thread = spawn(f"{self.kind.name}-attempt", attempt.run)
         until = Deadline(self.clock, max(0.0, deadline.remaining()) + ABANDON_AFTER)
         try:
-            while not (attempt.ended.is_set() or run.give_up.is_set()) and until.remaining() > 0:
+            while not (attempt.ended.is_set() or run.abandon.is_set()) and until.remaining() > 0:
                 self._wait(run, attempt.ended, until.remaining())
         finally:
             run.attempt = None
             answered = attempt.answered
             if not answered:
-                self._given_up = [*self.hanging(), thread]
+                self._abandoned = [*self.hanging(), thread]
         if answered:
             thread.join()
             return attempt.result()
-        if run.give_up.is_set():
+        if run.abandon.is_set():
             raise Stopping("the worker is stopping")
         raise Transient(f"the attempt did not end within {deadline.seconds:g} s and was given up", TIMEOUT)
 
     def hanging(self) -> list[threading.Thread]:
         """The threads of abandoned attempts that have not ended yet."""
-        return [thread for thread in self._given_up if thread.is_alive()]
+        return [thread for thread in self._abandoned if thread.is_alive()]
 
     def _spawn(self, run: _Run, job: str, target: Callable[[], None]) -> threading.Thread:
         """Start a thread that begins again when `target` dies or ends before stop, and says so."""
@@ -356,7 +356,7 @@ class _Run:
     watches: tuple[Watch, ...] = ()
     started: threading.Event = field(default_factory=threading.Event)
     stopping: threading.Event = field(default_factory=threading.Event)
-    give_up: threading.Event = field(default_factory=threading.Event)
+    abandon: threading.Event = field(default_factory=threading.Event)
     threads: list[threading.Thread] = field(default_factory=list)
     watching: list[threading.Thread] = field(default_factory=list)
     attempt: Call[Any] | None = None

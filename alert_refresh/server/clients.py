@@ -249,7 +249,7 @@ class Clients(ThreadWorker):  # type: ignore[misc]
         self.nr_conns -= 1
         conn.sock.close()
 
-    def give_up(self, conn: Connection) -> None:
+    def abandon(self, conn: Connection) -> None:
         """Forget a connection whose client does not take its answer."""
         log.debug("A client did not take its answer")
         conn.sock.reset_on_close()
@@ -275,7 +275,7 @@ class Clients(ThreadWorker):  # type: ignore[misc]
             if excess <= 0:
                 return
             excess -= conn.sock.unsent
-            self.give_up(conn)
+            self.abandon(conn)
 
     def sweep(self) -> None:
         """Close whoever's time is up; who has begun to ask is told."""
@@ -284,7 +284,7 @@ class Clients(ThreadWorker):  # type: ignore[misc]
             if conn.sock.unsent:
                 self._note_progress(conn)
                 if conn.deadline <= now:
-                    self.give_up(conn)
+                    self.abandon(conn)
             elif conn.idle or conn.closing:
                 self.drop(conn)
             else:

@@ -84,7 +84,7 @@ def _label(text: str) -> str:
     return escape(text)[:LONGEST_LABEL]
 
 
-class Counted:
+class CachedCounts:
     """`count` that remembers its last answer; a snapshot never changes, so the same one is the same counts."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from alert_refresh.engine import Result
 from alert_refresh.observe.metrics import known
 from alert_refresh.targets import KIND
-from alert_refresh.targets.counts import Counted, Faulty
+from alert_refresh.targets.counts import CachedCounts, Faulty
 from alert_refresh.targets.secret.fields import TYPES
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-    from alert_refresh.engine import Life, Outcome, Status, Worker
+    from alert_refresh.engine import Outcome, Status, WatchHealth, Worker
     from alert_refresh.targets.counts import Counts
     from alert_refresh.targets.target import Target
 
@@ -64,7 +64,7 @@ class TargetMetrics(Collector):
         if worker is None:
             registry = CollectorRegistry()
         self._worker = worker
-        self._counted = Counted()
+        self._counted = CachedCounts()
 
         def counter(name: str, help_text: str, *labels: tuple[str, Iterable[str]]) -> Counter:
             metric = Counter(name, help_text, [label for label, _ in labels], registry=registry)
@@ -163,8 +163,8 @@ class TargetMetrics(Collector):
                 targets.add_metric((kind, str(enabled).lower()), counts.by_type.get((kind, enabled), 0))
         yield targets
         yield from _invalid(counts)
-        if (life := self._worker.watch_life()) is not None:
-            yield from _watching(life)
+        if (health := self._worker.watch_health()) is not None:
+            yield from _watching(health)
         yield from self._gauges(self._worker, status, counts)
 
     def _gauges(self, worker: Worker[Target], status: Status[Target], counts: Counts) -> Iterable[Metric]:
@@ -214,16 +214,16 @@ def _invalid(counts: Counts) -> Iterable[Metric]:
     yield GaugeMetricFamily("alert_refresh_target_faulty_omitted", omitted, value=counts.omitted)
 
 
-def _watching(life: Life) -> Iterable[Metric]:
+def _watching(health: WatchHealth) -> Iterable[Metric]:
     """How the watches fare."""
     for name, help_text in WATCH_COUNTS.items():
-        count = life.counts.get(name.removeprefix("watch_"), 0)
+        count = health.counts.get(name.removeprefix("watch_"), 0)
         yield CounterMetricFamily(f"{REFRESH}_{name}", help_text, value=count)
     connected = "1 while every watch is connected."
-    yield GaugeMetricFamily(f"{REFRESH}_watch_connected", connected, value=life.connected)
+    yield GaugeMetricFamily(f"{REFRESH}_watch_connected", connected, value=health.connected)
     proof = "Unix time at which the most silent watch was told something, 0 before the first."
     name = f"{REFRESH}_watch_last_proof_of_life_timestamp"
-    yield GaugeMetricFamily(name, proof, value=life.last_proof_of_life or 0)
+    yield GaugeMetricFamily(name, proof, value=health.last_proof_of_life or 0)
 
 
 def _fill(metric: Counter | Histogram, values: list[Iterable[str]]) -> None:

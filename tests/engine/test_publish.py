@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from alert_refresh.engine import Life, Partial, Publication, Result, Snapshot, Transient, Watch
+from alert_refresh.engine import Partial, Publication, Result, Snapshot, Transient, Watch, WatchHealth
 from tests.fakes import FakeSource, FakeWatch, snapshot
 from tests.stage import GatedSource, Stage, eventually
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Living(FakeWatch):
     """A watch with a life of its own."""
 
-    def __init__(self, name: str = "watch", life: Life | None = None) -> None:
+    def __init__(self, name: str = "watch", life: WatchHealth | None = None) -> None:
         super().__init__()
         self.name = name
         self.mine = life
@@ -30,7 +30,7 @@ class Living(FakeWatch):
     def refreshed(self, outcome: Outcome) -> None:
         self.heard.append(outcome)
 
-    def life(self) -> Life | None:
+    def health(self) -> WatchHealth | None:
         return self.mine
 
 
@@ -219,25 +219,27 @@ def test_a_watch_that_does_not_end_is_left_behind_and_stop_is_no_failure() -> No
         eventually(lambda: not any(thread.name == "fake-watch" for thread in threading.enumerate()))
 
 
-LIVES: list[tuple[Sequence[Life | None], Life | None]] = [
+LIVES: list[tuple[Sequence[WatchHealth | None], WatchHealth | None]] = [
     ([], None),
     ([None], None),
-    ([Life(True, 5.0), None], Life(True, 5.0)),
+    ([WatchHealth(True, 5.0), None], WatchHealth(True, 5.0)),
     (
-        [Life(True, 5.0, counts={"lists": 1}), Life(True, 3.0, counts={"lists": 2, "ends": 1})],
-        Life(True, 3.0, counts={"lists": 3, "ends": 1}),
+        [WatchHealth(True, 5.0, counts={"lists": 1}), WatchHealth(True, 3.0, counts={"lists": 2, "ends": 1})],
+        WatchHealth(True, 3.0, counts={"lists": 3, "ends": 1}),
     ),
-    ([Life(True, 5.0), Life(False, None, "refused")], Life(False, None, "refused")),
+    ([WatchHealth(True, 5.0), WatchHealth(False, None, "refused")], WatchHealth(False, None, "refused")),
 ]
 
 
 @pytest.mark.parametrize(("lives", "expected"), LIVES)
-def test_the_lives_of_all_watches_are_told_as_one(lives: Sequence[Life | None], expected: Life | None) -> None:
+def test_the_lives_of_all_watches_are_told_as_one(
+    lives: Sequence[WatchHealth | None], expected: WatchHealth | None
+) -> None:
     watches = [Living(f"watch-{number}", life) for number, life in enumerate(lives)]
     with Stage(watched(*watches)).start().idle() as stage:
-        assert stage.worker.watch_life() == expected
+        assert stage.worker.watch_health() == expected
         stage.worker.stop()
-        assert stage.worker.watch_life() is None
+        assert stage.worker.watch_health() is None
 
 
 def test_a_watch_promises_nothing_and_has_no_life_unless_it_says_so() -> None:
@@ -250,4 +252,4 @@ def test_a_watch_promises_nothing_and_has_no_life_unless_it_says_so() -> None:
         stage.fake.advance(1e9)
         stage.idle()
         assert stage.worker.health() is None
-        assert stage.worker.watch_life() is None
+        assert stage.worker.watch_health() is None

@@ -20,8 +20,8 @@ from tests.stage import eventually
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from alert_refresh.engine import Clock, Deadline, Life
-    from alert_refresh.targets.kubernetes.pace import Pace
+    from alert_refresh.engine import Clock, Deadline, WatchHealth
+    from alert_refresh.targets.kubernetes.timings import WatchTimings
     from alert_refresh.targets.target import Target
     from tests.fakes import FakeClock
 
@@ -75,11 +75,11 @@ class World:
     """Ten good targets on a stand-in, served by a worker; everything that is logged is kept."""
 
     def __init__(
-        self, kube: KubeServer, settings: Settings, clock: Clock | None = None, pace: Pace | None = None
+        self, kube: KubeServer, settings: Settings, clock: Clock | None = None, timings: WatchTimings | None = None
     ) -> None:
         self.kube = kube
         self.file = Path(settings.kubeconfig)
-        self.source = CountedSource(settings, clock or SystemClock(), pace)
+        self.source = CountedSource(settings, clock or SystemClock(), timings)
         self.outcomes: list[Outcome] = []
         self.ended = threading.Condition()
         self.lines: list[logging.LogRecord] = []
@@ -155,14 +155,14 @@ class World:
         return outcomes
 
     @property
-    def life(self) -> Life:
-        life = self.worker.watch_life()
+    def health(self) -> WatchHealth:
+        life = self.worker.watch_health()
         assert life is not None
         return life
 
     def connected(self) -> World:
         """Wait until the watch is connected."""
-        eventually(lambda: self.life.connected, "the watch being connected")
+        eventually(lambda: self.health.connected, "the watch being connected")
         return self
 
     def serves(self, *names: str) -> None:
@@ -228,7 +228,7 @@ def world(
     refresh: RefreshSettings | None = None,
     file: Path | None = None,
     served: int = 10,
-    pace: Pace | None = None,
+    timings: WatchTimings | None = None,
     **changes: Any,
 ) -> Iterator[World]:
     """A world that serves its first ten targets; afterwards it is stopped and searched for canaries."""
@@ -237,7 +237,7 @@ def world(
         fill(kube.store, 10)
     if file is None and not changes.get("in_pod"):
         file = kubeconfig(folder / "kubeconfig", kube.url, ca=ca, user={"token": TOKEN})
-    it = World(kube, target_settings(file or "", refresh, **changes), clock, pace)
+    it = World(kube, target_settings(file or "", refresh, **changes), clock, timings)
     with captured(it.lines):
         it.worker.start()
         try:

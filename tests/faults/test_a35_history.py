@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from alert_refresh.engine import Deadline, Request, Snapshot, Trigger
+from alert_refresh.engine import Backoff, Deadline, Request, Snapshot, Trigger
 from alert_refresh.targets.kubernetes.applier import Entry
 from alert_refresh.targets.kubernetes.errors import OtherServer
 from alert_refresh.targets.kubernetes.events import decode
-from alert_refresh.targets.kubernetes.pace import Pace
 from alert_refresh.targets.kubernetes.snapshot import Memo
 from alert_refresh.targets.kubernetes.source import KubernetesSource
+from alert_refresh.targets.kubernetes.timings import WatchTimings
 from alert_refresh.targets.target import parse
 from tests.fakes import FakeClock
 from tests.faults.kubernetes import TOKEN, captured, refresh_settings, target_settings, world
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from tests.kube import Exchange
     from tests.kube import Request as KubeRequest
 
-PACE = Pace(lasts=(30.0, 30.0), margin=5.0, broken=(0.02, 0.2), refused=(0.2, 1.0), calm=1.0)
+TIMINGS = WatchTimings(
+    lifetimes=(30.0, 30.0), margin=5.0, broken=Backoff(0.02, 0.2), refused=Backoff(0.2, 1.0), reset_after=1.0
+)
 BACK = "resourceVersions went back; everything is read again"
 OTHER = "The API server is another one; nothing known of the previous one is kept"
 NAMESPACES = ("default", "a", "b")
@@ -338,7 +340,7 @@ class TestAnotherServer:
 
 
 def watch_of(tmp_path: Path, kube: KubeServer, **how: Any) -> Any:
-    return world(tmp_path, kube, watch=True, pace=PACE, **how)
+    return world(tmp_path, kube, watch=True, timings=TIMINGS, **how)
 
 
 def watches(kube: KubeServer) -> list[KubeRequest]:
@@ -364,7 +366,7 @@ class TestWatch:
             eventually(lambda: str(backup.version) in {one.query["resourceVersion"] for one in watches(kube)[before:]})
             it.serves(it.change())
             it.serves_what_the_cluster_has()
-            assert len(kube.lists()) == 2 and it.life.counts["drift_corrected"] == 0
+            assert len(kube.lists()) == 2 and it.health.counts["drift_corrected"] == 0
 
     def test_a35_a_refresh_finds_it_while_the_watch_of_before_lasts(self, kube: KubeServer, tmp_path: Path) -> None:
         fill(kube.store, 10)
@@ -382,7 +384,7 @@ class TestWatch:
         rule = kube.fault(deaf, when=is_watch, times=1)
         with watch_of(tmp_path, kube) as it:
             it.connected()
-            eventually(lambda: it.life.last_proof_of_life is not None)
+            eventually(lambda: it.health.last_proof_of_life is not None)
             kube.store.create(late)
             kube.store.restore(backup)
             it.refresh()
@@ -476,7 +478,7 @@ class TestWatch:
                 it.serves("present")
                 assert it.served.items.keys() == expected | {"present"}
                 assert {one.query["resourceVersion"] for one in watches(other)} == {str(version + 8)}
-                assert it.life.connected
+                assert it.health.connected
 
     def test_a35_a_watch_that_would_meet_another_cluster_lists_first(self, kube: KubeServer, tmp_path: Path) -> None:
         fill(kube.store, 10)
@@ -504,7 +506,7 @@ class TestWatch:
                 swap(it, other, user={"token": TOKEN})
                 it.refresh()
                 assert it.served.items.keys() == {f"other-{number:05d}" for number in range(3)}
-                eventually(lambda: it.life.error == "namespace b: the namespace could not be listed")
+                eventually(lambda: it.health.error == "namespace b: the namespace could not be listed")
                 # The kubeconfig that was written anew may be worth an attempt of its own, whenever that is noticed.
                 other.denied = set()
                 it.worker.notify(Trigger.FILE)
@@ -535,5 +537,5 @@ def test_a38_a_watch_that_is_too_new_for_the_server_lists_once_and_goes_on_from_
         with watch_of(tmp_path, kube, served=len(kube.store.objects) or 10) as it:
             it.wait_for_outcomes(2)
             it.connected().serves(f"added-{it.added}" if it.added else "target-00001")
-            assert rule.fired == 1 and len(kube.lists()) == 2 and it.life.counts["relists"] == 1
+            assert rule.fired == 1 and len(kube.lists()) == 2 and it.health.counts["relists"] == 1
             assert {one.query["resourceVersion"] for one in watches(kube)} == {str(kube.store.version)}

@@ -181,7 +181,7 @@ class Model:
 
     def _bring(self, told: list[Entry]) -> None:
         for entry in told:
-            self.source._heard.note(entry.namespace, entry.epoch, int(entry.version))
+            self.source._versions.note(entry.namespace, entry.epoch, int(entry.version))
         self.applier._apply(told)
 
     @property

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from alert_refresh.engine import RefreshSettings, Result, Trigger
-from alert_refresh.targets.kubernetes.pace import Pace
+from alert_refresh.targets.kubernetes.timings import WatchTimings
 from tests.fakes import FakeClock
 from tests.faults.kubernetes import World, world
 from tests.kube import KubeServer, faults, fill, secret
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 HOUR = 3600.0
 LOOK = 15.0
 """Seconds of the fake clock between two looks at the health."""
-BRIEF = Pace(lasts=(0.02, 0.02), margin=0.02)
+BRIEF = WatchTimings(lifetimes=(0.02, 0.02), margin=0.02)
 """A watch that says nothing is found out soon on the machine's clock too."""
 
 
@@ -111,14 +111,14 @@ class Hour:
 @pytest.mark.parametrize("what", ERRORS)
 def test_a37_an_hour_of_a_watch_that_fails_is_healthy_and_says_why(kube: KubeServer, tmp_path: Path, what: str) -> None:
     clock = FakeClock()
-    pace = BRIEF if what in ("silent", "no-answer") else Pace()
+    timings = BRIEF if what in ("silent", "no-answer") else WatchTimings()
     rule = kube.fault(ERRORS[what], when=is_watch)
-    with world(tmp_path, kube, watch=True, pace=pace, clock=clock, refresh=RefreshSettings(rate_limit=0)) as it:
-        eventually(lambda: it.life.error is not None)
+    with world(tmp_path, kube, watch=True, timings=timings, clock=clock, refresh=RefreshSettings(rate_limit=0)) as it:
+        eventually(lambda: it.health.error is not None)
         hour = Hour(it, clock)
 
         def check() -> None:
-            life, status = it.life, it.worker.get_status()
+            life, status = it.health, it.worker.get_status()
             assert not life.connected and (life.error or "").startswith("namespace default: ")
             assert status.last is not None and status.last.result is Result.SUCCESS
 
@@ -132,7 +132,7 @@ def test_a37_an_hour_of_a_watch_that_fails_is_healthy_and_says_why(kube: KubeSer
         if what == "429-for-long":
             eventually(hour.at_rest)
             clock.advance(300)
-        eventually(lambda: name in it.served.items and it.life.connected)
+        eventually(lambda: name in it.served.items and it.health.connected)
         it.worker.stop(5)
 
 
@@ -141,9 +141,9 @@ def test_a37_the_namespace_whose_watch_is_refused_is_named(kube: KubeServer, tmp
     clock = FakeClock()
     kube.denied = {("watch", "a")}
     how: dict[str, Any] = {"namespaces": ("default", "a"), "refresh": RefreshSettings(rate_limit=0)}
-    with world(tmp_path, kube, watch=True, pace=Pace(), clock=clock, served=12, **how) as it:
-        eventually(lambda: it.life.error is not None)
-        assert it.life.error == "namespace a: the API server answered 403" and not it.life.connected
+    with world(tmp_path, kube, watch=True, timings=WatchTimings(), clock=clock, served=12, **how) as it:
+        eventually(lambda: it.health.error is not None)
+        assert it.health.error == "namespace a: the API server answered 403" and not it.health.connected
         (line,) = [one for one in it.lines if "watch is lost" in one.getMessage()]
         assert vars(line)["namespace"] == "a"
         it.worker.stop(5)
@@ -153,13 +153,15 @@ def test_a36_a_server_that_comes_back_without_the_version_is_listed_within_a_sec
     kube: KubeServer, tmp_path: Path
 ) -> None:
     clock = FakeClock()
-    with world(tmp_path, kube, watch=True, pace=Pace(), clock=clock, refresh=RefreshSettings(rate_limit=0)) as it:
+    with world(
+        tmp_path, kube, watch=True, timings=WatchTimings(), clock=clock, refresh=RefreshSettings(rate_limit=0)
+    ) as it:
         it.connected()
         hour = Hour(it, clock)
         kube.close()
-        before = it.life.counts["reconnects"]
+        before = it.health.counts["reconnects"]
         hour.passes(3.0, lambda: None)
-        assert it.life.counts["reconnects"] - before >= 3
+        assert it.health.counts["reconnects"] - before >= 3
         kube.store.create(secret("meanwhile"))
         kube.store.compact()
         lists = len(kube.lists())
@@ -182,7 +184,9 @@ def test_a36_a_server_that_comes_back_without_the_version_is_listed_within_a_sec
 @pytest.mark.parametrize("code", [410, 504, 400])
 def test_a36_a_doubt_after_many_refused_connections_lists_at_once(kube: KubeServer, tmp_path: Path, code: int) -> None:
     clock = FakeClock()
-    with world(tmp_path, kube, watch=True, pace=Pace(), clock=clock, refresh=RefreshSettings(rate_limit=0)) as it:
+    with world(
+        tmp_path, kube, watch=True, timings=WatchTimings(), clock=clock, refresh=RefreshSettings(rate_limit=0)
+    ) as it:
         it.connected()
         hour = Hour(it, clock)
         rule = kube.fault(refused, when=is_watch)
@@ -209,10 +213,10 @@ def test_a_list_brings_the_watch_back_at_once(kube: KubeServer, tmp_path: Path, 
     clock = FakeClock()
     settings = RefreshSettings(rate_limit=0, interval=36_000, warmup=36_000)
     rule = kube.fault(action, when=is_watch)
-    with world(tmp_path, kube, watch=True, pace=Pace(), clock=clock, refresh=settings) as it:
+    with world(tmp_path, kube, watch=True, timings=WatchTimings(), clock=clock, refresh=settings) as it:
         hour = Hour(it, clock)
         hour.passes(600.0, lambda: None)
-        assert rule.fired >= 5 and not it.life.connected
+        assert rule.fired >= 5 and not it.health.connected
         kube.faults.clear()
         at = clock.monotonic()
         it.worker.refresh_now()
@@ -229,9 +233,9 @@ def test_a_watch_of_one_namespace_is_tried_again_though_another_is_never_listed(
     kube.denied = {("watch", "default"), ("list", "a")}
     settings = RefreshSettings(rate_limit=0, max_retries=0)
     with world(
-        tmp_path, kube, watch=True, pace=Pace(), clock=clock, refresh=settings, namespaces=("default", "a")
+        tmp_path, kube, watch=True, timings=WatchTimings(), clock=clock, refresh=settings, namespaces=("default", "a")
     ) as it:
-        eventually(lambda: it.life.error == "namespace default: the API server answered 403")
+        eventually(lambda: it.health.error == "namespace default: the API server answered 403")
         kube.denied = {("list", "a")}
         before = len([one for one in kube.requests if is_watch(one)])
         it.worker.refresh_now().done.wait(20)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from kubernetes.client.api_client import ApiClient
 
-from alert_refresh.engine import RefreshSettings, Result, Trigger
+from alert_refresh.engine import Backoff, RefreshSettings, Result, Trigger
 from alert_refresh.targets import target
 from alert_refresh.targets.kubernetes import list as kube_list
 from alert_refresh.targets.kubernetes import store as listed
-from alert_refresh.targets.kubernetes.pace import Pace
 from alert_refresh.targets.kubernetes.reflector import Reflector
+from alert_refresh.targets.kubernetes.timings import WatchTimings
 from tests.fakes import FakeClock
 from tests.faults.kubernetes import TOKEN, World, at_page, refresh_settings, watches_are_gone, world
 from tests.kube import KubeServer, faults, fill, kubeconfig, secret
@@ -32,8 +32,12 @@ if TYPE_CHECKING:
 
     from tests.kube import Exchange, Request
 
-PACE = Pace(lasts=(30.0, 30.0), margin=5.0, broken=(0.02, 0.2), refused=(0.2, 1.0), calm=1.0)
-SHORT = Pace(lasts=(0.2, 0.3), margin=0.1, broken=(0.02, 0.2), refused=(0.2, 1.0), calm=0.2)
+TIMINGS = WatchTimings(
+    lifetimes=(30.0, 30.0), margin=5.0, broken=Backoff(0.02, 0.2), refused=Backoff(0.2, 1.0), reset_after=1.0
+)
+SHORT = WatchTimings(
+    lifetimes=(0.2, 0.3), margin=0.1, broken=Backoff(0.02, 0.2), refused=Backoff(0.2, 1.0), reset_after=0.2
+)
 """A watch that is silent for so long is taken for dead."""
 
 
@@ -51,8 +55,8 @@ def line(kind: str, document: Any) -> bytes:
     return json.dumps({"type": kind, "object": document}).encode()
 
 
-def watch_of(tmp_path: Path, kube: KubeServer, pace: Pace = PACE, **how: Any) -> Any:
-    return world(tmp_path, kube, watch=True, pace=pace, **how)
+def watch_of(tmp_path: Path, kube: KubeServer, timings: WatchTimings = TIMINGS, **how: Any) -> Any:
+    return world(tmp_path, kube, watch=True, timings=timings, **how)
 
 
 class TestEvents:
@@ -148,7 +152,7 @@ class TestEvents:
             assert refresh.done.wait(20) and refresh.outcome is not None
             assert refresh.outcome.result is Result.SUCCESS
             it.serves_what_the_cluster_has()
-            assert it.life.counts["drift_corrected"] == 0
+            assert it.health.counts["drift_corrected"] == 0
 
     def test_a_namespace_that_fails_stays_stale_while_the_other_is_watched(
         self, kube: KubeServer, tmp_path: Path
@@ -196,29 +200,29 @@ class TestDoubts:
             assert rule.fired == 1
             assert [outcome.trigger for outcome in it.outcomes] == [Trigger.STARTUP, Trigger.WATCH]
             it.serves(it.change())
-            assert len(kube.lists()) == 2 and it.life.counts["relists"] == 1
+            assert len(kube.lists()) == 2 and it.health.counts["relists"] == 1
 
     def test_a11_doubts_without_end_are_no_loop(self, kube: KubeServer, tmp_path: Path) -> None:
         gone = faults.events(line("ERROR", {"kind": "Status", "code": 410}))
         rule = kube.fault(gone, when=is_watch)
-        with watch_of(tmp_path, kube, Pace()) as it:
+        with watch_of(tmp_path, kube, WatchTimings()) as it:
             it.wait_for_outcomes(2)
             eventually(lambda: rule.fired == 2)
             time.sleep(1.5)
             assert len(kube.lists()) == 2
             assert len([one for one in it.messages() if "watch is lost" in one]) <= 2
             assert (
-                not it.life.connected
-                and it.life.error == "namespace default: the API server ended the watch with code 410"
+                not it.health.connected
+                and it.health.error == "namespace default: the API server ended the watch with code 410"
             )
 
     def test_a33_bookmarks_alone_are_proof_of_life_and_nothing_else(self, kube: KubeServer, tmp_path: Path) -> None:
         with watch_of(tmp_path, kube) as it:
             it.connected()
-            eventually(lambda: it.life.last_proof_of_life is not None)
-            first = it.life.last_proof_of_life
+            eventually(lambda: it.health.last_proof_of_life is not None)
+            first = it.health.last_proof_of_life
             assert first is not None
-            eventually(lambda: (it.life.last_proof_of_life or 0) > first)
+            eventually(lambda: (it.health.last_proof_of_life or 0) > first)
             assert len(it.outcomes) == 1 and len(watches(kube)) == 1
 
     def test_a29_old_events_of_a_secret_made_anew_change_nothing(self, kube: KubeServer, tmp_path: Path) -> None:
@@ -245,7 +249,7 @@ class TestConnection:
         with watch_of(tmp_path, kube, SHORT) as it:
             assert rule.happened.wait(10)
             name = it.change()
-            assert it.life.last_proof_of_life is None
+            assert it.health.last_proof_of_life is None
             it.serves(name)
             eventually(lambda: len(watches(kube)) >= 2)
             assert rule.fired == 1
@@ -255,8 +259,10 @@ class TestConnection:
     def test_a20_one_behind_a_proxy_that_keeps_its_side_open_is_too(self, kube: KubeServer, tmp_path: Path) -> None:
         with Proxy(kube.port) as proxy:
             file = kubeconfig(tmp_path / "through", f"http://127.0.0.1:{proxy.port}", user={"token": TOKEN})
-            pace = Pace(lasts=(1.0, 1.0), margin=0.5, broken=(0.02, 0.2), refused=(0.2, 1.0), calm=0.2)
-            with watch_of(tmp_path, kube, pace, file=file) as it:
+            timings = WatchTimings(
+                lifetimes=(1.0, 1.0), margin=0.5, broken=Backoff(0.02, 0.2), refused=Backoff(0.2, 1.0), reset_after=0.2
+            )
+            with watch_of(tmp_path, kube, timings, file=file) as it:
                 it.connected()
                 before = len(watches(kube))
                 proxy.go_dead()
@@ -275,7 +281,7 @@ class TestConnection:
         rule = kube.fault(blanks, when=is_watch, times=1)
         with watch_of(tmp_path, kube, SHORT) as it:
             assert rule.happened.wait(10)
-            assert it.life.last_proof_of_life is None
+            assert it.health.last_proof_of_life is None
             it.serves(it.change())
 
     def test_a20_what_was_told_before_gives_a_watch_no_more_time(self, kube: KubeServer, tmp_path: Path) -> None:
@@ -290,9 +296,9 @@ class TestConnection:
             return False
 
         rule = kube.fault(once, when=is_watch, times=1)
-        pace = Pace(lasts=(600.0, 600.0), margin=10.0)
+        timings = WatchTimings(lifetimes=(600.0, 600.0), margin=10.0)
         refresh = refresh_settings(warmup=100_000.0, interval=100_000.0)
-        with watch_of(tmp_path, kube, pace, clock=clock, refresh=refresh) as it:
+        with watch_of(tmp_path, kube, timings, clock=clock, refresh=refresh) as it:
             it.connected()
             clock.advance(609.9)
             go.set()
@@ -303,9 +309,15 @@ class TestConnection:
 
     @pytest.mark.parametrize("count", [10, pytest.param(100, marks=pytest.mark.soak)])
     def test_a20_every_half_open_watch_is_replaced(self, kube: KubeServer, tmp_path: Path, count: int) -> None:
-        pace = Pace(lasts=(0.05, 0.05), margin=0.02, broken=(0.01, 0.01), refused=(0.01, 0.01), calm=0.0)
+        timings = WatchTimings(
+            lifetimes=(0.05, 0.05),
+            margin=0.02,
+            broken=Backoff(0.01, 0.01),
+            refused=Backoff(0.01, 0.01),
+            reset_after=0.0,
+        )
         rule = kube.fault(faults.half_open, when=is_watch, times=count)
-        with watch_of(tmp_path, kube, pace) as it:
+        with watch_of(tmp_path, kube, timings) as it:
             for number in range(1, count + 1):
                 eventually(lambda number=number: rule.fired >= number, "the next watch")  # type: ignore[misc]
             it.serves(it.change())
@@ -315,7 +327,7 @@ class TestConnection:
         with watch_of(tmp_path, kube) as it:
             it.connected()
             kube.close()
-            eventually(lambda: not it.life.connected)
+            eventually(lambda: not it.health.connected)
             kube.store.delete("default", "target-00001")
             assert "target-00001" in it.served.items
             kube.open()
@@ -323,19 +335,19 @@ class TestConnection:
             assert len(kube.lists()) == 1
 
     def test_a_watch_that_ends_in_its_time_goes_on_from_where_it_was(self, kube: KubeServer, tmp_path: Path) -> None:
-        pace = Pace(lasts=(0.6, 0.6), margin=5.0)
-        with watch_of(tmp_path, kube, pace) as it:
+        timings = WatchTimings(lifetimes=(0.6, 0.6), margin=5.0)
+        with watch_of(tmp_path, kube, timings) as it:
             it.connected()
             it.serves(it.change())
             eventually(lambda: len(watches(kube)) >= 2)
             assert int(watches(kube)[1].query["resourceVersion"]) >= kube.store.version
             it.connected().serves(it.change())
             assert len(kube.lists()) == 1 and not it.messages()
-            assert it.life.counts["reconnects"] == 0
+            assert it.health.counts["reconnects"] == 0
 
     def test_watches_that_end_at_once_are_not_a_loop(self, kube: KubeServer, tmp_path: Path) -> None:
         rule = kube.fault(faults.events(), when=is_watch)
-        with watch_of(tmp_path, kube, Pace(broken=(0.2, 30.0))) as it:
+        with watch_of(tmp_path, kube, WatchTimings(broken=Backoff(0.2, 30.0))) as it:
             eventually(lambda: rule.fired >= 2)
             time.sleep(0.5)
             assert rule.fired <= 4
@@ -378,7 +390,7 @@ class TestConnection:
 
         monkeypatch.setattr(ApiClient, "__init__", counted)
         rule = kube.fault(faults.events(bookmark(2000).strip()), when=is_watch, times=1000)
-        with watch_of(tmp_path, kube, Pace(broken=(0.001, 0.001))) as it:
+        with watch_of(tmp_path, kube, WatchTimings(broken=Backoff(0.001, 0.001))) as it:
             threads = threading.active_count()
             eventually(lambda: rule.fired == 1000)
             it.connected()
@@ -391,7 +403,7 @@ class TestRefusals:
     def test_without_the_right_it_says_so_once_and_polls(self, kube: KubeServer, tmp_path: Path) -> None:
         kube.denied = {("watch", "default")}
         with watch_of(tmp_path, kube) as it:
-            eventually(lambda: it.life.error == "namespace default: the API server answered 403")
+            eventually(lambda: it.health.error == "namespace default: the API server answered 403")
             for number in (2, 3, 4):
                 name = it.change()
                 it.refresh()
@@ -402,16 +414,16 @@ class TestRefusals:
             kube.denied = set()
             it.refresh()
             it.connected().serves(it.change())
-            assert it.life.counts["drift_corrected"] == 0
+            assert it.health.counts["drift_corrected"] == 0
 
     def test_a_token_of_a_kubeconfig_is_read_again(self, kube: KubeServer, tmp_path: Path) -> None:
         (tmp_path / "token").write_text("old")
         file = kubeconfig(tmp_path / "k", kube.url, user={"tokenFile": str(tmp_path / "token")})
-        pace = Pace(lasts=(0.6, 0.6), broken=(0.02, 0.2), refused=(0.1, 1.0))
+        timings = WatchTimings(lifetimes=(0.6, 0.6), broken=Backoff(0.02, 0.2), refused=Backoff(0.1, 1.0))
         fill(kube.store, 10)
         kube.tokens = {"old", TOKEN}
         (tmp_path / "token").write_text(TOKEN)
-        with watch_of(tmp_path, kube, pace, file=file) as it:
+        with watch_of(tmp_path, kube, timings, file=file) as it:
             it.connected()
             kube.tokens = {"new"}
             (tmp_path / "token").write_text("new")
@@ -424,7 +436,7 @@ class TestRefusals:
         self, kube: KubeServer, tmp_path: Path, code: int, what: str
     ) -> None:
         clock = FakeClock()
-        with watch_of(tmp_path, kube, Pace(), clock=clock, refresh=RefreshSettings(rate_limit=0)) as it:
+        with watch_of(tmp_path, kube, WatchTimings(), clock=clock, refresh=RefreshSettings(rate_limit=0)) as it:
             it.connected()
             when = is_watch if what == "watch" else None
             rule = kube.fault(faults.status(code), when=when)
@@ -441,11 +453,11 @@ class TestRefusals:
             name = it.change()
 
             def healed() -> bool:
-                if name in it.served.items and it.life.connected:
+                if name in it.served.items and it.health.connected:
                     return True
                 if at_rest(it, clock):
                     clock.advance(min(one for one in clock.sleeping() if one < 1e9))
-                elif it.life.connected and it.worker.get_status().attempt is None:
+                elif it.health.connected and it.worker.get_status().attempt is None:
                     clock.advance(0.01)  # the applier gathers events for a moment
                 return False
 
@@ -457,7 +469,7 @@ class TestRefusals:
     def test_a_refusal_waits_as_long_as_the_server_asks(self, kube: KubeServer, tmp_path: Path) -> None:
         clock = FakeClock()
         kube.fault(faults.status(429, {"Retry-After": "100"}), when=is_watch, times=1)
-        with watch_of(tmp_path, kube, Pace(), clock=clock) as it:
+        with watch_of(tmp_path, kube, WatchTimings(), clock=clock) as it:
             clock.wait_for_sleeper(100)
             clock.advance(100)
             it.connected()
@@ -481,7 +493,7 @@ class TestDrift:
             name = it.change()
             it.refresh()
             assert it.served.items.keys() == {key[1] for key in kube.store.objects} and name in it.served.items
-            eventually(lambda: it.life.counts["drift_corrected"] == 3)
+            eventually(lambda: it.health.counts["drift_corrected"] == 3)
 
     def test_what_an_event_told_is_not(self, kube: KubeServer, tmp_path: Path) -> None:
         with watch_of(tmp_path, kube) as it:
@@ -491,7 +503,7 @@ class TestDrift:
                 it.refresh()
             time.sleep(1.2)
             it.refresh()
-            assert it.life.counts["drift_corrected"] == 0
+            assert it.health.counts["drift_corrected"] == 0
 
 
 class TestStorm:
@@ -541,7 +553,7 @@ class TestStorm:
             time.sleep(1.2)
             it.refresh()
             it.serves_what_the_cluster_has()
-            assert it.life.counts["drift_corrected"] == 0
+            assert it.health.counts["drift_corrected"] == 0
 
 
 def test_stop_is_quick_while_a_watch_reads_and_while_it_connects(kube: KubeServer, tmp_path: Path) -> None:
@@ -691,9 +703,9 @@ class TestBatchesThatFail:
             it.serves_what_the_cluster_has()
             assert fired and it.served.items[NAMES[3]].format == "webhook"
             assert [one.exc_type for one in heard] == [error]
-            assert it.life.error is None or "could not be applied" in it.life.error
+            assert it.health.error is None or "could not be applied" in it.health.error
             it.connected().serves(it.change())
-            assert len(kube.lists()) == 2 and it.life.counts["relists"] == 1
+            assert len(kube.lists()) == 2 and it.health.counts["relists"] == 1
             assert it.worker.health() is None
 
     def test_only_the_namespaces_in_it_are_watched_anew(
@@ -718,7 +730,7 @@ class TestBatchesThatFail:
             kube.store.create(secret("two", "a"))
             kube.store.create(secret("three", "b"))
             it.serves("two", "three")
-            assert fired and it.life.counts["relists"] == 1
+            assert fired and it.health.counts["relists"] == 1
 
     def test_a_watch_that_reads_nothing_just_then_begins_anew_when_it_does(
         self, kube: KubeServer, tmp_path: Path
@@ -726,11 +738,11 @@ class TestBatchesThatFail:
         with watch_of(tmp_path, kube) as it:
             it.connected()
             kube.close()
-            eventually(lambda: not it.life.connected)
+            eventually(lambda: not it.health.connected)
             (reflector,) = [one for one in it.worker._run.watches if isinstance(one, Reflector)]
             reflector.relist("elsewhere")
             reflector.relist("default")
             kube.open()
             it.wait_for_outcomes(2)
             it.connected().serves(it.change())
-            assert it.life.counts["relists"] == 1
+            assert it.health.counts["relists"] == 1

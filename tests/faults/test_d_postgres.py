@@ -47,11 +47,11 @@ def private() -> Iterator[Server]:
 def slow_view(database: Database, name: str = "mv_slow", seconds: float = 60) -> None:
     """A populated view whose refresh takes a while."""
     database.run(
-        "create table pace (seconds double precision)",
-        "insert into pace values (0)",
-        f"create materialized view {name} as select 1 as id, pg_sleep(seconds)::text as slept from pace",
+        "create table timings (seconds double precision)",
+        "insert into timings values (0)",
+        f"create materialized view {name} as select 1 as id, pg_sleep(seconds)::text as slept from timings",
         f"create unique index on {name} (id)",
-        f"update pace set seconds = {seconds}",
+        f"update timings set seconds = {seconds}",
     )
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from alert_refresh.engine import RefreshInProgress
-from alert_refresh.targets.kubernetes.pace import Pace
+from alert_refresh.engine import Backoff, RefreshInProgress
+from alert_refresh.targets.kubernetes.timings import WatchTimings
 from tests.faults.kubernetes import refresh_settings, world
 from tests.kube import KubeServer, faults, raw_secret, secret
 from tests.kube.api import is_watch
@@ -77,11 +77,13 @@ def test_l01_l02_l03_refreshes_with_faults_leave_nothing_behind(
     kube: KubeServer, tmp_path: Path, count: int, warm: int
 ) -> None:
     dice = random.Random(3)
-    pace = Pace(lasts=(1.0, 1.0), margin=0.5, broken=(0.005, 0.05), refused=(0.005, 0.05), calm=0.05)
+    timings = WatchTimings(
+        lifetimes=(1.0, 1.0), margin=0.5, broken=Backoff(0.005, 0.05), refused=Backoff(0.005, 0.05), reset_after=0.05
+    )
     process = psutil.Process()
     before = set(threading.enumerate())
     settings = refresh_settings(max_retries=0)
-    with world(tmp_path, kube, watch=True, pace=pace, refresh=settings) as it:
+    with world(tmp_path, kube, watch=True, timings=timings, refresh=settings) as it:
         it.connected()
 
         def forget() -> None:

@@ -62,14 +62,14 @@ def test_a_choice_of_words_finds_a_rule_once() -> None:
 def test_an_expression_shared_by_rules_is_tried_once_for_an_alert(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
 
-    class Counted:
+    class CachedCounts:
         def fullmatch(self, text: str) -> object | None:
             tried.append(text)
             found: object | None = re2.fullmatch("w.*", text)
             return found
 
     found = rule_set([rule(f"r{n}", 'host=~"w.*"') for n in range(50)])
-    monkeypatch.setattr(found._index, "_patterns", {"w.*": Counted()})
+    monkeypatch.setattr(found._index, "_patterns", {"w.*": CachedCounts()})
     assert len(found.match({"host": "web"})) == 50
     assert tried == ["web"]
 

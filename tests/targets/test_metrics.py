@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from alert_refresh.engine import Fault, Life, Rejected, Transient
+from alert_refresh.engine import Fault, Rejected, Transient, WatchHealth
 from alert_refresh.targets import KIND
 from alert_refresh.targets.counts import LONGEST_LABEL
 from alert_refresh.targets.metrics import TargetMetrics
@@ -120,7 +120,7 @@ def test_without_a_watch_that_holds_a_connection_there_is_no_series_of_a_watch()
 @pytest.mark.parametrize("name", WATCH)
 def test_a_watch_has_its_series_from_the_start(name: str) -> None:
     with World() as world:
-        world.source.watches = lambda sink: (LivingWatch(Life(connected=False)),)  # type: ignore[method-assign]
+        world.source.watches = lambda sink: (LivingWatch(WatchHealth(connected=False)),)  # type: ignore[method-assign]
         world.start()
         text = world.client.get("/metrics").get_data(as_text=True)
         assert f"# TYPE {name} {WATCH[name]}\n" in text
@@ -261,7 +261,7 @@ def test_promtool_finds_no_fault_beyond_the_name_that_is_the_contracts() -> None
 
 
 def test_the_watch_is_told_by_gauges_and_counters() -> None:
-    life = Life(True, START + 7, counts={"reconnects": 2, "relists": 3, "drift_corrected": 4})
+    life = WatchHealth(True, START + 7, counts={"reconnects": 2, "relists": 3, "drift_corrected": 4})
     with World() as world:
         world.source.watches = lambda sink: (LivingWatch(life),)  # type: ignore[method-assign]
         world.start()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alert_refresh.engine import Kind, Outcome, Permanent, RefreshSettings, Result, Transient, Trigger, Worker
+from alert_refresh.engine import Backoff, Kind, Outcome, Permanent, RefreshSettings, Result, Transient, Trigger, Worker
 from alert_refresh.views.automated import Automated
 from alert_refresh.views.failure import TooLate, connect_failure, failure
 from alert_refresh.views.tiers.circuit import Circuit
@@ -21,7 +21,7 @@ from tests.fakes import FakeClock, FakeSource
 
 def test_a_circuit_waits_longer_after_each_failure_and_lets_one_call_through() -> None:
     clock = FakeClock()
-    circuit = Circuit(clock, base=1, cap=8)
+    circuit = Circuit(clock, Backoff(1, 8))
     assert circuit.closed() and circuit.healthy
     waits = []
     for _ in range(6):

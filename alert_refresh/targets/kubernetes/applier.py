@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from alert_refresh.targets.bulkhead import Bulkhead
     from alert_refresh.targets.kubernetes.page import Secret
     from alert_refresh.targets.kubernetes.reflector import Reflector
-    from alert_refresh.targets.kubernetes.store import Listed
+    from alert_refresh.targets.kubernetes.store import Store
     from alert_refresh.targets.revise import Change
     from alert_refresh.targets.target import Target
 
@@ -178,7 +178,7 @@ class Applier(Watch):
             memo = memo_of(current)
             if current is None or memo is None:
                 return
-            due: dict[str, Listed] = {
+            due: dict[str, Store] = {
                 name: one for name, one in memo.known.items() if one.unconfirmed and now >= one.at + SETTLED
             }
             known = {**memo.known, **{name: replace(one, unconfirmed={}) for name, one in due.items()}}

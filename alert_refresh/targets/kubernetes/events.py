@@ -19,7 +19,7 @@ DELETED = "DELETED"
 CHANGES = ("ADDED", "MODIFIED", DELETED)
 
 
-class Doubt(Exception):
+class RelistNeeded(Exception):
     """Raised when a watch told something that cannot be used: what is known may be wrong from here on."""
 
 
@@ -46,7 +46,7 @@ _bookmark = msgspec.json.Decoder(_Bookmark).decode
 _status = msgspec.json.Decoder(_Status).decode
 
 
-class Told(msgspec.Struct, frozen=True, gc=False):
+class WatchEvent(msgspec.Struct, frozen=True, gc=False):
     """An event: its type, one of `CHANGES` or `BOOKMARK`, the resourceVersion, and the Secret but for a bookmark."""
 
     type: str
@@ -54,26 +54,26 @@ class Told(msgspec.Struct, frozen=True, gc=False):
     secret: Secret | None = None
 
 
-def decode(line: bytes | bytearray) -> Told:
+def decode(line: bytes | bytearray) -> WatchEvent:
     """Read one line.
 
     Raises:
-        Doubt: it is no event, or one that says that the watch cannot go on.
+        RelistNeeded: it is no event, or one that says that the watch cannot go on.
     """
     try:
         event = _line(line)
         if event.type in CHANGES:
             secret = _secret(event.object)
             if not secret.metadata.resourceVersion or not secret.metadata.uid:
-                raise Doubt("an event has no resourceVersion")
-            return Told(event.type, secret.metadata.resourceVersion, secret)
+                raise RelistNeeded("an event has no resourceVersion")
+            return WatchEvent(event.type, secret.metadata.resourceVersion, secret)
         if event.type == BOOKMARK:
-            return Told(BOOKMARK, _bookmark(event.object).metadata.resourceVersion)
+            return WatchEvent(BOOKMARK, _bookmark(event.object).metadata.resourceVersion)
         if event.type == "ERROR":
-            raise Doubt(f"the API server ended the watch with code {_status(event.object).code}")
+            raise RelistNeeded(f"the API server ended the watch with code {_status(event.object).code}")
     except (ValueError, RecursionError) as error:
-        raise Doubt("the watch told something that is no event") from error
-    raise Doubt("the watch told an event of an unknown type")
+        raise RelistNeeded("the watch told something that is no event") from error
+    raise RelistNeeded("the watch told an event of an unknown type")
 
 
 class Lines:
@@ -91,15 +91,15 @@ class Lines:
         """The lines that are complete now; empty ones are stepped over.
 
         Raises:
-            Doubt: one is too long.
+            RelistNeeded: one is too long.
         """
         *complete, rest = piece.split(b"\n")
         for end in complete:
             line, self._rest = self._rest + end, bytearray()
             if len(line) > MAX_LINE:
-                raise Doubt("the watch told a line that is too long")
+                raise RelistNeeded("the watch told a line that is too long")
             if line.strip():
                 yield line
         self._rest += rest
         if len(self._rest) > MAX_LINE:
-            raise Doubt("the watch told a line that is too long")
+            raise RelistNeeded("the watch told a line that is too long")

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from alert_refresh.engine import Life
+from alert_refresh.engine import WatchHealth
 from alert_refresh.targets.kubernetes.list import name_of
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ COUNTED = ("reconnects", "relists", "drift_corrected")
 log = logging.getLogger(__name__)
 
 
-class Pulse:
-    """One thread writes, any may read `life`. `counts` is of what happened since the start."""
+class HealthRecorder:
+    """One thread writes, any may read `health`. `counts` is of what happened since the start."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -29,19 +29,19 @@ class Pulse:
         self.counts = Counter(dict.fromkeys(COUNTED, 0))
 
     @property
-    def ever(self) -> bool:
+    def was_connected(self) -> bool:
         """Whether it was connected once."""
         return self._told is not None and (self._told or self._proof is not None)
 
-    def life(self) -> Life:
+    def health(self) -> WatchHealth:
         """All of it."""
-        return Life(self._connected, self._proof, self._error, dict(self.counts))
+        return WatchHealth(self._connected, self._proof, self._error, dict(self.counts))
 
-    def proof(self) -> None:
+    def heard(self) -> None:
         """The other side has said something, and all of it was read."""
         self._proof = self._clock.time()
 
-    def lost(self, namespace: str | None, error: str) -> None:
+    def disconnected(self, namespace: str | None, error: str) -> None:
         """It is not connected, and why."""
         self._connected = False
         self._error = error if namespace is None else f"{name_of(namespace)}: {error}"
@@ -52,7 +52,7 @@ class Pulse:
                 extra={"kind": "targets", "namespace": namespace, "error": error},
             )
 
-    def back(self, namespace: str | None) -> bool:
+    def connected(self, namespace: str | None) -> bool:
         """It is connected; returns whether it was lost before."""
         lost = self._error is not None
         self._connected, self._error = True, None

@@ -12,21 +12,21 @@ from urllib3.exceptions import HTTPError
 from alert_refresh.engine import AttemptError, Deadline, Result, Transient, Trigger, Watch
 from alert_refresh.targets.kubernetes.applier import FULL_PAUSE, Entry
 from alert_refresh.targets.kubernetes.errors import Behind, Forbidden, Gone, OtherServer, Unauthorized
-from alert_refresh.targets.kubernetes.events import BOOKMARK, DELETED, Doubt, Lines, decode
-from alert_refresh.targets.kubernetes.health import Pulse
+from alert_refresh.targets.kubernetes.events import BOOKMARK, DELETED, Lines, RelistNeeded, decode
+from alert_refresh.targets.kubernetes.health import HealthRecorder
 from alert_refresh.targets.kubernetes.list import path_of
-from alert_refresh.targets.kubernetes.pace import Streak
 from alert_refresh.targets.kubernetes.snapshot import memo_of
+from alert_refresh.targets.kubernetes.timings import ResettingBackoff
 
 if TYPE_CHECKING:
     from urllib3 import HTTPResponse
 
-    from alert_refresh.engine import Clock, Life, Outcome, Sink
+    from alert_refresh.engine import Clock, Outcome, Sink, WatchHealth
     from alert_refresh.targets.kubernetes.applier import Journal
     from alert_refresh.targets.kubernetes.client import KubeClient
-    from alert_refresh.targets.kubernetes.pace import Pace
-    from alert_refresh.targets.kubernetes.store import Listed
-    from alert_refresh.targets.kubernetes.versions import Heard
+    from alert_refresh.targets.kubernetes.store import Store
+    from alert_refresh.targets.kubernetes.timings import WatchTimings
+    from alert_refresh.targets.kubernetes.versions import HighestVersions
 
 READ = 256 * 1024
 """Bytes taken at once at most."""
@@ -44,9 +44,9 @@ class Reflector(Watch):
         label_selector: str,
         sink: Sink,
         journal: Journal,
-        heard: Heard,
+        heard: HighestVersions,
         clock: Clock,
-        pace: Pace,
+        timings: WatchTimings,
     ) -> None:
         self.name = "watch" if alone else f"watch-{namespace}"
         self.back_by = math.inf
@@ -55,9 +55,9 @@ class Reflector(Watch):
         self._label_selector = label_selector
         self._sink = sink
         self._journal = journal
-        self._heard = heard
+        self._versions = heard
         self._clock = clock
-        self._pace = pace
+        self._timings = timings
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._unapplied = threading.Event()
@@ -66,14 +66,14 @@ class Reflector(Watch):
         self._epoch: int | None = None
         self._position: int | None = None
         self._doubted = 0
-        self._streak = Streak(pace, clock)
-        self._doubts = Streak(pace, clock)
-        self._pulse = Pulse(clock)
+        self._reconnect_backoff = ResettingBackoff(timings.reset_after, clock)
+        self._relist_backoff = ResettingBackoff(timings.reset_after, clock)
+        self._health = HealthRecorder(clock)
         self._last_list = self._serial()
 
-    def life(self) -> Life:
+    def health(self) -> WatchHealth:
         """How the connection fares."""
-        return self._pulse.life()
+        return self._health.health()
 
     def refreshed(self, outcome: Outcome) -> None:
         """The namespace was listed, or could not be: what this waits for. A watch of an epoch that is over ends."""
@@ -86,8 +86,8 @@ class Reflector(Watch):
 
     def corrected(self, namespace: str, count: int) -> None:
         """So many Secrets of a namespace were corrected by a list; it counts if a watch should have told them."""
-        if self._pulse.ever and namespace == self._key():
-            self._pulse.counts["drift_corrected"] += count
+        if self._health.was_connected and namespace == self._key():
+            self._health.counts["drift_corrected"] += count
 
     def relist(self, namespace: str) -> None:
         """Begin anew if this watches that namespace: some of its events could not be applied. From any thread."""
@@ -110,10 +110,10 @@ class Reflector(Watch):
         while (version := self._start()) is not None:
             try:
                 self._watch(version)
-            except (Doubt, Gone, Behind, OtherServer) as error:
-                self._begin_anew(str(error))
+            except (RelistNeeded, Gone, Behind, OtherServer) as error:
+                self._relist(str(error))
             except AttemptError as error:
-                self._again(error)
+                self._retry(error)
 
     def _start(self) -> int | None:
         """The version to watch from, once there is one; None when stopped."""
@@ -124,27 +124,27 @@ class Reflector(Watch):
             listed = self._listed()
             if listed is None and self._epoch is not None:
                 self._epoch = None
-                self._pulse.lost(self._key(), "the namespace could not be listed")
+                self._health.disconnected(self._key(), "the namespace could not be listed")
             if listed is not None and listed.epoch != self._epoch:
                 self._epoch, self._position = listed.epoch, None
             if listed is not None and (self._position is not None or listed.serial > self._doubted):
                 if listed.version >= 0:
                     return max(listed.version, self._position or 0)
-                self._pulse.lost(self._key(), "resourceVersions are no numbers")
+                self._health.disconnected(self._key(), "resourceVersions are no numbers")
             self._wait(self._wake, None)
 
     def _watch(self, version: int) -> None:
         """One watch, to the end that the server gives it.
 
         Raises:
-            Doubt: it told something that cannot be used, or nothing in its time.
+            RelistNeeded: it told something that cannot be used, or nothing in its time.
             Transient, Permanent: it did not begin, or broke.
         """
         key, memo = self._key(), memo_of(self._sink.current())
         assert key is not None and memo is not None
-        lasts = self._pace.lifetime()
-        until = Deadline(self._clock, lasts + self._pace.margin)
-        self.back_by = until.at + self._pace.connect
+        lasts = self._timings.lifetime()
+        until = Deadline(self._clock, lasts + self._timings.margin)
+        self.back_by = until.at + self._timings.connect
         query = {
             "watch": "true",
             "allowWatchBookmarks": "true",
@@ -154,14 +154,14 @@ class Reflector(Watch):
         }
         began = self._clock.monotonic()
         response = self._client.get(
-            path_of(key), query, connect=self._pace.connect, read=until.check(), server=memo.server
+            path_of(key), query, connect=self._timings.connect, read=until.check(), server=memo.server
         )
         try:
             self._response = response
             if self._over():
                 return
             self._position = version
-            if self._pulse.back(key) and self._failing:
+            if self._health.connected(key) and self._failing:
                 # What kept the refresh from the server may be over too.
                 self._sink.notify(Trigger.WATCH)
             told = self._read(response, until, key)
@@ -170,11 +170,11 @@ class Reflector(Watch):
             response.close()
         if self._over():
             return
-        self._pulse.proof()
+        self._health.heard()
         if not told and self._clock.monotonic() - began < min(1.0, lasts / 2):
             raise Transient("the API server ends watches at once", "network")
-        self._streak.end()
-        self._doubts.end()
+        self._reconnect_backoff.reset()
+        self._relist_backoff.reset()
 
     def _read(self, response: HTTPResponse, until: Deadline, key: str) -> int:
         """Read to the end; returns how many events there were."""
@@ -197,7 +197,7 @@ class Reflector(Watch):
                 return told
             if isinstance(error, (exceptions.TimeoutError, AttemptError)):
                 # Whatever says nothing for longer than it was to last may have lost anything.
-                raise Doubt("the watch fell silent") from error
+                raise RelistNeeded("the watch fell silent") from error
             raise Transient("the watch's connection broke", "network") from error
         self._demand_applied()
         if lines.torn and not self._over():
@@ -205,22 +205,22 @@ class Reflector(Watch):
         return told
 
     def _demand_applied(self, cause: Exception | None = None) -> None:
-        """Raise `Doubt` once after `relist`."""
+        """Raise `RelistNeeded` once after `relist`."""
         if self._unapplied.is_set():
             self._unapplied.clear()
-            raise Doubt("a batch of events could not be applied") from cause
+            raise RelistNeeded("a batch of events could not be applied") from cause
 
     def _take(self, line: bytearray, key: str) -> None:
         """Hand over one event."""
         told = decode(line)
         if not told.version.isascii() or not told.version.isdecimal():
-            raise Doubt("an event's resourceVersion is no number")
-        self._pulse.proof()
+            raise RelistNeeded("an event's resourceVersion is no number")
+        self._health.heard()
         position, version = self._position or 0, int(told.version)
         if told.type == BOOKMARK and version < position:
-            raise Doubt("a bookmark is older than what the watch began from")
+            raise RelistNeeded("a bookmark is older than what the watch began from")
         epoch = self._epoch or 0
-        self._heard.note(key, epoch, version)
+        self._versions.note(key, epoch, version)
         if told.secret is not None:
             self._make_room()
             self._journal.put(Entry(key, epoch, told.secret, told.type == DELETED, self._clock.monotonic()))
@@ -233,24 +233,24 @@ class Reflector(Watch):
             pass
         self.back_by = promised
 
-    def _begin_anew(self, error: str) -> None:
+    def _relist(self, error: str) -> None:
         """List again, at once the first time, and watch from there."""
         if self._over():
             return
-        self._pulse.lost(self._key(), error)
+        self._health.disconnected(self._key(), error)
         self._doubted, self._position = self._serial() or 0, None
-        if not self._listed_within(self._doubts.wait(self._pace.refused, free=True)):
-            self._pulse.counts["relists"] += 1
+        if not self._listed_within(self._relist_backoff.wait(self._timings.refused, free=True)):
+            self._health.counts["relists"] += 1
             self._sink.notify(Trigger.WATCH)
 
-    def _again(self, error: AttemptError) -> None:
+    def _retry(self, error: AttemptError) -> None:
         """Try again from where the watch ended, later."""
         if error.error_type == "parse" or (error.error_type == "k8s_api" and not isinstance(error, Transient)):
             # An answer that says nothing about when or why it may be another one.
-            self._begin_anew(str(error))
+            self._relist(str(error))
         elif not self._over():
-            self._pulse.lost(self._key(), str(error))
-            self._pulse.counts["reconnects"] += 1
+            self._health.disconnected(self._key(), str(error))
+            self._health.counts["reconnects"] += 1
             if isinstance(error, Unauthorized):
                 self._client.reset()
             if isinstance(error, Forbidden):
@@ -258,13 +258,13 @@ class Reflector(Watch):
             elif error.error_type in ("k8s_api", "auth"):
                 self._refused(error.retry_after if isinstance(error, Transient) else None)
             else:
-                self._listed_within(self._streak.wait(self._pace.broken))
+                self._listed_within(self._reconnect_backoff.wait(self._timings.broken))
 
     def _refused(self, asked: float | None) -> None:
         """Wait as long as the server asked at least, and then as long as lists are refused too."""
-        longest = self._pace.refused[1]
+        longest = self._timings.refused.maximum
         least = min(asked or 0.0, longest)
-        rest = self._streak.wait(self._pace.refused) - least
+        rest = self._reconnect_backoff.wait(self._timings.refused) - least
         self._wait(self._stopping, least)
         self._listed_within(max(0.0, rest))
         if self._failing:
@@ -305,7 +305,7 @@ class Reflector(Watch):
         listed = self._listed()
         return None if listed is None else listed.serial
 
-    def _listed(self) -> Listed | None:
+    def _listed(self) -> Store | None:
         key, memo = self._key(), memo_of(self._sink.current())
         return None if memo is None or key is None else memo.known.get(key)
 

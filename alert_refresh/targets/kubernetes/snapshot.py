@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from alert_refresh.engine import Snapshot
     from alert_refresh.targets.assemble import Candidate
-    from alert_refresh.targets.kubernetes.store import Listed
+    from alert_refresh.targets.kubernetes.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Memo:
     is from one `server`, as `KubeClient.server` names it.
     """
 
-    known: Mapping[str, Listed] = field(default_factory=dict)
+    known: Mapping[str, Store] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
     server: str = ""
 
@@ -44,14 +44,14 @@ def memo_of(snapshot: Snapshot[Target] | None) -> Memo | None:
 
 
 def join(
-    previous: Memo | None, listed: Mapping[str, Listed], failed: Mapping[str, str], server: str
+    previous: Memo | None, listed: Mapping[str, Store], failed: Mapping[str, str], server: str
 ) -> tuple[Memo, list[Change] | None]:
     """What is known after these lists were read, and how it differs; None if everything must be looked at.
 
     A list of a new epoch replaces what was known of its namespace, and one of another server all that was known.
     """
     previous = previous if previous is not None and previous.server == server else Memo()
-    known: dict[str, Listed] = {name: previous.known[name] for name in failed if name in previous.known}
+    known: dict[str, Store] = {name: previous.known[name] for name in failed if name in previous.known}
     changes: list[Change] = []
     whole = bool(failed or previous.failed) or previous.known.keys() != listed.keys()
     for name, new in listed.items():

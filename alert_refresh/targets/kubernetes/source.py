@@ -14,12 +14,12 @@ from alert_refresh.targets.kubernetes.applier import Applier
 from alert_refresh.targets.kubernetes.body import KubeReader
 from alert_refresh.targets.kubernetes.client import KubeClient
 from alert_refresh.targets.kubernetes.list import EVERYWHERE, Lister, name_of
-from alert_refresh.targets.kubernetes.pace import Pace
 from alert_refresh.targets.kubernetes.reflector import Reflector
 from alert_refresh.targets.kubernetes.rights import VERBS, Right, manifests, missing, subject
 from alert_refresh.targets.kubernetes.snapshot import Memo, counts, join, memo_of, serve, surviving
-from alert_refresh.targets.kubernetes.store import UNKNOWN, Listed
-from alert_refresh.targets.kubernetes.versions import Heard
+from alert_refresh.targets.kubernetes.store import UNKNOWN, Store
+from alert_refresh.targets.kubernetes.timings import WatchTimings
+from alert_refresh.targets.kubernetes.versions import HighestVersions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,7 +38,7 @@ class _Lists:
 
     server: str
     timing: Timing
-    listed: dict[str, Listed]
+    listed: dict[str, Store]
     failed: dict[str, AttemptError]
 
 
@@ -47,13 +47,13 @@ class KubernetesSource:
 
     name = "kubernetes"
 
-    def __init__(self, settings: Settings, clock: Clock, pace: Pace | None = None) -> None:
+    def __init__(self, settings: Settings, clock: Clock, timings: WatchTimings | None = None) -> None:
         self._settings = settings
         self._clock = clock
-        self._pace = pace or Pace()
+        self._timings = timings or WatchTimings()
         self._client = KubeClient(settings.kubeconfig, in_pod=settings.in_pod, clock=clock)
         self._serial = itertools.count(1)
-        self._heard = Heard()
+        self._versions = HighestVersions()
         self._bulkhead = Bulkhead()
 
     def refresh(self, previous: Snapshot[Target] | None, request: Request, deadline: Deadline) -> Snapshot[Target]:
@@ -96,9 +96,9 @@ class KubernetesSource:
                 label_selector=self._settings.label_selector,
                 sink=sink,
                 journal=applier.journal,
-                heard=self._heard,
+                heard=self._versions,
                 clock=self._clock,
-                pace=self._pace,
+                timings=self._timings,
             )
             for name in names
         ]
@@ -157,7 +157,7 @@ class KubernetesSource:
         return lists
 
     def _list_each(
-        self, lister: Lister, names: Sequence[str], known: Mapping[str, Listed], deadline: Deadline, lists: _Lists
+        self, lister: Lister, names: Sequence[str], known: Mapping[str, Store], deadline: Deadline, lists: _Lists
     ) -> None:
         """List these namespaces; each may take an even share of the time left."""
         for place, name in enumerate(names):
@@ -167,13 +167,13 @@ class KubernetesSource:
             except AttemptError as error:
                 lists.failed[name] = error
 
-    def _list(self, lister: Lister, name: str, before: Listed | None, deadline: Deadline) -> Listed:
+    def _list(self, lister: Lister, name: str, before: Store | None, deadline: Deadline) -> Store:
         # Asked before the list is: what is told while it runs may well be newer.
-        floor = max(before.version, self._heard.highest(name, before.epoch)) if before else UNKNOWN
+        floor = max(before.version, self._versions.highest(name, before.epoch)) if before else UNKNOWN
         found = lister.read(name, before.known if before else {}, deadline, floor)
         serial = next(self._serial)
         epoch = serial if before is None or found.went_back else before.epoch
-        return Listed(found.known, found.version, serial, self._clock.monotonic(), epoch=epoch)
+        return Store(found.known, found.version, serial, self._clock.monotonic(), epoch=epoch)
 
     def _snapshot(self, previous: Snapshot[Target] | None, lists: _Lists) -> Snapshot[Target]:
         """What is true now, given what was served so far."""

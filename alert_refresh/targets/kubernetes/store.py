@@ -28,7 +28,7 @@ def number(version: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class Store:
     """Secrets as the list at `version` and the events after it have them. `known` is never changed.
 
     `serial` counts the lists and `at` is when this one was merged (monotonic). `gone` has the versions at which
@@ -54,7 +54,7 @@ class Event(NamedTuple):
     candidate: Candidate | None
 
 
-def apply(listed: Listed, events: Iterable[Event]) -> tuple[Listed, list[Change]]:
+def apply(listed: Store, events: Iterable[Event]) -> tuple[Store, list[Change]]:
     """Apply events, old ones and repeated ones too; returns the same object if they tell nothing new."""
     known: Known | None = None
     changes: dict[str, Change] = {}
@@ -85,7 +85,7 @@ def apply(listed: Listed, events: Iterable[Event]) -> tuple[Listed, list[Change]
     return after, [change for change in changes.values() if change.old is not change.new]
 
 
-def merge(new: Listed, current: Listed) -> tuple[Listed, list[Change]]:
+def merge(new: Store, current: Store) -> tuple[Store, list[Change]]:
     """Bring a list that was just read together with what is known of the same epoch: of that only what is newer than
     the list survives.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from alert_refresh.targets.kubernetes.store import UNKNOWN
 
 
-class Heard:
+class HighestVersions:
     """One thread for each namespace writes, any may read. Of each namespace the newest epoch counts."""
 
     def __init__(self) -> None:

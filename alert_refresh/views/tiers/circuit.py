@@ -5,19 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from alert_refresh.engine import Clock
+    from alert_refresh.engine import Backoff, Clock
 
 
 class Circuit:
-    """Open after a failure for `base` seconds, doubled by each further one up to `cap`; then one call may try.
+    """Open after a failure for as long as the backoff says; then one call may try.
 
     Racing threads may try once too often; that is harmless, and saves a lock.
     """
 
-    def __init__(self, clock: Clock, base: float, cap: float) -> None:
+    def __init__(self, clock: Clock, backoff: Backoff) -> None:
         self._clock = clock
-        self._base = base
-        self._cap = cap
+        self._backoff = backoff
         self._failures = 0
         self._until = float("-inf")
 
@@ -33,7 +32,7 @@ class Circuit:
         now = self._clock.monotonic()
         if now < self._until:
             return False
-        self._until = now + self._base
+        self._until = now + self._backoff.base
         return True
 
     def left(self) -> float:
@@ -43,7 +42,7 @@ class Circuit:
     def failed(self) -> bool:
         """A call failed; True if it is the first in a row."""
         self._failures += 1
-        self._until = self._clock.monotonic() + min(self._base * 2 ** min(self._failures - 1, 30), self._cap)
+        self._until = self._clock.monotonic() + self._backoff.seconds(self._failures)
         return self._failures == 1
 
     def worked(self) -> bool:

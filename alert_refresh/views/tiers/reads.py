@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from alert_refresh.engine import Deadline, RefreshError
+from alert_refresh.engine import Backoff, Deadline, RefreshError
 from alert_refresh.views.connection import BoundedConnection, parameters, set_timeouts
 from alert_refresh.views.failure import failure
 from alert_refresh.views.tiers.circuit import Circuit
@@ -52,7 +52,7 @@ class Reads:
         self._url = url
         self._clock = clock
         self._limit = limit
-        self._circuit = Circuit(clock, 0.5, 5.0)
+        self._circuit = Circuit(clock, Backoff(0.5, 5.0))
         self._pool: ConnectionPool[BoundedConnection] = self._new(size)
         self.size = size
         self.in_use = 0

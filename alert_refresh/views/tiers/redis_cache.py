@@ -10,6 +10,7 @@ from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 
+from alert_refresh.engine import Backoff
 from alert_refresh.views.tiers.circuit import Circuit
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class RedisCache:
     """`get` and `put` never raise. After a failure it is not asked for a while: 1 s at first, 30 s at most."""
 
     def __init__(self, url: Credential, clock: Clock) -> None:
-        self._circuit = Circuit(clock, 1.0, 30.0)
+        self._circuit = Circuit(clock, Backoff(1.0, 30.0))
         self._client: Any = redis.Redis.from_url(
             url.reveal(),
             retry=Retry(NoBackoff(), 0),

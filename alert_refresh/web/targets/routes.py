@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint
 from werkzeug.routing import BaseConverter
 
-from alert_refresh.engine import Life
-from alert_refresh.targets.counts import Counted
+from alert_refresh.engine import WatchHealth
+from alert_refresh.targets.counts import CachedCounts
 from alert_refresh.targets.secret.fields import RESERVED_NAMES, TYPES
 from alert_refresh.web import query
 from alert_refresh.web.answers import answer, rfc3339
@@ -42,7 +42,7 @@ def build(daemon: Daemon, auth: Auth, metrics: TargetMetrics) -> Blueprint:
     blueprint = Blueprint(KIND, __name__, url_prefix=PREFIX)
     blueprint.record_once(_add_converter)
     ask = ManualRefresh(daemon, auth, KIND, "Target", metrics.asked)
-    counted = Counted()
+    counted = CachedCounts()
 
     def worker() -> Worker[Target] | None:
         return daemon.workers.get(KIND)
@@ -99,7 +99,7 @@ def build(daemon: Daemon, auth: Auth, metrics: TargetMetrics) -> Blueprint:
     return blueprint
 
 
-def _status_fields(worker: Worker[Target], counted: Counted) -> dict[str, Any]:
+def _status_fields(worker: Worker[Target], counted: CachedCounts) -> dict[str, Any]:
     """The status of the targets as JSON fields; cheap however many targets there are."""
     status = worker.get_status()
     good = counted(status.last_good)
@@ -117,15 +117,15 @@ def _status_fields(worker: Worker[Target], counted: Counted) -> dict[str, Any]:
 
 def _watch(worker: Worker[Target]) -> dict[str, Any] | None:
     """How the watch fares; None for a source that has no connection to lose."""
-    life = worker.watch_life()
-    if life is None:
+    health = worker.watch_health()
+    if health is None:
         if worker.source.name != "kubernetes":
             return None
-        life = Life(connected=False)
+        health = WatchHealth(connected=False)
     return {
-        "connected": life.connected,
-        "last_proof_of_life": rfc3339(life.last_proof_of_life),
-        "error": life.error,
+        "connected": health.connected,
+        "last_proof_of_life": rfc3339(health.last_proof_of_life),
+        "error": health.error,
     }
 
 

@@ -116,7 +116,7 @@ def test_a_refused_token_that_is_replaced_serves_without_waiting_for_the_schedul
         kube.tokens = {TOKEN}
         file = kubeconfig(tmp_path / "kubeconfig", kube.url, user={"tokenFile": str(token)})
         with world(tmp_path, kube, file=file, watch=True) as it:
-            eventually(lambda: (life := it.worker.watch_life()) is not None and life.connected)
+            eventually(lambda: (life := it.worker.watch_health()) is not None and life.connected)
             kube.tokens = {"canary-new"}
             assert [one.error_type for one in it.refresh()] == ["auth"]
             token.write_text("canary-new")

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from alert_refresh.engine import AttemptError, Deadline, Partial, Request, Trigger
+from alert_refresh.engine import AttemptError, Backoff, Deadline, Partial, Request, Trigger
 from alert_refresh.targets.kubernetes import client as kube_client
-from alert_refresh.targets.kubernetes.pace import Pace
 from alert_refresh.targets.kubernetes.source import KubernetesSource
+from alert_refresh.targets.kubernetes.timings import WatchTimings
 from tests.fakes import FakeClock
 from tests.faults.kubernetes import TOKEN, target_settings, watches_are_gone, world
 from tests.kube import Authority, KubeServer, faults, fill, kubeconfig, pod_environment, service_account
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PACE = Pace(lasts=(0.6, 0.6), margin=5.0, broken=(0.02, 0.2), refused=(0.05, 0.5))
+TIMINGS = WatchTimings(lifetimes=(0.6, 0.6), margin=5.0, broken=Backoff(0.02, 0.2), refused=Backoff(0.05, 0.5))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def bearer(kube: KubeServer, token: str) -> list[bool]:
 def test_a_watch_over_tls_is_served_and_stopped_at_once(
     secure: KubeServer, tmp_path: Path, authority: Authority
 ) -> None:
-    with world(tmp_path, secure, ca=authority.ca, watch=True, pace=Pace()) as it:
+    with world(tmp_path, secure, ca=authority.ca, watch=True, timings=WatchTimings()) as it:
         it.connected().serves(it.change())
         it.worker.stop(5)
         eventually(watches_are_gone)
@@ -68,7 +68,7 @@ def test_in_a_pod_a_rotated_token_is_used_by_list_and_watch(
     monkeypatch.setattr(kube_client, "SERVICE_ACCOUNT", folder)
     for name, value in pod_environment(secure.url).items():
         monkeypatch.setenv(name, value)
-    with world(tmp_path, secure, in_pod=True, watch=True, pace=PACE) as it:
+    with world(tmp_path, secure, in_pod=True, watch=True, timings=TIMINGS) as it:
         it.connected()
         secure.tokens = {"rotated"}
         (folder / "token").write_text("rotated")
@@ -120,7 +120,7 @@ def test_an_exec_plugin_is_asked_and_asked_again_when_its_token_is_refused(kube:
     plugin = Plugin(tmp_path)
     plugin.gives(TOKEN)
     file = kubeconfig(tmp_path / "k", kube.url, user=plugin.user())
-    with world(tmp_path, kube, file=file, watch=True, pace=PACE) as it:
+    with world(tmp_path, kube, file=file, watch=True, timings=TIMINGS) as it:
         it.connected()
         assert plugin.runs == 1
         plugin.gives("newer")
@@ -240,7 +240,7 @@ def test_a_client_certificate_is_shown(tmp_path: Path, authority: Authority, inl
     with KubeServer(tls=context) as server:
         fill(server.store, 10)
         file = kubeconfig(tmp_path / "k", server.url, ca=authority.ca, user=user)
-        with world(tmp_path, _open(server), file=file, watch=True, pace=PACE) as it:
+        with world(tmp_path, _open(server), file=file, watch=True, timings=TIMINGS) as it:
             it.connected().serves(it.change())
         assert all("authorization" not in one.headers for one in server.requests)
         stranger = kubeconfig(tmp_path / "stranger", server.url, ca=authority.ca)
@@ -268,7 +268,7 @@ def test_a_bundle_of_authorities_is_trusted(secure: KubeServer, tmp_path: Path, 
     other = Authority.create(tmp_path / "other")
     bundle = tmp_path / "bundle.crt"
     bundle.write_bytes(other.ca.read_bytes() + authority.ca.read_bytes())
-    with world(tmp_path, secure, ca=bundle, watch=True, pace=PACE) as it:
+    with world(tmp_path, secure, ca=bundle, watch=True, timings=TIMINGS) as it:
         it.connected().serves(it.change())
 
 
@@ -277,5 +277,5 @@ def test_an_authority_may_be_in_the_kubeconfig_itself(secure: KubeServer, tmp_pa
     cluster = {"certificate-authority-data": data}
     file = kubeconfig(tmp_path / "k", secure.url, cluster=cluster, user={"token": TOKEN})
     assert "certificate-authority" not in json.loads(file.read_text())["clusters"][0]["cluster"]
-    with world(tmp_path, secure, file=file, watch=True, pace=PACE) as it:
+    with world(tmp_path, secure, file=file, watch=True, timings=TIMINGS) as it:
         it.connected().serves(it.change())

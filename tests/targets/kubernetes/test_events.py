@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alert_refresh.targets.kubernetes import events as watch_events
-from alert_refresh.targets.kubernetes.events import Doubt, Lines, decode
+from alert_refresh.targets.kubernetes.events import Lines, RelistNeeded, decode
 
 SECRET = {"metadata": {"name": "a", "namespace": "n", "uid": "u", "resourceVersion": "7"}, "data": {"k": "YQ=="}}
 
@@ -45,18 +45,18 @@ def test_a_bookmark_has_a_version_and_no_secret() -> None:
     ],
 )  # fmt: skip
 def test_whatever_else_is_a_doubt(text: bytes) -> None:
-    with pytest.raises(Doubt):
+    with pytest.raises(RelistNeeded):
         decode(text)
 
 
 def test_a_doubt_names_the_servers_code_and_nothing_it_wrote() -> None:
-    with pytest.raises(Doubt, match=r"^the API server ended the watch with code 410$"):
+    with pytest.raises(RelistNeeded, match=r"^the API server ended the watch with code 410$"):
         decode(line("ERROR", {"code": 410, "message": "canary"}))
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_an_event_or_a_doubt(text: bytes) -> None:
-    with contextlib.suppress(Doubt):
+    with contextlib.suppress(RelistNeeded):
         decode(text)
 
 
@@ -74,9 +74,9 @@ def test_lines_are_the_same_however_they_come(texts: list[bytes], data: st.DataO
 def test_a_line_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch_events, "MAX_LINE", 10)
     assert list(Lines().feed(b"0123456789\n")) == [b"0123456789"]
-    with pytest.raises(Doubt):
+    with pytest.raises(RelistNeeded):
         list(Lines().feed(b"01234567890\n"))
-    with pytest.raises(Doubt):
+    with pytest.raises(RelistNeeded):
         list(Lines().feed(b"01234567890"))
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alert_refresh.targets.assemble import Candidate
-from alert_refresh.targets.kubernetes.store import Event, Listed, apply, merge, number
+from alert_refresh.targets.kubernetes.store import Event, Store, apply, merge, number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,20 +45,20 @@ class Server:
     def version(self) -> int:
         return self.begin + len(self.states) - 1
 
-    def listed(self, version: int, serial: int = 1) -> Listed:
+    def listed(self, version: int, serial: int = 1) -> Store:
         """A list at that version; its entries are parsed anew, as a list's are."""
         state = self.states[version - self.begin]
-        return Listed({uid: (text, copy(found)) for uid, (text, found) in state.items()}, version, serial)
+        return Store({uid: (text, copy(found)) for uid, (text, found) in state.items()}, version, serial)
 
     def after(self, version: int) -> list[Event]:
         return [event for event in self.events if int(event.version) > version]
 
 
-def versions(listed: Listed) -> dict[str, str]:
+def versions(listed: Store) -> dict[str, str]:
     return {uid: version for uid, (version, _) in listed.known.items()}
 
 
-def patched(before: Listed, changes: Sequence[Change]) -> dict[str, Candidate]:
+def patched(before: Store, changes: Sequence[Change]) -> dict[str, Candidate]:
     """What `changes` make of what was known before."""
     found = {candidate.uid: candidate for _, candidate in before.known.values()}
     for old, new in changes:
@@ -70,7 +70,7 @@ def patched(before: Listed, changes: Sequence[Change]) -> dict[str, Candidate]:
     return found
 
 
-def check(before: Listed, after: Listed, changes: Sequence[Change]) -> None:
+def check(before: Store, after: Store, changes: Sequence[Change]) -> None:
     """The changes tell exactly how the two differ."""
     found = patched(before, changes)
     assert found.keys() == after.known.keys()
@@ -135,68 +135,68 @@ def test_what_no_event_told_stays_unconfirmed_and_what_one_told_does_not(
 
 
 def test_an_unchanged_list_is_the_same_dictionary_and_no_change() -> None:
-    known = Listed({"a": ("5", made("a", 5))}, 10, 1)
-    after, changes = merge(Listed(known.known, 20, 2), known)
+    known = Store({"a": ("5", made("a", 5))}, 10, 1)
+    after, changes = merge(Store(known.known, 20, 2), known)
     assert after.known is known.known and after.version == 20 and not changes
-    equal = Listed({"a": ("5", made("a", 5))}, 20, 2)
+    equal = Store({"a": ("5", made("a", 5))}, 20, 2)
     after, changes = merge(equal, known)
     assert after.known is known.known and not changes
 
 
 def test_a29_a_secret_made_anew_is_not_removed_by_its_predecessors_end() -> None:
-    known = Listed({"new": ("20", made("new", 20))}, 20, 1)
+    known = Store({"new": ("20", made("new", 20))}, 20, 1)
     replay = [Event("old", "15", made("old", 15)), Event("old", "18", None), Event("new", "18", None)]
     assert apply(known, replay) == (known, [])
 
 
 def test_what_events_told_outlives_a_list_that_is_older() -> None:
-    known, _ = apply(Listed({"a": ("5", made("a", 5))}, 10, 1), [Event(one, "12", made(one, 12)) for one in "ab"])
-    listed = Listed({"a": ("5", made("a", 5))}, 11, 2)
+    known, _ = apply(Store({"a": ("5", made("a", 5))}, 10, 1), [Event(one, "12", made(one, 12)) for one in "ab"])
+    listed = Store({"a": ("5", made("a", 5))}, 11, 2)
     after, changes = merge(listed, known)
     assert versions(after) == {"a": "12", "b": "12"} and not changes and not after.unconfirmed
 
 
 def test_a_list_corrects_what_is_older() -> None:
-    known = Listed({one: ("5", made(one, 5)) for one in "ab"}, 10, 1)
-    after, changes = merge(Listed({"a": ("12", made("a", 12)), "c": ("6", made("c", 6))}, 15, 2), known)
+    known = Store({one: ("5", made(one, 5)) for one in "ab"}, 10, 1)
+    after, changes = merge(Store({"a": ("12", made("a", 12)), "c": ("6", made("c", 6))}, 15, 2), known)
     assert versions(after) == {"a": "12", "c": "6"} and len(changes) == 3
     assert after.unconfirmed == {"a": 12, "b": 5, "c": 6}
 
 
 def test_a_list_corrects_what_is_newer_than_its_entry_and_no_newer_than_the_list() -> None:
     """As after a restore that the list does not show by its own version."""
-    known = Listed({"a": ("8", made("a", 8)), "b": ("9", made("b", 9)), "c": ("11", made("c", 11))}, 9, 1)
-    after, changes = merge(Listed({"a": ("5", made("a", 5)), "c": ("5", made("c", 5))}, 10, 2), known)
+    known = Store({"a": ("8", made("a", 8)), "b": ("9", made("b", 9)), "c": ("11", made("c", 11))}, 9, 1)
+    after, changes = merge(Store({"a": ("5", made("a", 5)), "c": ("5", made("c", 5))}, 10, 2), known)
     assert versions(after) == {"a": "5", "c": "11"}
     assert [(one.old and one.old.uid, one.new and one.new.uid) for one in changes] == [("a", "a"), ("b", None)]
 
 
 def test_a_deletion_outlives_a_list_that_is_older() -> None:
     entry = "5", made("a", 5)
-    known, changes = apply(Listed({"a": entry}, 10, 1), [Event("a", "12", None)])
+    known, changes = apply(Store({"a": entry}, 10, 1), [Event("a", "12", None)])
     assert not known.known and [change.new for change in changes] == [None]
-    known, changes = merge(Listed({"a": entry}, 11, 2), known)
+    known, changes = merge(Store({"a": entry}, 11, 2), known)
     assert not known.known and not changes and known.gone == {"a": 12}
-    known, _ = merge(Listed({}, 13, 3), known)
+    known, _ = merge(Store({}, 13, 3), known)
     assert not known.gone
 
 
 def test_a_deletion_of_something_unknown_is_remembered_for_the_list_that_shows_it() -> None:
-    known, changes = apply(Listed({}, 10, 1), [Event("a", "12", None)])
+    known, changes = apply(Store({}, 10, 1), [Event("a", "12", None)])
     assert not changes and known.gone == {"a": 12}
-    known, changes = merge(Listed({"a": ("11", made("a", 11))}, 11, 2), known)
+    known, changes = merge(Store({"a": ("11", made("a", 11))}, 11, 2), known)
     assert not known.known and not changes
 
 
 def test_made_and_deleted_in_one_batch_is_no_change() -> None:
-    before = Listed({}, 10, 1)
+    before = Store({}, 10, 1)
     after, changes = apply(before, [Event("a", "11", made("a", 11)), Event("a", "12", None)])
     assert not changes and not after.known and after.gone == {"a": 12}
 
 
 def test_without_numbers_the_list_wins() -> None:
-    known = Listed({"a": ("x1", made("a", 1)), "b": ("x2", made("b", 2))}, number("x2"), 1)
-    new = Listed({"a": ("x3", made("a", 3))}, number("x3"), 2)
+    known = Store({"a": ("x1", made("a", 1)), "b": ("x2", made("b", 2))}, number("x2"), 1)
+    new = Store({"a": ("x3", made("a", 3))}, number("x3"), 2)
     after, changes = merge(new, known)
     assert after.known == new.known and len(changes) == 2
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from alert_refresh.credential import Credential
-from alert_refresh.engine import Fault, Life, Partial, Permanent, Rejected, Snapshot, Transient
+from alert_refresh.engine import Fault, Partial, Permanent, Rejected, Snapshot, Transient, WatchHealth
 from alert_refresh.targets.counts import Counts, count
 from alert_refresh.targets.secret.json_limits import JsonObject
 from alert_refresh.web.answers import answer
@@ -142,18 +142,18 @@ def test_a_watching_kubernetes_source_says_whether_it_is_connected() -> None:
 
 def test_the_status_tells_how_the_watch_fares() -> None:
     with World() as world:
-        watch = LivingWatch(Life(True, START + 5))
+        watch = LivingWatch(WatchHealth(True, START + 5))
         world.source.watches = lambda sink: (watch,)  # type: ignore[method-assign]
         world.start()
         shown = {"connected": True, "last_proof_of_life": "2023-11-14T22:13:25Z", "error": None}
         assert world.get("/status").json["watch"] == shown
-        watch.mine = Life(False, START + 5, "the watch fell silent")
+        watch.mine = WatchHealth(False, START + 5, "the watch fell silent")
         assert world.get("/status").json["watch"] == shown | {"connected": False, "error": "the watch fell silent"}
 
 
 def test_a_watch_that_is_overdue_is_no_progress() -> None:
     with World() as world:
-        watch = LivingWatch(Life(True, START))
+        watch = LivingWatch(WatchHealth(True, START))
         world.source.watches = lambda sink: (watch,)  # type: ignore[method-assign]
         world.start()
         watch.back_by = 5.0
