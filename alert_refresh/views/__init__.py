@@ -8,22 +8,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from alert_refresh.credential import MASK, Credential
-from alert_refresh.engine import Kind, RefreshSettings
+from alert_refresh.kind import Kind
 
 if TYPE_CHECKING:
     from alert_refresh.config import Env
-    from alert_refresh.engine import Clock, Source
+    from alert_refresh.engine import Clock, RefreshSettings, Source
     from alert_refresh.views.postgres import PostgresSource
 
-KIND = Kind(
-    name="views",
-    prefix="VIEWS_REFRESH_",
-    error_types=("network", "timeout", "dns", "auth", "config", "storage", "parse", "unknown"),
-    buckets=(0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600, 1200),
-    serves=lambda state: state.refreshed_at is not None or not state.failed,
-)
-
-OFF = "set VIEWS_DATABASE_URL to the PostgreSQL database that holds the materialized views"
 
 VIEWS = "mv_entity_ancestors,mv_descendant_counts,mv_entity_hierarchy_stats"
 
@@ -32,6 +23,9 @@ NAME = re.compile(r"[^\W\d][\w$]*(\.[^\W\d][\w$]*)?")
 
 LONGEST_NAME = 63
 """Bytes of a PostgreSQL identifier."""
+
+
+PREFIX = "VIEWS_REFRESH_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +47,7 @@ class Settings:
 
 def read(env: Env) -> Settings:
     """The views' settings; faults are left in `env`."""
-    refresh = env.refresh(KIND.prefix, interval="300s", rate_limit="0s", timeout="16m")
+    refresh = env.refresh(PREFIX, interval="300s", rate_limit="0s", timeout="16m")
     if not env.boolean("VIEWS_REFRESH_ENABLED", default=True):
         refresh = replace(refresh, paused=True)
     return Settings(
@@ -140,3 +134,17 @@ def _days(env: Env, name: str, default: int) -> float:
     if re.fullmatch(r"[1-9][0-9]{0,4}d", text):
         return float(text[:-1]) * 86400
     return env.duration(name, f"{default * 24}h")
+
+
+KIND = Kind(
+    name="views",
+    prefix=PREFIX,
+    error_types=("network", "timeout", "dns", "auth", "config", "storage", "parse", "unknown"),
+    buckets=(0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600, 1200),
+    serves=lambda state: state.refreshed_at is not None or not state.failed,
+    read=read,
+    build=build,
+    build_check=build_check,
+    enable_hint="set VIEWS_DATABASE_URL to the PostgreSQL database that holds the materialized views",
+    blueprint="alert_refresh.web.views.routes:build",
+)

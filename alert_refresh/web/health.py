@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint
 
+from alert_refresh import daemon as kinds
 from alert_refresh.web.answers import answer, rfc3339
 from alert_refresh.web.errors import ApiError
 
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from alert_refresh.daemon import Daemon
     from alert_refresh.engine import Kind, Status, Worker
     from alert_refresh.web.answers import JsonResponse
-
-GATES = ("targets", "rules")
-"""The kinds without which this process is not ready; the others may come later."""
 
 DEGRADED_AFTER, UNHEALTHY_AFTER = 2, 6
 """Intervals since the last success (or the start, before the first)."""
@@ -87,7 +85,11 @@ def build(daemon: Daemon) -> Blueprint:
     def readyz() -> JsonResponse:
         """Whether everything that gates is loaded, however old it is."""
         waiting = [
-            kind for kind in GATES if kind in daemon.workers and daemon.workers[kind].get_status().snapshot is None
+            kind.name
+            for kind in kinds.KINDS
+            if kind.gates_readiness
+            and kind.name in daemon.workers
+            and daemon.workers[kind.name].get_status().snapshot is None
         ]
         if waiting:
             fields = {"waiting_for": waiting}
@@ -99,7 +101,7 @@ def build(daemon: Daemon) -> Blueprint:
         """One picture of all kinds; 503 when one is unhealthy or a thread is stuck."""
         found = {kind: health(worker) for kind, worker in daemon.workers.items()}
         kinds = {kind: one.fields() for kind, one in found.items()} | {
-            kind: {"status": OFF, "message": cure} for kind, cure in daemon.off.items()
+            kind: {"status": OFF, "message": enable_hint} for kind, enable_hint in daemon.off.items()
         }
         stuck = daemon.stuck()
         states = {one.state for one in found.values()}

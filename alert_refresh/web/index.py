@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint
 
@@ -13,6 +13,8 @@ from alert_refresh.web import query
 from alert_refresh.web.answers import answer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from flask import Flask
     from werkzeug.routing import Map
 
@@ -64,14 +66,29 @@ def install(app: Flask) -> None:
         return answer({"name": NAME, "version": __version__, "python": platform.python_version()})
 
     app.register_blueprint(blueprint)
-    fields = {"name": NAME, "version": __version__, "routes": listed(app.url_map)}
+    fields = {"name": NAME, "version": __version__, "routes": listed(app.url_map, app.view_functions)}
 
 
-def listed(url_map: Map) -> list[dict[str, str]]:
+def listed(url_map: Map, views: Mapping[str, Callable[..., Any]]) -> list[dict[str, str]]:
     """Each route of a URL map: its method, its path with variables as `{name}`, and what it does."""
     found = [
-        {"method": method, "path": VARIABLE.sub(r"{\1}", rule.rule), "summary": SUMMARIES[rule.endpoint]}
+        {
+            "method": method,
+            "path": VARIABLE.sub(r"{\1}", rule.rule),
+            "summary": SUMMARIES.get(rule.endpoint) or summary(views[rule.endpoint]),
+        }
         for rule in url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     ]
     return sorted(found, key=lambda one: (one["path"], one["method"]))
+
+
+def summary(view: Callable[..., Any]) -> str:
+    """The first line of a view's docstring.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if not view.__doc__:
+        raise ValueError(f"the view {view.__name__} has no docstring")
+    return view.__doc__.strip().splitlines()[0].rstrip(".")

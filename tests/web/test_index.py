@@ -30,7 +30,7 @@ def test_every_line_of_the_list_is_of_a_route_that_is_there() -> None:
 
 def test_a_route_without_a_line_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(index.SUMMARIES, "targets.one")
-    with pytest.raises(KeyError):
+    with pytest.raises(ValueError, match="has no docstring"):
         World()
 
 

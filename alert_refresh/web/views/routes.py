@@ -34,7 +34,7 @@ STOP_WAIT = 60.0
 NOT_RUNNING = "Automated refresh service is not running"
 
 
-def build(daemon: Daemon, auth: Auth) -> Blueprint:
+def build(daemon: Daemon, auth: Auth, _: None) -> Blueprint:
     """The blueprint of everything below `/api/entities`."""
     blueprint = Blueprint(KIND, __name__, url_prefix=PREFIX)
     worker = daemon.workers.get(KIND)
