@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from alert_refresh.credential import MASK, Credential
 from alert_refresh.engine import Kind, RefreshSettings
+from alert_refresh.views.names import name_fault, parts, split
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from alert_refresh.config import Env
     from alert_refresh.engine import Clock, Source
     from alert_refresh.views.postgres import PostgresSource
@@ -23,18 +26,28 @@ KIND = Kind(
 
 OFF = "set VIEWS_DATABASE_URL to the PostgreSQL database that holds the materialized views"
 
+READ = ("mv_entity_ancestors", "mv_descendant_counts")
+"""The views of the example schema that entities are read from."""
+
 VIEWS = "mv_entity_ancestors,mv_descendant_counts,mv_entity_hierarchy_stats"
 
-NAME = re.compile(r"[^\W\d][\w$]*(\.[^\W\d][\w$]*)?")
-"""A view's name, or its schema's and its own, as they are in the catalog: nothing is folded to lower case."""
 
-LONGEST_NAME = 63
-"""Bytes of a PostgreSQL identifier."""
+@dataclass(frozen=True, slots=True)
+class ViewSettings:
+    """Settings of one view; durations in seconds. `skip_max_age` 0: it is never skipped."""
+
+    interval: float
+    lock_timeout: float
+    statement_timeout: float
+    skip_max_age: float
+    analyze: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings of the views; durations in seconds. `url` and `redis` are connection strings, None when not used."""
+    """Settings of the views; durations in seconds. `url`, `read_url` and `redis` are connection strings, None when not
+    used. `skip_max_age` is how long a view is left alone at most, 0 never. `own` are the settings of single views.
+    """
 
     refresh: RefreshSettings
     url: Credential | None
@@ -43,10 +56,22 @@ class Settings:
     statement_timeout: float = 300.0
     pool_max: int = 5
     skip_unchanged: bool = True
+    skip_max_age: float = 3600.0
     history_retention: float = 30 * 86400.0
     redis: Credential | None = None
     cache_size: int = 100_000
     cache_lease: float = 0.05
+    read_url: Credential | None = None
+    own: Mapping[str, ViewSettings] = field(default_factory=dict)
+
+    def of(self, name: str) -> ViewSettings:
+        """The settings of one view: its own, else the general ones."""
+        return self.own.get(name) or ViewSettings(
+            interval=self.refresh.interval,
+            lock_timeout=self.lock_timeout,
+            statement_timeout=self.statement_timeout,
+            skip_max_age=self.skip_max_age if self.skip_unchanged else 0.0,
+        )
 
 
 def read(env: Env) -> Settings:
@@ -62,10 +87,12 @@ def read(env: Env) -> Settings:
         statement_timeout=env.duration("VIEWS_STATEMENT_TIMEOUT", "5m"),
         pool_max=env.integer("VIEWS_POOL_MAX", 5, minimum=1, maximum=100),
         skip_unchanged=env.boolean("VIEWS_SKIP_UNCHANGED", default=True),
+        skip_max_age=env.duration("VIEWS_SKIP_MAX_AGE", "1h", zero=True),
         history_retention=_days(env, "VIEWS_HISTORY_RETENTION", 30),
         redis=_connection_string(env, "REDIS_URL", "redis", "redis"),
         cache_size=env.integer("VIEWS_CACHE_SIZE", 100_000, minimum=1, maximum=10_000_000),
         cache_lease=env.duration("VIEWS_CACHE_LEASE", "50ms", zero=True),
+        read_url=_connection_string(env, "VIEWS_READ_URL", "psycopg_pool", "postgres"),
     )
 
 
@@ -87,19 +114,8 @@ def build_check(settings: Settings, _: Clock) -> Source[Any] | None:
     return Look(settings)
 
 
-def name_fault(name: str) -> str | None:
-    """What is wrong with a view's name as given, or None."""
-    if not NAME.fullmatch(name):
-        return "is neither NAME nor SCHEMA.NAME"
-    if any(len(part.encode()) > LONGEST_NAME for part in name.split(".")):
-        return f"has a part of more than {LONGEST_NAME} bytes"
-    if name.startswith(("pg_catalog.", "information_schema.", "pg_toast.")):
-        return "names a system schema"
-    return None
-
-
 def _names(env: Env) -> tuple[str, ...]:
-    names = [name.strip() for name in env.text("VIEWS", VIEWS).split(",") if name.strip()]
+    names = split(env.text("VIEWS", VIEWS))
     if not names:
         env.fault("VIEWS", "names no view")
     if len(set(names)) < len(names):
@@ -107,6 +123,10 @@ def _names(env: Env) -> tuple[str, ...]:
     for name in names:
         if (fault := name_fault(name)) is not None:
             env.fault("VIEWS", f"{name!a} {fault}")
+    own = [parts(name)[-1] for name in names]
+    for name in READ:
+        if own.count(name) > 1:
+            env.fault("VIEWS", f"names {name} in two schemas; the reads could not tell which one to answer from")
     return tuple(names)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +17,17 @@ from alert_refresh.views.history import History
 from alert_refresh.views.lru import LRU
 from alert_refresh.views.reads import Reads
 from alert_refresh.views.resolver import Resolver
+from alert_refresh.views.session import Access, Session
 from alert_refresh.views.upkeep import Upkeep
 from alert_refresh.views.view import Progress, Reading, ViewState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from alert_refresh.engine import AttemptError, Clock, Deadline, Request, Sink
     from alert_refresh.views import Settings
     from alert_refresh.views.redis_cache import RedisCache
+    from alert_refresh.views.view import Plan
 
 CYCLES = 100
 """How many of the last cycles' results are remembered, for whoever asked for them."""
@@ -33,7 +35,7 @@ CYCLES = 100
 
 @dataclass(frozen=True, slots=True)
 class Memo:
-    """What the next refresh wants back: the change counters, and what the last cycles did, by request id."""
+    """What the next refresh wants back: the fingerprints, and what the last cycles did, by request id."""
 
     readings: Mapping[str, Reading] = field(default_factory=dict)
     cycles: Mapping[str, Progress] = field(default_factory=dict)
@@ -49,18 +51,26 @@ class PostgresSource:
         self.clock = clock
         self.history = History()
         assert settings.url is not None
-        self._url = settings.url
-        self.reads = Reads(self._url, clock, size=settings.pool_max, limit=settings.lock_timeout)
+        self._access = Access(settings.url)
+        self.reads = Reads(
+            settings.read_url or settings.url, clock, size=settings.pool_max, limit=settings.lock_timeout
+        )
+        self.direct = self.reads
+        if settings.read_url is not None:
+            self.direct = Reads(settings.url, clock, size=2, limit=settings.lock_timeout)
         self.lease = Lease(clock, settings.cache_lease)
         self.resolver = Resolver(
             settings.views, clock, self.reads, self.lease, LRU(settings.cache_size), _redis(settings, clock)
         )
+        self.listeners: list[Callable[[ViewState], None]] = []
         self._executor = Executor(settings, clock)
+        self._proofs: dict[str, str] = {}
         self._stopping = threading.Event()
         self._advised = False
 
     def refresh(self, previous: Snapshot[Any] | None, request: Request, deadline: Deadline) -> Snapshot[ViewState]:
-        """Refresh all views, or the one that `request.scope` names; on a retry only what failed and may pass.
+        """Refresh all views, or the one that `request.scope` names; on a retry only what failed and may pass, and what
+        reads that.
 
         Raises:
             Partial: at least one view failed; the snapshot tells which. Its cause is transient if any failure is.
@@ -68,28 +78,16 @@ class PostgresSource:
         """
         memo = previous.memo if previous is not None and isinstance(previous.memo, Memo) else Memo()
         items = dict(previous.items) if previous is not None else {}
-        done = memo.cycles.get(request.request_id, Progress()).states
-        wanted = [request.scope] if request.scope in self.settings.views else list(self.settings.views)
-        attempt = Attempt(
-            settings=self.settings,
-            url=self._url,
-            reads=self.reads,
-            clock=self.clock,
-            executor=self._executor,
-            history=self.history,
-            deadline=deadline,
-            stopping=self._stopping,
-            readings=dict(memo.readings),
-            refreshed=[name for name, state in done.items() if state.refreshed],
-            advise=not self._advised,
-        )
-        may_skip = self.settings.skip_unchanged and request.trigger is not Trigger.MANUAL
-        attempt.run(Progress(done).todo(wanted), items, may_skip=may_skip)
+        progress = memo.cycles.get(request.request_id)
+        if progress is None:
+            progress = Progress(wanted=self._wanted(request))
+        attempt = self._attempt(memo, request, progress, deadline)
+        attempt.run(progress.wanted, progress.todo(progress.wanted), items)
         self._advised = self._advised or any(not state.failed for state in attempt.states.values())
-        if attempt.tables.generations and any(state.refreshed for state in attempt.states.values()):
-            self.clock.wait(attempt.stopping, self.settings.cache_lease)
-        states = done | attempt.states
-        cycles = dict(list(memo.cycles.items())[-CYCLES:]) | {request.request_id: Progress(states, attempt.reached)}
+        if attempt.session.tables.generations and any(state.refreshed for state in attempt.states.values()):
+            self.clock.wait(attempt.session.stopping, self.settings.cache_lease)
+        progress = replace(progress, states=progress.states | attempt.states, reached=attempt.reached)
+        cycles = dict(list(memo.cycles.items())[-CYCLES:]) | {request.request_id: progress}
         snapshot = Snapshot(
             items=items | attempt.states,
             digest=digest(items | attempt.states),
@@ -97,14 +95,44 @@ class PostgresSource:
             memo=Memo(MappingProxyType(attempt.readings), MappingProxyType(cycles)),
             stats={"views_refreshed": float(sum(state.refreshed for state in attempt.states.values()))},
         )
-        if (cause := failed(states)) is not None:
+        if (cause := failed(progress.states)) is not None:
             raise Partial(snapshot, cause)
         return snapshot
 
+    def _wanted(self, request: Request) -> tuple[str, ...]:
+        """The views that a cycle is about."""
+        return (request.scope,) if request.scope in self.settings.views else self.settings.views
+
+    def _attempt(self, memo: Memo, request: Request, progress: Progress, deadline: Deadline) -> Attempt:
+        return Attempt(
+            settings=self.settings,
+            session=Session(self.settings, self._access, self.clock, deadline, self._stopping),
+            direct=self.direct,
+            clock=self.clock,
+            executor=self._executor,
+            history=self.history,
+            readings=dict(memo.readings),
+            proofs=self._proofs,
+            may_skip=request.trigger is not Trigger.MANUAL,
+            take_turns=request.trigger is Trigger.PERIODIC,
+            changed=self._changed,
+            tell=self._tell,
+            refreshed=[name for name, state in progress.states.items() if state.refreshed],
+            advise=not self._advised,
+        )
+
+    def _changed(self, plan: Plan) -> bool:
+        return False
+
+    def _tell(self, state: ViewState) -> None:
+        for listener in self.listeners:
+            listener(state)
+
     def watches(self, sink: Sink) -> tuple[Upkeep]:
         """No watch, but work to be done between refreshes; its stop cancels the statement of a running one."""
-        self.reads.renew()
-        upkeep = Upkeep(self.clock, self.reads, self.history, self.settings.history_retention)
+        for pool in {self.reads, self.direct}:
+            pool.renew()
+        upkeep = Upkeep(self.clock, self.direct, self.history, self.settings.history_retention)
         self._stopping = upkeep.stopping
         return (upkeep,)
 
@@ -114,14 +142,15 @@ class PostgresSource:
         Raises:
             Unavailable: the database cannot be read, or the history is not there.
         """
-        with self.reads.connection() as connection:
-            if self.history.pending and tables.ensure(connection).history:
-                self.history.write(connection)
+        with self.direct.connection() as connection:
+            if self.history.pending and (found := tables.ensure(connection)).history:
+                self.history.write(connection, outcomes=found.outcomes)
             return history.read(connection, limit=limit, view=view, since=since)
 
     def close(self) -> None:
         """Close the pool of the reads, and the connections to Redis."""
-        self.reads.close()
+        for pool in {self.reads, self.direct}:
+            pool.close()
         if self.resolver.l2 is not None:
             self.resolver.l2.close()
 

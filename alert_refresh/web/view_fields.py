@@ -22,6 +22,7 @@ def result_fields(states: Mapping[str, ViewState], seconds: float) -> dict[str, 
     """What became of each view. A view that another instance was refreshing is not done: its result is false."""
     failed = {name: state.reason for name, state in states.items() if state.failed}
     skipped = {name: state.reason for name, state in states.items() if not state.failed and not state.refreshed}
+    busy = [name for name, state in states.items() if state.busy]
     good = not failed and not skipped
     fields: dict[str, Any] = {
         "status": "success" if good else "partial_success",
@@ -35,6 +36,8 @@ def result_fields(states: Mapping[str, ViewState], seconds: float) -> dict[str, 
         fields["failed_views"] = list(failed)
     if skipped:
         fields["skipped_views"] = list(skipped)
+    if busy:
+        fields["busy_views"] = busy
     if not good:
         fields["reasons"] = failed | skipped
     return fields
@@ -65,7 +68,9 @@ def status_fields(worker: Worker[Any], source: PostgresSource, automated: Automa
         "error_type": last.error_type if failed and last else None,
         "views": {
             name: view_fields(
-                status.snapshot.items[name] if status.snapshot and name in status.snapshot.items else None
+                status.snapshot.items.get(name) if status.snapshot else None,
+                worker.clock.monotonic(),
+                source.settings.of(name).skip_max_age,
             )
             for name in source.settings.views
         },
@@ -74,15 +79,31 @@ def status_fields(worker: Worker[Any], source: PostgresSource, automated: Automa
     }
 
 
-def view_fields(state: ViewState | None) -> dict[str, Any] | None:
-    """What became of a view the last time it was its turn; None before that."""
+def view_fields(state: ViewState | None, now: float, max_age: float) -> dict[str, Any] | None:
+    """What became of a view the last time it was its turn; None before that.
+
+    Its age is the seconds since it was last refreshed, by anyone, or proven unchanged; `now` is monotonic.
+    """
     if state is None:
         return None
     return {
         "mode": str(state.mode),
+        "outcome": state.outcome,
+        "last_refreshed": state.refreshed_at,
+        "last_success": state.fresh_at,
+        "age_seconds": None if state.fresh_at is None or state.since is None else round(now - state.since, 3),
+        "skip": skip_words(state, max_age),
+        "analyze": state.analyzed,
         "reason": state.reason or None,
         "error_type": state.error_type or None,
         "duration_ms": round(state.duration_ms, 3),
         "refreshed_at": state.refreshed_at,
         "generation": state.generation or None,
     }
+
+
+def skip_words(state: ViewState, max_age: float) -> str:
+    """Whether a scheduled refresh may leave the view alone."""
+    if max_age == 0:
+        return "never, because it is switched off"
+    return f"never, because {state.never}" if state.never else "when nothing that it reads has changed"

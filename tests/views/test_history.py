@@ -66,7 +66,7 @@ def test_the_tables_are_made_once_by_however_many_at_once(world: World) -> None:
             return tables.ensure(connection)
 
     calls = [in_thread(make) for _ in range(6)]
-    assert {call() for call in calls} == {tables.Tables(history=True, generations=True)}
+    assert {call() for call in calls} == {tables.Tables(history=True, generations=True, outcomes=True)}
 
 
 def test_the_history_survives_its_table_being_dropped_meanwhile(world: World) -> None:
