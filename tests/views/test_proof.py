@@ -199,9 +199,7 @@ def test_a_field_that_comes_twice_keeps_what_came_first() -> None:
 
 
 def test_a_column_named_like_a_field_of_the_tree_hides_nothing(world: World) -> None:
-    assert opaque(world, 'select id as ":expr", now() as ":funcid" from plain as ":a"').startswith(
-        "it calls now()"
-    )
+    assert opaque(world, 'select id as ":expr", now() as ":funcid" from plain as ":a"').startswith("it calls now()")
 
 
 def test_a_statement_that_runs_for_long_elsewhere_may_hide_changes_and_nothing_is_skipped(
