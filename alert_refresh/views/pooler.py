@@ -49,23 +49,22 @@ def refuse_shared(connection: psycopg.Connection[Any], url: Credential, clock: C
     for _ in range(ROUNDS):
         deadline.check()
         with connect(url, Deadline(clock, PATIENCE), worked=True) as other:
-            if _shares(connection, other):
+            try:
+                shared = _shares(connection, other)
+            except TooLate:  # it gets no process while ours is idle, so ours is kept for us
+                return
+            if shared:
                 raise Permanent(SHARED, "config")
 
 
 def _shares(connection: psycopg.Connection[Any], other: psycopg.Connection[Any]) -> bool:
-    """Whether the other session, in a transaction, got our process, or we get another one while it holds that.
-
-    One that gets none at all, while ours is idle, shows that ours is kept for us.
-    """
+    """Whether the other session, in a transaction, got our process, or we get another one while it holds that."""
     mine = _process(connection)
     try:
         other.execute("begin", prepare=False)
         theirs = _process(other)
     except psycopg.errors.ProtocolViolation:  # pgbouncer in statement mode allows no transactions
         return True
-    except TooLate:
-        return False
     return theirs == mine or _process(connection) != mine
 
 

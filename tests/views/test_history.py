@@ -137,3 +137,22 @@ def test_a_closed_pool_can_be_begun_anew(world: World) -> None:
     world.source.watches(FakeSink())[0]
     with world.source.reads.connection() as connection:
         assert connection.execute("select 2").fetchone() == (2,)
+
+
+def test_a_batch_put_back_at_the_cap_keeps_the_newest_and_counts_what_is_lost(world: World) -> None:
+    kept = History()
+    for n in range(KEPT):
+        kept.add(Record("v", float(n), True, 1.0))
+    real = kept._take
+
+    def take() -> list[Record]:
+        batch = real()
+        for n in range(7):
+            kept.add(Record("v", float(KEPT + n), True, 1.0))
+        return batch
+
+    kept._take = take  # type: ignore[method-assign]
+    with world.database.connect() as connection, pytest.raises(psycopg.errors.UndefinedTable):
+        kept.write(connection)
+    assert (kept.pending, kept.lost) == (KEPT, 7)
+    assert [record.duration_ms for record in kept._pending] == [float(n) for n in range(7, KEPT + 7)]
