@@ -41,7 +41,8 @@ SETTINGS = {
 class Server:
     """A PostgreSQL server on a Unix socket in a folder of its own; another user runs it where we are root."""
 
-    def __init__(self, folder: Path | None = None, **settings: str) -> None:
+    def __init__(self, folder: Path | None = None, binaries: Path = BIN, **settings: str) -> None:
+        self.binaries = binaries
         self.folder = folder or Path(tempfile.mkdtemp(prefix="ar-pg-"))
         self.data = self.folder / "data"
         self.settings = SETTINGS | settings
@@ -72,7 +73,7 @@ class Server:
 
     def standby(self) -> Server:
         """A hot standby of this server, not yet started."""
-        other = Server()
+        other = Server(binaries=self.binaries)
         self.run("pg_basebackup", "-D", str(other.data), "-R", "-c", "fast", "-h", str(self.folder), "-U", "postgres")
         with (other.data / "postgresql.conf").open("a") as file:
             file.write(f"unix_socket_directories = '{other.folder}'\n")
@@ -84,7 +85,7 @@ class Server:
 
     def run(self, program: str, *arguments: str, check: bool = True) -> None:
         subprocess.run(
-            [str(BIN / program), *arguments],
+            [str(self.binaries / program), *arguments],
             check=check,
             user=self._user,
             cwd="/",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from alert_refresh.credential import MASK, Credential
 from alert_refresh.engine import Kind, RefreshSettings
 from alert_refresh.views.names import name_fault, parts, split
+from alert_refresh.views.view_settings import Earliest, ViewSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,17 +34,6 @@ VIEWS = "mv_entity_ancestors,mv_descendant_counts,mv_entity_hierarchy_stats"
 
 
 @dataclass(frozen=True, slots=True)
-class ViewSettings:
-    """Settings of one view; durations in seconds. `skip_max_age` 0: it is never skipped."""
-
-    interval: float
-    lock_timeout: float
-    statement_timeout: float
-    skip_max_age: float
-    analyze: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Settings:
     """Settings of the views; durations in seconds. `url`, `read_url` and `redis` are connection strings, None when not
     used. `skip_max_age` is how long a view is left alone at most, 0 never. `own` are the settings of single views.
@@ -62,6 +52,7 @@ class Settings:
     cache_size: int = 100_000
     cache_lease: float = 0.05
     read_url: Credential | None = None
+    notify_debounce: float = 1.0
     own: Mapping[str, ViewSettings] = field(default_factory=dict)
 
     def of(self, name: str) -> ViewSettings:
@@ -76,6 +67,21 @@ class Settings:
 
 def read(env: Env) -> Settings:
     """The views' settings; faults are left in `env`."""
+    settings, path = _general(env), env.path("VIEWS_CONFIG_FILE")
+    if path is None:
+        return settings
+    from alert_refresh.views import view_file
+
+    own, faults = view_file.read(path, settings.views, settings.of(""))
+    for fault in faults:
+        env.fault("VIEWS_CONFIG_FILE", fault)
+    settings = replace(settings, own=own)
+    intervals = tuple(sorted({settings.of(name).interval for name in settings.views}))
+    schedule = Earliest(intervals, settings.refresh.warmup)
+    return replace(settings, refresh=replace(settings.refresh, schedule=schedule))
+
+
+def _general(env: Env) -> Settings:
     refresh = env.refresh(KIND.prefix, interval="300s", rate_limit="0s", timeout="16m")
     if not env.boolean("VIEWS_REFRESH_ENABLED", default=True):
         refresh = replace(refresh, paused=True)
@@ -92,6 +98,7 @@ def read(env: Env) -> Settings:
         redis=_connection_string(env, "REDIS_URL", "redis", "redis"),
         cache_size=env.integer("VIEWS_CACHE_SIZE", 100_000, minimum=1, maximum=10_000_000),
         cache_lease=env.duration("VIEWS_CACHE_LEASE", "50ms", zero=True),
+        notify_debounce=env.duration("VIEWS_NOTIFY_DEBOUNCE", "1s"),
         read_url=_connection_string(env, "VIEWS_READ_URL", "psycopg_pool", "postgres"),
     )
 

@@ -17,7 +17,7 @@ from alert_refresh.views.reads import Unavailable
 from alert_refresh.views.view import Mode, ViewState, in_order, read_again, unchanged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, MutableMapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 
     from alert_refresh.engine import Clock
     from alert_refresh.views import Settings
@@ -41,8 +41,9 @@ class Attempt:
     """Goes through views and keeps what became of each in `states`; `readings` are of the ones now up to date.
 
     `refreshed` are the views that this cycle has refreshed so far, `reached` whether there was a connection at all.
-    `may_skip` leaves unchanged views alone, but for those that `changed` says yes to; `take_turns` those that another
-    daemon has just refreshed. `advise` asks for a look at the role and the server. `tell` gets every state.
+    `may_skip` leaves unchanged views alone, but for those that a notification told of (`payloads`); `take_turns` those
+    that another daemon has just refreshed. `advise` asks for a look at the role and the
+    server. `tell` gets every state.
     """
 
     settings: Settings
@@ -55,15 +56,18 @@ class Attempt:
     proofs: MutableMapping[str, str]
     may_skip: bool
     take_turns: bool
-    changed: Callable[[Plan], bool]
+    payloads: frozenset[str]
     tell: Callable[[ViewState], None]
     refreshed: list[str] = field(default_factory=list)
     states: dict[str, ViewState] = field(default_factory=dict)
     advise: bool = False
     reached: bool = True
 
-    def run(self, wanted: Sequence[str], todo: Sequence[str], before: Mapping[str, ViewState]) -> None:
-        """Take up the views `todo`, and what of `wanted` reads one that is refreshed now.
+    def run(
+        self, names: Sequence[str], todo: Collection[str], wanted: Collection[str], before: Mapping[str, ViewState]
+    ) -> None:
+        """Look at the views `names`; take up those of `todo`, those that notifications told of, and what of `wanted`
+        reads one that is refreshed now.
 
         `before` are the states they were in.
 
@@ -73,15 +77,16 @@ class Attempt:
         try:
             began = self.clock.monotonic()
             try:
-                plans = self._plans(wanted)
+                plans = self._plans(names)
             except AttemptError as error:
                 self.reached = self.session.current is not None
-                for name in todo:
+                for name in todo or names:
                     self._note(self._failed(name, error), before.get(name))
                 return
             planned = self.clock.monotonic()
             for plan in plans:
-                if plan.name in todo or self._rebuilt(plan):
+                below = plan.name in wanted and self._rebuilt(plan)
+                if plan.name in todo or below or plan.told(self.payloads):
                     old = before.get(plan.name)
                     state = self._skipped(plan, old, began) or self._refresh(plan, planned)
                     self._note(self._settled(plan, state, old), self._known(plan, old))
@@ -122,7 +127,7 @@ class Attempt:
 
     def _skipped(self, plan: Plan, old: ViewState | None, began: float) -> ViewState | None:
         """The state of a view that this attempt may leave alone, else None."""
-        if not self.may_skip or plan.fault() is not None or self.changed(plan):
+        if not self.may_skip or plan.fault() is not None or plan.told(self.payloads):
             return None
         own, reading = self.settings.of(plan.name), self.readings.get(plan.name)
         recent = reading is not None and began - reading.refreshed < own.skip_max_age
@@ -161,11 +166,11 @@ class Attempt:
 
     def _settled(self, plan: Plan, state: ViewState, old: ViewState | None) -> ViewState:
         """The state, once it is known what a view that is busy amounts to."""
-        state = replace(state, never=plan.opaque)
+        state = replace(state, never=plan.opaque, rows=plan.rows, size=plan.size)
         if state.busy is None:
             return state
         if self.take_turns and (seen := self._seen(plan.name, old)) is not None:
-            return replace(seen, never=plan.opaque)
+            return replace(seen, never=plan.opaque, rows=plan.rows, size=plan.size)
         now, (holder, since) = self.clock.monotonic(), state.busy
         if old is not None and old.busy is not None and old.busy[0] == holder:
             since = old.busy[1]

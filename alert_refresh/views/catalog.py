@@ -129,7 +129,7 @@ select w.name, c.oid::bigint, n.nspname, c.relname, c.relkind::text,
     end,
     array(select distinct u.name from reached r join wanted u on u.oid = r.oid
         where r.class = 'pg_class'::regclass and r.root = c.oid and r.oid <> c.oid),
-    reads.names, reads.unpopulated
+    reads.names, reads.unpopulated, nullif(c.reltuples, -1)::bigint, pg_total_relation_size(c.oid)
 from wanted w
 cross join database cross join sessions cross join settings
 left join pg_class c on c.oid = w.oid
@@ -154,7 +154,7 @@ def plan(connection: Connection[Any], names: Sequence[str]) -> list[Plan]:
 
 def _plan(*row: Any) -> Plan:
     name, oid, schema, relation, kind, namesakes, populated, index, allowed, reading, definitions, *more = row
-    relations, functions, opaque, unsettled, upstream, reads, unpopulated = more
+    relations, functions, opaque, unsettled, upstream, reads, unpopulated, rows, size = more
     return Plan(
         name=name,
         oid=oid,
@@ -174,6 +174,8 @@ def _plan(*row: Any) -> Plan:
         upstream=tuple(upstream),
         reads=tuple(reads or ()),
         unpopulated=tuple(unpopulated or ()),
+        rows=rows,
+        size=size,
     )
 
 

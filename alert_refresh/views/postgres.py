@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from alert_refresh.engine import Partial, Permanent, Snapshot, Transient, Trigger
+from alert_refresh.engine import Interval, Partial, Permanent, Snapshot, Transient, Trigger
 from alert_refresh.views import history, tables
 from alert_refresh.views.attempt import Attempt
 from alert_refresh.views.executor import Executor
 from alert_refresh.views.generations import Lease
 from alert_refresh.views.history import History
 from alert_refresh.views.lru import LRU
+from alert_refresh.views.notifications import Notifications
 from alert_refresh.views.reads import Reads
 from alert_refresh.views.resolver import Resolver
 from alert_refresh.views.session import Access, Session
@@ -24,10 +25,9 @@ from alert_refresh.views.view import Progress, Reading, ViewState
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from alert_refresh.engine import AttemptError, Clock, Deadline, Request, Sink
+    from alert_refresh.engine import AttemptError, Clock, Deadline, Request, Sink, Watch
     from alert_refresh.views import Settings
     from alert_refresh.views.redis_cache import RedisCache
-    from alert_refresh.views.view import Plan
 
 CYCLES = 100
 """How many of the last cycles' results are remembered, for whoever asked for them."""
@@ -35,10 +35,12 @@ CYCLES = 100
 
 @dataclass(frozen=True, slots=True)
 class Memo:
-    """What the next refresh wants back: the fingerprints, and what the last cycles did, by request id."""
+    """What the next refresh wants back: the fingerprints, and what the last cycles did, by request id, and when views
+    were last due (`taken`, monotonic)."""
 
     readings: Mapping[str, Reading] = field(default_factory=dict)
     cycles: Mapping[str, Progress] = field(default_factory=dict)
+    taken: Mapping[str, float] = field(default_factory=dict)
 
 
 class PostgresSource:
@@ -67,6 +69,8 @@ class PostgresSource:
         self._proofs: dict[str, str] = {}
         self._stopping = threading.Event()
         self._advised = False
+        self._started = clock.monotonic()
+        self._changes: set[str] = set()
 
     def refresh(self, previous: Snapshot[Any] | None, request: Request, deadline: Deadline) -> Snapshot[ViewState]:
         """Refresh all views, or the one that `request.scope` names; on a retry only what failed and may pass, and what
@@ -80,9 +84,11 @@ class PostgresSource:
         items = dict(previous.items) if previous is not None else {}
         progress = memo.cycles.get(request.request_id)
         if progress is None:
-            progress = Progress(wanted=self._wanted(request))
+            progress = Progress(wanted=self._due(request, memo.taken), payloads=self._payloads())
+        names = (request.scope,) if request.scope in self.settings.views else self.settings.views
         attempt = self._attempt(memo, request, progress, deadline)
-        attempt.run(progress.wanted, progress.todo(progress.wanted), items)
+        below = names if request.trigger is Trigger.WATCH else progress.wanted
+        attempt.run(names, progress.todo(), below, items)
         self._advised = self._advised or any(not state.failed for state in attempt.states.values())
         if attempt.session.tables.generations and any(state.refreshed for state in attempt.states.values()):
             self.clock.wait(attempt.session.stopping, self.settings.cache_lease)
@@ -92,16 +98,40 @@ class PostgresSource:
             items=items | attempt.states,
             digest=digest(items | attempt.states),
             taken_at=self.clock.time(),
-            memo=Memo(MappingProxyType(attempt.readings), MappingProxyType(cycles)),
+            memo=Memo(MappingProxyType(attempt.readings), MappingProxyType(cycles), self._taken(memo, progress)),
             stats={"views_refreshed": float(sum(state.refreshed for state in attempt.states.values()))},
         )
         if (cause := failed(progress.states)) is not None:
             raise Partial(snapshot, cause)
         return snapshot
 
-    def _wanted(self, request: Request) -> tuple[str, ...]:
-        """The views that a cycle is about."""
-        return (request.scope,) if request.scope in self.settings.views else self.settings.views
+    def _due(self, request: Request, taken: Mapping[str, float]) -> tuple[str, ...]:
+        """The views that a cycle is about: of a periodic one those whose interval has passed.
+
+        One that notifications asked for is about what they told of.
+        """
+        if request.trigger is Trigger.WATCH:
+            return ()
+        if request.trigger is not Trigger.PERIODIC or not self.settings.own:
+            return (request.scope,) if request.scope in self.settings.views else self.settings.views
+        now = self.clock.monotonic()
+        due = (name for name in self.settings.views if self._next(name, taken.get(name, self._started)) <= now)
+        return tuple(due) or self.settings.views
+
+    def _next(self, name: str, after: float) -> float:
+        """When a view is due next after `after`."""
+        interval = Interval(self.settings.of(name).interval, self.settings.refresh.warmup)
+        return interval.next_due(self._started, after)
+
+    def _taken(self, memo: Memo, progress: Progress) -> Mapping[str, float]:
+        """When each view was last due."""
+        return MappingProxyType({**memo.taken, **dict.fromkeys(progress.wanted, self.clock.monotonic())})
+
+    def _payloads(self) -> frozenset[str]:
+        """What notifications have told of and no cycle has taken up yet."""
+        taken = frozenset(self._changes)
+        self._changes -= taken
+        return taken
 
     def _attempt(self, memo: Memo, request: Request, progress: Progress, deadline: Deadline) -> Attempt:
         return Attempt(
@@ -115,26 +145,32 @@ class PostgresSource:
             proofs=self._proofs,
             may_skip=request.trigger is not Trigger.MANUAL,
             take_turns=request.trigger is Trigger.PERIODIC,
-            changed=self._changed,
+            payloads=progress.payloads,
             tell=self._tell,
             refreshed=[name for name, state in progress.states.items() if state.refreshed],
             advise=not self._advised,
         )
 
-    def _changed(self, plan: Plan) -> bool:
-        return False
-
     def _tell(self, state: ViewState) -> None:
         for listener in self.listeners:
             listener(state)
 
-    def watches(self, sink: Sink) -> tuple[Upkeep]:
-        """No watch, but work to be done between refreshes; its stop cancels the statement of a running one."""
+    def watches(self, sink: Sink) -> tuple[Watch, ...]:
+        """Work to be done between refreshes, whose stop cancels the statement of a running one, and notifications."""
+        self._started = self.clock.monotonic()
         for pool in {self.reads, self.direct}:
             pool.renew()
         upkeep = Upkeep(self.clock, self.direct, self.history, self.settings.history_retention)
         self._stopping = upkeep.stopping
-        return (upkeep,)
+        notifications = Notifications(
+            self._access.url,
+            self.clock,
+            sink,
+            threading.Event(),
+            self.settings.notify_debounce,
+            self._changes.update,
+        )
+        return (upkeep, notifications)
 
     def read_history(self, *, limit: int, view: str | None, since: float | None) -> dict[str, Any]:
         """The newest rows of the history and their summary, with what was not written yet.

@@ -40,7 +40,8 @@ class Plan:
     part of it that its proof depends on, over the views `relations` and the `functions` below it. `opaque` says why
     a change cannot be known, or is empty; `unsettled` why the counters cannot be trusted now. `upstream` are the
     configured views that this one reads, by configured name, `reads` all tables and views, and `unpopulated` the
-    materialized views among these that hold nothing. `generation` and `age` (seconds) are of its last refresh by
+    materialized views among these that hold nothing. `rows` is an estimate, `size` in bytes.
+    `generation` and `age` (seconds) are of its last refresh by
     any daemon, None if it is not known.
     """
 
@@ -64,6 +65,17 @@ class Plan:
     unpopulated: tuple[str, ...] = ()
     generation: int | None = None
     age: float | None = None
+    rows: int | None = None
+    size: int | None = None
+
+    def told(self, payloads: Collection[str]) -> bool:
+        """Whether one of these payloads of notifications means this view, or something that it reads directly.
+
+        A payload is a name, with its schema or without; an empty one means everything.
+        """
+        own = {self.name, self.relation, f"{self.schema}.{self.relation}", ""}
+        below = {name for read in self.reads for name in (read, read.partition(".")[2])}
+        return bool((own | below) & set(payloads))
 
     def fault(self) -> str | None:
         """Why this cannot be refreshed at all, or None."""
@@ -117,6 +129,7 @@ class ViewState:
     those of its last refresh by anyone that is known of, None and 0 before one. `fresh_at` (Unix seconds) is when it
     was last refreshed or proven unchanged, `since` the same on the monotonic clock, or when it was first looked at.
     `busy` says who holds its lock, and since when (monotonic). `never` says why it is never skipped.
+    `rows` (the planner's estimate) and `size` (bytes, with indexes) are None while they are not known.
     `transient` failures are retried. `analyzed` is the result of ANALYZE, None where it was not asked for.
     """
 
@@ -133,6 +146,8 @@ class ViewState:
     busy: tuple[str, float] | None = None
     never: str = ""
     analyzed: str | None = None
+    rows: int | None = None
+    size: int | None = None
 
     @property
     def refreshed(self) -> bool:
@@ -177,19 +192,21 @@ class ViewState:
 class Progress:
     """What one cycle has done so far: its views' states, by name, and whether the database was reached at last.
 
-    `wanted` are the views that it is about.
+    `wanted` are the views that are due in it, `payloads` what notifications have said was changed.
     """
 
     states: dict[str, ViewState] = field(default_factory=dict)
     reached: bool = True
     wanted: tuple[str, ...] = ()
+    payloads: frozenset[str] = frozenset()
 
-    def todo(self, wanted: Sequence[str]) -> list[str]:
+    def todo(self) -> list[str]:
         """What an attempt should take up: everything at first, then what failed in a way that may pass.
 
         What reads one of these is taken up too, once that one is refreshed; see `Attempt`.
         """
-        return [name for name in wanted if name not in self.states or self.states[name].transient]
+        both = dict.fromkeys((*self.wanted, *self.states))
+        return [name for name in both if name not in self.states or self.states[name].transient]
 
 
 def in_order(plans: Sequence[Plan]) -> list[Plan]:

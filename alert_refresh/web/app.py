@@ -15,6 +15,7 @@ from werkzeug.exceptions import NotFound
 from alert_refresh.observe.metrics import EngineMetrics
 from alert_refresh.rules.metrics import RuleMetrics
 from alert_refresh.targets.metrics import TargetMetrics
+from alert_refresh.views.metrics import ViewMetrics
 from alert_refresh.web import errors, health, metrics, rules, targets, views
 from alert_refresh.web.answers import JsonResponse
 from alert_refresh.web.auth import Auth
@@ -58,6 +59,8 @@ def create_app(daemon: Daemon) -> Flask:
     app.register_blueprint(rules.build(daemon, auth))
     RuleMetrics(registry, daemon.workers.get("rules"))
     app.register_blueprint(views.build(daemon, auth))
+    if (worker := daemon.workers.get("views")) is not None:
+        ViewMetrics(registry, worker)
     app.register_blueprint(health.build(daemon))
     app.register_blueprint(metrics.build(registry))
     return app

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from alert_refresh.engine import Result
+from alert_refresh.engine import Interval, Result
 from alert_refresh.web.answers import wall
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from alert_refresh.views.automated import Automated
     from alert_refresh.views.postgres import PostgresSource
     from alert_refresh.views.view import ViewState
+    from alert_refresh.views.view_settings import ViewSettings
 
 OPERATIONAL = "LTREE materialized view refresh service is operational"
 
@@ -49,6 +50,7 @@ def status_fields(worker: Worker[Any], source: PostgresSource, automated: Automa
     last = status.last
     failed = last is not None and last.result is Result.FAILED
     interval = worker.settings.interval
+    life = worker.watch_life()
     return {
         "status": "available",
         "last_refresh": status.last_success_at,
@@ -70,16 +72,33 @@ def status_fields(worker: Worker[Any], source: PostgresSource, automated: Automa
             name: view_fields(
                 status.snapshot.items.get(name) if status.snapshot else None,
                 worker.clock.monotonic(),
-                source.settings.of(name).skip_max_age,
+                source.settings.of(name),
+                wall(worker.clock, next_run(worker, source, name)),
             )
             for name in source.settings.views
+        },
+        "notifications": None
+        if life is None
+        else {
+            "connected": life.connected,
+            "last_proof_of_life": life.last_proof_of_life,
+            "error": life.error,
         },
         "pool": {"in_use": source.reads.in_use, "max": source.reads.size},
         "history_pending": source.history.pending,
     }
 
 
-def view_fields(state: ViewState | None, now: float, max_age: float) -> dict[str, Any] | None:
+def next_run(worker: Worker[Any], source: PostgresSource, name: str) -> float | None:
+    """When a view is due next (monotonic); None while the schedule rests."""
+    status, settings = worker.get_status(), source.settings
+    if status.next_due is None or name not in settings.own:
+        return status.next_due
+    interval = Interval(settings.of(name).interval, settings.refresh.warmup)
+    return interval.next_due(status.started, worker.clock.monotonic())
+
+
+def view_fields(state: ViewState | None, now: float, own: ViewSettings, due: float | None) -> dict[str, Any] | None:
     """What became of a view the last time it was its turn; None before that.
 
     Its age is the seconds since it was last refreshed, by anyone, or proven unchanged; `now` is monotonic.
@@ -92,7 +111,11 @@ def view_fields(state: ViewState | None, now: float, max_age: float) -> dict[str
         "last_refreshed": state.refreshed_at,
         "last_success": state.fresh_at,
         "age_seconds": None if state.fresh_at is None or state.since is None else round(now - state.since, 3),
-        "skip": skip_words(state, max_age),
+        "next_run": due,
+        "interval_seconds": own.interval,
+        "skip": skip_words(state, own.skip_max_age),
+        "rows": state.rows,
+        "size_bytes": state.size,
         "analyze": state.analyzed,
         "reason": state.reason or None,
         "error_type": state.error_type or None,

@@ -11,7 +11,7 @@ import pytest
 from alert_refresh.views import history, tables
 from alert_refresh.views.history import KEPT, History, Record
 from alert_refresh.views.upkeep import EVERY, PRUNE_EVERY, Upkeep
-from tests.fakes import FakeClock, FakeSink
+from tests.fakes import FakeClock
 from tests.views.world import World, in_thread
 
 if TYPE_CHECKING:
@@ -129,12 +129,12 @@ def test_a_pool_that_was_nearly_used_up_is_warned_of(world: World, caplog: pytes
 
 
 def test_a_closed_pool_can_be_begun_anew(world: World) -> None:
-    upkeep = world.source.watches(FakeSink())[0]
+    upkeep = world.upkeep
     with world.source.reads.connection() as connection:
         assert connection.execute("select 1").fetchone() == (1,)
     upkeep.stop()
     world.source.close()
-    world.source.watches(FakeSink())[0]
+    assert world.upkeep.name == "watch"
     with world.source.reads.connection() as connection:
         assert connection.execute("select 2").fetchone() == (2,)
 

@@ -104,16 +104,22 @@ def test_a_reading_ages_while_the_counters_stay_and_begins_anew_when_they_move()
 
 
 def test_a_retry_takes_up_what_failed_and_may_pass_and_nothing_else() -> None:
-    progress = Progress(
-        {
-            "done": ViewState("done", Mode.CONCURRENT),
-            "lost": ViewState("lost", Mode.FAILED, transient=True),
-            "wrong": ViewState("wrong", Mode.FAILED),
-            "busy": ViewState("busy", Mode.SKIPPED),
-        }
-    )
-    assert progress.todo(["wrong", "lost", "busy", "done", "new"]) == ["lost", "new"]
-    assert Progress().todo(["a", "b"]) == ["a", "b"]
+    done = {
+        "done": ViewState("done", Mode.CONCURRENT),
+        "lost": ViewState("lost", Mode.FAILED, transient=True),
+        "wrong": ViewState("wrong", Mode.FAILED),
+        "busy": ViewState("busy", Mode.BUSY),
+        "told": ViewState("told", Mode.FAILED, transient=True),
+    }
+    assert Progress(done, wanted=("wrong", "lost", "busy", "done", "new")).todo() == ["lost", "new", "told"]
+    assert Progress(wanted=("a", "b")).todo() == ["a", "b"]
+
+
+def test_a_payload_means_a_view_or_what_it_reads_with_or_without_the_schema() -> None:
+    one = plan("mv", schema="s", relation="mv", reads=("public.t", "other.u"))
+    for payload in ("mv", "s.mv", "t", "public.t", "u", "other.u", ""):
+        assert one.told({payload, "else"}), payload
+    assert not one.told({"public.u", "x"}) and not one.told(set())
 
 
 @given(st.text(max_size=80))

@@ -1,0 +1,110 @@
+"""PostgreSQL 15: what depends on the version of the server; skipped where Debian's postgresql-15 is not installed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from alert_refresh.engine import Permanent, Trigger
+from alert_refresh.views import catalog
+from alert_refresh.views.view import SETTLED, Mode
+from tests.faults.test_d_postgres import wait_for
+from tests.postgres import HIERARCHY, VIEWS, Server
+from tests.views.test_postgres import failure
+from tests.views.test_skip_property import cycles
+from tests.views.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.postgres import Database
+
+BINARIES = Path("/usr/lib/postgresql/15/bin")
+
+pytestmark = pytest.mark.skipif(not BINARIES.is_dir(), reason="PostgreSQL 15 is not installed")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    server = Server(binaries=BINARIES).create().start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def database(server: Server) -> Database:
+    database = server.database()
+    with database.connect() as connection:
+        connection.execute(HIERARCHY.read_bytes())
+        connection.execute("select generate_entities(50)")
+    return database
+
+
+def test_the_views_of_the_example_are_refreshed_and_proven(database: Database) -> None:
+    with World(database) as world:
+        assert all(state.refreshed for state in world.refresh(Trigger.STARTUP).values())
+        assert {state.never for state in world.served.items.values()} == {""}
+
+        def all_skipped() -> bool:
+            world.clock.ahead += SETTLED + 1
+            return {state.mode for state in world.refresh(Trigger.PERIODIC).values()} == {Mode.SKIPPED}
+
+        wait_for(all_skipped, 30)
+        assert world.source.resolver.ancestors("e1.e2")
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("select case when id > 1 then name else 'x' end as n, array[id] as a, greatest(id, 2) as g from entities", ""),
+        ("select coalesce(name, 'x') as n, (id, name) = (1, 'a') as r from entities", ""),
+        ("select jsonb_agg(name) as n from entities", ""),
+        ("select id, ('now'::text)::date as d from entities", "it converts values by their text"),
+        ("select id, now() as at from entities", "it calls now()"),
+        ("select id, current_user as u from entities", "it uses the current date, time or user"),
+        ("select relname, id from pg_class, entities", "it reads a system catalog"),
+    ],
+)
+def test_the_trees_of_this_version_are_understood(database: Database, query: str, reason: str) -> None:
+    database.run(f"create materialized view mv as {query}")
+    with database.connect() as connection:
+        found = catalog.survey(connection, ["mv"], {})[0].opaque
+        assert found.startswith(reason) if reason else found == ""
+
+
+def test_only_the_owner_may_refresh(database: Database) -> None:
+    role = f"weak_{database.name}"
+    database.run(f"create role {role} login")
+    with World(database, dsn=database.dsn(role), views=[VIEWS[1]]) as world:
+        reason = world.refresh()[VIEWS[1]].reason
+        assert failure(world) == (Permanent, "auth") and reason.startswith("the role may not refresh it")
+    database.run(f"drop owned by {role}", f"drop role {role}")
+
+
+def test_a_backend_crash_changes_the_fingerprint(server: Server, database: Database) -> None:
+    with database.connect() as connection:
+        before = catalog.plan(connection, VIEWS)[0].fingerprint
+        started = database.value("select pg_postmaster_start_time()")
+        with database.connect() as victim:
+            os.kill(victim.info.backend_pid, signal.SIGKILL)
+
+    def answers() -> bool:
+        try:
+            return bool(database.value("select not pg_is_in_recovery()"))
+        except psycopg.Error:
+            return False
+
+    wait_for(answers, 30)
+    with database.connect() as connection:
+        assert database.value("select pg_postmaster_start_time()") == started
+        assert catalog.plan(connection, VIEWS)[0].fingerprint != before
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_view_that_is_skipped_equals_its_querys_result(server: Server, seed: int) -> None:
+    assert cycles(seed, 20, server)[0] > 15
