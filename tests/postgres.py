@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import uuid
 import warnings
 from pathlib import Path
@@ -144,6 +145,22 @@ class Database:
     def value(self, query: str, *values: object) -> Any:
         rows = self.rows(query, *values)
         return rows[0][0] if rows else None
+
+    def crash_backend(self) -> None:
+        """Kill one backend, and wait until the server has started its others anew."""
+        reset = "select pg_stat_get_bgwriter_stat_reset_time()"
+        before = self.value(reset)
+        with self.connect() as victim:
+            os.kill(victim.info.backend_pid, signal.SIGKILL)
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            try:
+                if self.value(reset) != before:
+                    return
+            except psycopg.Error:
+                pass
+            time.sleep(0.05)
+        raise AssertionError("the server does not come back")
 
     def drop(self) -> None:
         with self.server.connect() as connection:

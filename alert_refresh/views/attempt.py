@@ -81,7 +81,8 @@ class Attempt:
             except AttemptError as error:
                 self.reached = self.session.current is not None
                 for name in todo or names:
-                    self._note(self._failed(name, error), before.get(name))
+                    old = before.get(name)
+                    self._note(replace(self._failed(name, error), never=old.never if old else ""), old)
                 return
             planned = self.clock.monotonic()
             for plan in plans:

@@ -182,7 +182,7 @@ class Resolver:
         """The token and the answer as one statement shows them."""
         if len(path) > 4000 or not PATH.fullmatch(path):
             raise BadPath(path)
-        body = sql.SQL(question.body).format(view=sql.SQL(name))
+        body = sql.SQL(question.body).format(view=sql.SQL(name.replace("%", "%%")))
         statement = sql.SQL(CACHEABLE if cacheable else "select null, {body}::text").format(body=body)
         started = self._clock.monotonic()
         with self._reads.connection() as connection:

@@ -167,13 +167,13 @@ class ViewState:
     def after(self, old: ViewState | None, now: float, wall: float) -> ViewState:
         """This state with what it keeps of `old`; `now` is monotonic, `wall` Unix seconds.
 
-        A view that was refreshed here or skipped is fresh now. One that was refreshed elsewhere (`refreshed_at` is
-        set) has been fresh since then; any other is as old as it was.
+        A view that was refreshed, here or elsewhere, has been fresh since then; one that was skipped is fresh now; any
+        other is as old as it was.
         """
-        if self.refreshed or (self.mode is Mode.SKIPPED and self.refreshed_at is None):
-            state = replace(self, fresh_at=wall, since=now)
-        elif self.refreshed_at is not None:
+        if self.refreshed_at is not None:
             state = replace(self, fresh_at=self.refreshed_at, since=now - max(0.0, wall - self.refreshed_at))
+        elif self.mode is Mode.SKIPPED:
+            state = replace(self, fresh_at=wall, since=now)
         else:
             state = replace(self, since=now)
         return state if old is None else state._older(old)

@@ -92,7 +92,7 @@ def status_fields(worker: Worker[Any], source: PostgresSource, automated: Automa
 def next_run(worker: Worker[Any], source: PostgresSource, name: str) -> float | None:
     """When a view is due next (monotonic); None while the schedule rests."""
     status, settings = worker.get_status(), source.settings
-    if status.next_due is None or name not in settings.own:
+    if status.next_due is None or not settings.own:
         return status.next_due
     interval = Interval(settings.of(name).interval, settings.refresh.warmup)
     return interval.next_due(status.started, worker.clock.monotonic())

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
 from alert_refresh.engine import Transient, Trigger
-from alert_refresh.views import catalog, tables
+from alert_refresh.views import catalog, executor, generations, tables
 from alert_refresh.views.attempt import ELSEWHERE, UNCHANGED
+from alert_refresh.views.executor import holder
 from alert_refresh.views.view import SETTLED, Mode
 from tests.faults.test_d_postgres import wait_for
 from tests.postgres import VIEWS, Server
@@ -141,10 +141,7 @@ def test_d21_counters_that_are_equal_again_after_a_backend_crash_are_not_believe
             world.clock.ahead += SETTLED + 1
             assert world.refresh(Trigger.PERIODIC)["mv"].reason == UNCHANGED
             started = world.database.value("select pg_postmaster_start_time()")
-            with world.database.connect() as victim:
-                os.kill(victim.info.backend_pid, signal.SIGKILL)
-                wait_for(lambda: _dies(victim))
-            wait_for(lambda: _answers(world))
+            world.database.crash_backend()
             assert world.database.value("select pg_postmaster_start_time()") == started
             world.database.run("update t set owner = 'second'")
             wait_for(lambda: world.database.value("select n_tup_upd from pg_stat_user_tables where relname = 't'") == 1)
@@ -153,21 +150,6 @@ def test_d21_counters_that_are_equal_again_after_a_backend_crash_are_not_believe
             assert world.database.rows("select owner from mv") == [("second",)]
     finally:
         server.remove()
-
-
-def _dies(connection: Connection[Any]) -> bool:
-    try:
-        connection.execute("select 1")
-    except psycopg.Error:
-        return True
-    return False
-
-
-def _answers(world: World) -> bool:
-    try:
-        return bool(world.database.value("select true"))
-    except psycopg.Error:
-        return False
 
 
 @pytest.mark.parametrize(
@@ -325,3 +307,65 @@ def test_a_history_table_that_an_earlier_version_made_gets_its_columns_or_is_use
             assert tables.ensure(connection) == tables.Tables(True, True, True)
     finally:
         world.database.run(f"drop owned by {role}", f"drop role {role}")
+
+
+@pytest.mark.parametrize("attempt", [Trigger.STARTUP, Trigger.PERIODIC])
+def test_a_catalog_that_cannot_be_read_fails_every_view(
+    world: World, attempt: Trigger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if attempt is Trigger.PERIODIC:
+        world.refresh(Trigger.STARTUP)
+    monkeypatch.setattr(catalog, "QUERY", "select 1 / 0")
+    state = world.refresh(attempt)[VIEW]
+    assert state.failed and "22012" in state.reason
+
+
+def test_a_history_that_cannot_be_written_is_logged_and_fails_nothing(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.refresh()
+    world.database.run("alter table refresh_metrics add check (false) not valid")
+    assert world.refresh()[VIEW].refreshed and world.error is None
+    assert "The history could not be written" in caplog.text and world.source.history.pending == 1
+
+
+def test_a_busy_view_whose_generation_cannot_be_read_is_busy(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.refresh(Trigger.STARTUP)
+    touch(world)
+    real, calls = generations.rows, []
+
+    def rows(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) > 1:
+            raise psycopg.OperationalError
+        return real(*arguments)
+
+    monkeypatch.setattr(generations, "rows", rows)
+    with hold(world):
+        assert world.refresh(Trigger.PERIODIC)[VIEW].mode is Mode.BUSY
+    assert len(calls) == 2
+
+
+def test_a_lock_that_is_given_back_while_its_holder_is_looked_for_was_held_by_another_session(world: World) -> None:
+    with world.database.connect() as connection:
+        assert holder(connection, catalog.plan(connection, [VIEW])[0]) == "another session"
+
+
+def test_a_failure_whose_cause_cannot_be_looked_for_is_told_by_its_sqlstate(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise psycopg.OperationalError
+
+    monkeypatch.setattr(executor, "read_plan", broken)
+    with world.database.connect() as blocker, blocker.transaction():
+        block(blocker, VIEW)
+        assert "55P03" in world.refresh()[VIEW].reason
+
+
+def test_a_view_made_anew_during_its_refresh_is_said_to_be_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = catalog.plan
+    with world.database.connect() as blocker, blocker.transaction():
+        block(blocker, VIEW)
+        monkeypatch.setattr(executor, "read_plan", lambda *found: [replace(other(*found)[0], oid=1)])
+        assert world.refresh()[VIEW].reason.startswith("the view was made anew meanwhile")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 
 from alert_refresh.engine import Permanent, Trigger
@@ -86,20 +83,11 @@ def test_only_the_owner_may_refresh(database: Database) -> None:
     database.run(f"drop owned by {role}", f"drop role {role}")
 
 
-def test_a_backend_crash_changes_the_fingerprint(server: Server, database: Database) -> None:
+def test_a_backend_crash_changes_the_fingerprint(database: Database) -> None:
     with database.connect() as connection:
         before = catalog.plan(connection, VIEWS)[0].fingerprint
         started = database.value("select pg_postmaster_start_time()")
-        with database.connect() as victim:
-            os.kill(victim.info.backend_pid, signal.SIGKILL)
-
-    def answers() -> bool:
-        try:
-            return bool(database.value("select not pg_is_in_recovery()"))
-        except psycopg.Error:
-            return False
-
-    wait_for(answers, 30)
+    database.crash_backend()
     with database.connect() as connection:
         assert database.value("select pg_postmaster_start_time()") == started
         assert catalog.plan(connection, VIEWS)[0].fingerprint != before

@@ -208,6 +208,14 @@ def test_a_view_with_other_columns_or_none_is_unavailable_not_a_crash(world: Wor
         other.source.resolver.descendants("e1")
 
 
+def test_a_schema_with_a_percent_sign_can_be_read_from() -> None:
+    with World(views=['"50%s".mv_descendant_counts']) as world:
+        world.database.run('create schema "50%s"', 'alter materialized view mv_descendant_counts set schema "50%s"')
+        for _ in range(2):
+            world.refresh()
+            assert world.source.resolver.descendants("e1")
+
+
 def test_the_metrics_add_up(world: World, valkey: Valkey) -> None:
     with World(world.database, redis=Credential(valkey.url), cache_size=2) as one:
         for path in ("e1.e6", "e1.e6", "e1.e7", "e1.e8", "e1.e6"):

@@ -16,6 +16,7 @@ from tests.web.views_world import AUTOMATED, REFRESH, ViewsWorld
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -180,6 +181,32 @@ def test_the_status_shows_the_service_its_caches_and_its_schedule(world: ViewsWo
     assert caches["l4_cache"]["queries"] == 1
     assert caches["overall"]["hit_ratio"] == 0.5
     assert {view["mode"] for view in body["views"].values()} == {"concurrent"}
+
+
+def test_the_status_says_of_each_view_how_old_it_is_when_it_is_due_and_why_it_is_never_skipped(
+    world: ViewsWorld, tmp_path: Path
+) -> None:
+    file = tmp_path / "views.yaml"
+    file.write_text("views: [{name: mv_now, interval: 2h}, {name: mv_entity_ancestors, skip: false}]")
+    world.database.run("create materialized view mv_now as select id, now() as at from entities")
+    with ViewsWorld(
+        world.database, VIEWS="mv_now,mv_entity_ancestors,mv_descendant_counts", VIEWS_CONFIG_FILE=str(file)
+    ) as other:
+        body = other.start().get("/refresh/status").get_json()
+        found = body["views"]
+        assert [view["skip"] for view in found.values()] == [
+            "never, because it calls now(), whose result may change by itself",
+            "never, because it is switched off",
+            "when nothing that it reads has changed",
+        ]
+        assert {view["outcome"] for view in found.values()} == {"refreshed", "blocking"}
+        assert all(0 <= view["age_seconds"] < 60 for view in found.values())
+        assert [view["interval_seconds"] for view in found.values()] == [7200, 300, 300]
+        assert found["mv_now"]["next_run"] >= found["mv_descendant_counts"]["next_run"]
+        assert set(body["notifications"]) == {"connected", "last_proof_of_life", "error"}
+        assert (
+            other.get("/refresh/automated/metrics?view_name=mv_now").get_json()["metrics"][0]["outcome"] == "blocking"
+        )
 
 
 def test_before_the_first_refresh_the_times_are_null() -> None:
