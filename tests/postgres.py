@@ -42,8 +42,9 @@ SETTINGS = {
 class Server:
     """A PostgreSQL server on a Unix socket in a folder of its own; another user runs it where we are root."""
 
-    def __init__(self, folder: Path | None = None, binaries: Path = BIN, **settings: str) -> None:
+    def __init__(self, folder: Path | None = None, binaries: Path = BIN, language: str = "", **settings: str) -> None:
         self.binaries = binaries
+        self.language = language
         self.folder = folder or Path(tempfile.mkdtemp(prefix="ar-pg-"))
         self.data = self.folder / "data"
         self.settings = SETTINGS | settings
@@ -93,7 +94,7 @@ class Server:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"},
+            env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC", "LANGUAGE": self.language},
         )
 
     @property

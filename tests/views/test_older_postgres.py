@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
-from alert_refresh.engine import Permanent, Trigger
+from alert_refresh.engine import Permanent, Transient, Trigger
 from alert_refresh.views import catalog
 from alert_refresh.views.view import SETTLED, Mode
 from tests.faults.test_d_postgres import wait_for
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from tests.postgres import Database
 
 BINARIES = Path("/usr/lib/postgresql/15/bin")
+
+TRANSLATIONS = Path("/usr/share/locale/de/LC_MESSAGES/postgres-15.mo")
 
 pytestmark = pytest.mark.skipif(not BINARIES.is_dir(), reason="PostgreSQL 15 is not installed")
 
@@ -96,3 +99,43 @@ def test_a_backend_crash_changes_the_fingerprint(database: Database) -> None:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_view_that_is_skipped_equals_its_querys_result(server: Server, seed: int) -> None:
     assert cycles(seed, 20, server)[0] > 15
+
+
+@pytest.fixture(scope="module")
+def german() -> Iterator[Server]:
+    """One that speaks German, and asks one role, which may have one connection, for its password."""
+    server = Server(binaries=BINARIES, language="de", lc_messages="'C.UTF-8'").create().start()
+    hba = server.data / "pg_hba.conf"
+    hba.write_text("local all limited scram-sha-256\n" + hba.read_text())
+    with server.connect() as connection:
+        connection.execute("create role limited login superuser password 'right'")
+        connection.execute("alter role limited nosuperuser connection limit 1")
+        connection.execute("select pg_reload_conf()")
+    yield server
+    server.remove()
+
+
+@pytest.mark.skipif(not TRANSLATIONS.exists(), reason="PostgreSQL's German messages are not installed")
+def test_d23_causes_are_told_apart_whatever_language_the_server_speaks(german: Server) -> None:
+    database = german.database()
+    database.run(
+        "create table t (id int)", "insert into t values (1)", "create materialized view mv as select id from t",
+        "create unique index on mv (id)", "alter materialized view mv owner to limited", "grant select on t to limited",
+        "grant create on schema public to limited",
+    )  # fmt: skip
+    with database.connect() as connection, pytest.raises(psycopg.errors.UndefinedTable, match="existiert nicht"):
+        connection.execute("select * from nowhere")
+    dsn = database.dsn("limited", password="right")
+    with World(database, dsn=dsn, views=["mv"]) as world:
+        with psycopg.connect(dsn):
+            assert "no connection free" in world.refresh()["mv"].reason
+            assert failure(world) == (Permanent, "auth")
+        assert world.refresh()["mv"].refreshed
+        world.source.reads.close()
+        with psycopg.connect(dsn):
+            assert "CONNECTION LIMIT" in world.refresh()["mv"].reason
+            assert failure(world) == (Transient, "network")
+        database.run("insert into t values (1)")
+        assert world.refresh()["mv"].reason.startswith("its rows would not be unique")
+        database.run("revoke select on t from limited")
+        assert world.refresh()["mv"].reason.startswith("the view's owner lacks a privilege")
