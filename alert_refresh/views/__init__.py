@@ -76,8 +76,7 @@ def read(env: Env) -> Settings:
     for fault in faults:
         env.fault("VIEWS_CONFIG_FILE", fault)
     settings = replace(settings, own=own)
-    intervals = tuple(sorted({settings.of(name).interval for name in settings.views}))
-    schedule = Earliest(intervals, settings.refresh.warmup)
+    schedule = Earliest(tuple({settings.of(name).schedule(settings.refresh.warmup) for name in settings.views}))
     return replace(settings, refresh=replace(settings.refresh, schedule=schedule))
 
 

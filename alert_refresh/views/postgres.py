@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from alert_refresh.engine import Interval, Partial, Permanent, Snapshot, Transient, Trigger
+from alert_refresh.engine import Partial, Permanent, Snapshot, Transient, Trigger
 from alert_refresh.views import history, tables
 from alert_refresh.views.attempt import Attempt
 from alert_refresh.views.executor import Executor
@@ -120,8 +120,7 @@ class PostgresSource:
 
     def _next(self, name: str, after: float) -> float:
         """When a view is due next after `after`."""
-        interval = Interval(self.settings.of(name).interval, self.settings.refresh.warmup)
-        return interval.next_due(self._started, after)
+        return self.settings.of(name).schedule(self.settings.refresh.warmup).next_due(self._started, after)
 
     def _taken(self, memo: Memo, progress: Progress) -> Mapping[str, float]:
         """When each view was last due."""

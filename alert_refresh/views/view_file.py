@@ -15,6 +15,7 @@ import yaml
 
 from alert_refresh.config import Env
 from alert_refresh.views.names import canonical
+from alert_refresh.views.view_settings import Cron
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +27,7 @@ LARGEST = 65536
 """Bytes of the file."""
 
 DURATIONS = ("interval", "lock_timeout", "statement_timeout")
-KEYS = ("name", *DURATIONS, "max_age", "skip", "analyze")
+KEYS = ("name", "cron", *DURATIONS, "max_age", "skip", "analyze")
 
 
 class BadFile(Exception):
@@ -99,6 +100,8 @@ def _faults(entry: Any, names: Sequence[str], own: dict[str, ViewSettings]) -> I
         yield f"VIEWS does not name {entry['name']!a}"
     if name in own:
         yield f"{entry['name']!a} comes twice"
+    if "cron" in entry and "interval" in entry:
+        yield "has both cron and interval"
 
 
 def _settings(entry: dict[str, Any], general: ViewSettings) -> tuple[ViewSettings, list[str]]:
@@ -110,5 +113,11 @@ def _settings(entry: dict[str, Any], general: ViewSettings) -> tuple[ViewSetting
         changes["skip_max_age"] = env.duration("max_age", "1h", zero=True)
     if not env.boolean("skip", default=True):
         changes["skip_max_age"] = 0.0
+    if "cron" in given:
+        try:
+            changes["cron"] = Cron(given["cron"])
+            changes["interval"] = changes["cron"].longest()
+        except ValueError:
+            env.fault("cron", "is not a cron expression such as */5 * * * *")
     changes["analyze"] = env.boolean("analyze", default=general.analyze)
     return dataclasses.replace(general, **changes), [f"{fault.field} {fault.reason}" for fault in env.faults]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from alert_refresh.engine import Interval, Result
+from alert_refresh.engine import Result
 from alert_refresh.web.answers import wall
 
 if TYPE_CHECKING:
@@ -94,8 +94,8 @@ def next_run(worker: Worker[Any], source: PostgresSource, name: str) -> float | 
     status, settings = worker.get_status(), source.settings
     if status.next_due is None or not settings.own:
         return status.next_due
-    interval = Interval(settings.of(name).interval, settings.refresh.warmup)
-    return interval.next_due(status.started, worker.clock.monotonic())
+    schedule = settings.of(name).schedule(settings.refresh.warmup)
+    return schedule.next_due(status.started, worker.clock.monotonic())
 
 
 def view_fields(state: ViewState | None, now: float, own: ViewSettings, due: float | None) -> dict[str, Any] | None:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from alert_refresh import views
 from alert_refresh.config import Env
-from alert_refresh.engine import Outcome, Result, Trigger
+from alert_refresh.engine import Interval, Outcome, Result, Trigger
 from alert_refresh.views.view_file import LARGEST
-from alert_refresh.views.view_settings import Earliest, ViewSettings
+from alert_refresh.views.view_settings import Cron, Earliest, ViewSettings
+from tests.fakes import FakeClock
 from tests.postgres import VIEWS
 from tests.views.world import World
 
@@ -34,9 +35,11 @@ def test_the_example_is_read_and_the_others_have_the_general_settings() -> None:
     settings, faults = read(EXAMPLE)
     assert not faults
     assert settings.of("mv_entity_ancestors") == ViewSettings(60, 2, 600, 1800, analyze=True)
-    assert settings.of("mv_entity_hierarchy_stats") == ViewSettings(3600, 5, 300, 0)
+    assert settings.of("mv_entity_hierarchy_stats") == ViewSettings(3600, 5, 300, 0, cron=Cron("0 * * * *"))
     assert settings.of("mv_descendant_counts") == ViewSettings(300, 5, 300, 3600)
-    assert settings.refresh.schedule == Earliest((60, 300, 3600), 30)
+    schedule = settings.refresh.schedule
+    assert isinstance(schedule, Earliest)
+    assert set(schedule.schedules) == {Interval(60, 30), Interval(300, 30), Cron("0 * * * *")}
 
 
 def test_a_view_whose_name_needs_quotes_is_found(tmp_path: Path) -> None:
@@ -60,10 +63,10 @@ def test_a_view_whose_name_needs_quotes_is_found(tmp_path: Path) -> None:
         ("views:\n- {name: mv_a, skip: true, skip: false}", ["the key 'skip' comes twice, line 2"]),
         ("views: [3, {interval: 1s}, {name: 3}]", [f"entry {n}: is not a mapping with a name" for n in (1, 2, 3)]),
         (
-            "views: [{name: mv_b, cron: x}, {name: mv_a, interval: 0s, skip: perhaps}, {name: mv_a}, {name: mv_a}]",
+            "views: [{name: mv_b, when: x}, {name: mv_a, interval: 0s, skip: perhaps}, {name: mv_a}, {name: mv_a}]",
             [
-                "entry 1: unknown key 'cron'; known are name, interval, lock_timeout, statement_timeout, max_age, skip,"
-                " analyze",
+                "entry 1: unknown key 'when'; known are name, cron, interval, lock_timeout, statement_timeout, max_age,"
+                " skip, analyze",
                 "entry 1: VIEWS does not name 'mv_b'",
                 "entry 2: interval must be greater than 0",
                 "entry 2: skip is neither true nor false",
@@ -89,13 +92,36 @@ def test_a_file_that_is_missing_or_too_large_is_a_fault(tmp_path: Path) -> None:
 def test_a_schedule_of_several_intervals_is_due_when_the_first_of_them_is(
     intervals: list[int], warmup: int, now: int
 ) -> None:
-    schedule = Earliest(tuple(map(float, intervals)), float(warmup))
+    schedule = Earliest(tuple(Interval(float(interval), float(warmup)) for interval in intervals))
     due = schedule.next_due(0.0, float(now))
     assert due is not None and due > now
     times = {(warmup or interval) + n * interval for interval in intervals for n in range(400)}
     assert due == min(one for one in times if one > now)
     outcome = Outcome("views", Trigger.PERIODIC, "id", 1, Result.SUCCESS, started_at=0.0, duration=0.0)
     assert schedule.after(outcome, 1.0) is schedule
+
+
+def test_a_cron_expression_is_due_at_its_minutes_and_no_tick_comes_twice() -> None:
+    clock = FakeClock()
+    clock.wall_offset = 1_700_000_100.0  # 22:15:00 UTC
+    cron = Cron("*/15 22 * * *", clock)
+    assert cron.next_due(0.0, 0.0) == 15 * 60
+    clock.advance(15 * 60 - 0.1)
+    assert cron.next_due(0.0, clock.monotonic()) == pytest.approx(30 * 60), "the tick that comes just now is past"
+    assert cron.next_due(0.0, 1.0) == pytest.approx(15 * 60), "of a time that has passed, too"
+    assert cron.longest() == 23 * 3600 + 15 * 60
+    outcome = Outcome("views", Trigger.PERIODIC, "id", 1, Result.SUCCESS, started_at=0.0, duration=0.0)
+    assert cron.after(outcome, 1.0) is cron
+
+
+@pytest.mark.parametrize("text", ["x", "0 0 30 2 *", "@daily", "* * * *", ""])
+def test_what_is_no_cron_expression_is_a_fault(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "views.yaml"
+    file.write_text(f"views: [{{name: mv_a, cron: '{text}'}}, {{name: mv_b, cron: '* * * * *', interval: 1m}}]")
+    assert read(file, VIEWS="mv_a,mv_b")[1] == [
+        "entry 1: cron is not a cron expression such as */5 * * * *",
+        "entry 2: has both cron and interval",
+    ]
 
 
 def own(interval: float, **changes: float | bool) -> ViewSettings:
