@@ -111,13 +111,13 @@ def build(settings: Settings, clock: Clock) -> PostgresSource | None:
     return PostgresSource(settings, clock)
 
 
-def build_check(settings: Settings, _: Clock) -> Source[Any] | None:
+def build_check(settings: Settings, clock: Clock) -> Source[Any] | None:
     """What `alert-refresh check` reads instead: it must not refresh anything."""
     if settings.url is None:
         return None
     from alert_refresh.views.look import Look
 
-    return Look(settings)
+    return Look(settings, clock)
 
 
 def _names(env: Env) -> tuple[str, ...]:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from alert_refresh.check import check_sources
 from alert_refresh.credential import Credential
+from alert_refresh.daemon import read_config
 from alert_refresh.engine import Permanent, Trigger
 from alert_refresh.views.pooler import SHARED
 from tests.pgbouncer import PgBouncer
@@ -50,6 +52,15 @@ def test_d20_a_pooler_that_shares_sessions_is_refused_and_nobody_elses_settings_
             assert shown == [("0",), ("0",)]
             stranger.close()
         assert world.database.value(LOCKS) == 0
+
+
+def test_d20_a_check_tells_of_such_a_pooler_and_sets_nothing_either(world: World) -> None:
+    with PgBouncer(world.database, "transaction", 1) as bouncer:
+        environ = {"VIEWS_DATABASE_URL": bouncer.dsn(), "VIEWS_STATEMENT_TIMEOUT": "77s"}
+        found = next(one for one in check_sources(read_config(environ)) if one["kind"] == "views")
+        assert (found["error"], found["error_type"]) == (SHARED, "config")
+        with psycopg.connect(bouncer.dsn()) as stranger:
+            assert stranger.execute("show statement_timeout").fetchone() == ("0",)
 
 
 def test_d20_without_the_refusal_locks_and_settings_would_leak(world: World) -> None:
