@@ -75,9 +75,12 @@ def read(env: Env) -> Settings:
     own, faults = view_file.read(path, settings.views, settings.of(""))
     for fault in faults:
         env.fault("VIEWS_CONFIG_FILE", fault)
-    settings = replace(settings, own=own)
-    schedule = Earliest(tuple({settings.of(name).schedule(settings.refresh.warmup) for name in settings.views}))
-    return replace(settings, refresh=replace(settings.refresh, schedule=schedule))
+    if faults:
+        return settings
+    own = {name: own.get(name) or settings.of(name) for name in settings.views}
+    schedule = Earliest(tuple({one.schedule(settings.refresh.warmup) for one in own.values()}))
+    interval = min((one.interval for one in own.values()), default=settings.refresh.interval)  # VIEWS may name none
+    return replace(settings, own=own, refresh=replace(settings.refresh, schedule=schedule, interval=interval))
 
 
 def _general(env: Env) -> Settings:

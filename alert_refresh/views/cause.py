@@ -33,7 +33,7 @@ def explain(error: psycopg.Error, plan: Plan, again: Plan, *, ran_out: bool) -> 
     """
     state = error.sqlstate or ""
     if again.oid != plan.oid:
-        return failure(error, again.fault() or "the view was made anew meanwhile")
+        return failure(error, again.fault() or "the view was recreated meanwhile")
     if state == "57014" and not ran_out:
         return failure(error, "another session cancelled it (pg_cancel_backend)", "unknown")
     if state == "42501":

@@ -62,7 +62,7 @@ QUOTES_DATA = ("22", "P0")
 SAFE = ("22012",)
 """A division by zero quotes none."""
 RAISED = "pl_exec.c"
-"""The source file of PostgreSQL that raises what a function in PL/pgSQL says, whatever that is."""
+"""The source file of PostgreSQL that raises the messages of functions in PL/pgSQL, which may be anything."""
 LONGEST = 300
 """Characters of the server's words that are shown."""
 

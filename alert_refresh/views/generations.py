@@ -29,7 +29,7 @@ update refresh_generations set view_oid = %(oid)s
 where view_oid = (select min(view_oid) from refresh_generations where view_name = %(name)s and view_oid <> %(oid)s)
     and not exists (select from refresh_generations where view_oid = %(oid)s)
 """
-"""A view that was dropped and made anew takes over the row of the old one."""
+"""A view that was dropped and recreated takes over the row of the old one."""
 
 ADVANCE = """
 insert into refresh_generations as g (view_oid, view_name, generation, token, refreshed_at)

@@ -63,7 +63,7 @@ class Notifications(Watch):
         self._failures = 0
 
     def run(self) -> None:
-        """Listen until `stop`; a connection that breaks is made anew, later after each failure."""
+        """Listen until `stop`; a connection that breaks is replaced, later after each failure."""
         while not self._stopping.is_set():
             try:
                 self._listen()

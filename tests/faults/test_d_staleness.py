@@ -368,4 +368,4 @@ def test_a_view_made_anew_during_its_refresh_is_said_to_be_so(world: World, monk
     with world.database.connect() as blocker, blocker.transaction():
         block(blocker, VIEW)
         monkeypatch.setattr(executor, "read_plan", lambda *found: [replace(other(*found)[0], oid=1)])
-        assert world.refresh()[VIEW].reason.startswith("the view was made anew meanwhile")
+        assert world.refresh()[VIEW].reason.startswith("the view was recreated meanwhile")

@@ -37,6 +37,7 @@ def test_the_example_is_read_and_the_others_have_the_general_settings() -> None:
     assert settings.of("mv_entity_ancestors") == ViewSettings(60, 2, 600, 1800, analyze=True)
     assert settings.of("mv_entity_hierarchy_stats") == ViewSettings(3600, 5, 300, 0, cron=Cron("0 * * * *"))
     assert settings.of("mv_descendant_counts") == ViewSettings(300, 5, 300, 3600)
+    assert settings.refresh.interval == 60, "the longest time between two ticks"
     schedule = settings.refresh.schedule
     assert isinstance(schedule, Earliest)
     assert set(schedule.schedules) == {Interval(60, 30), Interval(300, 30), Cron("0 * * * *")}
@@ -166,3 +167,11 @@ def test_an_analyze_that_fails_does_not_fail_the_refresh(monkeypatch: pytest.Mon
         state = world.refresh()[VIEWS[0]]
         assert state.refreshed and not state.failed and world.error is None
         assert state.analyzed is not None and "42703" in state.analyzed
+
+
+def test_with_a_file_and_no_view_the_fault_is_that_of_views(tmp_path: Path) -> None:
+    file = tmp_path / "views.yaml"
+    file.write_text("views: []")
+    env = Env({"VIEWS_CONFIG_FILE": str(file), "VIEWS": ","})
+    views.read(env)
+    assert [fault.field for fault in env.faults] == ["VIEWS"]
