@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from alert_refresh.views import catalog
 from tests.faults.test_d_postgres import backend, slow_view, wait_for
 from tests.postgres import VIEWS, Server
 from tests.views.test_postgres import block
@@ -144,6 +145,20 @@ def test_d17_fifty_forced_refreshes_at_once_are_one_refresh_and_forty_nine_503s(
         assert codes.count(200) == 1 and codes.count(503) == 49
         assert all(int(answer.headers["Retry-After"]) >= 1 for answer in answers if answer.status_code == 503)
         assert other.source.reads.in_use == 0
+
+
+def test_a_busy_view_is_false_in_the_results_and_a_503_where_all_are(world: ViewsWorld) -> None:
+    with world.database.connect() as other:
+        key = catalog.plan(other, ["mv_descendant_counts"])[0].lock_key()
+        other.execute("select pg_advisory_lock(%s)", [key])
+        body = world.post().get_json()
+        assert body["status"] == "partial_success" and body["busy_views"] == ["mv_descendant_counts"]
+        assert body["results"] == dict(zip(VIEWS, (True, False, True), strict=True))
+        assert "another session holds its lock: process" in body["reasons"]["mv_descendant_counts"]
+        alone = world.post("?view=mv_descendant_counts")
+        assert alone.status_code == 503 and int(alone.headers["Retry-After"]) >= 1
+        assert list(alone.get_json()) == ["detail"]
+    assert world.worker.get_status().consecutive_failures == 0
 
 
 def test_two_daemons_asked_at_once_refresh_no_view_twice_at_a_time(world: ViewsWorld) -> None:
