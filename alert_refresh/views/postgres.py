@@ -73,8 +73,8 @@ class PostgresSource:
         self._changes: set[str] = set()
 
     def refresh(self, previous: Snapshot[Any] | None, request: Request, deadline: Deadline) -> Snapshot[ViewState]:
-        """Refresh all views, or the one that `request.scope` names; on a retry only what failed and may pass, and what
-        reads that.
+        """Refresh all views, or the one that `request.scope` names; on a retry only what failed and may pass, what
+        reads that, and what has become due meanwhile.
 
         Raises:
             Partial: at least one view failed; the snapshot tells which. Its cause is transient if any failure is.
@@ -83,12 +83,13 @@ class PostgresSource:
         memo = previous.memo if previous is not None and isinstance(previous.memo, Memo) else Memo()
         items = dict(previous.items) if previous is not None else {}
         progress = memo.cycles.get(request.request_id)
+        due = self._due(request, memo.taken) if progress is None else self._due_meanwhile(request, memo.taken)
         if progress is None:
-            progress = Progress(wanted=self._due(request, memo.taken), payloads=self._payloads())
+            progress = Progress(wanted=due, payloads=self._payloads())
         names = (request.scope,) if request.scope in self.settings.views else self.settings.views
         attempt = self._attempt(memo, request, progress, deadline)
         below = names if request.trigger is Trigger.WATCH else progress.wanted
-        attempt.run(names, progress.todo(), below, items)
+        attempt.run(names, dict.fromkeys((*progress.todo(), *due)), below, items)
         self._advised = self._advised or any(not state.failed for state in attempt.states.values())
         if attempt.session.tables.generations and any(state.refreshed for state in attempt.states.values()):
             self.clock.wait(attempt.session.stopping, self.settings.cache_lease)
@@ -98,7 +99,7 @@ class PostgresSource:
             items=items | attempt.states,
             digest=digest(items | attempt.states),
             taken_at=self.clock.time(),
-            memo=Memo(MappingProxyType(attempt.readings), MappingProxyType(cycles), self._taken(memo, progress)),
+            memo=Memo(MappingProxyType(attempt.readings), MappingProxyType(cycles), self._taken(memo, due)),
             stats={"views_refreshed": float(sum(state.refreshed for state in attempt.states.values()))},
         )
         if (cause := failed(progress.states)) is not None:
@@ -114,17 +115,22 @@ class PostgresSource:
             return ()
         if request.trigger is not Trigger.PERIODIC or not self.settings.own:
             return (request.scope,) if request.scope in self.settings.views else self.settings.views
-        now = self.clock.monotonic()
-        due = (name for name in self.settings.views if self._next(name, taken.get(name, self._started)) <= now)
-        return tuple(due) or self.settings.views
+        return self._due_meanwhile(request, taken) or self.settings.views
 
     def _next(self, name: str, after: float) -> float:
         """When a view is due next after `after`."""
         return self.settings.of(name).schedule(self.settings.refresh.warmup).next_due(self._started, after)
 
-    def _taken(self, memo: Memo, progress: Progress) -> Mapping[str, float]:
+    def _due_meanwhile(self, request: Request, taken: Mapping[str, float]) -> tuple[str, ...]:
+        """The views whose interval has passed since a scheduled cycle took them up, which still retries others."""
+        if not request.trigger.scheduled:
+            return ()
+        now = self.clock.monotonic()
+        return tuple(name for name in self.settings.views if self._next(name, taken.get(name, self._started)) <= now)
+
+    def _taken(self, memo: Memo, due: tuple[str, ...]) -> Mapping[str, float]:
         """When each view was last due."""
-        return MappingProxyType({**memo.taken, **dict.fromkeys(progress.wanted, self.clock.monotonic())})
+        return MappingProxyType({**memo.taken, **dict.fromkeys(due, self.clock.monotonic())})
 
     def _payloads(self) -> frozenset[str]:
         """What notifications have told of and no cycle has taken up yet."""

@@ -197,6 +197,24 @@ def test_d22_a_retry_rebuilds_what_reads_a_view_that_failed_first() -> None:
         assert world.database.value("select sum(entity_count) from mv_entity_hierarchy_stats") == 201, "two steps below"
 
 
+def test_the_retries_of_one_view_do_not_keep_the_others_from_their_intervals(world: World) -> None:
+    world.database.run("create materialized view mv_random as select random() as r")
+    with World(world.database, views=[VIEW, "mv_random"]) as other, hold(world):
+        assert other.upkeep
+        other.refresh(Trigger.STARTUP)
+        other.clock.ahead += 2 * INTERVAL
+        first = other.refresh(Trigger.PERIODIC)
+        assert first[VIEW].failed and first["mv_random"].refreshed
+        other.clock.ahead += 20
+        again = other.refresh(Trigger.PERIODIC, retry=True)
+        assert again["mv_random"].generation == first["mv_random"].generation, "it is not due"
+        other.clock.ahead += INTERVAL
+        later = other.refresh(Trigger.PERIODIC, retry=True)
+        assert later["mv_random"].generation > first["mv_random"].generation and later[VIEW].failed
+        last = other.refresh(Trigger.PERIODIC, retry=True)
+        assert last["mv_random"].generation == later["mv_random"].generation
+
+
 def test_d22_a_retry_that_fails_again_leaves_what_reads_it_alone() -> None:
     with World() as world:
         with world.database.connect() as blocker, blocker.transaction():
