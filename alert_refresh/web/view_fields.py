@@ -10,7 +10,7 @@ from alert_refresh.web.answers import wall
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from alert_refresh.engine import Worker
+    from alert_refresh.engine import Life, Worker
     from alert_refresh.views.automated import Automated
     from alert_refresh.views.postgres import PostgresSource
     from alert_refresh.views.view import ViewState
@@ -50,7 +50,6 @@ def status_fields(worker: Worker[Any], source: PostgresSource, automated: Automa
     last = status.last
     failed = last is not None and last.result is Result.FAILED
     interval = worker.settings.interval
-    life = worker.watch_life()
     return {
         "status": "available",
         "last_refresh": status.last_success_at,
@@ -77,16 +76,17 @@ def status_fields(worker: Worker[Any], source: PostgresSource, automated: Automa
             )
             for name in source.settings.views
         },
-        "notifications": None
-        if life is None
-        else {
-            "connected": life.connected,
-            "last_proof_of_life": life.last_proof_of_life,
-            "error": life.error,
-        },
+        "notifications": notification_fields(worker.watch_life()),
         "pool": {"in_use": source.reads.in_use, "max": source.reads.size},
         "history_pending": source.history.pending,
     }
+
+
+def notification_fields(life: Life | None) -> dict[str, Any] | None:
+    """How the connection that listens fares; None while the daemon does not run."""
+    if life is None:
+        return None
+    return {"connected": life.connected, "last_proof_of_life": life.last_proof_of_life, "error": life.error}
 
 
 def next_run(worker: Worker[Any], source: PostgresSource, name: str) -> float | None:
