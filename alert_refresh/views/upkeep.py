@@ -63,8 +63,9 @@ class Upkeep(Watch):
 
     def _write(self) -> None:
         with self._reads.connection() as connection:
-            if tables.ensure(connection).history:
-                self._history.write(connection)
+            found = tables.ensure(connection)
+            if found.history:
+                self._history.write(connection, outcomes=found.outcomes)
 
     def _prune(self) -> None:
         with self._reads.connection() as connection:
