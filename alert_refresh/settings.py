@@ -98,11 +98,12 @@ SETTINGS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "Views": {
         "VIEWS_DATABASE_URL": (
             "",
-            "Connection string of the PostgreSQL database with the materialized views, URI or key=value; unset: views are off",
+            "Connection string of the PostgreSQL database with the materialized views, URI or key=value; unset: "
+            "views are off",
         ),
         "VIEWS_READ_URL": (
             "",
-            "Connection string for the reads, which may lead through a pooler in transaction mode; unset: `VIEWS_DATABASE_URL`",
+            "Connection string for the reads, which may lead through a pooler in transaction mode; unset: VIEWS_DATABASE_URL",
         ),
         "VIEWS": (
             "mv_entity_ancestors,mv_descendant_counts,mv_entity_hierarchy_stats",

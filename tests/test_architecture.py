@@ -329,9 +329,9 @@ def test_no_error_of_a_client_library_is_shown_as_text(path: Path) -> None:
 def test_what_is_dear_is_imported_in_its_own_place(path: Path) -> None:
     places = {
         "kubernetes": re.compile(r"targets/kubernetes/\w+\.py"),
-        "psycopg": re.compile(r"views/(tiers/)?\w+\.py"),
-        "psycopg_pool": re.compile(r"views/(tiers/)?\w+\.py"),
-        "redis": re.compile(r"views/(tiers/)?\w+\.py"),
+        "psycopg": re.compile(r"views/(\w+/)?\w+\.py"),
+        "psycopg_pool": re.compile(r"views/(\w+/)?\w+\.py"),
+        "redis": re.compile(r"views/(\w+/)?\w+\.py"),
     }
     for module in {name.split(".")[0] for name in imports_of(path)} & set(places):
         assert places[module].fullmatch(name_of(path)), f"{module} is imported"

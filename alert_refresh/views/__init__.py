@@ -145,7 +145,7 @@ def _connection_string(env: Env, name: str, module: str, extra: str) -> Credenti
     if importlib.util.find_spec(module) is None:
         env.fault(name, f"needs the extra {extra!r}, which is not installed: install requirements.lock", MASK)
     elif extra == "postgres":
-        from alert_refresh.views.connection import is_dsn
+        from alert_refresh.views.database.connect import is_dsn
 
         if not is_dsn(text):
             env.fault(name, "is not a PostgreSQL connection string such as postgresql://user@host/database", MASK)

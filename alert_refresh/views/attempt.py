@@ -10,8 +10,8 @@ import psycopg
 
 from alert_refresh.engine import AttemptError, Transient
 from alert_refresh.views import advice, catalog
-from alert_refresh.views.executor import BUSY
-from alert_refresh.views.failure import failure
+from alert_refresh.views.database.executor import BUSY
+from alert_refresh.views.database.failure import failure
 from alert_refresh.views.history import Record
 from alert_refresh.views.tiers import generations
 from alert_refresh.views.tiers.reads import Unavailable
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from alert_refresh.engine import Clock
     from alert_refresh.views import Settings
-    from alert_refresh.views.executor import Executor
+    from alert_refresh.views.database.executor import Executor
+    from alert_refresh.views.database.session import Session
     from alert_refresh.views.history import History
-    from alert_refresh.views.session import Session
     from alert_refresh.views.tiers.reads import Reads
     from alert_refresh.views.view import Plan, Reading
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from alert_refresh.views import proof
 from alert_refresh.views.names import parts, quoted
+from alert_refresh.views.skip import proof
 from alert_refresh.views.tiers import generations
 from alert_refresh.views.view import Plan
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from alert_refresh.engine import Fault, Rejected, Snapshot
-from alert_refresh.views import catalog, pooler
-from alert_refresh.views.connection import connect, set_timeouts
-from alert_refresh.views.failure import failure
+from alert_refresh.views import catalog
+from alert_refresh.views.database import pooler
+from alert_refresh.views.database.connect import connect, set_timeouts
+from alert_refresh.views.database.failure import failure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,12 +9,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from alert_refresh.engine import Partial, Permanent, Snapshot, Transient, Trigger
-from alert_refresh.views import history, tables
+from alert_refresh.views import history
 from alert_refresh.views.attempt import Attempt
-from alert_refresh.views.executor import Executor
+from alert_refresh.views.database import tables
+from alert_refresh.views.database.executor import Executor
+from alert_refresh.views.database.notifications import Notifications
+from alert_refresh.views.database.session import Access, Session
 from alert_refresh.views.history import History
-from alert_refresh.views.notifications import Notifications
-from alert_refresh.views.session import Access, Session
 from alert_refresh.views.tiers.generations import Lease
 from alert_refresh.views.tiers.lru import LRU
 from alert_refresh.views.tiers.reads import Reads

@@ -7,7 +7,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from alert_refresh.engine import Watch
-from alert_refresh.views import history, tables
+from alert_refresh.views import history
+from alert_refresh.views.database import tables
 from alert_refresh.views.tiers.reads import Unavailable
 
 if TYPE_CHECKING:

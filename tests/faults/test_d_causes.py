@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from alert_refresh.engine import Permanent, Transient
-from alert_refresh.views.failure import connect_failure
+from alert_refresh.views.database.failure import connect_failure
 from tests.faults.test_d_postgres import backend, slow_view, wait_for
 from tests.postgres import Server
 from tests.views.test_postgres import failure
@@ -195,7 +195,7 @@ def test_a_function_that_relies_on_the_search_path_is_told_of_the_safe_one(world
 def test_a_view_that_went_between_plan_and_refresh_is_said_to_be_missing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from alert_refresh.views.executor import Executor
+    from alert_refresh.views.database.executor import Executor
 
     world.database.run("create materialized view mv as select id from entities")
     real = Executor._execute

@@ -12,7 +12,7 @@ from alert_refresh.cli.check import check_sources
 from alert_refresh.credential import Credential
 from alert_refresh.daemon import read_config
 from alert_refresh.engine import Permanent, Trigger
-from alert_refresh.views.pooler import SHARED
+from alert_refresh.views.database.pooler import SHARED
 from tests.pgbouncer import PgBouncer
 from tests.views.world import World
 

@@ -13,7 +13,7 @@ import pytest
 
 from alert_refresh.engine import Permanent, Transient
 from alert_refresh.views import advice, catalog
-from alert_refresh.views.connection import LATE
+from alert_refresh.views.database.connect import LATE
 from alert_refresh.views.names import name_fault
 from alert_refresh.views.tiers.reads import Unavailable
 from alert_refresh.views.view import Mode

@@ -9,9 +9,10 @@ import psycopg
 import pytest
 
 from alert_refresh.engine import Transient, Trigger
-from alert_refresh.views import catalog, executor, tables
+from alert_refresh.views import catalog
 from alert_refresh.views.attempt import ELSEWHERE, UNCHANGED
-from alert_refresh.views.executor import holder
+from alert_refresh.views.database import executor, tables
+from alert_refresh.views.database.executor import holder
 from alert_refresh.views.tiers import generations
 from alert_refresh.views.view import SETTLED, Mode
 from tests.faults.test_d_postgres import wait_for

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from alert_refresh.views import history, tables
+from alert_refresh.views import history
+from alert_refresh.views.database import tables
 from alert_refresh.views.history import KEPT, History, Record
 from alert_refresh.views.upkeep import EVERY, PRUNE_EVERY, Upkeep
 from tests.fakes import FakeClock

@@ -9,7 +9,7 @@ import pytest
 from alert_refresh.engine import Permanent, Transient, Trigger
 from alert_refresh.views import advice, catalog
 from alert_refresh.views.attempt import UNCHANGED
-from alert_refresh.views.executor import BUSY
+from alert_refresh.views.database.executor import BUSY
 from alert_refresh.views.view import SETTLED, Mode
 from tests.postgres import VIEWS
 from tests.stage import eventually

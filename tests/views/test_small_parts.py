@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from alert_refresh.engine import Backoff, Kind, Outcome, Permanent, RefreshSettings, Result, Transient, Trigger, Worker
 from alert_refresh.views.automated import Automated
-from alert_refresh.views.failure import TooLate, connect_failure, failure
+from alert_refresh.views.database.failure import TooLate, connect_failure, failure
 from alert_refresh.views.tiers.circuit import Circuit
 from alert_refresh.views.tiers.lru import LRU
 from tests.fakes import FakeClock, FakeSource

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from alert_refresh.views.database.tables import refused
 from alert_refresh.views.names import quoted
-from alert_refresh.views.tables import refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

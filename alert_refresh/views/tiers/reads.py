@@ -11,9 +11,9 @@ import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from alert_refresh.engine import Backoff, Deadline, RefreshError
-from alert_refresh.views import pooler
-from alert_refresh.views.connection import BoundedConnection, parameters, set_timeouts
-from alert_refresh.views.failure import failure
+from alert_refresh.views.database import pooler
+from alert_refresh.views.database.connect import BoundedConnection, parameters, set_timeouts
+from alert_refresh.views.database.failure import failure
 from alert_refresh.views.tiers.circuit import Circuit
 
 if TYPE_CHECKING:

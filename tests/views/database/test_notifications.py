@@ -10,8 +10,8 @@ import pytest
 
 from alert_refresh.credential import Credential
 from alert_refresh.engine import SystemClock, Trigger
-from alert_refresh.views import notifications
-from alert_refresh.views.notifications import EVERYTHING, MOST, Notifications
+from alert_refresh.views.database import notifications
+from alert_refresh.views.database.notifications import EVERYTHING, MOST, Notifications
 from tests.fakes import FakeSink
 from tests.faults.test_d_postgres import wait_for
 from tests.pgbouncer import PgBouncer
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.postgres import Database
 
-TRIGGER = Path(__file__).parent.parent.parent / "config" / "examples" / "notify.sql"
+TRIGGER = Path(__file__).parents[3] / "config" / "examples" / "notify.sql"
 
 
 class Ear:

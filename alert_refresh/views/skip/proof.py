@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from alert_refresh.views.node_tree import Node, parse
+from alert_refresh.views.skip.node_tree import Node, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

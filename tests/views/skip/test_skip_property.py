@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from alert_refresh.engine import Trigger
-from alert_refresh.views import proof
 from alert_refresh.views.attempt import UNCHANGED
+from alert_refresh.views.skip import proof
 from alert_refresh.views.view import SETTLED
 from tests.postgres import shared
 from tests.views.world import World

@@ -8,9 +8,10 @@ import psycopg
 import pytest
 
 from alert_refresh.engine import Deadline, Permanent, Stopping, SystemClock
-from alert_refresh.views import catalog, tables
-from alert_refresh.views.connection import connect
-from alert_refresh.views.executor import Executor
+from alert_refresh.views import catalog
+from alert_refresh.views.database import tables
+from alert_refresh.views.database.connect import connect
+from alert_refresh.views.database.executor import Executor
 from alert_refresh.views.tiers import generations
 from alert_refresh.views.view import Mode
 from tests.postgres import VIEWS

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from alert_refresh.engine import AttemptError
-from alert_refresh.views import pooler, tables
-from alert_refresh.views.connection import connect, set_timeouts
-from alert_refresh.views.failure import failure
-from alert_refresh.views.tables import Tables
+from alert_refresh.views.database import pooler, tables
+from alert_refresh.views.database.connect import connect, set_timeouts
+from alert_refresh.views.database.failure import failure
+from alert_refresh.views.database.tables import Tables
 
 if TYPE_CHECKING:
     import threading
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from alert_refresh.credential import Credential
     from alert_refresh.engine import Clock, Deadline
     from alert_refresh.views import Settings
-    from alert_refresh.views.connection import BoundedConnection
+    from alert_refresh.views.database.connect import BoundedConnection
 
 
 @dataclass(eq=False, slots=True)

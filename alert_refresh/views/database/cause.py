@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alert_refresh.views.failure import failure
+from alert_refresh.views.database.failure import failure
 
 if TYPE_CHECKING:
     import psycopg

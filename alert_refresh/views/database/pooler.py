@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from alert_refresh.engine import Deadline, Permanent
-from alert_refresh.views.connection import connect
-from alert_refresh.views.failure import TooLate
+from alert_refresh.views.database.connect import connect
+from alert_refresh.views.database.failure import TooLate
 
 if TYPE_CHECKING:
     from alert_refresh.credential import Credential

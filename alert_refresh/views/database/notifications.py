@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from alert_refresh.engine import AttemptError, Deadline, Stopping, Trigger, Watch, WatchHealth
-from alert_refresh.views import pooler
-from alert_refresh.views.connection import connect
-from alert_refresh.views.failure import failure
+from alert_refresh.views.database import pooler
+from alert_refresh.views.database.connect import connect
+from alert_refresh.views.database.failure import failure
 
 if TYPE_CHECKING:
     import threading
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from alert_refresh.credential import Credential
     from alert_refresh.engine import Clock, Sink
-    from alert_refresh.views.connection import BoundedConnection
+    from alert_refresh.views.database.connect import BoundedConnection
 
 CHANNEL = "alert_refresh"
 PROOF = 30.0

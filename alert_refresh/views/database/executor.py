@@ -11,10 +11,10 @@ from psycopg import sql
 
 from alert_refresh.engine import Permanent
 from alert_refresh.views.catalog import plan as read_plan
-from alert_refresh.views.cause import explain
-from alert_refresh.views.connection import set_timeouts
-from alert_refresh.views.failure import failure
-from alert_refresh.views.tables import refused
+from alert_refresh.views.database.cause import explain
+from alert_refresh.views.database.connect import set_timeouts
+from alert_refresh.views.database.failure import failure
+from alert_refresh.views.database.tables import refused
 from alert_refresh.views.tiers import generations
 from alert_refresh.views.view import Mode, ViewState
 

@@ -8,8 +8,8 @@ import pytest
 
 from alert_refresh.engine import Trigger
 from alert_refresh.views import catalog
-from alert_refresh.views.node_tree import parse
-from alert_refresh.views.proof import collect
+from alert_refresh.views.skip.node_tree import parse
+from alert_refresh.views.skip.proof import collect
 from alert_refresh.views.view import SETTLED, Mode
 from tests.postgres import shared
 from tests.stage import eventually

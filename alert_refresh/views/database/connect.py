@@ -9,7 +9,7 @@ import psycopg
 from psycopg import conninfo
 
 from alert_refresh.engine import Stopping
-from alert_refresh.views.failure import TooLate, connect_failure
+from alert_refresh.views.database.failure import TooLate, connect_failure
 
 if TYPE_CHECKING:
     import threading
