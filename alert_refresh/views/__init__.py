@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from alert_refresh.config import Env
     from alert_refresh.engine import Clock, RefreshSettings, Source
-    from alert_refresh.views.postgres import PostgresSource
+    from alert_refresh.views.source import PostgresSource
 
 
 READ = ("mv_entity_ancestors", "mv_descendant_counts")
@@ -105,7 +105,7 @@ def build(settings: Settings, clock: Clock) -> PostgresSource | None:
     """The source these settings name; None when views are off."""
     if settings.url is None:
         return None
-    from alert_refresh.views.postgres import PostgresSource
+    from alert_refresh.views.source import PostgresSource
 
     return PostgresSource(settings, clock)
 

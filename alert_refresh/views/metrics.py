@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from alert_refresh.engine import Worker
-    from alert_refresh.views.postgres import PostgresSource
+    from alert_refresh.views.source import PostgresSource
     from alert_refresh.views.view import ViewState
 
 PREFIX = "alert_refresh_view"

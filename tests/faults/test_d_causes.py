@@ -11,7 +11,7 @@ from alert_refresh.engine import Permanent, Transient
 from alert_refresh.views.database.failure import connect_failure
 from tests.faults.test_d_postgres import backend, slow_view, wait_for
 from tests.postgres import Server
-from tests.views.test_postgres import failure
+from tests.views.test_source import failure
 from tests.views.world import World, in_thread
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from alert_refresh.views.view import SETTLED, Mode
 from tests.faults.test_d_postgres import wait_for
 from tests.postgres import VIEWS, Server
 from tests.stage import eventually
-from tests.views.test_postgres import block, failure
+from tests.views.test_source import block, failure
 from tests.views.world import World
 
 if TYPE_CHECKING:

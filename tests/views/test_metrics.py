@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from alert_refresh.views.metrics import OUTCOMES
 from tests.postgres import VIEWS
-from tests.views.test_postgres import block
+from tests.views.test_source import block
 from tests.web.views.world import ViewsWorld
 
 

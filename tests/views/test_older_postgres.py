@@ -14,7 +14,7 @@ from alert_refresh.views.view import SETTLED, Mode
 from tests.faults.test_d_postgres import wait_for
 from tests.postgres import HIERARCHY, VIEWS, Server
 from tests.views.skip.test_skip_property import cycles
-from tests.views.test_postgres import failure
+from tests.views.test_source import failure
 from tests.views.world import World
 
 if TYPE_CHECKING:

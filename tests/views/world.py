@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from alert_refresh.credential import Credential
 from alert_refresh.engine import AttemptError, Deadline, Partial, RefreshSettings, Request, SystemClock, Trigger
 from alert_refresh.views import Settings
-from alert_refresh.views.postgres import PostgresSource
+from alert_refresh.views.source import PostgresSource
 from alert_refresh.views.upkeep import Upkeep
 from tests.fakes import FakeSink
 from tests.postgres import VIEWS, Database, hierarchy

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from alert_refresh.engine import WatchHealth, Worker
     from alert_refresh.views.automated import Automated
-    from alert_refresh.views.postgres import PostgresSource
+    from alert_refresh.views.source import PostgresSource
     from alert_refresh.views.view import ViewState
     from alert_refresh.views.view_settings import ViewSettings
 

@@ -119,7 +119,7 @@ def _refuse(progress: Progress) -> None:
 
 def progress_of(snapshot: Snapshot[Any] | None, request_id: str) -> Progress | None:
     """What the cycle of this request has done, if that is still remembered."""
-    from alert_refresh.views.postgres import Memo
+    from alert_refresh.views.source import Memo
 
     memo = None if snapshot is None else snapshot.memo
     return memo.cycles.get(request_id) if isinstance(memo, Memo) else None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from alert_refresh.daemon import Daemon
     from alert_refresh.views import Settings
     from alert_refresh.views.automated import Automated
-    from alert_refresh.views.postgres import PostgresSource
+    from alert_refresh.views.source import PostgresSource
     from alert_refresh.web.answers import JsonResponse
     from alert_refresh.web.auth import Auth
 

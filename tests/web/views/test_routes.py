@@ -12,7 +12,7 @@ from alert_refresh.engine import Permanent
 from alert_refresh.views import catalog
 from tests.faults.test_d_postgres import backend, slow_view, wait_for
 from tests.postgres import VIEWS, Server
-from tests.views.test_postgres import block
+from tests.views.test_source import block
 from tests.views.world import in_thread
 from tests.web.views.world import AUTOMATED, REFRESH, ViewsWorld
 
