@@ -33,7 +33,7 @@ def test_nothing_set_is_right_and_has_the_defaults() -> None:
     assert config.bind == "127.0.0.1:8080"
     assert (config.threads, config.shutdown_timeout, config.debug_sample) == (32, 25.0, 0.1)
     assert (config.log_level, config.log_format) == ("INFO", "json")
-    assert (config.admin_token, config.read_token, config.allow_unauthenticated) == (None, None, False)
+    assert (config.admin_token, config.read_token) == (None, None)
     assert config.kinds["targets"].refresh == RefreshSettings(300, 5, 30, 300, 60, 30, 30)
     assert config.kinds["targets"].source == "off"
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from alert_refresh.daemon import KINDS
 from alert_refresh.engine import AttemptError, Deadline, ShutdownTimeout, SystemClock, Worker
+from alert_refresh.engine.attempt_threads import ABANDON_AFTER
 from alert_refresh.engine.errors import TIMEOUT
 from alert_refresh.engine.threads import Call, spawn
-from alert_refresh.engine.worker import ABANDON_AFTER
 from alert_refresh.observe.formats import escape
 from alert_refresh.rules.dangling import dangling, listed
 
@@ -93,7 +93,7 @@ def _outcome(request: Request, timeout: float) -> dict[str, Any]:
 def _rejected(snapshot: Snapshot[Any] | None) -> list[dict[str, Any]]:
     """What could not be used of what was read."""
     return [
-        {"source": dict(one.origin), "faults": [{"field": f.field, "message": f.message} for f in one.faults]}
+        {"source": dict(one.origin), "faults": [fault.fields() for fault in one.faults]}
         for one in (snapshot.rejected if snapshot else ())
     ]
 

@@ -103,8 +103,10 @@ def _checked(file: Path) -> dict[str, Any]:
 
 
 def _faults(bad: BadRule) -> list[dict[str, Any]]:
+    from alert_refresh.engine import Fault
+
     return [
-        {"field": fault.field, "message": fault.message, "line": max(fault.lines, default=None), "said": said}
+        Fault(fault.field, fault.message).fields() | {"line": max(fault.lines, default=None), "said": said}
         for fault, said in zip(bad.faults, bad.said(), strict=True)
     ]
 
@@ -143,7 +145,7 @@ def _content(file: Path) -> bytes:
         AttemptError: it cannot be read (`storage`) or is larger than a file of rules may be (`too_large`).
     """
     from alert_refresh.engine import Permanent
-    from alert_refresh.files.watch import STORAGE, TOO_LARGE, storage_error
+    from alert_refresh.files.read import STORAGE, TOO_LARGE, storage_error
     from alert_refresh.rules.forms.rules_file import LARGEST
 
     what = "standard input" if file in STDIN_NAMES else f"file {file.name or str(file)!a}"

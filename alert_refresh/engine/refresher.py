@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from alert_refresh.engine.clock import Deadline
 from alert_refresh.engine.errors import AttemptError, Interrupted, Overtaken, Partial, Stopping, Transient
 from alert_refresh.engine.outcome import Result
+from alert_refresh.engine.stack import stack_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -142,15 +142,10 @@ class Refresher(Generic[T]):
             try:
                 listener(outcome)
             except Exception as raised:
-                log.error("A listener failed with %s", type(raised).__name__, extra=frames(raised))
+                log.error("A listener failed with %s", type(raised).__name__, extra={"stack": stack_of(raised)})
 
 
 def unexpected(error: Exception) -> Transient:
     """The error of an attempt that raised something nobody foresaw; it is logged."""
-    log.error("Refresh raised an unexpected %s", type(error).__name__, extra=frames(error))
+    log.error("Refresh raised an unexpected %s", type(error).__name__, extra={"stack": stack_of(error)})
     return Transient(f"unexpected {type(error).__name__}")
-
-
-def frames(error: BaseException) -> dict[str, str]:
-    """Where `error` was raised, as a log field: the code's lines without the message, which may hold a credential."""
-    return {"stack": "".join(traceback.format_tb(error.__traceback__))}

@@ -19,6 +19,10 @@ class Fault:
     field: str
     message: str
 
+    def fields(self) -> dict[str, str]:
+        """The fault as JSON fields."""
+        return {"field": self.field, "message": self.message}
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:

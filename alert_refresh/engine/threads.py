@@ -58,8 +58,8 @@ def report_death() -> None:
     threading.excepthook(threading.ExceptHookArgs([*sys.exc_info(), threading.current_thread()]))
 
 
-def endured(call: Callable[[], None]) -> bool:
-    """Make a call; False if it raised, and `threading.excepthook` was told. SystemExit passes."""
+def completed(call: Callable[[], None]) -> bool:
+    """Make a call; False if it raised, which is reported to `threading.excepthook`. Raises SystemExit only."""
     try:
         call()
     except SystemExit:

@@ -11,38 +11,29 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from alert_refresh.engine.attempt_threads import STUCK_LIMIT, AttemptThreads, CurrentAttempt
 from alert_refresh.engine.clock import Deadline, SystemClock
-from alert_refresh.engine.errors import (
-    TIMEOUT,
-    ShutdownTimeout,
-    Stopping,
-    Superseded,
-    Transient,
-)
+from alert_refresh.engine.errors import ShutdownTimeout, Stopping, Superseded
 from alert_refresh.engine.outcome import Request, Trigger
-from alert_refresh.engine.refresher import Refresher, frames
+from alert_refresh.engine.refresher import Refresher
 from alert_refresh.engine.run_sink import RunSink
 from alert_refresh.engine.schedule import Interval
 from alert_refresh.engine.source import WatchHealth, combined_health
+from alert_refresh.engine.stack import stack_of
 from alert_refresh.engine.state import RefreshState
-from alert_refresh.engine.threads import Call, join, report_death, spawn
+from alert_refresh.engine.threads import join, report_death, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from alert_refresh.engine.clock import Clock
     from alert_refresh.engine.outcome import Outcome, Publication
-    from alert_refresh.engine.schedule import Schedule
     from alert_refresh.engine.snapshot import Snapshot
     from alert_refresh.engine.source import Kind, RefreshSettings, Source, Watch
     from alert_refresh.engine.status import Status
 
 T = TypeVar("T")
 
-ABANDON_AFTER = 5.0
-"""Seconds past its timeout after which an attempt that cannot be interrupted is given up."""
-STUCK_LIMIT = 2
-"""So many given-up attempts that still hang make the worker unhealthy, and no more are started."""
 RESTART_AFTER = 0.5
 """Seconds before a thread that died is started again."""
 WATCH_STOPS_IN = 1.0
@@ -66,7 +57,6 @@ class Worker(Generic[T]):
         source: Source[T],
         settings: RefreshSettings,
         *,
-        schedule: Schedule | None = None,
         clock: Clock | None = None,
         listeners: Sequence[Callable[[Outcome], None]] = (),
     ) -> None:
@@ -74,7 +64,7 @@ class Worker(Generic[T]):
         self.source = source
         self.settings = settings
         self.clock = clock or SystemClock()
-        schedule = schedule or settings.schedule or Interval(settings.interval, settings.warmup)
+        schedule = settings.schedule or Interval(settings.interval, settings.warmup)
         self.state: RefreshState[T] = RefreshState(kind.name, self.clock, schedule, settings.rate_limit)
         if settings.paused:
             self.state.pause()
@@ -88,7 +78,7 @@ class Worker(Generic[T]):
         )
         self._publication_listeners: list[Callable[[Publication], None]] = []
         self._run = self._new_run(0)
-        self._abandoned: list[threading.Thread] = []
+        self._attempts = AttemptThreads(kind.name, self.clock)
         self.listen(self._tell_watches)
 
     def listen(self, listener: Callable[[Outcome], None]) -> None:
@@ -139,9 +129,7 @@ class Worker(Generic[T]):
         late = join(run.threads, deadline)
         join(run.watching, Deadline(self.clock, min(WATCH_STOPS_IN, max(0.0, deadline.remaining()))))
         if late:
-            run.abandon.set()
-            if (attempt := run.attempt) is not None:
-                attempt.ended.set()
+            run.attempt.abandon()
             join(late, Deadline(self.clock, 1.0))
         if self.state.close(run.number):
             self.source.close()
@@ -202,7 +190,7 @@ class Worker(Generic[T]):
             try:
                 listener(published)
             except Exception as raised:
-                log.error("A listener failed with %s", type(raised).__name__, extra=frames(raised))
+                log.error("A listener failed with %s", type(raised).__name__, extra={"stack": stack_of(raised)})
 
     def watch_health(self) -> WatchHealth | None:
         """How the watches fare, all in one; None if none holds a connection, or the worker does not run."""
@@ -238,7 +226,7 @@ class Worker(Generic[T]):
             self._refresher.cycle(
                 request,
                 sleep=lambda seconds: self._sleep(run, request, seconds),
-                execute=lambda call, deadline: self._in_thread(run, call, deadline),
+                execute=lambda call, deadline: self._execute(run, call, deadline),
             )
         # The cycle may have taken the wake that was meant to tell of a stop or of another request.
         if not self.state.active(run.number):
@@ -296,35 +284,14 @@ class Worker(Generic[T]):
         run.back_by = self.clock.monotonic()
         return woken
 
-    def _in_thread(self, run: _Run, call: Callable[[], Snapshot[T]], deadline: Deadline) -> Snapshot[T]:
-        """Execute an attempt in a thread of its own, so that one that hangs can be given up.
-
-        A given-up attempt has nobody left to take its result, so it never publishes.
-        """
-        if len(self.hanging()) >= STUCK_LIMIT:
-            raise Transient(f"{STUCK_LIMIT} earlier attempts still hang", TIMEOUT)
+    def _execute(self, run: _Run, call: Callable[[], Snapshot[T]], deadline: Deadline) -> Snapshot[T]:
+        """Execute an attempt in a thread of its own; see `AttemptThreads.execute`."""
         deadline.stopping = run.stopping
-        run.attempt = attempt = Call(call)
-        thread = spawn(f"{self.kind.name}-attempt", attempt.run)
-        until = Deadline(self.clock, max(0.0, deadline.remaining()) + ABANDON_AFTER)
-        try:
-            while not (attempt.ended.is_set() or run.abandon.is_set()) and until.remaining() > 0:
-                self._wait(run, attempt.ended, until.remaining())
-        finally:
-            run.attempt = None
-            answered = attempt.answered
-            if not answered:
-                self._abandoned = [*self.hanging(), thread]
-        if answered:
-            thread.join()
-            return attempt.result()
-        if run.abandon.is_set():
-            raise Stopping("the worker is stopping")
-        raise Transient(f"the attempt did not end within {deadline.seconds:g} s and was given up", TIMEOUT)
+        return self._attempts.execute(call, deadline, run.attempt, lambda event, left: self._wait(run, event, left))
 
     def hanging(self) -> list[threading.Thread]:
-        """The threads of abandoned attempts that have not ended yet."""
-        return [thread for thread in self._abandoned if thread.is_alive()]
+        """The threads of abandoned attempts that have not ended, oldest first."""
+        return self._attempts.hanging()
 
     def _spawn(self, run: _Run, job: str, target: Callable[[], None]) -> threading.Thread:
         """Start a thread that begins again when `target` dies or ends before stop, and says so."""
@@ -356,8 +323,7 @@ class _Run:
     watches: tuple[Watch, ...] = ()
     started: threading.Event = field(default_factory=threading.Event)
     stopping: threading.Event = field(default_factory=threading.Event)
-    abandon: threading.Event = field(default_factory=threading.Event)
     threads: list[threading.Thread] = field(default_factory=list)
     watching: list[threading.Thread] = field(default_factory=list)
-    attempt: Call[Any] | None = None
+    attempt: CurrentAttempt = field(default_factory=CurrentAttempt)
     back_by: float = float("inf")

@@ -1,12 +1,10 @@
-"""Files below a folder: read without being led out of it or held up, and watched for changes."""
+"""Watching a folder and the files in it with inotify."""
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import select
-import stat
 import weakref
 from contextlib import suppress
 from ctypes import CDLL
@@ -15,8 +13,8 @@ from typing import TYPE_CHECKING
 import inotify_simple
 from inotify_simple import INotify, flags
 
-from alert_refresh.engine import Permanent, Transient, Trigger, Watch
-from alert_refresh.files.at_rest import Writers, signature
+from alert_refresh.engine import Trigger, Watch
+from alert_refresh.files.at_rest import Writers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -24,18 +22,11 @@ if TYPE_CHECKING:
 
     from inotify_simple import Event
 
-# Else the first INotify runs ldconfig to find it, which takes 10 ms of a worker's start.
+# Without this the first INotify runs ldconfig to find the C library, which takes 10 ms of a worker's start.
 inotify_simple._libc = CDLL(None, use_errno=True)
-
-STORAGE = "storage"
-TOO_LARGE = "too_large"
 
 DATA = "..data"
 """The symlink that the kubelet swaps to replace all files of a mounted volume at once."""
-
-READ_ONLY = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
-PASSING = frozenset((errno.EIO, errno.ESTALE, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT))
 
 QUIET = 0.005
 """Seconds without a further event after which a burst of them is over."""
@@ -51,82 +42,6 @@ REPLACED = ENTRIES | flags.DELETE_SELF | flags.IGNORED
 FILES_WATCHED = 500
 """So many files are also watched themselves: one that is a mount of its own, or has another name elsewhere, can be
 written without its folder seeing it."""
-
-
-class Missing(Transient):
-    """Raised when there is no such file or folder; it may be on its way."""
-
-
-class Changed(Transient):
-    """Raised when a file changed while it was read."""
-
-
-class Exhausted(Transient):
-    """Raised when this process, not the file, is the reason: no file descriptors or memory left."""
-
-
-def shown(name: str) -> str:
-    """A file's name as printable text: bytes that are not UTF-8, control characters and backslashes are escaped."""
-    return "".join(one if one.isprintable() and one != "\\" else _escaped(one) for one in name)
-
-
-def _escaped(character: str) -> str:
-    if character.isascii():
-        return character.encode("unicode_escape").decode()
-    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
-
-
-def storage_error(error: OSError, what: str) -> Transient | Permanent:
-    """An attempt's error for one of the operating system's, told without its path."""
-    if isinstance(error, FileNotFoundError):
-        return Missing(f"{what} is missing", STORAGE)
-    reason = os.strerror(error.errno) if error.errno else type(error).__name__
-    kind = Exhausted if error.errno in EXHAUSTED else Transient if error.errno in PASSING else Permanent
-    return kind(f"{what} cannot be read: {reason}", STORAGE)
-
-
-def read_file(root: Path, path: Path, limit: int) -> bytes:
-    """The content of a regular file below `root`; a symlink counts as where it leads.
-
-    Raises:
-        Missing: there is no such file.
-        Permanent: it is no regular file, leads out of `root`, or may not be read (`storage`), or is larger than
-            `limit` bytes (`too_large`).
-        Changed, Exhausted, Transient: it may work another time (`storage`).
-    """
-    what = f"file '{shown(path.name)}'"
-    try:
-        return read_descriptor(os.open(_resolved(root, path, what), READ_ONLY), what, limit)
-    except OSError as error:
-        raise storage_error(error, what) from error
-
-
-def read_descriptor(descriptor: int, what: str, limit: int) -> bytes:
-    """The content of a regular file that was opened, which is then closed; raises as `read_file` does, or OSError."""
-    with open(descriptor, "rb") as file:
-        before = os.fstat(descriptor)
-        if not stat.S_ISREG(before.st_mode):
-            raise Permanent(f"{what} is no regular file", STORAGE)
-        if before.st_size > limit:
-            raise Permanent(f"{what} is larger than {limit} bytes", TOO_LARGE)
-        content = file.read(before.st_size + 1)
-        if len(content) != before.st_size or signature(os.fstat(descriptor)) != signature(before):
-            raise Changed(f"{what} changed while it was read", STORAGE)
-        return content
-
-
-def _resolved(root: Path, path: Path, what: str) -> str | Path:
-    """Where `path` leads, if that is a regular file below `root`; an open of a device or FIFO must not even begin."""
-    state = os.lstat(path)
-    real: str | Path = path
-    if stat.S_ISLNK(state.st_mode) or path.parent != root:
-        real, base = os.path.realpath(path, strict=True), os.path.realpath(root, strict=True)
-        if os.path.commonpath((real, base)) != base:
-            raise Permanent(f"{what} leads out of its folder", STORAGE)
-        state = os.lstat(real)
-    if not stat.S_ISREG(state.st_mode):
-        raise Permanent(f"{what} is no regular file", STORAGE)
-    return real
 
 
 class FolderWatch(Watch):

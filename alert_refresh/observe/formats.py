@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import json
 import logging
-import traceback
 from datetime import UTC, datetime
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 from alert_refresh.credential import Credential
-
-if TYPE_CHECKING:
-    from types import TracebackType
+from alert_refresh.engine.stack import stack_of
 
 LONGEST = 8192
 """Characters of one field that are kept."""
@@ -30,11 +27,6 @@ def escape(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
-
-
-def where(kind: type[BaseException] | None, trace: TracebackType | None) -> str:
-    """The type of an exception and the lines of code it passed, without its message."""
-    return "".join(traceback.format_tb(trace)) + (kind.__name__ if kind else "")
 
 
 def timestamp(seconds: float) -> str:
@@ -65,7 +57,7 @@ class Json(JsonFormatter):
         return super().jsonify_log_record(log_data).replace("\x7f", "\\u007f")
 
     def formatException(self, ei: Any) -> str:  # noqa: N802
-        return where(ei[0], ei[2])
+        return stack_of(ei[1])
 
 
 class Console(logging.Formatter):
@@ -78,7 +70,7 @@ class Console(logging.Formatter):
             if name not in _RESERVED and not name.startswith("_") and value is not None
         }
         if record.exc_info:
-            fields["stack"] = where(record.exc_info[0], record.exc_info[2])
+            fields["stack"] = stack_of(record.exc_info[1])
         time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         head = f"{time}.{int(record.msecs):03d} {record.levelname:<7} {record.getMessage()[:LONGEST]}"
         return escape("  ".join([head, " ".join(f"{name}={_shown(value)}" for name, value in fields.items())]).rstrip())

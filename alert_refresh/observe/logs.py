@@ -21,7 +21,8 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from alert_refresh.engine import Mailbox
-from alert_refresh.observe.formats import Console, Json, where
+from alert_refresh.engine.stack import stack_of
+from alert_refresh.observe.formats import Console, Json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -189,7 +190,7 @@ def thread_died(args: threading.ExceptHookArgs) -> None:
         args.exc_type.__name__,
         extra={
             "thread_name": args.thread.name if args.thread else None,
-            "stack": where(args.exc_type, args.exc_traceback),
+            "stack": stack_of(args.exc_value),
         },
     )
 
@@ -198,7 +199,7 @@ def _unraisable(args: sys.UnraisableHookArgs) -> None:
     log.error(
         "%s was raised where nobody could catch it",
         args.exc_type.__name__,
-        extra={"stack": where(args.exc_type, args.exc_traceback)},
+        extra={"stack": stack_of(args.exc_value)},
     )
 
 

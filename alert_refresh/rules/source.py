@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from alert_refresh.engine import Mailbox, Never, Snapshot
 from alert_refresh.files import at_rest
 from alert_refresh.files.at_rest import signature, written_in_place
-from alert_refresh.files.watch import DATA as MOUNTED
-from alert_refresh.files.watch import FolderWatch, read_file, storage_error
+from alert_refresh.files.read import read_file, storage_error
+from alert_refresh.files.watch import DATA, FolderWatch
 from alert_refresh.rules import use_counts
 from alert_refresh.rules.forms import warm_file
 from alert_refresh.rules.forms.rules_file import LARGEST, RulesFile, demand_good, tells_its_end
@@ -87,7 +87,7 @@ class FileSource:
         else:
             log.info("Starting scheduled refresh with %g second interval", self._settings.interval)
         try:
-            return (FolderWatch(self._file.parent, sink.notify, names=(self._file.name, MOUNTED)),)
+            return (FolderWatch(self._file.parent, sink.notify, names=(self._file.name, DATA)),)
         except OSError as error:
             log.warning("The rules file is not watched: %s", error.strerror)
             return ()

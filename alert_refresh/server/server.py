@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.sock import create_sockets
 
-from alert_refresh.engine.threads import endured
+from alert_refresh.engine.threads import completed
 from alert_refresh.observe import logs
 from alert_refresh.server.process import STDERR
 from alert_refresh.server.systemd import ALIVE, READY, STOPPING, Systemd
@@ -226,7 +226,7 @@ def serve(config: Config, variables: Mapping[str, str]) -> None:
         if variables.get(name, "") not in ("", "1"):
             log.warning("%s is ignored: there is always exactly one process", name)
     try:
-        if not endured(Server(config, variables, stdout).run):
+        if not completed(Server(config, variables, stdout).run):
             log.critical("The server failed; the process ends with exit status 1")
             sys.exit(1)
     finally:

@@ -10,7 +10,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-from alert_refresh.observe.formats import where
+from alert_refresh.engine.stack import stack_of
 from alert_refresh.server.clients import STOP_LINGER, SWEEP, Clients
 from alert_refresh.server.refusals import refusal, status_for
 
@@ -142,8 +142,7 @@ class DeadlineWorker(Clients):
         status = status_for(exc)
         ip = addr[0] if isinstance(addr, tuple) else None
         if status >= 500:
-            stack = where(type(exc), exc.__traceback__)
-            log.error("A request failed with %s", type(exc).__name__, extra={"ip": ip, "stack": stack})
+            log.error("A request failed with %s", type(exc).__name__, extra={"ip": ip, "stack": stack_of(exc)})
         else:
             log.info("A request was refused: %s", type(exc).__name__, extra={"ip": ip, "status": status})
         try:

@@ -14,7 +14,7 @@ from flask import g, request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from alert_refresh.engine.refresher import frames
+from alert_refresh.engine.stack import stack_of
 from alert_refresh.web.answers import answer
 
 if TYPE_CHECKING:
@@ -116,7 +116,6 @@ def _broken_body(_: ParseException) -> JsonResponse:
 
 def _unexpected(error: Exception) -> JsonResponse:
     """A mistake of ours: say where, never what, since a message may hold a credential."""
-    log.error(
-        "A request raised an unexpected %s", type(error).__name__, extra={"request_id": g.request_id, **frames(error)}
-    )
+    fields = {"request_id": g.request_id, "stack": stack_of(error)}
+    log.error("A request raised an unexpected %s", type(error).__name__, extra=fields)
     return _api_error(ApiError(500))

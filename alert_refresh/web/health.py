@@ -78,14 +78,14 @@ def build(daemon: Daemon) -> Blueprint:
 
     @blueprint.get("/healthz")
     def healthz() -> JsonResponse:
-        """Whether every thread makes progress, whatever a dependency does."""
+        """200 while every thread makes progress, also while a dependency is unavailable."""
         if stuck := daemon.stuck():
             raise ApiError(503, f"No progress: {', '.join(stuck)}", error="stuck", fields={"stuck": stuck})
         return answer({"status": "ok"})
 
     @blueprint.get("/readyz")
     def readyz() -> JsonResponse:
-        """Whether everything that gates is loaded, however old it is."""
+        """200 once targets and rules, where configured, are loaded."""
         waiting = [
             kind for kind in GATES if kind in daemon.workers and daemon.workers[kind].get_status().snapshot is None
         ]
@@ -96,7 +96,7 @@ def build(daemon: Daemon) -> Blueprint:
 
     @blueprint.get("/health")
     def summary() -> JsonResponse:
-        """One picture of all kinds; 503 when one is unhealthy or a thread is stuck."""
+        """A summary of all kinds; 503 when one is unhealthy or a thread is stuck."""
         found = {kind: health(worker) for kind, worker in daemon.workers.items()}
         kinds = {kind: one.fields() for kind, one in found.items()} | {
             kind: {"status": OFF, "message": cure} for kind, cure in daemon.off.items()

@@ -51,6 +51,7 @@ def build(registry: CollectorRegistry) -> Blueprint:
 
     @blueprint.get("/metrics")
     def metrics() -> JsonResponse:
+        """Metrics for Prometheus, as text or OpenMetrics; ?name[]= restricts them."""
         names = frozenset(request.args.getlist("name[]"))
         shown = Named(registry, names) if names else registry
         if wants_openmetrics():

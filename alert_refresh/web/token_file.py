@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from alert_refresh.files.watch import READ_ONLY, read_descriptor
+from alert_refresh.files.read import READ_ONLY, read_descriptor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,11 +21,5 @@ def read_tokens(path: Path) -> tuple[bytes, ...]:
         OSError: it cannot be opened or read.
         AttemptError: it is no regular file, too long, or changed while it was read.
     """
-    descriptor = os.open(path, READ_ONLY & ~os.O_NOFOLLOW)
-    try:
-        content = read_descriptor(descriptor, "the token file", LIMIT)
-    except IsADirectoryError:
-        # `open` does not close a descriptor that it refuses.
-        os.close(descriptor)
-        raise
+    content = read_descriptor(os.open(path, READ_ONLY & ~os.O_NOFOLLOW), "the token file", LIMIT)
     return tuple(token for line in content.splitlines() if (token := line.strip()))

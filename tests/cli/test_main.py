@@ -111,7 +111,7 @@ def test_check_gives_up_on_a_source_that_hangs(monkeypatch: pytest.MonkeyPatch) 
         return Snapshot({}, digest="x")
 
     answer(monkeypatch, hang)
-    monkeypatch.setattr("alert_refresh.engine.worker.ABANDON_AFTER", 0.1)
+    monkeypatch.setattr("alert_refresh.engine.attempt_threads.ABANDON_AFTER", 0.1)
     try:
         result = run("check", env={"TARGET_REFRESH_TIMEOUT": "50ms"})
     finally:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from alert_refresh.engine import Deadline, Mailbox, SystemClock, Transient
-from alert_refresh.engine.threads import Call, Pool, Thread, endured, join, spawn
+from alert_refresh.engine.threads import Call, Pool, Thread, completed, join, spawn
 from tests.stage import eventually
 
 
@@ -246,19 +246,19 @@ def test_p17_a_thread_that_cannot_start_is_an_error_and_nobody_waits_for_it(
     assert called.is_set()
 
 
-def test_a_call_that_is_endured_says_whether_it_ended_well_and_is_heard_if_not(
+def test_a_call_reports_whether_it_completed_and_what_it_raised_is_reported(
     deaths: list[threading.ExceptHookArgs],
 ) -> None:
-    assert endured(lambda: None)
+    assert completed(lambda: None)
     for error in (ValueError, MemoryError, KeyboardInterrupt):
 
         def fail(error: type[BaseException] = error) -> None:
             raise error
 
-        assert not endured(fail)
+        assert not completed(fail)
         assert deaths[-1].exc_type is error
     with pytest.raises(SystemExit):
-        endured(lambda: sys.exit(3))
+        completed(lambda: sys.exit(3))
     assert len(deaths) == 3
 
 

@@ -17,7 +17,8 @@ import pytest
 
 from alert_refresh.engine import Permanent, Stopping, Transient, Trigger
 from alert_refresh.files.at_rest import SETTLED
-from alert_refresh.files.watch import FolderWatch, read_file
+from alert_refresh.files.read import read_file
+from alert_refresh.files.watch import FolderWatch
 from alert_refresh.targets import target
 from alert_refresh.targets.folder import documents, parts
 from tests.fakes import FakeSink

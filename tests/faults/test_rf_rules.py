@@ -25,8 +25,7 @@ from alert_refresh.engine import (
     Worker,
 )
 from alert_refresh.engine.state import RefreshState
-from alert_refresh.files import at_rest
-from alert_refresh.files import watch as folder
+from alert_refresh.files import at_rest, read
 from alert_refresh.rules import Settings, source
 from alert_refresh.rules.forms import text_file
 from alert_refresh.rules.hot_cache import HotCache
@@ -179,7 +178,7 @@ def test_rf03_rf07_a_file_that_cannot_be_read_keeps_what_is_loaded(
 
     with World(tmp_path).start() as world:
         with monkeypatch.context() as broken:
-            broken.setattr(folder, "read_descriptor", fail)
+            broken.setattr(read, "read_descriptor", fail)
             world.put(packed(10, word="two"))
             assert f"cannot be read: {reason}" in kept(world, "storage") and fired
         world.file.chmod(0o600)  # what an administrator does, and the watch sees it
@@ -225,7 +224,7 @@ def test_rf04_a_file_that_grows_while_it_is_read_is_not_loaded(tmp_path: Path, m
 
     with World(tmp_path).start() as world:
         with monkeypatch.context() as growing:
-            growing.setattr("alert_refresh.files.watch.os.fstat", grow)
+            growing.setattr("alert_refresh.files.read.os.fstat", grow)
             world.refresh()
         assert "changed while it was read" in world.outcomes[1].error  # type: ignore[operator]
         assert fired and world.word == "one"

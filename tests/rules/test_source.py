@@ -11,7 +11,7 @@ import pytest
 from alert_refresh import rules
 from alert_refresh.config import Env
 from alert_refresh.engine import Adaptive, ConfigErrors, Never, Result, SystemClock, Trigger
-from alert_refresh.files import watch as folder
+from alert_refresh.files import watch
 from alert_refresh.files.at_rest import SETTLED
 from alert_refresh.rules import source, use_counts
 from alert_refresh.rules.forms import text_file, warm_file
@@ -349,7 +349,7 @@ def test_without_inotify_the_schedule_goes_on(
     def refuse(*_: object, **__: object) -> None:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr(folder, "INotify", refuse)
+    monkeypatch.setattr(watch, "INotify", refuse)
     with World(tmp_path).start() as world:
         assert len(world.loaded.rules) == 10 and world.status.next_due is not None
     assert "The rules file is not watched: Too many open files" in caplog.messages

@@ -67,10 +67,12 @@ def build(daemon: Daemon, auth: Auth) -> Blueprint:
 
     @blueprint.post("/refresh")
     def refresh() -> JsonResponse:
+        """Refresh the rules, or ?family=NAME of them; ?wait=10s answers with the result."""
         return ask(_family, "family")
 
     @blueprint.get("/status")
     def status() -> JsonResponse:
+        """The last and the next refresh of the rules, their counts and the cause of a failure."""
         query.only()
         worker = daemon.workers.get(KIND)
         if worker is None:
@@ -92,6 +94,7 @@ def build(daemon: Daemon, auth: Auth) -> Blueprint:
 
     @blueprint.get("")
     def listing() -> JsonResponse:
+        """All rules; ?family=NAME."""
         query.only("family")
         family = _family()
         generation, found = served()
@@ -100,6 +103,7 @@ def build(daemon: Daemon, auth: Auth) -> Blueprint:
 
     @blueprint.get("/<rule_id:rule_id>")
     def one(rule_id: str) -> JsonResponse:
+        """One rule."""
         query.only()
         rule = served()[1].get(rule_id)
         if rule is None:
@@ -108,6 +112,7 @@ def build(daemon: Daemon, auth: Auth) -> Blueprint:
 
     @blueprint.post("/match")
     def match() -> JsonResponse:
+        """Which rules match the labels of an alert, and which targets they name."""
         query.only()
         labels = _labels()
         generation, found = served()

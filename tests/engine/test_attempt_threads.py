@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from alert_refresh.engine import Outcome, RefreshInProgress, Result, ShutdownTimeout, Trigger, Watch, threads
+from alert_refresh.engine import (
+    Outcome,
+    RefreshInProgress,
+    Result,
+    ShutdownTimeout,
+    Trigger,
+    Watch,
+    attempt_threads,
+    threads,
+)
 from alert_refresh.engine import worker as engine_worker
 from tests.fakes import FakeClock, FakeSource, FakeWatch, snapshot
 from tests.stage import GatedSource, Stage, eventually
@@ -35,7 +44,7 @@ def test_e4_an_attempt_is_given_up_five_seconds_past_its_timeout_and_a_replaceme
     with Stage(GatedSource()).start() as stage:
         hang_once(stage, 1)
         stage.backing_off(30)
-        assert stage.outcomes[0].error == "the attempt did not end within 30 s and was given up"
+        assert stage.outcomes[0].error == "the attempt did not end within 30 s and was abandoned"
         assert (stage.outcomes[0].error_type, stage.outcomes[0].duration) == ("timeout", 35)
         assert stage.worker.health() is None
         stage.fake.advance(30)
@@ -321,7 +330,8 @@ def refuse(name: str, failure: type[Exception], monkeypatch: pytest.MonkeyPatch,
             raise failure
         return threads.spawn(wanted, target)
 
-    monkeypatch.setattr(engine_worker, "spawn", spawn)
+    for module in (attempt_threads, engine_worker):
+        monkeypatch.setattr(module, "spawn", spawn)
     return refused
 
 
