@@ -107,7 +107,7 @@ def _faults(bad: BadRule) -> list[dict[str, Any]]:
 
     return [
         Fault(fault.field, fault.message).fields() | {"line": max(fault.lines, default=None), "said": said}
-        for fault, said in zip(bad.faults, bad.said(), strict=True)
+        for fault, said in zip(bad.faults, bad.messages(), strict=True)
     ]
 
 
@@ -128,7 +128,7 @@ def _good(file: Path) -> list[Rule]:
     except AttemptError as error:
         _refuse([str(error)])
     if checked.bad:
-        _refuse(fault for one in checked.bad for fault in one.said())
+        _refuse(fault for one in checked.bad for fault in one.messages())
     return list(checked.rules.values())
 
 

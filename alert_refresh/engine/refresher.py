@@ -72,7 +72,7 @@ class Refresher(Generic[T]):
             seconds = retry.next_action.sleep
             request.outcome = replace(request.outcome, retry_in=seconds)
             self._state.waiting(request, seconds, request.outcome)
-            self._tell(request.outcome)
+            self._notify_listeners(request.outcome)
 
         try:
             for attempt in self._policy.retrying(sleep=sleep, before_sleep=before_sleep):
@@ -84,7 +84,7 @@ class Refresher(Generic[T]):
             self._state.end_cycle(request)
             try:
                 if request.outcome is not None and request.outcome.retry_in is None:
-                    self._tell(request.outcome)
+                    self._notify_listeners(request.outcome)
             finally:
                 request.first.set()
                 request.done.set()
@@ -137,7 +137,7 @@ class Refresher(Generic[T]):
             except Exception as raised:
                 snapshot, error = None, unexpected(raised)
 
-    def _tell(self, outcome: Outcome) -> None:
+    def _notify_listeners(self, outcome: Outcome) -> None:
         for listener in self.listeners:
             try:
                 listener(outcome)

@@ -130,7 +130,7 @@ class RefreshState(Generic[T]):
             if self._status.attempt is not None and self._status.run == run:
                 self._status = replace(self._status, attempt=None, cancelled=self._status.cancelled + 1)
 
-    def open_as(self, run: int) -> bool:
+    def is_open(self, run: int) -> bool:
         """Whether the run of this number is not over yet; it may be stopping."""
         status = self._status
         return status.run == run and status.running

@@ -79,7 +79,7 @@ class Worker(Generic[T]):
         self._publication_listeners: list[Callable[[Publication], None]] = []
         self._run = self._new_run(0)
         self._attempts = AttemptThreads(kind.name, self.clock)
-        self.listen(self._tell_watches)
+        self.listen(self._notify_watches)
 
     def listen(self, listener: Callable[[Outcome], None]) -> None:
         """Have `listener` get every outcome from now on."""
@@ -122,7 +122,7 @@ class Worker(Generic[T]):
         """
         run = self._run
         self._end(run)
-        if not self.state.open_as(run.number):
+        if not self.state.is_open(run.number):
             return
         run.started.wait(timeout)
         deadline = Deadline(self.clock, timeout)
@@ -248,7 +248,7 @@ class Worker(Generic[T]):
             for watch in run.watches:
                 watch.stop()
 
-    def _tell_watches(self, outcome: Outcome) -> None:
+    def _notify_watches(self, outcome: Outcome) -> None:
         for watch in self._run.watches:
             watch.refreshed(outcome)
 

@@ -85,12 +85,12 @@ class FolderWatch(Watch):
     def run(self) -> None:
         """Report changes until stopped; a burst of events is one change."""
         while not self._stopped():
-            if not self._take() and not self.writers.rested():
+            if not self._read_events() and not self.writers.rested():
                 continue
             for _ in range(round(BURST / QUIET)):
                 if select.select([self._stop], [], [], QUIET)[0]:
                     return
-                if not self._take():
+                if not self._read_events():
                     break
             self._notify(Trigger.FILE)
 
@@ -104,21 +104,21 @@ class FolderWatch(Watch):
         events = self._poll.poll(None if seconds is None else math.ceil(seconds * 1000))
         return any(descriptor == self._stop for descriptor, _ in events)
 
-    def _take(self) -> bool:
+    def _read_events(self) -> bool:
         """Read the events that have come; whether one of them is a change."""
         known = self._watched.keys() | self._files.keys()
         events = [event for event in self._inotify.read(timeout=0) if event.wd in known or event.wd < 0]
-        changed = any(self._counts(event) for event in events)
-        altered = any(self._alters(event) for event in events)
+        changed = any(self._is_change(event) for event in events)
+        altered = any(self._requires_rearm(event) for event in events)
         for event in events:
-            self._follow(event)
+            self._track(event)
         if altered:
             before = self._armed
             self._arm()
             changed |= self._armed != before
         return changed
 
-    def _counts(self, event: Event) -> bool:
+    def _is_change(self, event: Event) -> bool:
         """Whether this is a change of what is watched."""
         if event.mask & flags.Q_OVERFLOW:
             return True
@@ -129,19 +129,19 @@ class FolderWatch(Watch):
         where = self._watched[event.wd]
         if not event.name or (event.wd != self._armed and where.parent != self._folder):
             return False
-        return self._means(event.name) if event.wd == self._armed else not _is_hidden(event.name)
+        return self._matches(event.name) if event.wd == self._armed else not _is_hidden(event.name)
 
-    def _means(self, name: str) -> bool:
+    def _matches(self, name: str) -> bool:
         """Whether an entry of the folder is one that counts."""
         return name in self._names if self._names is not None else not _is_hidden(name)
 
-    def _follow(self, event: Event) -> None:
+    def _track(self, event: Event) -> None:
         """Note who writes, and watch the file itself that has another one's place."""
         if event.mask & flags.Q_OVERFLOW:
             self.writers.forget()
             return
         name = self._files.get(event.wd) or (event.name if event.wd == self._armed else "")
-        if not name or name == DATA or event.mask & flags.ISDIR or not self._means(name):
+        if not name or name == DATA or event.mask & flags.ISDIR or not self._matches(name):
             return
         self.writers.note(event.mask, name, self._folder / name)
         if event.mask & REPLACED:
@@ -159,7 +159,7 @@ class FolderWatch(Watch):
             with suppress(OSError):
                 self._inotify.rm_watch(old)
 
-    def _alters(self, event: Event) -> bool:
+    def _requires_rearm(self, event: Event) -> bool:
         """Whether something else must be watched from now on."""
         if event.wd in self._files:
             return False
@@ -175,13 +175,13 @@ class FolderWatch(Watch):
         files: list[str] = []
         self._armed = None
         # From above, so that what comes into being meanwhile is seen by one or the other.
-        above = self._above()
+        above = self._nearest_parent()
         with suppress(OSError):
             wanted[self._inotify.add_watch(above, ENTRIES)] = above
         with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             self._armed = self._inotify.add_watch(self._folder, CONTENT | flags.MODIFY)
             wanted[self._armed] = self._folder
-            folders, files = self._inside()
+            folders, files = self._children()
             for name in folders:
                 # One that may not be read must not keep the others from being watched.
                 with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
@@ -192,10 +192,10 @@ class FolderWatch(Watch):
             with suppress(OSError):
                 self._inotify.rm_watch(old)
         self._watched = wanted
-        if self._armed is None and above != self._above():
+        if self._armed is None and above != self._nearest_parent():
             self._arm()
 
-    def _inside(self) -> tuple[list[str], list[str]]:
+    def _children(self) -> tuple[list[str], list[str]]:
         """The names of the folders and of the files in the folder that are watched themselves."""
         if self._names is not None:
             return [], [name for name in self._names if name != DATA]
@@ -207,7 +207,7 @@ class FolderWatch(Watch):
                     (folders if _is_folder(entry) else files).append(entry.name)
         return folders if self._subfolders else [], files[:FILES_WATCHED]
 
-    def _above(self) -> Path:
+    def _nearest_parent(self) -> Path:
         """The nearest folder above that is there; of the root, itself."""
         return next((parent for parent in self._folder.parents if parent.is_dir()), self._folder)
 

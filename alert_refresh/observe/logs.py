@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
     from alert_refresh.config import Config
 
-OURS = "alert_refresh"
+PROGRAM = "alert_refresh"
 """The logger above all of ours."""
 QUEUE = 10_000
 """Lines that wait for standard output at most."""
 STDOUT = 1
-WITHOUT_TEXT = "Logged by %s; its text is not shown"
+REDACTED = "Logged by %s; its text is not shown"
 
 log = logging.getLogger(__name__)
 
@@ -75,10 +75,10 @@ class Lines(logging.Handler):
         """Emit what passes the filters. The base class enters its lock first, from Python 3.13 on without asking
         whether it has one.
         """
-        if not _is_ours(record.name):
+        if not _is_own(record.name):
             if record.levelno < logging.WARNING:
                 return False
-            record = without_text(record)
+            record = redacted(record)
         kept = bool(self.filter(record))
         if kept:
             self.emit(record)
@@ -107,7 +107,7 @@ class Stdout:
         self._fd = fd
         self._mailbox: Mailbox[str] = Mailbox("log-writer", self._write, size)
         self._lost = 0
-        self._said = 0
+        self._reported = 0
         self.format: Callable[[logging.LogRecord], str] = logging.Formatter().format
 
     @property
@@ -130,10 +130,10 @@ class Stdout:
     def _write(self, line: str) -> None:
         try:
             _write_all(self._fd, line)
-            missing = self.dropped - self._said
+            missing = self.dropped - self._reported
             if missing:
-                _write_all(self._fd, self.format(_loss(missing)))
-                self._said += missing
+                _write_all(self._fd, self.format(_dropped_record(missing)))
+                self._reported += missing
         except OSError:
             self._lost += 1
 
@@ -146,10 +146,10 @@ def configure(config: Config, stdout: Stdout) -> None:
     handler.addFilter(Sampled(config.debug_sample))
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(logging.WARNING)
-    logging.getLogger(OURS).setLevel(config.log_level)
+    logging.getLogger(PROGRAM).setLevel(config.log_level)
     threading.excepthook = thread_died
     sys.unraisablehook = _unraisable
-    warnings.showwarning = _warned  # type: ignore[assignment]
+    warnings.showwarning = _log_warning  # type: ignore[assignment]
 
 
 @contextlib.contextmanager
@@ -159,26 +159,26 @@ def command(put: Callable[[str], None]) -> Iterator[None]:
     handler.setFormatter(Console())
     before = logging.root.handlers[:], threading.excepthook, warnings.showwarning
     logging.root.handlers[:] = [handler]
-    threading.excepthook, warnings.showwarning = thread_died, _warned  # type: ignore[assignment]
+    threading.excepthook, warnings.showwarning = thread_died, _log_warning  # type: ignore[assignment]
     try:
         yield
     finally:
         logging.root.handlers[:], threading.excepthook, warnings.showwarning = before
 
 
-def without_text(record: logging.LogRecord) -> logging.LogRecord:
+def redacted(record: logging.LogRecord) -> logging.LogRecord:
     """A record of the same logger, level and time that says where the given one was made, and nothing that it holds."""
     return logging.makeLogRecord(
         {name: getattr(record, name) for name in ("name", "levelno", "levelname", "created", "msecs", "exc_info")}
-        | {"msg": WITHOUT_TEXT, "args": (record.name,), "place": f"{PurePath(record.pathname).name}:{record.lineno}"}
+        | {"msg": REDACTED, "args": (record.name,), "place": f"{PurePath(record.pathname).name}:{record.lineno}"}
     )
 
 
-def _is_ours(name: str) -> bool:
-    return name == OURS or name.startswith(f"{OURS}.")
+def _is_own(name: str) -> bool:
+    return name == PROGRAM or name.startswith(f"{PROGRAM}.")
 
 
-def _warned(_: Warning | str, category: type[Warning], filename: str, lineno: int, *__: object) -> None:
+def _log_warning(_: Warning | str, category: type[Warning], filename: str, lineno: int, *__: object) -> None:
     """Log a warning of the `warnings` module: its category and its place, not its message."""
     log.warning("%s was issued", category.__name__, extra={"place": f"{PurePath(filename).name}:{lineno}"})
 
@@ -203,7 +203,7 @@ def _unraisable(args: sys.UnraisableHookArgs) -> None:
     )
 
 
-def _loss(lines: int) -> logging.LogRecord:
+def _dropped_record(lines: int) -> logging.LogRecord:
     """What the log says about lines it lost."""
     return log.makeRecord(
         log.name, logging.WARNING, "", 0, "Log lines were dropped", (), None, extra={"dropped": lines}

@@ -36,7 +36,7 @@ class Dangling:
 
     def __init__(self, workers: Mapping[str, Worker[Any]]) -> None:
         self._workers = workers
-        self._said: frozenset[Pair] = frozenset()
+        self._reported: frozenset[Pair] = frozenset()
         for kind in ("rules", "targets"):
             if kind in workers:
                 workers[kind].listen(self._warn)
@@ -50,8 +50,8 @@ class Dangling:
     def _warn(self, _: object) -> None:
         """Called by the workers of both kinds, maybe at once: then a pair may be told twice, but never not at all."""
         now = self()
-        new = [pair for pair in now if pair not in self._said]
-        self._said = frozenset(now)
+        new = [pair for pair in now if pair not in self._reported]
+        self._reported = frozenset(now)
         for rule_id, name in new[:MOST_LOGGED]:
             fields = {"kind": "rules", "rule": rule_id, "target": name}
             log.warning("Rule %s names target %s, which does not exist", rule_id, name, extra=fields)

@@ -16,7 +16,7 @@ from alert_refresh.rules.forms import plain
 from alert_refresh.rules.forms.values import FEW, LONGEST_KEY, Other, Path, Repeated
 from alert_refresh.rules.matcher import LONGEST_EXPRESSION, Matcher, compile_all
 from alert_refresh.rules.matcher_text import BadMatcher, needs_quotes, parse
-from alert_refresh.rules.rule import ID, INT32, MOST, ROUTES, TARGET, BadRule, Rule, RuleFault, shown
+from alert_refresh.rules.rule import ID, INT32, MOST, ROUTES, TARGET, BadRule, Rule, RuleFault, display_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,7 +49,7 @@ def every(raw: Sequence[object], check: Callable[[], object]) -> tuple[BadRule, 
             check()
         found = msgspec.json.decode(msgspec.json.encode(one)) if isinstance(one, Rule) else one
         faults = [RuleFault(*fault) for fault in _rule(found)]
-        rule_id = shown(found.get("id")) if isinstance(found, dict) else None
+        rule_id = display_id(found.get("id")) if isinstance(found, dict) else None
         if rule_id is not None and seen.setdefault(rule_id, index) != index:
             faults.append(RuleFault(("id",), f"is that of rules[{seen[rule_id]}] too"))
         if len(bad) == MOST_BAD:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta, Struct
 
 from alert_refresh.rules.forms import values
-from alert_refresh.rules.forms.values import said
+from alert_refresh.rules.forms.values import in_lines
 from alert_refresh.rules.matcher import Matcher, Pattern, compile_all
 
 if TYPE_CHECKING:
@@ -66,10 +66,10 @@ class BadRule:
     id: str | None
     faults: tuple[RuleFault, ...]
 
-    def said(self) -> list[str]:
+    def messages(self) -> list[str]:
         """Each fault with its place, such as `rules[3] (id "x").match[1]: column 5: expected a comma (line 17)`."""
         name = f"rules[{self.index}]" if self.id is None else f'rules[{self.index}] (id "{self.id}")'
-        return [f"{name}{''.join(map(_step, one.path))}: {one.message}{said(one.lines)}" for one in self.faults]
+        return [f"{name}{''.join(map(_step, one.path))}: {one.message}{in_lines(one.lines)}" for one in self.faults]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def check(rules: Sequence[Rule], known: Mapping[str, Pattern]) -> Checked:
     return Checked(by_id, good, patterns, frequency)
 
 
-def shown(rule_id: object) -> str | None:
+def display_id(rule_id: object) -> str | None:
     """An id that may be shown in an error, or None: what is not an id may be anything."""
     return rule_id if isinstance(rule_id, str) and ID.fullmatch(rule_id) else None
 
@@ -117,4 +117,4 @@ def _step(step: object) -> str:
     """One step of a path as it is written; a key may be anything."""
     if isinstance(step, int):
         return f"[{step}]"
-    return f".{step}" if isinstance(step, str) and _WORD.fullmatch(step) else f"[{values.shown(step)}]"
+    return f".{step}" if isinstance(step, str) and _WORD.fullmatch(step) else f"[{values.display(step)}]"

@@ -13,7 +13,7 @@ from alert_refresh.files.read import read_file, storage_error
 from alert_refresh.files.watch import DATA, FolderWatch
 from alert_refresh.rules import use_counts
 from alert_refresh.rules.forms import warm_file
-from alert_refresh.rules.forms.rules_file import LARGEST, RulesFile, demand_good, tells_its_end
+from alert_refresh.rules.forms.rules_file import LARGEST, RulesFile, demand_good, is_self_delimiting
 from alert_refresh.rules.hot_cache import HotCache
 from alert_refresh.rules.rule import check
 from alert_refresh.rules.rule_set import RuleSet, rule_set
@@ -102,7 +102,7 @@ class FileSource:
     def _read(self, deadline: Deadline) -> bytes:
         """The file's bytes; of a file that may still be written in place, once they no longer change."""
         data = read_file(self._file.parent, self._file, LARGEST)
-        while not tells_its_end(data):
+        while not is_self_delimiting(data):
             state = self._state()
             if not self._may_be_being_written(state):
                 self._seen = signature(state)

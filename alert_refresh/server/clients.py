@@ -31,8 +31,8 @@ CLOSE_SECONDS = 1.0
 STOP_LINGER = 0.5
 """For requests that are on their way on idle connections when the server stops, and for more of an answer to be
 taken then."""
-RESERVED = 1 / 8
-FOR_LISTS = 1 / 16
+RESERVED_SHARE = 1 / 8
+LIST_SHARE = 1 / 16
 """Shares of the threads: for reads that tell how the daemon is, and for long lists."""
 UNSENT_BUDGET = 64 * 1024 * 1024
 """Bytes of answers, of all clients together, that may wait to be taken."""
@@ -62,8 +62,8 @@ class Clients(ThreadWorker):  # type: ignore[misc]
 
     def get_thread_pool(self) -> Pool:
         """The threads, and beside them those for some requests only; together as many as the settings say."""
-        self.reserve = Pool("http-reserve", max(1, int(self.cfg.threads * RESERVED)))
-        self.lists = Pool("http-lists", max(1, int(self.cfg.threads * FOR_LISTS)))
+        self.reserve = Pool("http-reserve", max(1, int(self.cfg.threads * RESERVED_SHARE)))
+        self.lists = Pool("http-lists", max(1, int(self.cfg.threads * LIST_SHARE)))
         return Pool("http", self.cfg.threads - self.reserve.size - self.lists.size)
 
     @property
@@ -82,7 +82,7 @@ class Clients(ThreadWorker):  # type: ignore[misc]
                 self.nr_conns += 1
                 self.on_readable(conn)
                 if self.nr_conns > self.worker_connections:
-                    self.shed()
+                    self.close_longest_waiting()
         except OSError as error:
             if error.errno in OUT_OF_FILES:
                 self._out_of_files()
@@ -95,7 +95,7 @@ class Clients(ThreadWorker):  # type: ignore[misc]
         if now >= self._warn_again:
             self._warn_again = now + SWEEP
             log.warning("No file descriptor is left for a new connection")
-        if not self.shed():
+        if not self.close_longest_waiting():
             self.set_accept_enabled(False)
             self._accept_again = now + SWEEP
 
@@ -119,7 +119,7 @@ class Clients(ThreadWorker):  # type: ignore[misc]
             # By another event of the same turn.
             return
         try:
-            data = conn.sock.recv_now(16 * 1024)
+            data = conn.sock.recv_available(16 * 1024)
             if not data:
                 self.drop(conn)
             elif conn.closing:
@@ -149,10 +149,10 @@ class Clients(ThreadWorker):  # type: ignore[misc]
 
     def begin(self, conn: Connection) -> None:
         """Have a thread answer; the loop itself if every thread is busy and the request is for the liveness route."""
-        pool = self.lists if conn.asks_for_list else self.tpool
-        if pool.full and conn.asks_for_vital_signs:
+        pool = self.lists if conn.is_list_request else self.tpool
+        if pool.full and conn.is_status_request:
             pool = self.reserve
-            if pool.full and conn.asks_for_health:
+            if pool.full and conn.is_liveness_request:
                 # In a later turn of the loop: another request may have come with this one, and so on.
                 self.method_queue.defer(self.settle, conn, self.handle(conn))
                 return
@@ -178,9 +178,9 @@ class Clients(ThreadWorker):  # type: ignore[misc]
             # An answer that broke off: its thread has closed the connection.
             self.drop(conn)
         elif conn.sock.unsent:
-            conn.begin_to_send(self._stall(conn))
+            conn.begin_sending(self._stall_timeout(conn))
             self.watch(conn)
-            self.shed_unsent(conn)
+            self.enforce_unsent_budget(conn)
         else:
             self.finish(conn)
 
@@ -203,10 +203,10 @@ class Clients(ThreadWorker):  # type: ignore[misc]
         """Whoever takes something of its answer has not waited for long. It takes it from the system's buffer first,
         which may be large: `on_writable` is called only when a good part of that is free.
         """
-        if conn.progresses(self._stall(conn)):
+        if conn.made_progress(self._stall_timeout(conn)):
             self.waiting[conn] = self.waiting.pop(conn)
 
-    def _stall(self, conn: Connection) -> float:
+    def _stall_timeout(self, conn: Connection) -> float:
         """Seconds within which a client must take some of its answer."""
         return conn.sock.write_seconds if self.alive else STOP_LINGER
 
@@ -217,7 +217,7 @@ class Clients(ThreadWorker):  # type: ignore[misc]
             self.close_gently(conn)
             return
         conn.deadline = time.monotonic() + (self.cfg.keepalive if self.alive else STOP_LINGER)
-        ahead = conn.take_back()
+        ahead = conn.take_buffered()
         if ahead:
             self.feed(conn, ahead)
 
@@ -255,14 +255,14 @@ class Clients(ThreadWorker):  # type: ignore[misc]
         conn.sock.reset_on_close()
         self.drop(conn)
 
-    def shed(self) -> bool:
+    def close_longest_waiting(self) -> bool:
         """Close the connection that has waited longest; False if none waits."""
         for conn in self.waiting:
             self.drop(conn)
             return True
         return False
 
-    def shed_unsent(self, newest: Connection) -> None:
+    def enforce_unsent_budget(self, newest: Connection) -> None:
         """Keep the unsent bytes of all within their budget: whoever has taken none for the longest is given up.
 
         Those that never took any come first: their number must not push out a client that reads slowly.
@@ -271,7 +271,7 @@ class Clients(ThreadWorker):  # type: ignore[misc]
             self._note_progress(conn)
         sending = [conn for conn in self.waiting if conn.sock.unsent and conn is not newest]
         excess = newest.sock.unsent + sum(conn.sock.unsent for conn in sending) - UNSENT_BUDGET
-        for conn in sorted(sending, key=lambda conn: conn.reads):
+        for conn in sorted(sending, key=lambda conn: conn.took_more):
             if excess <= 0:
                 return
             excess -= conn.sock.unsent

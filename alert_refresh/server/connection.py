@@ -35,9 +35,9 @@ UNSENT_LIMIT = 64 * 1024
 
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _FRAMING = re.compile(rb"\r\n(content-length|transfer-encoding|expect)[ \t]*:[ \t]*([^\r]*)", re.IGNORECASE)
-_HEALTH = re.compile(rb"(?:GET|HEAD) /healthz(?:\?[!-~]*)? HTTP/1\.\d\r\n")
+_LIVENESS = re.compile(rb"(?:GET|HEAD) /healthz(?:\?[!-~]*)? HTTP/1\.\d\r\n")
 _LIST = re.compile(rb"(?:GET|HEAD) /api/v2/(?:publishing/targets|rules)(?:\?(?!\S*wait=)[!-~]*)? HTTP/1\.\d\r\n")
-_VITAL = re.compile(rb"(?:GET|HEAD) /(?:healthz|readyz|health|metrics|[!->@-~]*/status)(?:\?[!-~]*)? HTTP/1\.\d\r\n")
+_STATUS = re.compile(rb"(?:GET|HEAD) /(?:healthz|readyz|health|metrics|[!->@-~]*/status)(?:\?[!-~]*)? HTTP/1\.\d\r\n")
 
 
 class TooLong(Exception):
@@ -67,7 +67,7 @@ class TimedSocket(socket.socket):
         return sum(map(len, self._unsent))
 
     @property
-    def untaken(self) -> int:
+    def outstanding(self) -> int:
         """Bytes that the client has not taken: those kept, and those in the system's buffer."""
         (queued,) = struct.unpack("i", fcntl.ioctl(self, termios.TIOCOUTQ, bytes(4)))
         return self.unsent + int(queued)
@@ -111,7 +111,7 @@ class TimedSocket(socket.socket):
         except BlockingIOError:
             return
 
-    def recv_now(self, size: int) -> bytes:
+    def recv_available(self, size: int) -> bytes:
         """What has arrived; empty at the end of the stream.
 
         Raises:
@@ -150,10 +150,10 @@ class Connection:
         self.keep = False
         self.closing = False
         self.closed = False
-        self.reads = False
+        self.took_more = False
         self.drained = 0
         self._send_by = 0.0
-        self._untaken = 0
+        self._outstanding = 0
         self._make_parser = make_parser
         self._scanned = 0
         self._needed: int | None = None
@@ -164,19 +164,19 @@ class Connection:
         return not self.received
 
     @property
-    def asks_for_health(self) -> bool:
+    def is_liveness_request(self) -> bool:
         """Whether the request received is for the liveness route."""
-        return _HEALTH.match(self.received) is not None
+        return _LIVENESS.match(self.received) is not None
 
     @property
-    def asks_for_list(self) -> bool:
+    def is_list_request(self) -> bool:
         """Whether the request received is for everything of a kind, which may be long, and does not wait for it."""
         return _LIST.match(self.received) is not None
 
     @property
-    def asks_for_vital_signs(self) -> bool:
+    def is_status_request(self) -> bool:
         """Whether the request received is a quick read that tells how the daemon is."""
-        return _VITAL.match(self.received) is not None
+        return _STATUS.match(self.received) is not None
 
     def add(self, data: bytes) -> bool:
         """Note what arrived; True once a thread can take the request without waiting for the client.
@@ -215,24 +215,24 @@ class Connection:
         self.parser.unreader.unread(bytes(self.received))
         self.received.clear()
 
-    def begin_to_send(self, stall: float) -> None:
+    def begin_sending(self, stall: float) -> None:
         """The answer's rest is to be sent: some of it within `stall` seconds, all of it at the slowest rate allowed."""
         now = time.monotonic()
-        self.reads = False
-        self._untaken = self.sock.untaken
+        self.took_more = False
+        self._outstanding = self.sock.outstanding
         self._send_by = now + self.sock.write_seconds + self.sock.unsent / SLOWEST
         self.deadline = now + stall
 
-    def progresses(self, stall: float) -> bool:
+    def made_progress(self, stall: float) -> bool:
         """Whether the client took some of it since the last time; then it has `stall` seconds more."""
-        before, self._untaken = self._untaken, self.sock.untaken
-        if self._untaken >= before:
+        before, self._outstanding = self._outstanding, self.sock.outstanding
+        if self._outstanding >= before:
             return False
-        self.reads = True
+        self.took_more = True
         self.deadline = min(time.monotonic() + stall, self._send_by)
         return True
 
-    def take_back(self) -> bytes:
+    def take_buffered(self) -> bytes:
         """Bytes of a next request that the parser has read but not used."""
         assert self.parser is not None
         self._scanned, self._needed = 0, None

@@ -87,7 +87,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         self.daemon: Daemon | None = None
         self.worker: DeadlineWorker | None = None
         self._stdout = stdout
-        self._beat_due = 0.0
+        self._watchdog_due = 0.0
         super().__init__()
 
     def load_config(self) -> None:
@@ -171,9 +171,9 @@ class Server(BaseApplication):  # type: ignore[misc]
         assert self.daemon is not None and self.worker is not None
         wsgi.SERVER = SERVER_NAME
         sys.setswitchinterval(SWITCH_INTERVAL)
-        self.worker.take_signals()
+        self.worker.install_signal_handlers()
         self.daemon.start()
-        _settle()
+        _freeze_loaded()
 
     # Called by the worker's loop
 
@@ -183,14 +183,14 @@ class Server(BaseApplication):  # type: ignore[misc]
         log.info("Serving", extra={"address": [_address(listener) for listener in self.worker.sockets]})
         self.systemd.send(READY)
 
-    def beat(self, tick: float) -> float:
+    def feed_watchdog(self, tick: float) -> float:
         """Feed systemd's watchdog while every thread makes progress; returns when to come again at the latest."""
         watchdog = self.systemd.watchdog
         if watchdog is None or self.daemon is None:
             return tick
         now = time.monotonic()
-        if now >= self._beat_due:
-            self._beat_due = now + watchdog / 3
+        if now >= self._watchdog_due:
+            self._watchdog_due = now + watchdog / 3
             stuck = self.daemon.stuck()
             if stuck:
                 log.error("Threads make no progress", extra={"stuck": stuck})
@@ -234,7 +234,7 @@ def serve(config: Config, variables: Mapping[str, str]) -> None:
         faulthandler.cancel_dump_traceback_later()
 
 
-def _settle() -> None:
+def _freeze_loaded() -> None:
     """What was loaded stays: keep the collector away from it, and give back what loading took (about 5 MB)."""
     gc.collect()
     gc.freeze()

@@ -47,7 +47,7 @@ class DeadlineWorker(Clients):
     def init_signals(self) -> None:
         """Nothing yet: until the daemon starts, the signals that stop it end the process (`process.prepare`)."""
 
-    def take_signals(self) -> None:
+    def install_signal_handlers(self) -> None:
         """SIGTERM and SIGINT stop, SIGHUP refreshes; what makes gunicorn run a second worker is refused.
 
         Their handlers begin nothing by themselves: a signal may come while this very thread writes a log line.
@@ -92,14 +92,14 @@ class DeadlineWorker(Clients):
         self.set_accept_enabled(True)
         self.app.serving()
         while self.alive:
-            tick = self.app.beat(TICK)
+            tick = self.app.feed_watchdog(TICK)
             if not self._accepting and time.monotonic() >= self._accept_again:
                 self.set_accept_enabled(True)
             self.wait_for_and_dispatch_events(min(tick, SWEEP) if self.waiting or not self._accepting else tick)
             self.sweep()
-        self._wind_down(self.app.halt())
+        self._drain(self.app.halt())
 
-    def _wind_down(self, seconds: float) -> None:
+    def _drain(self, seconds: float) -> None:
         """Answer what was asked, for at most `seconds` and a margin; then close everything."""
         if self._accepting:
             for listener in self.sockets:

@@ -71,7 +71,7 @@ class TokenFile:
             self._begin(now)
         reading, left = self._reading, self._wait_until - now
         if reading is not None and left > 0 and not self._clock.wait(reading.ended, left):
-            self._tell(_HANGS)
+            self._log_state(_HANGS)
         return self._digests
 
     def _begin(self, now: float) -> None:
@@ -92,16 +92,16 @@ class TokenFile:
     def _read(self) -> None:
         try:
             self._digests = tuple(map(digest, read_tokens(self._path)))
-            self._tell(_GOOD if self._digests else _EMPTY)
+            self._log_state(_GOOD if self._digests else _EMPTY)
         except (FileNotFoundError, NotADirectoryError):
             self._digests = ()
-            self._tell(_EMPTY)
+            self._log_state(_EMPTY)
         except (OSError, AttemptError):
-            self._tell(_UNREADABLE)
+            self._log_state(_UNREADABLE)
         finally:
             self._permit.append(True)
 
-    def _tell(self, state: str) -> None:
+    def _log_state(self, state: str) -> None:
         """Log in which state the file is, once."""
         if state != self._state:
             self._state = state

@@ -99,14 +99,14 @@ def build(daemon: Daemon) -> Blueprint:
         """A summary of all kinds; 503 when one is unhealthy or a thread is stuck."""
         found = {kind: health(worker) for kind, worker in daemon.workers.items()}
         kinds = {kind: one.fields() for kind, one in found.items()} | {
-            kind: {"status": OFF, "message": cure} for kind, cure in daemon.off.items()
+            kind: {"status": OFF, "message": enable_hint} for kind, enable_hint in daemon.off.items()
         }
         stuck = daemon.stuck()
         states = {one.state for one in found.values()}
         if stuck or UNHEALTHY in states:
-            unwell = stuck + [kind for kind, one in found.items() if one.state == UNHEALTHY]
+            unhealthy = stuck + [kind for kind, one in found.items() if one.state == UNHEALTHY]
             fields = {"status": UNHEALTHY, "kinds": kinds, "stuck": stuck}
-            raise ApiError(503, f"Unhealthy: {', '.join(unwell)}", error="unhealthy", fields=fields)
+            raise ApiError(503, f"Unhealthy: {', '.join(unhealthy)}", error="unhealthy", fields=fields)
         return answer({"status": DEGRADED if DEGRADED in states else HEALTHY, "kinds": kinds, "stuck": stuck})
 
     return blueprint

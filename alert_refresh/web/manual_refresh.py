@@ -138,8 +138,8 @@ class ManualRefresh:
 
     def _not_started(self) -> ApiError:
         """Off, not yet running or shutting down: whatever it is, this process ends it within its shutdown timeout."""
-        cure = self._daemon.off.get(self._kind)
-        message = f"{self._noun} refresh is off: {cure}" if cure else f"{self._noun} refresh is not running"
+        hint = self._daemon.off.get(self._kind)
+        message = f"{self._noun} refresh is off: {hint}" if hint else f"{self._noun} refresh is not running"
         return ApiError(503, message, error="manager_not_started", retry_after=self._daemon.config.shutdown_timeout)
 
 

@@ -23,8 +23,8 @@ def loaded(daemon: Daemon, kind: str) -> Snapshot[Any]:
     status: Status[Any] = Status() if worker is None else worker.get_status()
     if status.snapshot is not None:
         return status.snapshot
-    cure = daemon.off.get(kind)
-    message = f"{kind.capitalize()} are off: {cure}" if cure else f"No {kind} have been loaded yet"
+    enable_hint = daemon.off.get(kind)
+    message = f"{kind.capitalize()} are off: {enable_hint}" if enable_hint else f"No {kind} have been loaded yet"
     raise ApiError(503, message, error="not_loaded", retry_after=_next_chance(daemon, status))
 
 

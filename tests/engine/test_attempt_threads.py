@@ -166,7 +166,7 @@ def test_p14_a_worker_that_dies_in_mid_attempt_is_heard_restarted_and_not_in_pro
         assert stage.worker.health() is None
         clock.advance(0.5)
         clock.wait_for_sleeper(29.5)
-        stage.source.let_all_go()
+        stage.source.release_all()
         request = stage.worker.refresh_now()
         stage.source.wait_for_call(2).answer()
         assert request.done.wait(10)
@@ -314,7 +314,7 @@ def test_stop_ends_the_pause_before_a_restart(deaths: list[threading.ExceptHookA
     clock = TrippingClock(source, SystemExit)
     with Stage(source, clock=clock).start() as stage:
         clock.wait_for_sleeper(0.5)
-        stage.source.let_all_go()
+        stage.source.release_all()
         stage.worker.stop()
         assert not stage.status.running
         assert len(deaths) == 1

@@ -361,7 +361,7 @@ def test_nothing_of_an_earlier_run_touches_a_later_one(steps: Steps) -> None:
     with pytest.raises(Stopping):
         steps.state.due(steps.run)
     assert not steps.state.active(steps.run)
-    assert not steps.state.open_as(steps.run)
+    assert not steps.state.is_open(steps.run)
     assert steps.state.status() is before
     assert steps.state.finish(attempt, snapshot(), None).result is Result.SUCCESS
 

@@ -406,7 +406,7 @@ def test_c11_a_refresh_whose_asker_has_gone_goes_on() -> None:
         gc.collect()
         stage.source.wait_for_call(2)
         assert stage.status.in_progress
-        stage.source.let_all_go()
+        stage.source.release_all()
         assert not stage.idle().status.in_progress
         assert stage.status.succeeded == 2
 

@@ -78,17 +78,17 @@ def test_hidden_files_and_neighbours_are_no_change(tmp_path: Path) -> None:
     (root / ".a.yaml.swp").write_text("x")
     (root / "..2024").mkdir()
     (tmp_path / "neighbour").write_text("x")
-    assert watch._take() is False
+    assert watch._read_events() is False
     (root / "a.yaml").write_text("x")
-    assert watch._take() is True
+    assert watch._read_events() is True
 
 
 def test_only_the_names_asked_for_are_a_change(tmp_path: Path) -> None:
     watch = FolderWatch(tmp_path, Seen(), names={"rules.warm"})
     (tmp_path / "rules.new").write_text("x")
-    assert watch._take() is False
+    assert watch._read_events() is False
     (tmp_path / "rules.new").rename(tmp_path / "rules.warm")
-    assert watch._take() is True
+    assert watch._read_events() is True
 
 
 def test_folders_inside_count_if_asked(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_folders_inside_count_if_asked(tmp_path: Path) -> None:
         seen.wait()
     watch = FolderWatch(tmp_path, Seen())
     (tmp_path / "old" / "x").write_text("x")
-    assert watch._take() is False
+    assert watch._read_events() is False
 
 
 def test_a_link_that_leads_in_a_circle_does_not_keep_the_others_from_being_watched(tmp_path: Path) -> None:
@@ -118,13 +118,13 @@ def test_a_folder_that_is_replaced_is_watched_again(tmp_path: Path) -> None:
     root.mkdir(parents=True)
     watch = FolderWatch(root, Seen())
     root.rename(tmp_path / "away")
-    assert watch._take() is True
+    assert watch._read_events() is True
     (tmp_path / "away" / "a").write_text("x")
-    assert watch._take() is False
+    assert watch._read_events() is False
     root.mkdir()
-    assert watch._take() is True
+    assert watch._read_events() is True
     (root / "a").write_text("x")
-    assert watch._take() is True
+    assert watch._read_events() is True
 
 
 def test_a_folder_that_comes_back_with_those_above_it_is_watched_again(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_folder_above_that_comes_while_the_watch_is_set_is_not_missed(
     watch = FolderWatch(root, Seen())
     assert calls == [tmp_path, root, root.parent, root]
     root.mkdir()
-    assert watch._take() is True
+    assert watch._read_events() is True
 
 
 def test_a_folder_behind_a_symlink_is_followed_when_that_is_swapped(tmp_path: Path) -> None:
@@ -197,13 +197,13 @@ def test_a_burst_is_one_report(tmp_path: Path) -> None:
         (tmp_path / "a").write_text(str(number))
     watch.run()
     assert reported == [Trigger.FILE]
-    assert watch._take() is False
+    assert watch._read_events() is False
 
 
 def test_a_burst_without_end_is_reported_and_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = Seen()
     watch = FolderWatch(tmp_path, seen)
-    monkeypatch.setattr(watch, "_take", lambda: True)
+    monkeypatch.setattr(watch, "_read_events", lambda: True)
     rounds = iter([False, True])
     monkeypatch.setattr(watch, "_stopped", lambda: next(rounds))
     watch.run()
@@ -217,7 +217,7 @@ def test_events_that_were_lost_count_as_a_change(tmp_path: Path, monkeypatch: py
     watch = FolderWatch(tmp_path, Seen())
     event = type("Lost", (), {"wd": -1, "mask": flags.Q_OVERFLOW, "name": ""})()
     monkeypatch.setattr(INotify, "read", lambda *_args, **_options: [event])
-    assert watch._take() is True
+    assert watch._read_events() is True
 
 
 def test_what_is_done_before_run_is_not_missed(tmp_path: Path) -> None:
@@ -257,10 +257,10 @@ def test_odd_names_are_watched(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"f\xff")).mkdir()
     watch = FolderWatch(tmp_path, Seen(), subfolders=True)
     (tmp_path / name).write_text("x")
-    assert watch._take() is True
+    assert watch._read_events() is True
     assert watch.writers.closed(name, (tmp_path / name).stat())
     (tmp_path / os.fsdecode(b"f\xff") / "x").write_text("x")
-    assert watch._take() is True
+    assert watch._read_events() is True
 
 
 @contextmanager
@@ -295,26 +295,26 @@ def test_f10_folders_that_may_not_be_entered_do_not_keep_their_siblings_from_bei
         watch = FolderWatch(public, Seen(), subfolders=True)
     for name in names[::2]:
         (public / name / "x").write_text("x")
-        assert watch._take() is True, name
+        assert watch._read_events() is True, name
     (public / "lost+found" / "x").write_text("x")
-    assert watch._take() is False
+    assert watch._read_events() is False
     (public / "lost+found").chmod(0o755)
-    assert watch._take() is True
+    assert watch._read_events() is True
     (public / "lost+found" / "y").write_text("x")
-    assert watch._take() is True, "it may be entered now"
+    assert watch._read_events() is True, "it may be entered now"
 
 
 class TestFilesWrittenInPlace:
     def test_a_file_counts_when_its_writer_closes_it(self, tmp_path: Path) -> None:
         watch = FolderWatch(tmp_path, Seen())
         with (tmp_path / "a").open("w") as file:
-            watch._take()
+            watch._read_events()
             for _ in range(2):
                 file.write("x")
                 file.flush()
-                assert watch._take() is False
+                assert watch._read_events() is False
                 assert watch.writers.rest_in() is not None
-        assert watch._take() is True
+        assert watch._read_events() is True
         assert watch.writers.rest_in() is None
         assert watch.writers.closed("a", (tmp_path / "a").stat())
 
@@ -330,14 +330,14 @@ class TestFilesWrittenInPlace:
         watch = FolderWatch(tmp_path, Seen())
         (tmp_path / "a").write_text("x")
         with (tmp_path / "a").open("w"):
-            watch._take()
+            watch._read_events()
             assert not watch.writers.closed("a", (tmp_path / "a").stat())
 
     def test_one_that_is_renamed_into_place_is_whole(self, tmp_path: Path) -> None:
         watch = FolderWatch(tmp_path, Seen(), names={"a"})
         (tmp_path / "b").write_text("x")
         (tmp_path / "b").rename(tmp_path / "a")
-        assert watch._take() is True
+        assert watch._read_events() is True
         assert watch.writers.closed("a", (tmp_path / "a").stat())
 
     def test_after_lost_events_nothing_is_known_to_be_closed(
@@ -345,10 +345,10 @@ class TestFilesWrittenInPlace:
     ) -> None:
         watch = FolderWatch(tmp_path, Seen())
         (tmp_path / "a").write_text("x")
-        watch._take()
+        watch._read_events()
         event = type("Lost", (), {"wd": -1, "mask": flags.Q_OVERFLOW, "name": ""})()
         monkeypatch.setattr(INotify, "read", lambda *_args, **_options: [event])
-        assert watch._take() is True
+        assert watch._read_events() is True
         assert not watch.writers.closed("a", (tmp_path / "a").stat())
 
 
@@ -399,12 +399,12 @@ class TestFilesWithAnotherName:
             watch = FolderWatch(folder, Seen(), **options)
             for text in ("one", "two"):
                 other.write_text(text)
-                assert watch._take() is True
+                assert watch._read_events() is True
                 assert watch.writers.closed("a", (folder / "a").stat())
             with other.open("a") as file:
                 file.write("half")
                 file.flush()
-                assert watch._take() is False
+                assert watch._read_events() is False
                 assert watch.writers.rest_in() is not None
 
     @pytest.mark.parametrize("elsewhere", [linked, symlinked])
@@ -419,15 +419,15 @@ class TestFilesWithAnotherName:
             (folder / ".new").write_text("new")
             os.link(folder / ".new", tmp_path / "name")
             (folder / ".new").rename(folder / "a")
-            assert watch._take() is True
+            assert watch._read_events() is True
             other.write_text("old")
-            assert watch._take() is False
+            assert watch._read_events() is False
             (tmp_path / "name").write_text("new again")
-            assert watch._take() is True
+            assert watch._read_events() is True
             (folder / "a").unlink()
-            assert watch._take() is True
+            assert watch._read_events() is True
             (tmp_path / "name").write_text("gone")
-            assert watch._take() is False
+            assert watch._read_events() is False
 
 
 def test_so_many_files_are_watched_themselves_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -437,7 +437,7 @@ def test_so_many_files_are_watched_themselves_and_no_more(tmp_path: Path, monkey
     watch = FolderWatch(tmp_path, Seen())
     assert len(watch._files) == 2
     (tmp_path / "e").write_text("x")
-    assert watch._take() is True
+    assert watch._read_events() is True
     assert len(watch._files) == 2
 
 
@@ -447,9 +447,9 @@ def test_two_names_of_one_file_in_the_folder_are_fine(tmp_path: Path) -> None:
     watch = FolderWatch(tmp_path, Seen())
     for name in ("a", "b"):
         (tmp_path / name).write_text("y")
-        assert watch._take() is True
+        assert watch._read_events() is True
         (tmp_path / name).unlink()
-        assert watch._take() is True
+        assert watch._read_events() is True
     assert watch._files == {}
 
 
@@ -459,9 +459,9 @@ def test_files_of_a_folder_that_was_replaced_are_not_watched_any_more(tmp_path: 
     (folder / "a").write_text("x")
     watch = FolderWatch(folder, Seen())
     folder.rename(tmp_path / "away")
-    assert watch._take() is True
+    assert watch._read_events() is True
     (tmp_path / "away" / "a").write_text("y")
-    assert watch._take() is False
+    assert watch._read_events() is False
     assert watch._files == {}
 
 
@@ -470,7 +470,7 @@ def test_a_symlink_to_a_folder_is_not_watched_as_a_file(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     watch = FolderWatch(tmp_path / "folder", Seen())
     (tmp_path / "folder" / "link").symlink_to(tmp_path / "real")
-    assert watch._take() is True
+    assert watch._read_events() is True
     assert watch._files == {}
 
 
@@ -483,7 +483,7 @@ def test_a_file_that_is_written_elsewhere_and_then_gone_there_and_here_is_one_ch
         other.write_text("y")
         other.unlink()
         (folder / "a").unlink()
-        assert watch._take() is True
+        assert watch._read_events() is True
         assert watch._files == {}
 
 
@@ -494,7 +494,7 @@ def test_a_file_that_goes_is_no_reason_to_look_at_the_whole_folder_again(
     watch = FolderWatch(tmp_path, Seen(), subfolders=True)
     monkeypatch.setattr(watch, "_arm", None)
     (tmp_path / "a").unlink()
-    assert watch._take() is True
+    assert watch._read_events() is True
 
 
 def test_a_file_that_is_replaced_is_watched_itself_also_when_no_more_can_be(
@@ -505,5 +505,5 @@ def test_a_file_that_is_replaced_is_watched_itself_also_when_no_more_can_be(
     watch = FolderWatch(tmp_path, Seen())
     (tmp_path / ".new").write_text("y")
     (tmp_path / ".new").rename(tmp_path / "a")
-    assert watch._take() is True
+    assert watch._read_events() is True
     assert list(watch._files.values()) == ["a"]

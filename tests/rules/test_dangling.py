@@ -134,7 +134,7 @@ def test_very_many_are_not_logged_one_by_one(
     load(daemon)
     caplog.clear()
     monkeypatch.setattr(dangling_module, "MOST_LOGGED", 1)
-    daemon.dangling._said = frozenset()
+    daemon.dangling._reported = frozenset()
     daemon.dangling._warn(None)
     assert warnings(caplog) == [
         "Rule old names target mail, which does not exist",

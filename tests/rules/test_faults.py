@@ -27,7 +27,7 @@ def faults(**fields: Any) -> list[str]:
 
 def said(text: str) -> list[str]:
     """Every fault of the rules of a text, as a message has it."""
-    return [line for bad in RulesFile(text.encode()).rules().bad for line in bad.said()]
+    return [line for bad in RulesFile(text.encode()).rules().bad for line in bad.messages()]
 
 
 @pytest.mark.parametrize(
@@ -142,17 +142,17 @@ def test_a_repeated_key_is_named_with_its_lines_in_every_form(text: str, expecte
     ],
 )
 def test_an_unknown_field_is_named_with_the_nearest_right_one(name: str, hint: str) -> None:
-    ((line,),) = (bad.said() for bad in every([{"id": "a", name: 1}], never))
+    ((line,),) = (bad.messages() for bad in every([{"id": "a", name: 1}], never))
     assert hint in line and len(line) < 250
 
 
 def test_only_what_is_wrong_of_a_rule_is_named() -> None:
-    ((line,),) = (bad.said() for bad in every([{"id": "a", "enabled": True, "priority": 1, 5.0: "x"}], never))
+    ((line,),) = (bad.messages() for bad in every([{"id": "a", "enabled": True, "priority": 1, 5.0: "x"}], never))
     assert line.startswith('rules[0] (id "a")[a key that is not text]: is no field of a rule; the fields are id, ')
 
 
 def test_foreign_text_in_a_key_is_escaped_and_cut() -> None:
-    ((line,),) = (bad.said() for bad in every([{"id": "a", "\u202e\n\x1b[31m" + "x" * 100: 1}], never))
+    ((line,),) = (bad.messages() for bad in every([{"id": "a", "\u202e\n\x1b[31m" + "x" * 100: 1}], never))
     assert line.startswith('rules[0] (id "a")["\\u202e\\n\\u001b[31mxxx') and line.isprintable() and len(line) < 250
 
 
@@ -164,7 +164,7 @@ def test_no_message_shows_a_value() -> None:
         {"id": "x", "match": [f'{canary}"', f"a=~{canary}(", [canary, canary, canary], f"{canary}=", f"'{canary}"],
          "targets": [f"{canary} ", [canary]], "annotations": {"k": [canary]}},
     ]  # fmt: skip
-    lines = [line for bad in every(raw, never) for line in bad.said()]
+    lines = [line for bad in every(raw, never) for line in bad.messages()]
     assert len(lines) == 15 and canary not in "".join(lines)
 
 
@@ -172,19 +172,19 @@ def test_rf05_one_bad_rule_of_a_thousand_is_named() -> None:
     found = rules(1000)
     found[617] = rule("rule-000617", 'host=~"canary-content("')
     (bad,) = every(found, never)
-    (line,) = bad.said()
+    (line,) = bad.messages()
     assert bad.index == 617 and line.startswith('rules[617] (id "rule-000617").match[0]: ')
     assert "canary" not in line
 
 
 def test_rf05_an_id_used_twice_is_named_with_its_first_place() -> None:
     (bad,) = every([rule("a"), rule("b"), rule("a")], never)
-    assert bad.said() == ['rules[2] (id "a").id: is that of rules[0] too']
+    assert bad.messages() == ['rules[2] (id "a").id: is that of rules[0] too']
 
 
 def test_an_id_that_is_none_is_not_shown() -> None:
     (bad,) = every([rule("secret content here")], never)
-    assert bad.id is None and "secret" not in bad.said()[0]
+    assert bad.id is None and "secret" not in bad.messages()[0]
 
 
 def test_the_cause_names_the_first_ten_faults() -> None:

@@ -16,7 +16,7 @@ from alert_refresh.files.at_rest import SETTLED
 from alert_refresh.rules import source, use_counts
 from alert_refresh.rules.forms import text_file, warm_file
 from alert_refresh.rules.forms.foreign import READ
-from alert_refresh.rules.forms.rules_file import tells_its_end
+from alert_refresh.rules.forms.rules_file import is_self_delimiting
 from alert_refresh.rules.rule import check
 from tests.rules.examples import packed, rule, rule_set
 from tests.rules.examples import rules as some
@@ -259,14 +259,14 @@ def test_a_file_that_goes_after_it_was_read_is_missing(tmp_path: Path, monkeypat
             world.file.unlink()
             return False
 
-        monkeypatch.setattr(source, "tells_its_end", gone)
+        monkeypatch.setattr(source, "is_self_delimiting", gone)
         world.start()
         assert world.outcomes[0].error == "the rules file is missing" and world.outcomes[0].error_type == "storage"
 
 
 @pytest.mark.parametrize("data", [packed(2)[:-1], packed(2)[:5], b'{"id": "a"}\n', b"- id: a\n", b"rules:", b""])
 def test_what_may_be_a_beginning_does_not_tell_its_end(data: bytes) -> None:
-    assert not tells_its_end(data)
+    assert not is_self_delimiting(data)
 
 
 def test_a_rule_that_left_the_family_that_is_refreshed_is_where_it_went() -> None:

@@ -27,12 +27,12 @@ LOOK = 1024
 """So many rules are read between two looks at the deadline."""
 
 
-def tells_its_end(data: bytes) -> bool:
+def is_self_delimiting(data: bytes) -> bool:
     """Whether a part of these bytes could not be taken for all of them: a whole warm file, or text that says so.
 
     YAML without an end marker and JSON lines do not: any beginning of them is good by itself.
     """
-    return warm_file.has_its_length(data) or (not warm_file.is_warm(data) and text_file.has_an_end(data))
+    return warm_file.has_full_length(data) or (not warm_file.is_warm(data) and text_file.is_self_delimiting(data))
 
 
 class RulesFile:
@@ -94,6 +94,6 @@ def demand_good(checked: Checked) -> None:
         Permanent: a rule is bad (`validate`); it is named by its place, its id and its fields, never by what they hold.
     """
     if not checked.good:
-        said = [fault for one in checked.bad for fault in one.said()]
+        said = [fault for one in checked.bad for fault in one.messages()]
         more = f"; and {len(said) - FEW} more faults" if len(said) > FEW else ""
         raise Permanent("; ".join(said[:FEW]) + more, "validate")

@@ -10,7 +10,7 @@ import yaml
 
 from alert_refresh.engine import Permanent
 from alert_refresh.rules.forms import foreign, json_text, yaml_text
-from alert_refresh.rules.forms.values import FEW, Path, Places, Repeated, said, shown
+from alert_refresh.rules.forms.values import FEW, Path, Places, Repeated, display, in_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -96,9 +96,9 @@ class Text:
         if what is not None:
             raise Permanent(f"the rules file is {what}; {foreign.READ}", "parse")
         repeated = found.keys_repeated if isinstance(found, Repeated) else ()
-        faults = [f"{shown(key)} is repeated{said(places.lines((key,)))}" for key in repeated]
+        faults = [f"{display(key)} is repeated{in_lines(places.lines((key,)))}" for key in repeated]
         faults += [
-            f"{shown(key)} is no field of the file{said(places.lines((key,)))}" for key in found if key != "rules"
+            f"{display(key)} is no field of the file{in_lines(places.lines((key,)))}" for key in found if key != "rules"
         ]
         what = "the rules file" if "rules" in found else "the rules file holds no list of rules"
         raise Permanent(f"{what}: {'; '.join([*faults[:FEW], foreign.READ])}", "parse")
@@ -109,7 +109,7 @@ def read(data: bytes, check: Callable[[], object] = never) -> list[object]:
     return Text(data, check).rules()
 
 
-def has_an_end(data: bytes) -> bool:
+def is_self_delimiting(data: bytes) -> bool:
     """Whether no beginning of this text would be read as all of it: a document of JSON, or YAML that ends in `...`."""
     return bool(_DOCUMENT.match(data)) or data.rstrip().endswith(b"\n...")
 

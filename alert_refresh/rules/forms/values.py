@@ -13,7 +13,7 @@ FEW = 10
 MOST_PLACES = 100_000
 """Values whose lines are kept at once."""
 LONGEST_KEY = 60
-"""Characters of a key that are shown."""
+"""Characters of a key that are display."""
 
 Path = tuple[object, ...]
 """Keys and indexes that lead to a value."""
@@ -73,13 +73,13 @@ class Places:
         return found
 
 
-def said(lines: tuple[int, ...]) -> str:
+def in_lines(lines: tuple[int, ...]) -> str:
     """Lines as a message ends with them; nothing if none is known."""
     if not lines:
         return ""
     return f" (line {lines[0]})" if len(lines) == 1 else f" (lines {', '.join(map(str, lines[:FEW]))})"
 
 
-def shown(key: object) -> str:
+def display(key: object) -> str:
     """A key as a message may show it, whatever it holds."""
     return json.dumps(key[:LONGEST_KEY]) if isinstance(key, str) else "a key that is not text"

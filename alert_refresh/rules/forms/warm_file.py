@@ -56,7 +56,7 @@ def is_warm(data: bytes) -> bool:
     return data.startswith(MAGIC) or (0 < len(data) < len(MAGIC) and MAGIC.startswith(data))
 
 
-def has_its_length(data: bytes) -> bool:
+def has_full_length(data: bytes) -> bool:
     """Whether this is a warm file as long as its header says; what is not may be in the middle of being written."""
     return is_warm(data) and len(data) >= _HEADER and len(data) - _HEADER == _HEAD.unpack_from(data)[4]
 

@@ -50,7 +50,7 @@ def read(text: str, check: Callable[[], object], places: Places | None = None) -
         loader = _LOADER(text)
         return _Builder(loader.get_event, check, places).document()
     except yaml.MarkedYAMLError as error:
-        raise _refused(_said(text, error.problem_mark)) from error
+        raise _refused(_position(text, error.problem_mark)) from error
     except yaml.reader.ReaderError as error:
         bad = yaml.reader.Reader.NON_PRINTABLE.search(text)
         line = text.count("\n", 0, bad.start() if bad else 0) + 1
@@ -60,7 +60,7 @@ def read(text: str, check: Callable[[], object], places: Places | None = None) -
             loader.dispose()
 
 
-def _said(text: str, mark: Any) -> str:
+def _position(text: str, mark: Any) -> str:
     """Where a text is malformed, and why if it is the usual reason."""
     tab = text[mark.index : mark.index + 1] == "\t"
     return f": line {mark.line + 1}, column {mark.column + 1}{': a tab cannot indent' if tab else ''}"
