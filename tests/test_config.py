@@ -306,7 +306,7 @@ def test_h29_a_token_file_that_is_something_else_is_a_fault_at_the_start_and_hol
         path.write_bytes(b"x\n" * 40_000)
     (reason,) = faults({"ALERT_REFRESH_ADMIN_TOKEN_FILE": str(path)}).values()
     assert reason == {
-        "fifo": "the token file is no regular file",
+        "fifo": "the token file is not a regular file",
         "folder": "the file cannot be read (IsADirectoryError)",
         "long": "the token file is larger than 65536 bytes",
     }.get(kind)

@@ -1,4 +1,4 @@
-"""One cycle: begin -> source.refresh, retried -> finish -> listeners. No thread of its own, no lock."""
+"""One cycle: begin -> source.refresh, retried -> finish -> listeners. Starts no thread, takes no lock."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def in_place(call: Callable[[], Snapshot[T]], _: Deadline) -> Snapshot[T]:
 
 
 class Refresher(Generic[T]):
-    """Runs cycles for one kind. `listeners` get each `Outcome`, in order, after it took effect; the list may grow."""
+    """Runs cycles for one kind. `listeners` are called in order with each `Outcome`, after it took effect."""
 
     def __init__(
         self,
@@ -61,10 +61,10 @@ class Refresher(Generic[T]):
         sleep: Callable[[float], None],
         execute: Callable[[Callable[[], Snapshot[T]], Deadline], Snapshot[T]] = in_place,
     ) -> None:
-        """Bring the kind up to date: attempts until one succeeds, cannot, or no more are allowed. Raises nothing.
+        """Attempt a refresh until one attempt succeeds, fails permanently, or no retries are left. Raises nothing.
 
         `sleep(seconds)` waits between attempts and raises `Interrupted` to end the cycle early.
-        `execute(call, deadline)` runs an attempt; it may give one up by raising `Transient` or `Stopping`.
+        `execute(call, deadline)` runs an attempt; it may abandon it by raising `Transient` or `Stopping`.
         """
 
         def before_sleep(retry: RetryCallState) -> None:
@@ -95,7 +95,7 @@ class Refresher(Generic[T]):
         number: int,
         execute: Callable[[Callable[[], Snapshot[T]], Deadline], Snapshot[T]],
     ) -> None:
-        """One attempt; its outcome is recorded before its error is raised."""
+        """Run one attempt; its outcome is recorded before its error is raised."""
         deadline = Deadline(self._clock, self._timeout)
         attempt = self._state.begin(request, number, deadline)
         previous = self._state.status().snapshot
@@ -125,7 +125,7 @@ class Refresher(Generic[T]):
         snapshot: Snapshot[T] | None,
         error: AttemptError | None,
     ) -> Outcome:
-        """End the attempt, once its snapshot is no older than what a watch published since it began."""
+        """End the attempt, after rebasing its snapshot on what a watch published since the attempt began."""
         while True:
             try:
                 return self._state.finish(attempt, snapshot, error, previous)
@@ -146,6 +146,6 @@ class Refresher(Generic[T]):
 
 
 def unexpected(error: Exception) -> Transient:
-    """The error of an attempt that raised something nobody foresaw; it is logged."""
+    """The error of an attempt that raised an unexpected exception, which is logged."""
     log.error("Refresh raised an unexpected %s", type(error).__name__, extra={"stack": stack_of(error)})
     return Transient(f"unexpected {type(error).__name__}")

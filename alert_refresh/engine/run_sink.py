@@ -19,9 +19,9 @@ T = TypeVar("T")
 
 
 class RunSink(Generic[T]):
-    """See `Sink`. What comes once the run of that number has ended is dropped.
+    """Implements `Sink` for one run: after the run has ended, calls have no effect.
 
-    `wake` wakes the worker, `published` gets what is published, in the watch's thread.
+    `wake` wakes the worker, `published` is called with each publication, in the watch's thread.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ PASSING = frozenset((errno.EIO, errno.ESTALE, errno.EAGAIN, errno.EINTR, errno.E
 
 
 class Missing(Transient):
-    """Raised when there is no such file or folder; it may be on its way."""
+    """Raised when a file or folder does not exist; it may be created later."""
 
 
 class Changed(Transient):
@@ -30,7 +30,7 @@ class Changed(Transient):
 
 
 class Exhausted(Transient):
-    """Raised when this process, not the file, is the reason: no file descriptors or memory left."""
+    """Raised when the process is out of file descriptors or memory; the file itself may be fine."""
 
 
 def shown(name: str) -> str:
@@ -45,7 +45,7 @@ def _escaped(character: str) -> str:
 
 
 def storage_error(error: OSError, what: str) -> Transient | Permanent:
-    """An attempt's error for one of the operating system's, told without its path."""
+    """The attempt's error for an `OSError`; the message contains `what` and the reason, not the path."""
     if isinstance(error, FileNotFoundError):
         return Missing(f"{what} is missing", STORAGE)
     reason = os.strerror(error.errno) if error.errno else type(error).__name__
@@ -54,13 +54,13 @@ def storage_error(error: OSError, what: str) -> Transient | Permanent:
 
 
 def read_file(root: Path, path: Path, limit: int) -> bytes:
-    """The content of a regular file below `root`; a symlink counts as where it leads.
+    """The content of a regular file below `root`; symlinks are followed within `root`.
 
     Raises:
-        Missing: there is no such file.
-        Permanent: it is no regular file, leads out of `root`, or may not be read (`storage`), or is larger than
+        Missing: the file does not exist.
+        Permanent: it is not a regular file, leads out of `root`, or is not readable (`storage`), or it is larger than
             `limit` bytes (`too_large`).
-        Changed, Exhausted, Transient: it may work another time (`storage`).
+        Changed, Exhausted, Transient: a retry may work (`storage`).
     """
     what = f"file '{shown(path.name)}'"
     try:
@@ -80,7 +80,7 @@ def read_descriptor(descriptor: int, what: str, limit: int) -> bytes:
     with file:
         before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):
-            raise Permanent(f"{what} is no regular file", STORAGE)
+            raise Permanent(f"{what} is not a regular file", STORAGE)
         if before.st_size > limit:
             raise Permanent(f"{what} is larger than {limit} bytes", TOO_LARGE)
         content = file.read(before.st_size + 1)
@@ -90,7 +90,7 @@ def read_descriptor(descriptor: int, what: str, limit: int) -> bytes:
 
 
 def _resolved(root: Path, path: Path, what: str) -> str | Path:
-    """Where `path` leads, if that is a regular file below `root`; an open of a device or FIFO must not even begin."""
+    """The resolved path, if it is a regular file below `root`; checked first, as opening a FIFO or device may block."""
     state = os.lstat(path)
     real: str | Path = path
     if stat.S_ISLNK(state.st_mode) or path.parent != root:
@@ -99,5 +99,5 @@ def _resolved(root: Path, path: Path, what: str) -> str | Path:
             raise Permanent(f"{what} leads out of its folder", STORAGE)
         state = os.lstat(real)
     if not stat.S_ISREG(state.st_mode):
-        raise Permanent(f"{what} is no regular file", STORAGE)
+        raise Permanent(f"{what} is not a regular file", STORAGE)
     return real

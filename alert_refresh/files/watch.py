@@ -29,7 +29,7 @@ DATA = "..data"
 """The symlink that the kubelet swaps to replace all files of a mounted volume at once."""
 
 QUIET = 0.005
-"""Seconds without a further event after which a burst of them is over."""
+"""Seconds without an event after which a burst is over."""
 BURST = 0.1
 """Seconds after which a burst is reported even if it goes on."""
 
@@ -40,16 +40,16 @@ WRITES = flags.CLOSE_WRITE | flags.MODIFY | flags.DELETE_SELF
 REPLACED = ENTRIES | flags.DELETE_SELF | flags.IGNORED
 
 FILES_WATCHED = 500
-"""So many files are also watched themselves: one that is a mount of its own, or has another name elsewhere, can be
-written without its folder seeing it."""
+"""Files that are also watched individually: a write to a bind mount, or through another hard link, causes no event in
+the folder."""
 
 
 class FolderWatch(Watch):
     """Calls `notify(Trigger.FILE)` when something in a folder changes, also when the folder itself is replaced.
 
-    Of hidden entries only the `..data` of a mounted volume counts. With `names` only these entries count;
-    with `subfolders` also what is directly inside the folder's folders. A file that is written in place counts when
-    its writer closes it, or when it has rested; `writers` knows which were closed.
+    Hidden entries are ignored, except the `..data` of a mounted volume. With `names` only these entries are watched;
+    with `subfolders` also the entries of the folder's direct subfolders. A file that is written in place is reported
+    when its writer closes it, or when it has not changed for a while; `writers` tracks which files were closed.
 
     Raises:
         OSError: inotify is unavailable.
@@ -69,7 +69,7 @@ class FolderWatch(Watch):
         self._subfolders = subfolders
         self._inotify = INotify(nonblocking=True)
         self._stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        # `stop` may come before `run` or after it, so both stay open as long as this object lives.
+        # `stop` may be called before or after `run`, so both descriptors stay open for the lifetime of this object.
         weakref.finalize(self, _release, self._inotify, self._stop)
         self._poll = select.poll()
         self._poll.register(self._stop, select.POLLIN)
@@ -79,11 +79,11 @@ class FolderWatch(Watch):
         self._watches: dict[str, int] = {}
         self.writers = Writers()
         self._armed: int | None = None
-        # Now and not in `run`: a change between the first refresh and then would be missed.
+        # Here rather than in `run`: a change between the first refresh and `run` would be missed.
         self._arm()
 
     def run(self) -> None:
-        """Report changes until stopped; a burst of events is one change."""
+        """Report changes until stopped; a burst of events is reported once."""
         while not self._stopped():
             if not self._read_events() and not self.writers.rested():
                 continue
@@ -95,17 +95,17 @@ class FolderWatch(Watch):
             self._notify(Trigger.FILE)
 
     def stop(self) -> None:
-        """End `run` at once, also one that has not begun."""
+        """End `run` immediately, also one that has not begun."""
         os.eventfd_write(self._stop, 1)
 
     def _stopped(self) -> bool:
-        """Wait for an event, or for a file to rest; whether it is the one that stops, which is never read."""
+        """Wait for an event or an unchanged file; returns whether `stop` was called (its eventfd is never read)."""
         seconds = self.writers.rest_in()
         events = self._poll.poll(None if seconds is None else math.ceil(seconds * 1000))
         return any(descriptor == self._stop for descriptor, _ in events)
 
     def _read_events(self) -> bool:
-        """Read the events that have come; whether one of them is a change."""
+        """Read the queued events; returns whether one of them is a change."""
         known = self._watched.keys() | self._files.keys()
         events = [event for event in self._inotify.read(timeout=0) if event.wd in known or event.wd < 0]
         changed = any(self._is_change(event) for event in events)
@@ -119,7 +119,7 @@ class FolderWatch(Watch):
         return changed
 
     def _is_change(self, event: Event) -> bool:
-        """Whether this is a change of what is watched."""
+        """Whether an event is a change that is reported."""
         if event.mask & flags.Q_OVERFLOW:
             return True
         if event.mask & flags.MODIFY:
@@ -132,11 +132,11 @@ class FolderWatch(Watch):
         return self._matches(event.name) if event.wd == self._armed else not _is_hidden(event.name)
 
     def _matches(self, name: str) -> bool:
-        """Whether an entry of the folder is one that counts."""
+        """Whether an entry of the folder is watched."""
         return name in self._names if self._names is not None else not _is_hidden(name)
 
     def _track(self, event: Event) -> None:
-        """Note who writes, and watch the file itself that has another one's place."""
+        """Record the event for `writers`, and watch the new file after one was replaced."""
         if event.mask & flags.Q_OVERFLOW:
             self.writers.forget()
             return
@@ -148,7 +148,7 @@ class FolderWatch(Watch):
             self._watch_file(name)
 
     def _watch_file(self, name: str) -> None:
-        """Watch the file that has this name now, if there is one, in place of the one that had it before."""
+        """Watch the file with this name, instead of a previous one with the same name."""
         old, new = self._watches.pop(name, None), None
         with suppress(OSError):
             if (old is not None or len(self._files) < FILES_WATCHED) and (path := self._folder / name).is_file():
@@ -160,7 +160,7 @@ class FolderWatch(Watch):
                 self._inotify.rm_watch(old)
 
     def _requires_rearm(self, event: Event) -> bool:
-        """Whether something else must be watched from now on."""
+        """Whether the set of watched folders must be rebuilt."""
         if event.wd in self._files:
             return False
         if event.mask & (SELF | flags.Q_OVERFLOW):
@@ -170,11 +170,11 @@ class FolderWatch(Watch):
         return self._watched[event.wd].parent != self._folder
 
     def _arm(self) -> None:
-        """Watch the folder, the folders in it, and the nearest one above, which tells when it is replaced."""
+        """Watch the folder, its subfolders, and its nearest existing parent, which reports a replaced folder."""
         wanted: dict[int, Path] = {}
         files: list[str] = []
         self._armed = None
-        # From above, so that what comes into being meanwhile is seen by one or the other.
+        # Parent first, so that a folder created meanwhile is seen by one of the two watches.
         above = self._nearest_parent()
         with suppress(OSError):
             wanted[self._inotify.add_watch(above, ENTRIES)] = above
@@ -183,7 +183,7 @@ class FolderWatch(Watch):
             wanted[self._armed] = self._folder
             folders, files = self._children()
             for name in folders:
-                # One that may not be read must not keep the others from being watched.
+                # An unreadable subfolder must not prevent the others from being watched.
                 with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
                     wanted[self._inotify.add_watch(self._folder / name, CONTENT)] = self._folder / name
         for name in {*self._watches, *files}:
@@ -196,7 +196,7 @@ class FolderWatch(Watch):
             self._arm()
 
     def _children(self) -> tuple[list[str], list[str]]:
-        """The names of the folders and of the files in the folder that are watched themselves."""
+        """The names of the subfolders and files that are watched individually."""
         if self._names is not None:
             return [], [name for name in self._names if name != DATA]
         folders: list[str] = []
@@ -208,7 +208,7 @@ class FolderWatch(Watch):
         return folders if self._subfolders else [], files[:FILES_WATCHED]
 
     def _nearest_parent(self) -> Path:
-        """The nearest folder above that is there; of the root, itself."""
+        """The nearest existing parent; the root is its own."""
         return next((parent for parent in self._folder.parents if parent.is_dir()), self._folder)
 
 
@@ -217,7 +217,7 @@ def _is_hidden(name: str) -> bool:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether it is or leads to a folder; a link that leads in a circle does not."""
+    """Whether an entry is a folder or a symlink to one; a symlink loop is not."""
     try:
         return entry.is_dir()
     except OSError:

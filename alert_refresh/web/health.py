@@ -1,4 +1,4 @@
-"""Is it alive, is it ready, how does it do: for the kubelet, and for people."""
+"""Liveness, readiness, and a summary of the health of all kinds."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from alert_refresh.web.answers import JsonResponse
 
 GATES = ("targets", "rules")
-"""The kinds without which this process is not ready; the others may come later."""
+"""The kinds that must be loaded before this process is ready, where configured."""
 
 DEGRADED_AFTER, UNHEALTHY_AFTER = 2, 6
-"""Intervals since the last success (or the start, before the first)."""
+"""Intervals since the last success (before the first: since the start)."""
 
 HEALTHY, DEGRADED, UNHEALTHY, OFF = "healthy", "degraded", "unhealthy", "off"
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How one kind does. `age` is seconds since its last success, None before the first."""
+    """The health of one kind. `age` is the seconds since its last success, None before the first."""
 
     state: str
     loaded: bool
@@ -47,7 +47,7 @@ class Health:
 
 
 def health(worker: Worker[Any]) -> Health:
-    """How a worker's kind does; one that does not run is healthy."""
+    """The health of a worker's kind; a worker that is not running is healthy."""
     status = worker.get_status()
     age = None if status.last_success is None else worker.clock.monotonic() - status.last_success
     states = {_by_age(worker, status), _by_cycle(worker.kind, status)} if status.running else set()
@@ -56,7 +56,7 @@ def health(worker: Worker[Any]) -> Health:
 
 
 def _by_age(worker: Worker[Any], status: Status[Any]) -> str:
-    """How old the last success is, or the start before the first; without a schedule that says nothing."""
+    """Health by the age of the last success; without a schedule age does not make it unhealthy."""
     if status.next_due is None:
         return HEALTHY
     since = status.started if status.last_success is None else status.last_success
@@ -65,7 +65,7 @@ def _by_age(worker: Worker[Any], status: Status[Any]) -> str:
 
 
 def _by_cycle(kind: Kind, status: Status[Any]) -> str:
-    """How the last cycle ended: one that failed is worse when there is nothing to serve."""
+    """Health by the result of the last cycle: a failed one is unhealthy if nothing is served, else degraded."""
     if not status.cycle_failed:
         return HEALTHY
     items = () if status.snapshot is None else status.snapshot.items.values()

@@ -1,4 +1,4 @@
-"""What can be asked: `GET /` lists the routes, and `GET /api/v2/version` says what runs."""
+"""`GET /` lists the routes, and `GET /api/v2/version` returns the version."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 
 
 def install(app: Flask) -> None:
-    """Add `/`, which lists the routes that the app has now and these two, and the version."""
+    """Add `/`, which lists the routes registered so far and these two, and `/api/v2/version`."""
     blueprint = Blueprint("index", __name__)
 
     @blueprint.get("/")

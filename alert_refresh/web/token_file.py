@@ -1,4 +1,4 @@
-"""A file of bearer tokens, one a line, that may be anything by mistake."""
+"""Reading a file of bearer tokens, one per line, which may be anything by mistake."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LIMIT = 64 * 1024
-"""Bytes of a token file; a longer one is something else."""
+"""Bytes of a token file; a longer one is refused."""
 
 
 def read_tokens(path: Path) -> tuple[bytes, ...]:
-    """The tokens in the file, links followed; empty if it holds none.
+    """The tokens in the file, following symlinks; empty if it holds none.
 
     Raises:
         OSError: it cannot be opened or read.
-        AttemptError: it is no regular file, too long, or changed while it was read.
+        AttemptError: it is not a regular file, too long, or changed while it was read.
     """
     content = read_descriptor(os.open(path, READ_ONLY & ~os.O_NOFOLLOW), "the token file", LIMIT)
     return tuple(token for line in content.splitlines() if (token := line.strip()))

@@ -299,7 +299,7 @@ def test_stop_joins_the_threads_of_the_watches() -> None:
 
         def __init__(self) -> None:
             super().__init__()
-            self.joined, self.ended = threading.Event(), threading.Event()
+            self.ready, self.joined, self.ended = threading.Event(), threading.Event(), threading.Event()
 
         def run(self) -> None:
             thread = threading.current_thread()
@@ -310,6 +310,7 @@ def test_stop_joins_the_threads_of_the_watches() -> None:
                 join(timeout)
 
             thread.join = joined  # type: ignore[method-assign]
+            self.ready.set()
             super().run()
             if self.joined.wait(HANG_GUARD):
                 self.ended.set()
@@ -318,6 +319,7 @@ def test_stop_joins_the_threads_of_the_watches() -> None:
     source = FakeSource()
     source.watches = lambda sink: (watch,)  # type: ignore[method-assign]
     with Stage(source).start().idle() as stage:
+        assert watch.ready.wait(HANG_GUARD)
         stage.worker.stop()
         ended = watch.ended.is_set()
         watch.joined.set()

@@ -192,7 +192,7 @@ def test_rf03_a_folder_in_the_files_place_is_no_file(tmp_path: Path) -> None:
         world.attempt_ends()
         world.file.mkdir()
         world.attempt_ends()
-        assert "no regular file" in kept(world, "storage")
+        assert "not a regular file" in kept(world, "storage")
         world.file.rmdir()
         world.attempt_ends()
         heals(world, packed(10, word="two"))
@@ -257,7 +257,11 @@ def one_bad() -> list[Any]:
     [
         (sealed(one_bad(), 1000), "validate", 'rules[617] (id "r617").priority'),
         (msgspec.json.encode(one_bad()), "validate", 'rules[617] (id "r617").priority'),
-        (sealed([{"id": "a"}, {"id": "b"}, {"id": "a"}], 3), "validate", 'rules[2] (id "a").id: is that of rules[0]'),
+        (
+            sealed([{"id": "a"}, {"id": "b"}, {"id": "a"}], 3),
+            "validate",
+            'rules[2] (id "a").id: is also the id of rules[0]',
+        ),
         (sealed([{"id": "a", "priority": float("nan")}], 1), "validate", 'rules[0] (id "a").priority'),
         (sealed([{"id": "canary content"}], 1), "validate", "rules[0].id"),
         (sealed([{"id": "a", "match": [["a", "=~", "canary("]]}], 1), "validate", 'rules[0] (id "a").match[0]'),
@@ -313,7 +317,7 @@ def test_rf06_a_fifo_blocks_nobody(tmp_path: Path) -> None:
         os.mkfifo(tmp_path / ".fifo")
         (tmp_path / ".fifo").replace(world.file)
         world.attempt_ends()
-        assert "no regular file" in kept(world, "storage")
+        assert "not a regular file" in kept(world, "storage")
 
 
 def test_rf07_content_that_changed_under_the_same_time_and_size_is_loaded(tmp_path: Path) -> None:

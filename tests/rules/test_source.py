@@ -155,7 +155,7 @@ def test_a_warning_names_a_family_that_no_rule_is_of_unless_its_last_just_went(
 
     with World(tmp_path).start() as world:
         assert world.refresh("familly-7").error is None
-        assert warnings() == ["No rule is of family familly-7, neither in the file nor before"]
+        assert warnings() == ["No rule has family familly-7, neither in the file nor in the rules loaded before"]
         world.read_from(tmp_path / "elsewhere", packed(5))
         world.refresh("family-7")
         assert len(warnings()) == 1
@@ -196,7 +196,7 @@ def test_one_bad_family_keeps_all_others_too(tmp_path: Path) -> None:
         world.read_from(tmp_path / "elsewhere", b'[{"id": "rule-000003", "family": "family-3"}, {"id": 5}]')
         outcome = world.refresh("family-3")
         assert (
-            outcome.error == "rules[1].id: must be text, not a number, a date or the like: write it in quotes (line 1)"
+            outcome.error == "rules[1].id: must be text, not a number, a date or similar: write it in quotes (line 1)"
             and world.loaded.all() == tuple(some(10))
         )
 
@@ -311,13 +311,13 @@ def test_uses_that_cannot_be_read_cost_a_warning_only(
     (tmp_path / use_counts.NAME).write_bytes(content)
     with World(tmp_path / "a", ALERT_REFRESH_STATE_DIR=str(tmp_path)).start() as world:
         assert len(world.loaded.rules) == 10
-    assert "The kept use counts of rules cannot be read" in caplog.messages
+    assert "The saved use counts of rules cannot be read" in caplog.messages
 
 
 def test_uses_that_cannot_be_kept_cost_a_warning_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with World(tmp_path / "a", ALERT_REFRESH_STATE_DIR=str(tmp_path / "missing")).start() as world:
         world.loaded.get("rule-000001")
-    record = next(one for one in caplog.records if one.msg == "The use counts of rules cannot be kept")
+    record = next(one for one in caplog.records if one.msg == "The use counts of rules cannot be saved")
     assert record.levelno == logging.WARNING and record.error == "No such file or directory"  # type: ignore[attr-defined]
 
 
@@ -326,7 +326,7 @@ def test_the_log_has_the_words_that_searches_know(tmp_path: Path, caplog: pytest
     with World(tmp_path).start() as world:
         world.put(b"bad: yaml")
     said = [(one.levelname, one.getMessage()) for one in caplog.records if one.name.startswith("alert_refresh.rules")]
-    odd = '"bad" is no field of the file (line 1)'
+    odd = '"bad" is not a field of the file (line 1)'
     assert said == [
         ("INFO", "Spawning scheduled refresh background task"),
         ("INFO", "Starting scheduled refresh with 21600 second interval"),
@@ -340,7 +340,7 @@ def test_a_schedule_that_is_off_is_said(tmp_path: Path, caplog: pytest.LogCaptur
     with World(tmp_path, RULES_REFRESH_ENABLED="false").start() as world:
         assert world.status.next_due is None
         assert world.put(packed(1)).items == 1
-    assert "The schedule is switched off; a change of the file or a POST refreshes" in caplog.messages
+    assert "The schedule is disabled; a change of the file or a POST triggers a refresh" in caplog.messages
 
 
 def test_without_inotify_the_schedule_goes_on(

@@ -235,7 +235,7 @@ def test_a_token_file_that_is_gone_or_empty_lets_nobody_in_and_says_so_once(
     assert codes(world, "two-token") == [200]
     told = [one for one in messages(caplog) if "file" in one[1]]
     assert told == [
-        ("WARNING", f"The token file {file} holds no token: nobody is let in by it"),
+        ("WARNING", f"The token file {file} holds no token: no request is authorized by it"),
         ("INFO", f"The token file {file} holds a token again"),
     ]
 
@@ -277,7 +277,7 @@ def test_h29_while_a_token_file_cannot_be_read_the_tokens_it_held_last_count(
     assert codes(world, "old-token", "new-token") == [401, 200]
     told = [one for one in messages(caplog) if "file" in one[1]]
     assert told == [
-        ("WARNING", f"The token file {file} cannot be read as a file of tokens: those it held last still count"),
+        ("WARNING", f"The token file {file} is unreadable or not a token file: the tokens read last are still valid"),
         ("INFO", f"The token file {file} holds a token again"),
     ]
 
@@ -322,7 +322,7 @@ def test_h29_a_token_file_that_hangs_holds_up_one_request_for_half_a_second_and_
     assert codes(world, "old-token", "new-token") == [401, 200]
     told = [one for one in messages(caplog) if "file" in one[1]]
     assert told == [
-        ("WARNING", f"The token file {file} takes long to be read: the tokens it held last still count"),
+        ("WARNING", f"The token file {file} is slow to read: the tokens read last are still valid"),
         ("INFO", f"The token file {file} holds a token again"),
     ]
 

@@ -1,4 +1,4 @@
-"""The rules over HTTP: refresh them, their status, the list, one of them, and which of them an alert matches."""
+"""The HTTP routes of the rules: refresh, status, list, one rule, and matching an alert."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
 KIND = "rules"
 PREFIX = "/api/v2/rules"
 LARGEST_ALERT = 16 * 1024
-"""Bytes of a body that holds an alert's labels: anybody may send one."""
+"""Bytes of a body with an alert's labels; limited because it needs no token."""
 MOST_LABELS = 64
 LONGEST_VALUE = 1024
-"""Bytes of a label's value."""
+"""Bytes of the value of a label."""
 
 
 class RuleId(BaseConverter):
-    """One path segment that is no route of its own; a rule cannot have one of those ids."""
+    """A path segment other than the reserved ones, which no rule can have as its id."""
 
     regex = f"(?!(?:{'|'.join(sorted(ROUTES))})$)[^/]+"
 
 
 class Alert(msgspec.Struct, forbid_unknown_fields=True):
-    """What a POST to `match` asks about."""
+    """The body of a POST to `match`, such as `{"labels": {"severity": "critical"}}`."""
 
     labels: dict[str, str]
 
@@ -107,7 +107,7 @@ def build(daemon: Daemon, auth: Auth) -> Blueprint:
         query.only()
         rule = served()[1].get(rule_id)
         if rule is None:
-            raise ApiError(404, "There is no rule of this id")
+            raise ApiError(404, "Rule not found")
         return answer(shape(rule))
 
     @blueprint.post("/match")
@@ -124,7 +124,7 @@ def build(daemon: Daemon, auth: Auth) -> Blueprint:
 
 
 def _family() -> str | None:
-    """The query's `family`, which must be a proper name."""
+    """The query parameter `family`, which must be a valid name."""
     family = query.one("family")
     if family is not None and not ID.fullmatch(family):
         raise bad_request("Query parameter family must be the name of a family")
@@ -135,7 +135,7 @@ def _labels() -> dict[str, str]:
     """The labels in the request's body.
 
     Raises:
-        ApiError: 415 another media type, 413 too large, too many or too long, 400 not labels.
+        ApiError: 415 for another media type, 413 above a limit, 400 if it is not labels.
     """
     if request.mimetype not in ("application/json", ""):
         raise ApiError(415)
@@ -155,7 +155,7 @@ def _matched(rule: Rule) -> dict[str, Any]:
 
 
 def _leads_to(daemon: Daemon, names: list[str]) -> dict[str, Any]:
-    """Those of the named targets that alerts can be sent to now, a stale one included, and why the others cannot."""
+    """The named targets that are available, including stale ones, and the reason why each other one is not."""
     worker = daemon.workers.get("targets")
     snapshot = None if worker is None else worker.get_status().snapshot
     reachable: list[dict[str, Any]] = []
