@@ -201,7 +201,7 @@ class Asked(FakeSource):
         return ""
 
 
-def test_check_does_not_wait_for_rights_that_nobody_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_does_not_wait_for_rights_that_cannot_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     let_go = threading.Event()
 
     def hang() -> list[tuple[str, str]]:

@@ -241,7 +241,7 @@ def test_a_file_is_not_packed_onto_itself_by_whatever_name(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("warm", ["-", ".", "/", "/dev/null", "/dev/rules.warm", "folder"])
-def test_what_is_no_regular_file_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm: str) -> None:
+def test_what_is_not_a_regular_file_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm: str) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "rules.yaml").write_text("[]")
     (tmp_path / "folder").mkdir()

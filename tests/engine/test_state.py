@@ -293,7 +293,7 @@ def test_a_tick_that_would_have_fallen_into_a_wait_is_due_again_when_the_wait_en
     assert steps.state.status().next_due == 30
 
 
-def test_stop_ends_what_is_pending_and_lets_nothing_begin(steps: Steps) -> None:
+def test_stop_ends_what_is_pending_and_begins_nothing(steps: Steps) -> None:
     request = steps.due()
     assert steps.state.stop(steps.run)
     assert not steps.state.stop(steps.run)

@@ -432,7 +432,7 @@ def test_c12_a_slow_listener_delays_neither_the_swap_nor_a_reader() -> None:
         assert request.done.wait(30)
 
 
-def test_c12_a_listener_with_a_mailbox_never_holds_up_a_refresh_and_drops_are_counted() -> None:
+def test_c12_a_listener_with_a_mailbox_never_delays_a_refresh_and_drops_are_counted() -> None:
     gate, busy, got = threading.Event(), threading.Event(), []
 
     def deliver(outcome: Outcome) -> None:

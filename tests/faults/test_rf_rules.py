@@ -144,7 +144,7 @@ def test_rf02_a_warm_file_rewritten_in_place_is_loaded_whole_or_not(
 
 
 @pytest.mark.parametrize("loops", [5, pytest.param(500, marks=pytest.mark.soak)])
-def test_rf02_text_rewritten_in_place_is_loaded_only_once_it_rests(
+def test_rf02_text_rewritten_in_place_is_loaded_only_once_it_is_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loops: int
 ) -> None:
     def version(loop: int) -> Iterator[bytes]:
@@ -186,7 +186,7 @@ def test_rf03_rf07_a_file_that_cannot_be_read_keeps_what_is_loaded(
         assert world.word == "two"
 
 
-def test_rf03_a_folder_in_the_files_place_is_no_file(tmp_path: Path) -> None:
+def test_rf03_a_folder_in_the_files_place_is_not_a_file(tmp_path: Path) -> None:
     with World(tmp_path).start() as world:
         world.file.unlink()
         world.attempt_ends()
@@ -198,7 +198,7 @@ def test_rf03_a_folder_in_the_files_place_is_no_file(tmp_path: Path) -> None:
         heals(world, packed(10, word="two"))
 
 
-def test_rf04_a_sparse_file_of_a_gigabyte_is_too_large_at_once(tmp_path: Path) -> None:
+def test_rf04_a_sparse_file_of_a_gigabyte_is_too_large_immediately(tmp_path: Path) -> None:
     with World(tmp_path).start() as world:
         began = time.perf_counter()
         huge = tmp_path / ".huge"
@@ -312,7 +312,7 @@ def test_rf06_a_link_inside_the_folder_is_followed(tmp_path: Path) -> None:
         assert world.attempt_ends().error is None and world.word == "two"
 
 
-def test_rf06_a_fifo_blocks_nobody(tmp_path: Path) -> None:
+def test_rf06_a_fifo_does_not_block(tmp_path: Path) -> None:
     with World(tmp_path).start() as world:
         os.mkfifo(tmp_path / ".fifo")
         (tmp_path / ".fifo").replace(world.file)

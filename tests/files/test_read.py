@@ -69,7 +69,7 @@ def test_a_symlink_that_leads_out_is_refused(tmp_path: Path) -> None:
         assert isinstance(error, Permanent) and error.error_type == "storage"
 
 
-def test_what_is_no_regular_file_is_refused_without_opening_it(tmp_path: Path) -> None:
+def test_what_is_not_a_regular_file_is_refused_without_opening_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "folder").mkdir()
     (tmp_path / "loop").symlink_to("loop")
@@ -100,7 +100,7 @@ def test_a_large_file_is_not_read(tmp_path: Path) -> None:
     assert isinstance(error, Permanent) and error.error_type == "too_large"
 
 
-def test_a_file_that_changes_while_it_is_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_changes_while_it_is_read_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"x")
     real = os.fstat

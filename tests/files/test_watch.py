@@ -71,7 +71,7 @@ def test_changes_are_reported(tmp_path: Path) -> None:
     assert set(seen.triggers) == {Trigger.FILE}
 
 
-def test_hidden_files_and_neighbours_are_no_change(tmp_path: Path) -> None:
+def test_hidden_files_and_neighbours_are_not_change(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
     watch = FolderWatch(root, Seen())
@@ -326,7 +326,7 @@ class TestFilesWrittenInPlace:
             seen.wait()
             assert abs(time.time() - (tmp_path / "a").stat().st_mtime) >= SETTLED
 
-    def test_one_that_is_opened_again_at_once_is_not_closed(self, tmp_path: Path) -> None:
+    def test_one_that_is_opened_again_immediately_is_not_closed(self, tmp_path: Path) -> None:
         watch = FolderWatch(tmp_path, Seen())
         (tmp_path / "a").write_text("x")
         with (tmp_path / "a").open("w"):
@@ -487,7 +487,7 @@ def test_a_file_that_is_written_elsewhere_and_then_gone_there_and_here_is_one_ch
         assert watch._files == {}
 
 
-def test_a_file_that_goes_is_no_reason_to_look_at_the_whole_folder_again(
+def test_a_file_that_goes_does_not_cause_a_rescan_of_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a").write_text("x")

@@ -311,7 +311,7 @@ def test_the_console_format_is_for_people(pipe: tuple[int, int]) -> None:
 
 @pytest.mark.usefixtures("logging_restored")
 @pytest.mark.parametrize("hook", ["thread", "unraisable"])
-def test_what_nobody_caught_is_told_without_its_message(pipe: tuple[int, int], hook: str) -> None:
+def test_what_is_not_caught_is_reported_without_its_message(pipe: tuple[int, int], hook: str) -> None:
     read, write = pipe
     stdout = logs.Stdout(write)
     logs.configure(read_config({}), stdout)
@@ -361,7 +361,7 @@ def until(true: Callable[[], bool]) -> None:
     raise AssertionError("it never came true")
 
 
-def test_p20_lines_that_do_not_fit_are_counted_and_told_once_there_is_room(pipe: tuple[int, int]) -> None:
+def test_p20_lines_that_do_not_fit_are_counted_and_reported_once_there_is_room(pipe: tuple[int, int]) -> None:
     read, write = pipe
     held = fill(write)
     stdout = logs.Stdout(write, size=5)

@@ -67,7 +67,7 @@ def test_a_mapping_may_have_label_names_that_matchers_have_in_quotes(name: str) 
     assert found is not None and [str(one) for one in found.match] == [f'"{name}"="y"']
 
 
-def test_every_fault_of_every_rule_is_told_together_with_its_line() -> None:
+def test_every_fault_of_every_rule_is_reported_together_with_its_line() -> None:
     text = """
 rules:
 - id: a
@@ -93,8 +93,8 @@ rules:
         'rules[0] (id "a").match[1]: column 7: expected no double quote here; within a value write \\" (line 7)',
         'rules[0] (id "a").match[2]: the value must be a regular expression of up to 4096 characters, in the syntax '
         "of RE2 (line 8)",
-        'rules[0] (id "a").targets[0]: must be the name of a target: 1 to 63 lower-case letters, digits or -, with no - '
-        "at either end (line 9)",
+        'rules[0] (id "a").targets[0]: must be the name of a target: 1 to 63 lower-case letters, digits or -, with no '
+        "- at either end (line 9)",
         'rules[0] (id "a").targets[2]: must be text, not a number, a date or similar: write it in quotes (line 9)',
         "rules[1].id: must be 1 to 200 letters, digits or ._:@- and start with a letter or digit (line 11)",
         "rules[1].enabled: must be true or false, not text (line 12)",

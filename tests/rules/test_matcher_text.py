@@ -79,7 +79,7 @@ def test_more_matchers_than_a_rule_may_have_are_refused(name: str) -> None:
         "{" * 50_000,
     ],
 )
-def test_what_is_no_matcher_is_refused_in_linear_time(text: str) -> None:
+def test_what_is_not_a_matcher_is_refused_in_linear_time(text: str) -> None:
     began = time.thread_time()
     with pytest.raises(BadMatcher):
         parse(text)

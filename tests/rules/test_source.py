@@ -83,13 +83,13 @@ def test_text_and_warm_file_of_the_same_rules_are_the_same_generation(tmp_path: 
         assert outcome.error is None and not outcome.changed and world.generation == before
 
 
-def test_a_renamed_file_is_loaded_at_once(tmp_path: Path) -> None:
+def test_a_renamed_file_is_loaded_immediately(tmp_path: Path) -> None:
     with World(tmp_path).start() as world:
         outcome = world.put(packed(10, word="two"))
         assert (outcome.trigger, outcome.changed, world.word) == (Trigger.FILE, True, "two")
 
 
-def test_a_swapped_volume_is_loaded_at_once(tmp_path: Path) -> None:
+def test_a_swapped_volume_is_loaded_immediately(tmp_path: Path) -> None:
     volume = tmp_path / "volume"
     for version in ("one", "two"):
         (volume / f"..{version}").mkdir(parents=True)
@@ -201,7 +201,7 @@ def test_one_bad_family_keeps_all_others_too(tmp_path: Path) -> None:
         )
 
 
-def test_text_that_may_still_be_written_is_read_again_until_it_rests(
+def test_text_that_may_still_be_written_is_read_again_until_it_is_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(source, "written_in_place", lambda *_: True)
@@ -219,7 +219,9 @@ def test_text_that_may_still_be_written_is_read_again_until_it_rests(
         assert world.outcomes[0].items == 4
 
 
-def test_a_file_that_never_rests_is_given_up_at_the_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_never_stops_changing_is_abandoned_at_the_timeout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(source, "written_in_place", lambda *_: True)
     with World(tmp_path, b"- id: a", RULES_REFRESH_TIMEOUT="2s", RULES_REFRESH_MAX_RETRIES="0") as world:
         world.daemon.start()
@@ -244,7 +246,7 @@ def test_a_stop_ends_the_wait_for_a_file_to_rest(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("data", [packed(2), json.dumps([{"id": "a"}]).encode(), b"- id: a\n...\n", b'{"rules": []}'])
-def test_a_file_that_tells_its_end_is_loaded_at_once(
+def test_a_file_that_is_self_delimiting_is_loaded_immediately(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes
 ) -> None:
     monkeypatch.setattr(source, "written_in_place", lambda *_: True)
@@ -297,7 +299,7 @@ def test_uses_are_kept_at_each_load_too(tmp_path: Path) -> None:
         eventually((tmp_path / use_counts.NAME).exists, "the file of uses")
 
 
-def test_no_uses_are_no_reason_to_forget_those_that_are_kept(tmp_path: Path) -> None:
+def test_without_uses_the_saved_counts_are_kept(tmp_path: Path) -> None:
     (tmp_path / use_counts.NAME).write_text('{"rule-000001": 8}')
     with World(tmp_path / "a", ALERT_REFRESH_STATE_DIR=str(tmp_path)).start():
         pass
@@ -335,7 +337,7 @@ def test_the_log_has_the_words_that_searches_know(tmp_path: Path, caplog: pytest
     ]
 
 
-def test_a_schedule_that_is_off_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_disabled_schedule_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "alert_refresh.rules")
     with World(tmp_path, RULES_REFRESH_ENABLED="false").start() as world:
         assert world.status.next_due is None

@@ -31,7 +31,7 @@ ALERT = {"alert": "Down", "expr": "up == 0", "labels": {"severity": "canary"}}
         ({"apiVersion": "v1", "kind": "PrometheusRule"}, "a Kubernetes manifest (it has the field apiVersion)"),
     ],
 )  # fmt: skip
-def test_a_file_of_another_program_is_told_what_it_is_and_what_is_read(write: object, data: object, what: str) -> None:
+def test_a_file_of_another_program_is_named_with_what_is_expected(write: object, data: object, what: str) -> None:
     with pytest.raises(Permanent) as refused:
         read(write(data).encode())  # type: ignore[operator]
     assert str(refused.value) == f"the rules file is {what}; {foreign.READ}" and refused.value.error_type == "parse"

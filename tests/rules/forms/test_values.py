@@ -14,7 +14,7 @@ def test_of_a_repeated_key_the_first_value_counts_and_the_key_is_kept() -> None:
     assert type(mapping([("a", 1), ("b", 1)])) is dict
 
 
-def test_the_nearest_place_that_is_known_is_told() -> None:
+def test_the_nearest_known_place_is_reported() -> None:
     places = Places(lambda path: len(path) < 3)
     places.note((0,), 1)
     places.note((0, "a"), 2)

@@ -68,7 +68,7 @@ def test_what_is_not_read_is_named_with_its_line(text: str, said: str) -> None:
 
 
 @pytest.mark.parametrize("key", ['"<<"', "'<<'"])
-def test_a_key_in_quotes_is_no_merge_key(key: str) -> None:
+def test_a_key_in_quotes_is_not_a_merge_key(key: str) -> None:
     assert yaml_text.read(f"{{{key}: x}}", never) == {"<<": "x"}
 
 
