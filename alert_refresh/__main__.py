@@ -1,4 +1,4 @@
-"""python -m alert_refresh: the command line; without arguments it serves."""
+"""`python -m alert_refresh`: the command line; without arguments it runs `serve`."""
 
 from __future__ import annotations
 

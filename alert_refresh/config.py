@@ -59,8 +59,6 @@ class Config:
     debug_sample: float
     admin_token: Token | None
     read_token: Token | None
-    allow_unauthenticated: bool
-    state_directory: Path | None
     kinds: Mapping[str, Any]
     trusted_proxies: tuple[Network, ...] = ()
     unix: bool = False
@@ -274,8 +272,6 @@ def read_server(env: Env, kinds: Mapping[str, Any]) -> Config:
         debug_sample=env.fraction("ALERT_REFRESH_DEBUG_SAMPLE", 0.1),
         admin_token=admin,
         read_token=read,
-        allow_unauthenticated=open_to_all,
-        state_directory=env.state_directory(),
         kinds=kinds,
         trusted_proxies=env.networks("ALERT_REFRESH_TRUSTED_PROXIES"),
         unix=unix,

@@ -1,4 +1,4 @@
-"""A string that must not be shown."""
+"""A string that is masked wherever it is printed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ MASK = "***"
 
 
 class Credential:
-    """A secret string. It shows itself as `***` in `str`, `repr` and `format`; only `reveal` opens it."""
+    """A secret string, such as a token. `str`, `repr` and `format` give `***`; only `reveal` returns the value."""
 
     __slots__ = ("_value",)
 
@@ -14,7 +14,7 @@ class Credential:
         self._value = value
 
     def reveal(self) -> str:
-        """The string itself. Call it where it is used, and nowhere else."""
+        """The value. Call this only where the value is used."""
         return self._value
 
     def __str__(self) -> str:

@@ -31,13 +31,13 @@ def with_an_empty_view() -> None:
 
 def collect_rarely(times: int) -> None:
     """Let the garbage collector look at everything that often only."""
-    settle = server._settle
+    settle = server._freeze_loaded
 
     def and_then() -> None:
         settle()
         gc.set_threshold(*gc.get_threshold()[:2], times)
 
-    server._settle = and_then
+    server._freeze_loaded = and_then
 
 
 def main() -> None:

@@ -88,7 +88,7 @@ class GatedSource:
             assert self._changed.wait_for(lambda: self.calls >= number and bool(self.held), HANG_GUARD), "no call came"
             return self.held[-1]
 
-    def let_all_go(self, for_good: bool = False) -> None:
+    def release_all(self, for_good: bool = False) -> None:
         """Answer whatever is still held, so that no thread is left; if `for_good`, whatever comes later too."""
         with self._changed:
             self.open = for_good
@@ -121,7 +121,7 @@ class Stage:
     def __exit__(self, *_: object) -> None:
         self.worker.halt()
         if isinstance(self.source, GatedSource):
-            self.source.let_all_go(for_good=True)
+            self.source.release_all(for_good=True)
         try:
             self.worker.stop(HANG_GUARD)
         except ShutdownTimeout:

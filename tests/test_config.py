@@ -33,7 +33,7 @@ def test_nothing_set_is_right_and_has_the_defaults() -> None:
     assert config.bind == "127.0.0.1:8080"
     assert (config.threads, config.shutdown_timeout, config.debug_sample) == (32, 25.0, 0.1)
     assert (config.log_level, config.log_format) == ("INFO", "json")
-    assert (config.admin_token, config.read_token, config.allow_unauthenticated) == (None, None, False)
+    assert (config.admin_token, config.read_token) == (None, None)
     assert config.kinds["targets"].refresh == RefreshSettings(300, 5, 30, 300, 60, 30, 30)
     assert config.kinds["targets"].source == "off"
 
@@ -306,7 +306,7 @@ def test_h29_a_token_file_that_is_something_else_is_a_fault_at_the_start_and_hol
         path.write_bytes(b"x\n" * 40_000)
     (reason,) = faults({"ALERT_REFRESH_ADMIN_TOKEN_FILE": str(path)}).values()
     assert reason == {
-        "fifo": "the token file is no regular file",
+        "fifo": "the token file is not a regular file",
         "folder": "the file cannot be read (IsADirectoryError)",
         "long": "the token file is larger than 65536 bytes",
     }.get(kind)

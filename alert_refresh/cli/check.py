@@ -1,4 +1,4 @@
-"""Reads every configured source once, as the daemon would but changing nothing, and tells what came of it."""
+"""Reads every configured source once, as the daemon would but without side effects, and reports the results."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from alert_refresh import daemon as kinds
 from alert_refresh.engine import AttemptError, Deadline, ShutdownTimeout, SystemClock, Worker
+from alert_refresh.engine.attempt_threads import ABANDON_AFTER
 from alert_refresh.engine.errors import TIMEOUT
 from alert_refresh.engine.threads import Call, spawn
-from alert_refresh.engine.worker import ABANDON_AFTER
 from alert_refresh.kind import load
 from alert_refresh.observe.formats import escape
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from alert_refresh.targets.kubernetes.rights import Right
 
 MARGIN = 10.0
-"""Seconds beyond those in which the engine gives up an attempt that hangs."""
+"""Seconds beyond the time after which the engine abandons an attempt."""
 
 
 class Unwatched:
-    """A source as it is refreshed, without its watches."""
+    """A source without its watches."""
 
     def __init__(self, source: Source[Any]) -> None:
         self.name = source.name
@@ -36,15 +36,15 @@ class Unwatched:
         self.close = source.close
 
     def watches(self, sink: Sink) -> Sequence[Watch]:
-        """None: nothing but the one refresh that is asked for shall begin."""
+        """No watches: only the one requested refresh runs."""
         return ()
 
 
 def check_sources(config: Config) -> list[dict[str, Any]]:
     """One entry per kind: `kind`, `source` (None if off), `items`, `rejected`, `error`, `error_type`, `duration_ms`.
 
-    Beside these there are those of the kind's own `check`, and for a source that needs rights `missing_rights`, then
-    with `role`: the manifests that grant them.
+    A kind's own `check` may add fields. A source that needs rights also has `missing_rights`, and if there are any,
+    `role`: the manifests that grant them.
     """
     found = {kind.name: _checked(kind, config.kinds[kind.name]) for kind in kinds.KINDS}
     snapshots = {name: snapshot for name, (_, snapshot) in found.items()}
@@ -56,7 +56,7 @@ def check_sources(config: Config) -> list[dict[str, Any]]:
 
 
 def _checked(kind: Kind, settings: Any) -> tuple[dict[str, Any], Snapshot[Any] | None]:
-    """The entry of one kind, and what was read of it."""
+    """The entry of one kind, and its snapshot."""
     clock = SystemClock()
     entry: dict[str, Any] = {"kind": kind.name, "source": None, "items": 0, "rejected": [], "error": None}
     source = (kind.build_check or kind.build)(settings, clock)
@@ -78,7 +78,7 @@ def _checked(kind: Kind, settings: Any) -> tuple[dict[str, Any], Snapshot[Any] |
 
 
 def _outcome(request: Request, timeout: float) -> dict[str, Any]:
-    """What came of the one attempt."""
+    """The result of the attempt."""
     outcome = request.outcome
     if outcome is None:
         error = f"no attempt ended within {timeout + ABANDON_AFTER + MARGIN:g} s"
@@ -92,19 +92,19 @@ def _outcome(request: Request, timeout: float) -> dict[str, Any]:
 
 
 def _rejected(snapshot: Snapshot[Any] | None) -> list[dict[str, Any]]:
-    """What could not be used of what was read."""
+    """The rejected items of a snapshot."""
     return [
-        {"source": dict(one.origin), "faults": [{"field": f.field, "message": f.message} for f in one.faults]}
+        {"source": dict(one.origin), "faults": [fault.fields() for fault in one.faults]}
         for one in (snapshot.rejected if snapshot else ())
     ]
 
 
 @runtime_checkable
 class Authorized(Protocol):
-    """A source that needs rights and can tell which of them it lacks."""
+    """A source that can report which of the rights it needs are missing."""
 
     def missing_rights(self, deadline: Deadline) -> Sequence[Right]:
-        """Pairs of namespace and verb."""
+        """The missing rights: namespace and verb."""
 
     def role(self, rights: Sequence[Right], deadline: Deadline) -> str:
         """The manifests that grant these rights."""
@@ -114,7 +114,7 @@ class Authorized(Protocol):
 
 
 def _rights(source: Authorized, timeout: float) -> dict[str, Any]:
-    """What a source may not do, and the manifests that would allow it; nothing if nobody tells in time."""
+    """The missing rights of a source, and the manifests that grant them; empty if the check fails or times out."""
     deadline = Deadline(SystemClock(), timeout)
 
     def ask() -> tuple[Sequence[Right], str]:
@@ -134,7 +134,7 @@ def _rights(source: Authorized, timeout: float) -> dict[str, Any]:
 
 
 def text(found: list[dict[str, Any]]) -> str:
-    """What `check_sources` found, for people. A name or a message may hold anything; what is shown prints."""
+    """The result of `check_sources` as text, with unprintable characters escaped."""
     lines = []
     for one in found:
         if one["source"] is None:

@@ -1,4 +1,4 @@
-"""The command line. Every command is a few lines over what it calls, and imports it only then."""
+"""The command line. Each command imports what it needs only when it runs."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ SETTINGS = 2
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def main() -> None:
-    """Keeps what your alerts depend on up to date, and the last good version serving.
+    """Keeps the inputs of an alerting stack up to date, and serves the last good version.
 
-    Settings come from environment variables; a wrong one ends the start with exit status 2.
+    Settings are environment variables; an invalid one ends the start with exit status 2.
     """
 
 
@@ -33,7 +33,7 @@ main.add_command(rules)
 
 
 class WithSettings(click.Command):
-    """A command whose help ends in all settings: name, meaning and default."""
+    """A command whose help lists all settings: name, meaning and default."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         from alert_refresh.settings import SETTINGS
@@ -57,8 +57,7 @@ def serve() -> None:
     config = _config()
     variables = take_server_variables()
     if sys.stdout is not None and sys.stdout.isatty():
-        # The kubernetes client would let a credential plugin write to the same terminal, and read from it. Our log
-        # lines go to the descriptor.
+        # With a terminal, the kubernetes client would connect a credential plugin to it. Log lines use the descriptor.
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for the life of the process
 
     from alert_refresh.server.server import serve as run
@@ -68,12 +67,12 @@ def serve() -> None:
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-@click.option("--strict", is_flag=True, help="A rule that names a target that does not exist is a fault too.")
+@click.option("--strict", is_flag=True, help="Fail also if a rule names a target that does not exist.")
 def check(as_json: bool, strict: bool) -> None:
     """Check the settings, and read every configured source once.
 
-    Exit status 1: a source cannot be read or holds something invalid, or a right is missing; with
-    --strict also: a rule names a target that does not exist. 2: a setting is wrong.
+    Exit status 1: a source cannot be read or has an invalid item, or a right is missing; with
+    --strict also: a rule names a target that does not exist. 2: a setting is invalid.
     """
     from alert_refresh.cli.check import check_sources, text
     from alert_refresh.observe import logs
@@ -92,7 +91,7 @@ def check(as_json: bool, strict: bool) -> None:
 
 
 def _config(as_json: bool = False) -> Config:
-    """The settings; every fault on its own line of stderr and exit status 2 if there is one."""
+    """Read the settings; on faults print each on its own line of stderr and exit with status 2."""
     from alert_refresh.daemon import read_config
     from alert_refresh.engine.errors import ConfigErrors
 

@@ -1,4 +1,4 @@
-"""`alert-refresh rules`: make a warm file, read one, and check a file of rules."""
+"""`alert-refresh rules`: pack and unpack warm files, and check files of rules."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 FAULTS = 1
 READABLE = 0o644
-"""Rules are no secret, and the daemon may be another user than the one who packs."""
+"""Rules are not secret, and the daemon may run as another user."""
 
 STDIN = Path("/dev/stdin")
 STDIN_NAMES = (Path("-"), STDIN)
 
 FILE = click.Path(path_type=Path, readable=False)
-"""Any path: what is wrong with it is told when it is read."""
+"""Any path: errors are reported when it is read."""
 
 
 @click.group()
 def rules() -> None:
-    """Make, read and check files of rules; - is standard input.
+    """Pack, unpack and check files of rules; - is standard input.
 
     Exit status 1: a file cannot be read or written, or a rule is invalid.
     """
@@ -39,7 +39,7 @@ def rules() -> None:
 @click.argument("source", type=FILE)
 @click.argument("warm", type=FILE)
 def pack(source: Path, warm: Path) -> None:
-    """Make a warm file of rules in YAML, JSON or JSON lines. It replaces an existing one in one step."""
+    """Make a warm file from rules in YAML, JSON or JSON lines. An existing file is replaced atomically."""
     from alert_refresh.files import write as atomic_file
     from alert_refresh.rules.forms import warm_file
 
@@ -47,7 +47,7 @@ def pack(source: Path, warm: Path) -> None:
     if _same(source, warm):
         _refuse([f"file {warm.name!a} is the file that was read; name another one to write"])
     if not _is_for_files(warm):
-        _refuse([f"file {warm.name or str(warm)!a} cannot be written: it is no regular file"])
+        _refuse([f"file {warm.name or str(warm)!a} cannot be written: it is not a regular file"])
     try:
         atomic_file.write(warm, warm_file.pack(found), mode=READABLE)
     except OSError as error:
@@ -57,9 +57,9 @@ def pack(source: Path, warm: Path) -> None:
 
 @rules.command()
 @click.argument("file", type=FILE)
-@click.option("--json-lines", is_flag=True, help="One JSON object a line instead of YAML.")
+@click.option("--json-lines", is_flag=True, help="Print one JSON object per line instead of YAML.")
 def unpack(file: Path, json_lines: bool) -> None:
-    """Print the rules of a file of any form as YAML."""
+    """Print the rules of a file of any format as YAML."""
     from alert_refresh.rules.forms import text_file
 
     found = _good(file)
@@ -70,7 +70,7 @@ def unpack(file: Path, json_lines: bool) -> None:
 @click.argument("files", type=FILE, nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def check(files: tuple[Path, ...], as_json: bool) -> None:
-    """Check files of rules of any form, and name every fault of every rule."""
+    """Check files of rules of any format, and print every fault of every rule."""
     found = [_checked(file) for file in files]
     if as_json:
         click.echo(json.dumps({"files": found}))
@@ -103,9 +103,11 @@ def _checked(file: Path) -> dict[str, Any]:
 
 
 def _faults(bad: BadRule) -> list[dict[str, Any]]:
+    from alert_refresh.engine import Fault
+
     return [
-        {"field": fault.field, "message": fault.message, "line": max(fault.lines, default=None), "said": said}
-        for fault, said in zip(bad.faults, bad.said(), strict=True)
+        Fault(fault.field, fault.message).fields() | {"line": max(fault.lines, default=None), "said": said}
+        for fault, said in zip(bad.faults, bad.messages(), strict=True)
     ]
 
 
@@ -118,7 +120,7 @@ def _summary(one: dict[str, Any]) -> str:
 
 
 def _good(file: Path) -> list[Rule]:
-    """The rules of a file, all of them good; else the end."""
+    """The rules of a file; exits with the faults if one is invalid."""
     from alert_refresh.engine import AttemptError
 
     try:
@@ -126,7 +128,7 @@ def _good(file: Path) -> list[Rule]:
     except AttemptError as error:
         _refuse([str(error)])
     if checked.bad:
-        _refuse(fault for one in checked.bad for fault in one.said())
+        _refuse(fault for one in checked.bad for fault in one.messages())
     return list(checked.rules.values())
 
 
@@ -137,13 +139,13 @@ def _read(file: Path) -> Checked:
 
 
 def _content(file: Path) -> bytes:
-    """The bytes of a file, of a pipe, or of standard input.
+    """The content of a file, a pipe or standard input.
 
     Raises:
         AttemptError: it cannot be read (`storage`) or is larger than a file of rules may be (`too_large`).
     """
     from alert_refresh.engine import Permanent
-    from alert_refresh.files.watch import STORAGE, TOO_LARGE, storage_error
+    from alert_refresh.files.read import STORAGE, TOO_LARGE, storage_error
     from alert_refresh.rules.forms.rules_file import LARGEST
 
     what = "standard input" if file in STDIN_NAMES else f"file {file.name or str(file)!a}"
@@ -160,21 +162,21 @@ def _content(file: Path) -> bytes:
 
 
 def _same(source: Path, warm: Path) -> bool:
-    """Whether both are one file, by whatever names."""
+    """Whether both paths name the same file."""
     with contextlib.suppress(OSError):
         return warm.samefile(STDIN if source in STDIN_NAMES else source)
     return False
 
 
 def _is_for_files(warm: Path) -> bool:
-    """Whether a regular file is at `warm` or can come there: in /dev it would replace what others rely on."""
+    """Whether `warm` is a regular file or can be created as one; in /dev it would replace a device."""
     if warm == Path("-") or os.path.realpath(warm.parent) == "/dev":
         return False
     return not os.path.exists(warm) or warm.is_file()  # noqa: PTH110 - Path.exists raises where a path is too long
 
 
 def _print(line: str, *, err: bool = False) -> None:
-    """Print a line that may hold names and texts of others; what is shown prints."""
+    """Print a line with unprintable characters escaped."""
     from alert_refresh.observe.formats import escape
 
     click.echo(escape(line), err=err)

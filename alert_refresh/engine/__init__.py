@@ -1,12 +1,12 @@
-"""How anything is kept fresh.
+"""The refresh engine, the same for every kind.
 
-A worker's thread sleeps until the next tick of its schedule or until it is woken: by `refresh_now`, by a
+A worker's thread waits until the next tick of its schedule or until it is woken: by `refresh_now`, by a
 watch that saw a change, or by stop. It then runs one cycle: `state.begin`, then the source's `refresh`
-under a deadline, retried by tenacity as the policy says, then `state.finish`, which swaps in the new
-snapshot or keeps the old one, and each listener gets the outcome.
+under a deadline, retried by tenacity according to the policy, then `state.finish`, which swaps in the new
+snapshot or keeps the old one, and each listener is called with the outcome.
 
-Readers take `get_status()`: one frozen object, no lock. A kind implements `Source`; the engine holds no
-word of what is refreshed. In your own process:
+Readers call `get_status()`: one frozen object, no lock. A kind implements `Source`; the engine is independent
+of what is refreshed. In your own process:
 
     worker = Worker(Kind("prices", "PRICES_", ("network",)), my_source, RefreshSettings(interval=60))
     worker.start(); worker.refresh_now(); worker.get_status(); worker.stop(timeout=10)

@@ -1,4 +1,4 @@
-"""Exponential backoff: the one way in which this program waits longer after each failure."""
+"""Exponential backoff, for every retry in this program."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """`base` seconds after the first failure, doubled by each further one, `maximum` at most."""
+    """`base` seconds after the first failure, doubled after each further one, at most `maximum`."""
 
     base: float
     maximum: float
 
     def seconds(self, failures: int) -> float:
-        """Seconds to wait after so many failures in a row; 0 for none."""
+        """Seconds to wait after this many consecutive failures; 0 after none."""
         return min(self.base * 2.0 ** min(failures - 1, 64), self.maximum) if failures > 0 else 0.0

@@ -1,4 +1,4 @@
-"""Time, injected: limits and schedules use `monotonic`, the wall clock is for display only."""
+"""The injected clock: limits and schedules use `monotonic`, the wall clock is for display only."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from alert_refresh.engine.errors import TIMEOUT, Stopping, Transient
 
 
 class Clock(Protocol):
-    """What the engine needs of time; tests inject one they move by hand."""
+    """The time functions that the engine uses; tests inject a clock that they advance."""
 
     def monotonic(self) -> float:
-        """Seconds that never go back, from an arbitrary zero."""
+        """Seconds since an arbitrary zero; never goes backwards."""
 
     def time(self) -> float:
         """Unix seconds, for display."""
 
     def wait(self, event: threading.Event, seconds: float | None) -> bool:
-        """Block until `event` is set (True) or `seconds` have passed (False); None waits for ever."""
+        """Block until `event` is set (True) or `seconds` have passed (False); None waits without a limit."""
 
 
 class SystemClock:
-    """The machine's clock."""
+    """The clock of the operating system."""
 
     def monotonic(self) -> float:
         return time.monotonic()
@@ -36,9 +36,9 @@ class SystemClock:
 
 
 class Deadline:
-    """The end of one attempt: everything it does (connect, reads, pages, parsing) shares these seconds.
+    """The deadline of one attempt, shared by everything it does: connect, reads, pages, parsing.
 
-    `stopping` ends `wait`; the worker puts its own event there.
+    `at` is in monotonic seconds. `stopping` ends `wait`; the worker replaces it by its own event.
     """
 
     def __init__(self, clock: Clock, seconds: float) -> None:
@@ -48,7 +48,7 @@ class Deadline:
         self.at = clock.monotonic() + seconds
 
     def remaining(self) -> float:
-        """Seconds left; negative once it has passed."""
+        """Seconds left; negative after the deadline."""
         return self.at - self._clock.monotonic()
 
     def check(self) -> float:
@@ -63,11 +63,11 @@ class Deadline:
         return left
 
     def wait(self, seconds: float) -> None:
-        """Let so many seconds of the attempt pass.
+        """Wait `seconds`, as part of the attempt.
 
         Raises:
             Transient: the deadline has passed (error type `timeout`).
-            Stopping: the worker is stopping, and nobody waits for the attempt's result.
+            Stopping: the worker is stopping.
         """
         if self._clock.wait(self.stopping, min(seconds, self.check())):
             raise Stopping("the worker is stopping")

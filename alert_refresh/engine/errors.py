@@ -18,11 +18,11 @@ UNKNOWN = "unknown"
 
 
 class RefreshError(Exception):
-    """Raised when anything of ours goes wrong; the root of the tree."""
+    """Raised when an operation of this program fails; the base class of all errors."""
 
 
 class AttemptError(RefreshError):
-    """Raised when one attempt failed; `str()` is safe to show: it never holds a credential or a body."""
+    """Raised when an attempt failed. `str()` is safe to show: it never holds a credential or a body."""
 
     def __init__(self, message: str, error_type: str = UNKNOWN) -> None:
         super().__init__(message)
@@ -30,9 +30,9 @@ class AttemptError(RefreshError):
 
 
 class Transient(AttemptError):
-    """Raised when an attempt failed in a way that may pass by itself: it is retried with backoff.
+    """Raised when an attempt failed for a reason that may be temporary: it is retried with backoff.
 
-    `retry_after` is the wait in seconds the other side asked for, or None.
+    `retry_after` is the wait in seconds that the server requested, or None.
     """
 
     def __init__(self, message: str, error_type: str = UNKNOWN, retry_after: float | None = None) -> None:
@@ -41,11 +41,11 @@ class Transient(AttemptError):
 
 
 class Permanent(AttemptError):
-    """Raised when retrying at once cannot help: the next tick, a manual refresh or a change of cause tries again."""
+    """Raised when an immediate retry cannot help: the next tick, a manual refresh or a watched change tries again."""
 
 
 class Partial(RefreshError):
-    """Raised when a part was refreshed: `snapshot` is published, and the attempt fails with `cause`."""
+    """Raised when only a part was refreshed: `snapshot` is published, and the attempt fails with `cause`."""
 
     def __init__(self, snapshot: Snapshot[Any], cause: AttemptError) -> None:
         super().__init__(str(cause))
@@ -54,33 +54,33 @@ class Partial(RefreshError):
 
 
 class Interrupted(RefreshError):
-    """Raised when a wait between attempts ends early; the cycle is over."""
+    """Raised when a wait between attempts ends early, which ends the cycle."""
 
 
 class Stopping(Interrupted):
-    """Raised when the worker is told to stop; not a failure."""
+    """Raised when the worker is stopping; not a failure."""
 
 
 class Superseded(Interrupted):
-    """Raised when another request takes the place of a cycle that waits for its next attempt."""
+    """Raised when another request replaces a cycle that waits for its next attempt."""
 
 
 class Overtaken(RefreshError):
-    """Raised when a watch published while an attempt ran: its snapshot must be brought up to date first."""
+    """Raised when a watch published while an attempt ran: the attempt's snapshot must be rebased first."""
 
 
 class AlreadyStarted(RefreshError):
-    """Raised when `start()` is called on a worker that runs."""
+    """Raised when `start()` is called on a running worker."""
 
 
 class NotStarted(RefreshError):
-    """Raised when a refresh is asked of a worker that does not run or is shutting down."""
+    """Raised when a refresh is requested while the worker is not running or is shutting down."""
 
 
 class RefreshInProgress(RefreshError):
-    """Raised when an attempt executes, or an accepted one has not begun.
+    """Raised when an attempt is running, or an accepted one has not begun.
 
-    `started_at` is Unix seconds of the running one, `retry_after` the seconds until it must have ended.
+    `started_at` is the start of the running one in Unix seconds, `retry_after` the seconds until its deadline.
     """
 
     def __init__(self, started_at: float, retry_after: float) -> None:
@@ -90,7 +90,7 @@ class RefreshInProgress(RefreshError):
 
 
 class RateLimitExceeded(RefreshError):
-    """Raised when a manual refresh comes inside the window of the last accepted one; `retry_after` in seconds."""
+    """Raised when a manual refresh is within the window of the last accepted one; `retry_after` is in seconds."""
 
     def __init__(self, retry_after: float) -> None:
         super().__init__("manual refresh rate limit exceeded")
@@ -102,7 +102,7 @@ class ShutdownTimeout(RefreshError):
 
 
 class ConfigError(RefreshError):
-    """Raised when one setting is wrong: `field` and `value` as given (masked if secret), and the `reason`."""
+    """Raised when a setting is invalid: `field` and `value` as given (masked if secret), and the `reason`."""
 
     def __init__(self, field: str, value: str, reason: str) -> None:
         super().__init__(f"{field}={value!r}: {reason}")
@@ -112,7 +112,7 @@ class ConfigError(RefreshError):
 
 
 class ConfigErrors(RefreshError):
-    """Raised when settings are wrong; `faults` lists all of them."""
+    """Raised when settings are invalid; `faults` lists all of them."""
 
     def __init__(self, faults: Sequence[ConfigError]) -> None:
         super().__init__("; ".join(str(fault) for fault in faults))

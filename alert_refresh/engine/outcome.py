@@ -1,4 +1,4 @@
-"""What was asked for and what came of it."""
+"""A requested refresh, and the outcome of its attempts."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Trigger(StrEnum):
 
     @property
     def scheduled(self) -> bool:
-        """Whether the schedule asked, not a person or a change."""
+        """Whether the schedule requested it, rather than a client or a change."""
         return self in (Trigger.STARTUP, Trigger.PERIODIC)
 
 
 class Result(StrEnum):
-    """How an attempt ended. Cancelled means ended by stop: neither a success nor a failure."""
+    """How an attempt ended. `CANCELLED` means ended by stop: neither a success nor a failure."""
 
     SUCCESS = "success"
     FAILED = "failed"
@@ -33,7 +33,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One attempt that ended, as every listener gets it.
+    """One attempt that ended, as passed to every listener.
 
     `started_at` is Unix seconds, `duration` seconds, `attempt` counts from 1 within its cycle, `items` and
     `rejected` count what is served after it, `consecutive_failures` is the streak including this attempt
@@ -61,7 +61,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What a watch made served without an attempt: a new generation, `seconds` after its oldest change was seen."""
+    """A generation published by a watch, without an attempt, `seconds` after its oldest change was seen."""
 
     kind: str
     generation: int
@@ -72,11 +72,11 @@ class Publication:
 
 @dataclass(eq=False, slots=True)
 class Request:
-    """A refresh that was asked for: one cycle. Whoever asked may wait on `first` (an attempt has ended) or
-    `done` (the cycle is over), then read `outcome` (None if no attempt of it has ended).
+    """A requested refresh: one cycle.
 
-    `scope` narrows the refresh to a part, in words of the kind's own; None is everything. `run` is the number
-    of the start whose worker took it up, 0 before.
+    A caller may wait for `first` (an attempt has ended) or `done` (the cycle is over), then read `outcome` (None if no
+    attempt has ended). `scope` restricts the refresh to a part, in terms of the kind; None is everything. `run` is the
+    number of the run that executes it, 0 before.
     """
 
     trigger: Trigger

@@ -1,15 +1,15 @@
-"""One cycle: begin -> source.refresh, retried -> finish -> listeners. No thread of its own, no lock."""
+"""One cycle: begin -> source.refresh, retried -> finish -> listeners. Starts no thread, takes no lock."""
 
 from __future__ import annotations
 
 import logging
-import traceback
 from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from alert_refresh.engine.clock import Deadline
 from alert_refresh.engine.errors import AttemptError, Interrupted, Overtaken, Partial, Stopping, Transient
 from alert_refresh.engine.outcome import Result
+from alert_refresh.engine.stack import stack_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ def in_place(call: Callable[[], Snapshot[T]], _: Deadline) -> Snapshot[T]:
 
 
 class Refresher(Generic[T]):
-    """Runs cycles for one kind. `listeners` get each `Outcome`, in order, after it took effect; the list may grow."""
+    """Runs cycles for one kind. `listeners` are called in order with each `Outcome`, after it took effect."""
 
     def __init__(
         self,
@@ -61,10 +61,10 @@ class Refresher(Generic[T]):
         sleep: Callable[[float], None],
         execute: Callable[[Callable[[], Snapshot[T]], Deadline], Snapshot[T]] = in_place,
     ) -> None:
-        """Bring the kind up to date: attempts until one succeeds, cannot, or no more are allowed. Raises nothing.
+        """Attempt a refresh until one attempt succeeds, fails permanently, or no retries are left. Raises nothing.
 
         `sleep(seconds)` waits between attempts and raises `Interrupted` to end the cycle early.
-        `execute(call, deadline)` runs an attempt; it may give one up by raising `Transient` or `Stopping`.
+        `execute(call, deadline)` runs an attempt; it may abandon it by raising `Transient` or `Stopping`.
         """
 
         def before_sleep(retry: RetryCallState) -> None:
@@ -72,7 +72,7 @@ class Refresher(Generic[T]):
             seconds = retry.next_action.sleep
             request.outcome = replace(request.outcome, retry_in=seconds)
             self._state.waiting(request, seconds, request.outcome)
-            self._tell(request.outcome)
+            self._notify_listeners(request.outcome)
 
         try:
             for attempt in self._policy.retrying(sleep=sleep, before_sleep=before_sleep):
@@ -84,7 +84,7 @@ class Refresher(Generic[T]):
             self._state.end_cycle(request)
             try:
                 if request.outcome is not None and request.outcome.retry_in is None:
-                    self._tell(request.outcome)
+                    self._notify_listeners(request.outcome)
             finally:
                 request.first.set()
                 request.done.set()
@@ -95,7 +95,7 @@ class Refresher(Generic[T]):
         number: int,
         execute: Callable[[Callable[[], Snapshot[T]], Deadline], Snapshot[T]],
     ) -> None:
-        """One attempt; its outcome is recorded before its error is raised."""
+        """Run one attempt; its outcome is recorded before its error is raised."""
         deadline = Deadline(self._clock, self._timeout)
         attempt = self._state.begin(request, number, deadline)
         previous = self._state.status().snapshot
@@ -125,7 +125,7 @@ class Refresher(Generic[T]):
         snapshot: Snapshot[T] | None,
         error: AttemptError | None,
     ) -> Outcome:
-        """End the attempt, once its snapshot is no older than what a watch published since it began."""
+        """End the attempt, after rebasing its snapshot on what a watch published since the attempt began."""
         while True:
             try:
                 return self._state.finish(attempt, snapshot, error, previous)
@@ -137,20 +137,15 @@ class Refresher(Generic[T]):
             except Exception as raised:
                 snapshot, error = None, unexpected(raised)
 
-    def _tell(self, outcome: Outcome) -> None:
+    def _notify_listeners(self, outcome: Outcome) -> None:
         for listener in self.listeners:
             try:
                 listener(outcome)
             except Exception as raised:
-                log.error("A listener failed with %s", type(raised).__name__, extra=frames(raised))
+                log.error("A listener failed with %s", type(raised).__name__, extra={"stack": stack_of(raised)})
 
 
 def unexpected(error: Exception) -> Transient:
-    """The error of an attempt that raised something nobody foresaw; it is logged."""
-    log.error("Refresh raised an unexpected %s", type(error).__name__, extra=frames(error))
+    """The error of an attempt that raised an unexpected exception, which is logged."""
+    log.error("Refresh raised an unexpected %s", type(error).__name__, extra={"stack": stack_of(error)})
     return Transient(f"unexpected {type(error).__name__}")
-
-
-def frames(error: BaseException) -> dict[str, str]:
-    """Where `error` was raised, as a log field: the code's lines without the message, which may hold a credential."""
-    return {"stack": "".join(traceback.format_tb(error.__traceback__))}

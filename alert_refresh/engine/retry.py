@@ -1,4 +1,4 @@
-"""Retry inside one cycle, by tenacity: which errors, how often, how long between."""
+"""Retries within one cycle, with tenacity: which errors, how often, and how long to wait."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class RetryPolicy:
     """`max_retries` retries after the first attempt, `min(base_backoff * 2^n, max_backoff)` seconds between.
 
-    A wait the other side asked for (`Transient.retry_after`) lengthens the backoff, up to `max_backoff`.
-    With `jitter` each backoff is drawn evenly between 0 and that value instead.
+    A wait requested by the server (`Transient.retry_after`) lengthens the backoff, up to `max_backoff`.
+    With `jitter` each backoff is uniformly random between 0 and that value.
     """
 
     max_retries: int
@@ -32,7 +32,7 @@ class RetryPolicy:
         """Seconds to wait after the failed attempt that `state` describes."""
         backoff = Backoff(self.base_backoff, self.max_backoff).seconds(state.attempt_number)
         if self.jitter:
-            backoff = random.uniform(0.0, backoff)  # noqa: S311 - it only spreads attempts in time
+            backoff = random.uniform(0.0, backoff)  # noqa: S311 - only spreads attempts over time
         error = state.outcome.exception() if state.outcome else None
         asked = error.retry_after if isinstance(error, Transient) else None
         return float(min(max(backoff, asked or 0.0), self.max_backoff))
@@ -45,7 +45,7 @@ class RetryPolicy:
     ) -> Retrying:
         """A tenacity controller: only `Transient` is retried, and the last error is raised as it is.
 
-        `sleep` waits and may raise to end the cycle; `before_sleep` learns how long the wait will be.
+        `sleep` waits and may raise to end the cycle; `before_sleep` is called with the length of the wait.
         """
         return Retrying(
             retry=retry_if_exception_type(Transient),

@@ -19,9 +19,9 @@ T = TypeVar("T")
 
 
 class RunSink(Generic[T]):
-    """See `Sink`. What comes once the run of that number has ended is dropped.
+    """Implements `Sink` for one run: after the run has ended, calls have no effect.
 
-    `wake` wakes the worker, `tell` gets what is published, in the watch's thread.
+    `wake` wakes the worker, `published` is called with each publication, in the watch's thread.
     """
 
     def __init__(
@@ -30,14 +30,14 @@ class RunSink(Generic[T]):
         state: RefreshState[T],
         run: int,
         wake: threading.Event,
-        tell: Callable[[Publication], None],
+        published: Callable[[Publication], None],
         clock: Clock,
     ) -> None:
         self._kind = kind
         self._state = state
         self._run = run
         self._wake = wake
-        self._tell = tell
+        self._notify = published
         self._clock = clock
 
     def notify(self, trigger: Trigger) -> None:
@@ -56,5 +56,5 @@ class RunSink(Generic[T]):
             return False
         if seen_at is not None and (expected is None or served.generation != expected.generation):
             seconds = max(0.0, self._clock.monotonic() - seen_at)
-            self._tell(Publication(self._kind, served.generation, seconds, len(served.items), len(served.rejected)))
+            self._notify(Publication(self._kind, served.generation, seconds, len(served.items), len(served.rejected)))
         return True

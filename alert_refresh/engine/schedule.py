@@ -1,4 +1,4 @@
-"""When is the next periodic refresh due: pure functions of now, on the monotonic clock."""
+"""When the next periodic refresh is due: pure functions of the monotonic time."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 
 class Schedule(Protocol):
-    """Tells due times. All times are monotonic seconds; `started` is when the worker started."""
+    """Computes due times. All times are monotonic seconds; `started` is when the worker started."""
 
     def next_due(self, started: float, now: float) -> float | None:
-        """The first due time after `now`, or None if there is never one."""
+        """The first due time after `now`, or None without one."""
 
     def after(self, outcome: Outcome, now: float) -> Schedule:
-        """The schedule to follow once a cycle ended like that; itself if cycles do not matter to it."""
+        """The schedule to use after a cycle with this outcome; itself if it does not adapt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
     """Every `interval` seconds, first at `started + warmup` (without a warm-up at `started + interval`).
 
-    Ticks that were missed are skipped: the answer is always in the future and stays on the grid.
+    Missed ticks are skipped: the result is always in the future and on the grid.
     """
 
     interval: float
@@ -37,7 +37,7 @@ class Interval:
         if now < first:
             return first
         passed = math.floor((now - first) / self.interval)
-        # The quotient is rounded, so the tick after the last one may be any of these three.
+        # The quotient is subject to rounding, so the next tick may be any of these three.
         ticks = (first + (passed + step) * self.interval for step in range(3))
         return next(due for due in ticks if due > now)
 
@@ -58,11 +58,11 @@ class Never:
 
 @dataclass(frozen=True, slots=True)
 class Adaptive:
-    """Like `Interval`, but sooner after a change or an error and later after neither, between two bounds.
+    """Like `Interval`, but shorter after a change or a failure and longer after neither, between two bounds.
 
-    Each cycle that changed something or failed halves the interval, each other one doubles it, and the next is
-    due one interval after it. The start-up load changes everything and so tells nothing. `last` is when the
-    cycle ended that the interval was adapted after.
+    A cycle that changed something or failed halves the interval, any other doubles it, and the next is due one
+    interval after its end. The start-up load always changes everything and is ignored. `last` is the end of the
+    cycle after which the interval was last adapted.
     """
 
     minimum: float

@@ -1,4 +1,4 @@
-"""What a refresh brings back: one whole, frozen picture of a kind."""
+"""The result of a refresh: one complete, frozen snapshot of a kind."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong with one item: which field, and why. The message never holds the value."""
+    """An error in one item: the field and a message, which never contains the value."""
 
     field: str
     message: str
 
+    def fields(self) -> dict[str, str]:
+        """The fault as JSON fields."""
+        return {"field": self.field, "message": self.message}
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """An item that could not be used: where it came from (shown to users) and every fault it has."""
+    """An item that could not be used: its origin, such as `{"file": "a.yaml"}`, and all its faults."""
 
     origin: Mapping[str, str]
     faults: tuple[Fault, ...]
@@ -30,14 +34,13 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot(Generic[T_co]):
-    """The whole truth about a kind at one moment. Immutable: readers keep it as long as they like.
+    """The complete state of a kind at one moment. Immutable, so readers may keep it.
 
-    `items` maps an item's name to the item. `digest` names the content: equal digests mean that nothing
-    a reader can see has changed. `generation` is given by the state when it publishes. `memo` is what the
-    source wants back as `previous.memo` (its cache of unchanged input), and what readers of that kind alone may
-    read. `stats` is what the source measured on the way (seconds, counts), for its kind's own metrics. `rebase` is
-    there if the source's watch publishes too: when it did so during the attempt, `rebase(current)` is this snapshot
-    brought to what is served now, so that it undoes nothing newer.
+    `items` maps an item's name to the item. `digest` identifies the content: with equal digests nothing visible to a
+    reader has changed. `generation` is assigned when the state publishes it. `memo` is data of the source, passed back
+    to it as `previous.memo` (its cache of unchanged input), and readable by code of the same kind. `stats` holds
+    measurements of the source (seconds, counts) for the metrics of its kind. `rebase` is set if the source's watch
+    publishes too: `rebase(current)` merges what the watch published during the attempt into this snapshot.
     """
 
     items: Mapping[str, T_co]

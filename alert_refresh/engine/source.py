@@ -1,4 +1,4 @@
-"""What a kind implements to be kept fresh by the engine."""
+"""The interfaces between the engine and a kind: source, watch, sink, and the settings that every kind has."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Sink(Protocol):
-    """Where a watch brings what it saw. All of it may be called from any thread.
+    """Receives what a watch sees. Thread-safe.
 
-    It belongs to one run of the worker: once that run has ended, nothing is asked for or published any more.
+    It belongs to one run of the worker: after that run has ended, calls have no effect.
     """
 
     def notify(self, trigger: Trigger) -> None:
-        """Ask for a refresh soon; never refused, and several during one attempt make one more run."""
+        """Request a refresh; never refused, and several during one attempt cause one more cycle."""
 
     def current(self) -> Snapshot[Any] | None:
         """The snapshot that is served now."""
 
     def publish(self, snapshot: Snapshot[Any], expected: Snapshot[Any] | None, seen_at: float | None = None) -> bool:
-        """Serve `snapshot` if `expected` is what is served still; else False, and the watch looks again.
+        """Serve `snapshot` if `expected` is still served; else return False, and the watch starts over from `current`.
 
         `seen_at` is when the oldest change in it was seen, in monotonic seconds.
         """
@@ -42,8 +42,10 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WatchHealth:
-    """How a watch that holds a connection fares. `last_proof_of_life` is Unix seconds of the last thing it was told
-    (None before the first), `error` why it is not connected, `counts` what happened to it since the start, by name.
+    """The state of a watch's connection.
+
+    `last_proof_of_life` is Unix seconds of the last message received (None before the first), `error` why it is not
+    connected, `counts` the number of events since the start, by name, such as `{"reconnects": 2}`.
     """
 
     connected: bool
@@ -53,32 +55,32 @@ class WatchHealth:
 
 
 class Watch(Protocol):
-    """Notices changes between refreshes. The worker runs it in a thread of its own.
+    """Detects changes between refreshes. The worker runs it in a thread of its own.
 
-    `name` becomes part of the thread's name. `back_by` is the monotonic time at which `run` has promised to have
-    made progress again; whoever is later than that is stuck.
+    `name` becomes part of the thread's name. `back_by` is the monotonic time by which `run` will have made progress
+    again; a watch that is later than that is stuck.
     """
 
     name: str = "watch"
     back_by: float = math.inf
 
     def run(self) -> None:
-        """Block and report changes until `stop` is called; if it ends earlier, the worker runs it again."""
+        """Block and report changes until `stop` is called; if it returns earlier, the worker runs it again."""
 
     def stop(self) -> None:
-        """Make `run` return at once; called from another thread, once."""
+        """Make `run` return immediately; called once, from another thread."""
 
     def refreshed(self, outcome: Outcome) -> None:
         """An attempt has ended. Called in the worker's thread, and must not block."""
         return
 
     def health(self) -> WatchHealth | None:
-        """How the connection fares; None for a watch that has none."""
+        """The state of the connection; None for a watch without one."""
         return None
 
 
 def combined_health(watches: Sequence[Watch]) -> WatchHealth | None:
-    """Several watches as one: connected if each is, the oldest proof of life, counts added up; None without any."""
+    """Several watches as one: connected if all are, the oldest proof of life, the sum of counts; None without any."""
     states = [state for watch in watches if (state := watch.health()) is not None]
     if not states:
         return None
@@ -95,26 +97,26 @@ def combined_health(watches: Sequence[Watch]) -> WatchHealth | None:
 
 
 class Source(Protocol[T_co]):
-    """Brings one kind up to date."""
+    """Reads the current state of one kind."""
 
     name: str
-    """Where it reads from, one word shown to users, such as `directory`."""
+    """Where it reads from: one word shown to users, such as `directory`."""
 
     def refresh(self, previous: Snapshot[Any] | None, request: Request, deadline: Deadline) -> Snapshot[T_co]:
-        """Bring this kind up to date once and return what is now true: the whole truth or an exception.
+        """Read everything once and return a complete snapshot, or raise.
 
-        May run in several threads at once when an earlier call is stuck: keep what should survive from one
+        May run in several threads concurrently when an earlier call hangs: keep state that should survive from one
         call to the next in `Snapshot.memo`, not on the source.
 
         Raises:
             Transient: it may work later and is retried.
-            Permanent: retrying at once cannot help.
+            Permanent: an immediate retry cannot help.
             Partial: a part is refreshed and published, the rest failed.
-            Stopping: `deadline.wait` was ended by a stop.
+            Stopping: a stop ended `deadline.wait`.
         """
 
     def watches(self, sink: Sink) -> Sequence[Watch]:
-        """What tells `sink` when a change is seen, each to be run in a thread; nothing if this source cannot watch."""
+        """The watches that report changes to `sink`, each run in a thread; empty if this source cannot watch."""
 
     def close(self) -> None:
         """Release connections after the last refresh; a later `refresh` may open them again."""
@@ -122,10 +124,10 @@ class Source(Protocol[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of thing that is kept fresh: its name, the prefix of its settings, and the words of its errors.
+    """One kind that is kept fresh: its name, the prefix of its settings, and its error types.
 
-    `listeners` get every outcome beside those that all kinds have. `buckets` are the upper bounds, in seconds, of a
-    histogram of its attempts. `serves(item)` is False for an item that tells only why there is nothing to serve.
+    `listeners` are called with every outcome, in addition to those of all kinds. `buckets` are the upper bounds, in
+    seconds, of the histogram of its attempts. `serves(item)` is False for an item that only records a failure.
     """
 
     name: str
@@ -138,10 +140,10 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class RefreshSettings:
-    """The seven settings every kind has (durations in seconds), and an optional jitter.
+    """The seven settings that every kind has (durations in seconds), and an optional jitter.
 
-    `schedule` takes the place of a fixed interval; `interval` is then the longest time between two refreshes.
-    `paused` makes the worker start without its schedule, until it is resumed.
+    `schedule` replaces the fixed interval; `interval` is then the longest time between two refreshes.
+    `paused` makes the worker start with its schedule paused.
 
     Raises:
         ConfigError: on the first value out of range; `faults()` lists all of them.
@@ -163,7 +165,7 @@ class RefreshSettings:
             raise fault
 
     def faults(self) -> list[ConfigError]:
-        """Every setting that is out of range, as an error that names it."""
+        """An error for each setting that is out of range."""
         found = [
             ConfigError(name, f"{value:g}", "must be greater than 0")
             for name in ("interval", "base_backoff", "max_backoff", "timeout")
@@ -179,7 +181,7 @@ class RefreshSettings:
         return found
 
     def retry_policy(self) -> RetryPolicy:
-        """How one cycle retries under these settings."""
+        """The retry policy of a cycle with these settings."""
         from alert_refresh.engine.retry import RetryPolicy
 
         return RetryPolicy(self.max_retries, self.base_backoff, self.max_backoff, self.jitter)

@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class RefreshState(Generic[T]):
-    """The state of one kind and every step it can take, each step atomic."""
+    """The state of one kind and its transitions, each of them atomic."""
 
     def __init__(self, kind: str, clock: Clock, schedule: Schedule, rate_limit: float) -> None:
         self._kind = kind
@@ -48,10 +48,10 @@ class RefreshState(Generic[T]):
         return self._status
 
     def open(self) -> int:
-        """Start: a start-up refresh is due now, periodic ones follow the schedule. Returns the number of this run.
+        """Start a run: a start-up refresh is due now, periodic ones follow the schedule. Returns the number of the run.
 
         Raises:
-            AlreadyStarted: it is open.
+            AlreadyStarted: a run is open.
         """
         with self._lock:
             if self._status.running:
@@ -69,7 +69,7 @@ class RefreshState(Generic[T]):
             return self._status.run
 
     def pause(self) -> None:
-        """Let the schedule rest: it asks for nothing, and what it asked for ends with the attempt that executes."""
+        """Pause the schedule: drop its pending request; a cycle it started ends with the running attempt."""
         with self._lock:
             pending = self._status.pending
             dropped = pending if pending is not None and pending.trigger.scheduled else None
@@ -80,7 +80,7 @@ class RefreshState(Generic[T]):
             dropped.done.set()
 
     def resume(self) -> bool:
-        """The schedule begins anew, with a start-up refresh. False if it was not paused."""
+        """Restart the schedule, with a start-up refresh. False if it was not paused."""
         with self._lock:
             status, now = self._status, self._clock.monotonic()
             if not status.paused:
@@ -97,11 +97,11 @@ class RefreshState(Generic[T]):
             return True
 
     def dropped(self, request: Request) -> bool:
-        """Whether the schedule asked for this and has been paused since."""
+        """Whether the schedule made this request and has been paused since."""
         return self._status.paused and request.trigger.scheduled
 
     def stop(self, run: int) -> bool:
-        """From now on nothing is accepted or begun. False if the run of this number is over or stopping already."""
+        """Accept and begin nothing more. False if the run of this number is over or already stopping."""
         with self._lock:
             if not self.active(run):
                 return False
@@ -113,9 +113,9 @@ class RefreshState(Generic[T]):
         return True
 
     def close(self, run: int) -> bool:
-        """The stopped run of this number is over and `open` may be called again. False if it was over before.
+        """End the stopped run of this number, so that `open` may be called again. False if it was already over.
 
-        An attempt that still executes is void.
+        An attempt that is still running becomes void.
         """
         with self._lock:
             if self._status.run != run or not self._status.stopping:
@@ -125,28 +125,28 @@ class RefreshState(Generic[T]):
             return True
 
     def void(self, run: int) -> None:
-        """An attempt of that run that still executes can no longer finish; it counts as cancelled."""
+        """Make a running attempt of that run unable to finish; it counts as cancelled."""
         with self._lock:
             if self._status.attempt is not None and self._status.run == run:
                 self._status = replace(self._status, attempt=None, cancelled=self._status.cancelled + 1)
 
-    def open_as(self, run: int) -> bool:
-        """Whether the run of this number is not over yet; it may be stopping."""
+    def is_open(self, run: int) -> bool:
+        """Whether the run of this number is not over; it may be stopping."""
         status = self._status
         return status.run == run and status.running
 
     def active(self, run: int) -> bool:
-        """Whether the run of this number may still begin something."""
+        """Whether the run of this number is neither over nor stopping."""
         status = self._status
         return status.run == run and status.running and not status.stopping
 
     def accept(self, request: Request) -> None:
-        """Reserve a manual refresh, or say why not.
+        """Reserve a manual refresh.
 
         Raises:
             NotStarted: not running, or shutting down.
-            RefreshInProgress: an attempt executes, or an accepted request has not begun.
-            RateLimitExceeded: inside the window of the last accepted manual refresh.
+            RefreshInProgress: an attempt is running, or an accepted request has not begun.
+            RateLimitExceeded: within the window of the last accepted manual refresh.
         """
         with self._lock:
             status, now = self._status, self._clock.monotonic()
@@ -163,16 +163,16 @@ class RefreshState(Generic[T]):
             self._status = replace(status, pending=request, last_manual_at=request.accepted_at)
 
     def offer(self, trigger: Trigger, run: int | None = None) -> None:
-        """Ask for a refresh that is never refused: what comes while one is pending or running makes one more run.
+        """Request a refresh that is never refused: several while one is pending or running cause one more cycle.
 
-        Nothing is asked for if the run of that number is over; None stands for the current one.
+        Does nothing if the run of that number is over; None means the current run.
         """
         with self._lock:
             if self.active(self._status.run if run is None else run) and self._status.pending is None:
                 self._status = replace(self._status, pending=Request(trigger))
 
     def due(self, run: int) -> Request | None:
-        """What should run now: the pending request, else a periodic one if its time has come.
+        """The request to run now: the pending one, else a periodic one if it is due, else None.
 
         Raises:
             Stopping: the run of this number is over.
@@ -193,18 +193,18 @@ class RefreshState(Generic[T]):
             return status.pending
 
     def begin(self, request: Request, number: int, deadline: Deadline) -> Attempt:
-        """Begin an attempt; the request it belongs to is no longer pending.
+        """Begin an attempt; its request is no longer pending.
 
         Raises:
-            Stopping: no attempt of the run that took up the request may start any more.
-            Superseded: another request came since the cycle looked; it goes first, and covers this one.
+            Stopping: the run of the request is over or stopping.
+            Superseded: another request has become pending; it goes first, and covers this one.
         """
         with self._lock:
             status = self._status
             if not self.active(request.run):
                 raise Stopping("the worker is stopping")
             if status.pending is not None and status.pending is not request:
-                raise Superseded("another refresh was asked for")
+                raise Superseded("another refresh was requested")
             if self.dropped(request):
                 raise Superseded("the schedule is paused")
             now = self._clock.monotonic()
@@ -215,9 +215,9 @@ class RefreshState(Generic[T]):
             return attempt
 
     def publish(self, run: int, snapshot: Snapshot[T], expected: Snapshot[T] | None) -> Snapshot[T] | None:
-        """Serve what a watch brought, if `expected` is what is served still; returns what is served then, else None.
+        """Serve the snapshot of a watch if `expected` is still served; returns the served snapshot, or None if refused.
 
-        It is no attempt: nothing but the snapshot changes.
+        This is not an attempt: only the snapshot changes.
         """
         with self._lock:
             if not self.active(run) or self._status.snapshot is not expected:
@@ -233,14 +233,14 @@ class RefreshState(Generic[T]):
         error: AttemptError | None,
         expected: Snapshot[T] | None = None,
     ) -> Outcome:
-        """End an attempt: swap in `snapshot` if there is one, keep the old one if not, count, tell what happened.
+        """End an attempt: swap in `snapshot` if there is one, else keep the old one; count, and return the outcome.
 
-        A failure after `stop` is what stopping does to an attempt, not a fault: it counts as cancelled.
-        `expected` is what was served when `snapshot` was made; it matters if that can be rebased.
+        A failure after `stop` counts as cancelled, since the stop caused it. `expected` is the snapshot that was
+        served when `snapshot` was made; it is compared only if `snapshot` can be rebased.
 
         Raises:
-            Stopping: the attempt is void; nothing of it counts.
-            Overtaken: something else is served by now; nothing has ended.
+            Stopping: the attempt is void and is not counted.
+            Overtaken: another snapshot is served now; the attempt has not ended.
         """
         with self._lock:
             status, now, wall = self._status, self._clock.monotonic(), self._clock.time()
@@ -269,7 +269,7 @@ class RefreshState(Generic[T]):
             return outcome
 
     def waiting(self, request: Request, seconds: float, outcome: Outcome) -> None:
-        """The request's cycle waits `seconds` for its next attempt; `outcome` is the failed one with its `retry_in`."""
+        """Record that the request's cycle waits `seconds` for its next attempt; `outcome` is the failed attempt."""
         with self._lock:
             status, next_attempt = self._status, self._clock.monotonic() + seconds
             if self.active(request.run):
@@ -277,7 +277,7 @@ class RefreshState(Generic[T]):
                 self._status = replace(status, next_attempt=next_attempt, next_due=next_due, last=outcome)
 
     def end_cycle(self, request: Request) -> None:
-        """The request's cycle is over: no next attempt of it will come, and ticks it overran are not made up for."""
+        """Record that the request's cycle is over: no attempt follows, and ticks that it overran are skipped."""
         with self._lock:
             status, now, outcome = self._status, self._clock.monotonic(), request.outcome
             if self.active(request.run):
@@ -312,7 +312,7 @@ class RefreshState(Generic[T]):
         )
 
     def _next_due(self, status: Status[T], after: float) -> float | None:
-        """The next tick that will not be skipped, if a cycle goes on until `after`."""
+        """The first tick that is not skipped if a cycle runs until `after`."""
         if status.next_due is None or status.next_due > after:
             return status.next_due
         return self._schedule.next_due(status.started, after)
@@ -320,7 +320,7 @@ class RefreshState(Generic[T]):
     def _published(
         self, old: Snapshot[T] | None, new: Snapshot[T] | None, wall: float
     ) -> tuple[Snapshot[T] | None, bool]:
-        """The snapshot to serve from now on, and whether it is a new generation."""
+        """The snapshot to serve, and whether it is a new generation."""
         if new is None:
             return old, False
         if old is None:

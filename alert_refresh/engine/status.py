@@ -1,4 +1,4 @@
-"""What readers may know about one kind: one frozen object, consistent in itself."""
+"""The status of one kind: one frozen, consistent object."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt that executes now. `started_at` is Unix seconds, `started` and the deadline are monotonic."""
+    """The running attempt. `started_at` is in Unix seconds, `started` and the deadline are monotonic."""
 
     request: Request
     number: int
@@ -26,14 +26,13 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Status(Generic[T]):
-    """Everything readers may know, consistent in itself. Times: `*_at` Unix seconds, others monotonic.
+    """Everything a reader can see, at one moment. Times: `*_at` in Unix seconds, others monotonic.
 
-    `run` counts the starts, so that a thread of an earlier one can tell that it is not meant.
-    `last` is the last attempt that ended, `last_success_at` and `last_success` when the last successful one ended;
-    `snapshot` is what is served, `next_due` the next periodic tick, `next_attempt` the end of a backoff.
-    `last_good` is the snapshot of the last successful refresh: a partial one may be served since.
-    While `paused` the schedule rests; `started` is when it began. `cycle_failed` says how the last cycle ended that
-    was not cancelled.
+    `run` counts the starts, so that a thread of an earlier run can detect that it is obsolete. `last` is the last
+    attempt that ended, `last_success_at` and `last_success` when the last successful one ended. `snapshot` is what is
+    served, `next_due` the next periodic tick, `next_attempt` the end of a backoff. `last_good` is the snapshot of the
+    last successful refresh; `snapshot` may be a later, partial one. `paused` is about the schedule, `started` is when
+    it started. `cycle_failed` is the result of the last cycle that was not cancelled.
     """
 
     run: int = 0
@@ -59,5 +58,5 @@ class Status(Generic[T]):
 
     @property
     def in_progress(self) -> bool:
-        """Whether an attempt executes; a wait between attempts does not count."""
+        """Whether an attempt is running; a wait between attempts does not count."""
         return self.attempt is not None

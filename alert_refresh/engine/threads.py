@@ -1,4 +1,4 @@
-"""Where threads are born: one that dies is never silent, one that hangs can be left behind."""
+"""Creates all threads: an exception that ends one is always reported, and one that hangs can be abandoned."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Thread(threading.Thread):
-    """A thread that says so when it ends before it began: with no memory left, `start` would wait for it for ever."""
+    """A thread that records a failure during its start: when out of memory, `start` would otherwise wait forever."""
 
     stillborn = False
 
@@ -33,10 +33,10 @@ class Thread(threading.Thread):
 
 
 def spawn(name: str, target: Callable[[], None]) -> threading.Thread:
-    """Start a daemon thread of that name.
+    """Start a daemon thread with that name.
 
     Raises:
-        RuntimeError, MemoryError: the system could not start one.
+        RuntimeError, MemoryError: the thread could not be started.
     """
     thread = Thread(target=target, name=name, daemon=True)
     thread.start()
@@ -46,7 +46,7 @@ def spawn(name: str, target: Callable[[], None]) -> threading.Thread:
 
 
 def join(threads: Sequence[threading.Thread], deadline: Deadline) -> list[threading.Thread]:
-    """Wait for other threads to end, all together until the deadline; returns those that did not."""
+    """Wait until the deadline for these threads, except the current one, to end; returns those that did not."""
     others = [thread for thread in threads if thread is not threading.current_thread()]
     for thread in others:
         thread.join(max(0.0, deadline.remaining()))
@@ -54,12 +54,12 @@ def join(threads: Sequence[threading.Thread], deadline: Deadline) -> list[thread
 
 
 def report_death() -> None:
-    """Give the exception being handled to `threading.excepthook`, as if the thread had died of it."""
+    """Pass the current exception to `threading.excepthook`, as if it had ended the thread."""
     threading.excepthook(threading.ExceptHookArgs([*sys.exc_info(), threading.current_thread()]))
 
 
-def endured(call: Callable[[], None]) -> bool:
-    """Make a call; False if it raised, and `threading.excepthook` was told. SystemExit passes."""
+def completed(call: Callable[[], None]) -> bool:
+    """Make a call; False if it raised, which is reported to `threading.excepthook`. Raises SystemExit only."""
     try:
         call()
     except SystemExit:
@@ -71,7 +71,7 @@ def endured(call: Callable[[], None]) -> bool:
 
 
 class Call(Generic[T]):
-    """A call made in one thread whose result another takes; `ended` is set when it is over or given up."""
+    """A call made in one thread whose result another thread takes; `ended` is set when it has ended or is abandoned."""
 
     def __init__(self, call: Callable[[], T]) -> None:
         self._call = call
@@ -79,7 +79,7 @@ class Call(Generic[T]):
         self.ended = threading.Event()
 
     def run(self) -> None:
-        """Make the call; raises nothing, so that a thread never ends unheard."""
+        """Make the call. Raises nothing: the exception is the result, or reported if it would end the thread."""
         try:
             value = self._call()
             self._answer = lambda: value
@@ -93,11 +93,11 @@ class Call(Generic[T]):
 
     @property
     def answered(self) -> bool:
-        """Whether there is a result to take."""
+        """Whether the call has ended, so that `result` may be called."""
         return self._answer is not None
 
     def result(self) -> T:
-        """What the call returned; raises what it raised."""
+        """Return what the call returned, or raise what it raised."""
         assert self._answer is not None
         return self._answer()
 
@@ -110,9 +110,9 @@ def _raiser(error: Exception) -> Callable[[], Any]:
 
 
 class Mailbox(Generic[T]):
-    """A bounded queue with one thread that delivers: `put` never blocks, and what does not fit is counted.
+    """A bounded queue and one thread that delivers its items: `put` never blocks; items that do not fit are counted.
 
-    For whatever may be slow (a log pipe, a notification, a disk) and must not hold up a refresh or an answer.
+    For anything slow (a log pipe, a notification, a disk) that must not delay a refresh or a response.
     """
 
     def __init__(self, name: str, deliver: Callable[[T], None], size: int) -> None:
@@ -124,20 +124,20 @@ class Mailbox(Generic[T]):
         self.dropped = 0
 
     def start(self) -> None:
-        """Start delivering; what was put before is delivered too."""
+        """Start delivering, including the items put before."""
         self._thread = spawn(self._name, self._run)
 
     def put(self, item: T) -> None:
-        """Hand over an item; it is dropped and counted if the queue is full."""
+        """Queue an item; it is dropped and counted if the queue is full."""
         try:
             self._queue.put_nowait(item)
         except queue.Full:
             self.dropped += 1
 
     def stop(self, timeout: float) -> None:
-        """Deliver what is queued, for at most `timeout` seconds, and end the thread.
+        """Deliver the queued items, for at most `timeout` seconds, and end the thread.
 
-        A delivery that hangs is left behind; what is queued after it is dropped. Cannot be started again.
+        A delivery that hangs is abandoned, and the items after it are dropped. Cannot be started again.
         """
         if self._thread is None:
             return
@@ -158,9 +158,9 @@ class Mailbox(Generic[T]):
 
 
 class Pool:
-    """At most `size` threads that make calls, each born when a call finds all others busy.
+    """At most `size` threads that make calls, each created when a call finds all others busy.
 
-    `submit`, `done` and `busy` are for one thread, the one that owns the pool. A call that raises is reported.
+    `submit`, `done` and `busy` may be used only by the thread that owns the pool. A call that raises is reported.
     """
 
     def __init__(self, name: str, size: int) -> None:
@@ -168,7 +168,7 @@ class Pool:
         self.busy = 0
         self._name = name
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        # One is there from the beginning, so that a call always finds a thread in the end.
+        # The first is created here, so that every call is made eventually, even when no other thread can be started.
         self._threads = [spawn(f"{name}-1", self._run)]
 
     @property
@@ -177,11 +177,11 @@ class Pool:
         return self.busy >= self.size
 
     def submit(self, call: Callable[[], None]) -> None:
-        """Have a thread make this call, when one is free."""
+        """Queue a call for the next free thread."""
         self.busy += 1
         self._calls.put(call)
         if len(self._threads) < min(self.busy, self.size):
-            # Without memory for another thread the call waits for one of those that are there.
+            # If no thread can be started, the call waits for an existing one.
             with contextlib.suppress(RuntimeError, MemoryError):
                 self._threads.append(spawn(f"{self._name}-{len(self._threads) + 1}", self._run))
 
@@ -190,7 +190,7 @@ class Pool:
         self.busy -= 1
 
     def stop(self) -> None:
-        """End the threads once the calls before are made."""
+        """End the threads after the queued calls."""
         for _ in self._threads:
             self._calls.put(None)
 

@@ -1,7 +1,7 @@
-"""The worker: a thread that refreshes, one for each attempt, and one for each watch that the source has.
+"""The worker: a thread that runs refresh cycles, one for each attempt, and one for each watch of the source.
 
-A worker's thread sleeps until the next tick or until it is woken, so an idle worker costs nothing. It tells
-in advance when it will be back; `health` finds a thread that is not.
+The worker's thread waits until the next tick or until it is woken, so an idle worker uses no CPU. Before each wait
+it records when it will return (`back_by`); `health` finds a thread that is late.
 """
 
 from __future__ import annotations
@@ -11,43 +11,34 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from alert_refresh.engine.attempt_threads import STUCK_LIMIT, AttemptThreads, CurrentAttempt
 from alert_refresh.engine.clock import Deadline, SystemClock
-from alert_refresh.engine.errors import (
-    TIMEOUT,
-    ShutdownTimeout,
-    Stopping,
-    Superseded,
-    Transient,
-)
+from alert_refresh.engine.errors import ShutdownTimeout, Stopping, Superseded
 from alert_refresh.engine.outcome import Request, Trigger
-from alert_refresh.engine.refresher import Refresher, frames
+from alert_refresh.engine.refresher import Refresher
 from alert_refresh.engine.run_sink import RunSink
 from alert_refresh.engine.schedule import Interval
 from alert_refresh.engine.source import WatchHealth, combined_health
+from alert_refresh.engine.stack import stack_of
 from alert_refresh.engine.state import RefreshState
-from alert_refresh.engine.threads import Call, join, report_death, spawn
+from alert_refresh.engine.threads import join, report_death, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from alert_refresh.engine.clock import Clock
     from alert_refresh.engine.outcome import Outcome, Publication
-    from alert_refresh.engine.schedule import Schedule
     from alert_refresh.engine.snapshot import Snapshot
     from alert_refresh.engine.source import Kind, RefreshSettings, Source, Watch
     from alert_refresh.engine.status import Status
 
 T = TypeVar("T")
 
-ABANDON_AFTER = 5.0
-"""Seconds past its timeout after which an attempt that cannot be interrupted is given up."""
-STUCK_LIMIT = 2
-"""So many given-up attempts that still hang make the worker unhealthy, and no more are started."""
 RESTART_AFTER = 0.5
-"""Seconds before a thread that died is started again."""
+"""Seconds before a thread that died is restarted."""
 WATCH_STOPS_IN = 1.0
-"""Seconds that stop waits for the watches' threads; one that hangs in a connection is left behind and can publish
-nothing any more."""
+"""Seconds that stop waits for the watches' threads; one that hangs in a connection is abandoned and can no longer
+publish."""
 GRACE = 10.0
 """Seconds a thread may be late before it counts as stuck."""
 
@@ -57,7 +48,7 @@ log = logging.getLogger(__name__)
 class Worker(Generic[T]):
     """Keeps one kind fresh: `start`, `stop`, `refresh_now`, `get_status`.
 
-    `listeners` get every `Outcome`, in the worker's thread. All four verbs may be called from any thread.
+    `listeners` are called with every `Outcome`, in the worker's thread. All four methods are thread-safe.
     """
 
     def __init__(
@@ -66,7 +57,6 @@ class Worker(Generic[T]):
         source: Source[T],
         settings: RefreshSettings,
         *,
-        schedule: Schedule | None = None,
         clock: Clock | None = None,
         listeners: Sequence[Callable[[Outcome], None]] = (),
     ) -> None:
@@ -74,7 +64,7 @@ class Worker(Generic[T]):
         self.source = source
         self.settings = settings
         self.clock = clock or SystemClock()
-        schedule = schedule or settings.schedule or Interval(settings.interval, settings.warmup)
+        schedule = settings.schedule or Interval(settings.interval, settings.warmup)
         self.state: RefreshState[T] = RefreshState(kind.name, self.clock, schedule, settings.rate_limit)
         if settings.paused:
             self.state.pause()
@@ -88,22 +78,22 @@ class Worker(Generic[T]):
         )
         self._publication_listeners: list[Callable[[Publication], None]] = []
         self._run = self._new_run(0)
-        self._abandoned: list[threading.Thread] = []
-        self.listen(self._tell_watches)
+        self._attempts = AttemptThreads(kind.name, self.clock)
+        self.listen(self._notify_watches)
 
     def listen(self, listener: Callable[[Outcome], None]) -> None:
-        """Have `listener` get every outcome from now on."""
+        """Call `listener` with every outcome from now on."""
         self._refresher.listeners.append(listener)
 
     def listen_publish(self, listener: Callable[[Publication], None]) -> None:
-        """Have `listener` get what watches publish, in their threads, from now on."""
+        """Call `listener` with everything that watches publish, in their threads, from now on."""
         self._publication_listeners.append(listener)
 
     def start(self) -> None:
-        """Start the threads; the start-up refresh runs in them, so this returns at once.
+        """Start the threads. The start-up refresh runs in them, so this returns immediately.
 
         Raises:
-            AlreadyStarted: it runs.
+            AlreadyStarted: it is running.
         """
         run = self._run = self._new_run(self.state.open())
         try:
@@ -119,29 +109,27 @@ class Worker(Generic[T]):
             run.started.set()
 
     def halt(self) -> None:
-        """Begin to stop and return at once: no new attempt starts, and every wait ends."""
+        """Begin to stop and return immediately: no new attempt starts, and every wait ends."""
         self._end(self._run)
 
     def stop(self, timeout: float = 30.0) -> None:
-        """End every wait at once, let a running attempt finish within `timeout` seconds, and join the threads.
+        """End every wait, let a running attempt finish within `timeout` seconds, and join the threads.
 
-        Does nothing on a worker that does not run.
+        Does nothing if the worker is not running.
 
         Raises:
-            ShutdownTimeout: a running attempt did not end in time; it is given up and cannot publish any more.
+            ShutdownTimeout: a running attempt did not end in time; it is abandoned and can no longer publish.
         """
         run = self._run
         self._end(run)
-        if not self.state.open_as(run.number):
+        if not self.state.is_open(run.number):
             return
         run.started.wait(timeout)
         deadline = Deadline(self.clock, timeout)
         late = join(run.threads, deadline)
         join(run.watching, Deadline(self.clock, min(WATCH_STOPS_IN, max(0.0, deadline.remaining()))))
         if late:
-            run.abandon.set()
-            if (attempt := run.attempt) is not None:
-                attempt.ended.set()
+            run.attempt.abandon()
             join(late, Deadline(self.clock, 1.0))
         if self.state.close(run.number):
             self.source.close()
@@ -149,9 +137,9 @@ class Worker(Generic[T]):
                 raise ShutdownTimeout(f"the running {self.kind.name} refresh did not end within {timeout:g} s")
 
     def pause(self, timeout: float = 0.0) -> None:
-        """Let the schedule rest, and wait `timeout` seconds at most for an attempt that executes.
+        """Pause the schedule, and wait at most `timeout` seconds for a running attempt.
 
-        Refreshes asked for by hand go on. A worker that is not started yet will start without its schedule.
+        Manual refreshes still work. A worker that is not started yet will start paused.
         """
         self.state.pause()
         self._run.wake.set()
@@ -161,18 +149,18 @@ class Worker(Generic[T]):
             self.clock.wait(request.done if request.trigger.scheduled else request.first, timeout)
 
     def resume(self) -> bool:
-        """Let the schedule begin anew, with a refresh at once. False if it was not paused."""
+        """Restart the schedule, with an immediate refresh. False if it was not paused."""
         resumed = self.state.resume()
         self._run.wake.set()
         return resumed
 
     def refresh_now(self, request_id: str | None = None, scope: str | None = None) -> Request:
-        """Accept a manual refresh and wake the worker; the request's events tell when it is done.
+        """Accept a manual refresh and wake the worker; the request's events are set when it is done.
 
         Raises:
             NotStarted: not running, or shutting down.
-            RefreshInProgress: an attempt executes, or an accepted one has not begun.
-            RateLimitExceeded: inside the window of the last accepted manual refresh.
+            RefreshInProgress: an attempt is running, or an accepted one has not begun.
+            RateLimitExceeded: within the window of the last accepted manual refresh.
         """
         request = Request(Trigger.MANUAL, scope=scope)
         if request_id is not None:
@@ -182,19 +170,19 @@ class Worker(Generic[T]):
         return request
 
     def get_status(self) -> Status[T]:
-        """Everything known right now; takes no lock."""
+        """The current status; takes no lock."""
         return self.state.status()
 
     def notify(self, trigger: Trigger) -> None:
-        """A change was seen: refresh soon. Never refused; several during one attempt make one more run."""
+        """Request a refresh after a change. Never refused; several during one attempt cause one more cycle."""
         self._run.sink.notify(trigger)
 
     def current(self) -> Snapshot[T] | None:
-        """What is served now."""
+        """The snapshot that is served now."""
         return self.state.status().snapshot
 
     def publish(self, snapshot: Snapshot[T], expected: Snapshot[T] | None, seen_at: float | None = None) -> bool:
-        """Serve what a watch brought; see `Sink`."""
+        """Serve the snapshot of a watch; see `Sink`."""
         return self._run.sink.publish(snapshot, expected, seen_at)
 
     def _published(self, published: Publication) -> None:
@@ -202,15 +190,15 @@ class Worker(Generic[T]):
             try:
                 listener(published)
             except Exception as raised:
-                log.error("A listener failed with %s", type(raised).__name__, extra=frames(raised))
+                log.error("A listener failed with %s", type(raised).__name__, extra={"stack": stack_of(raised)})
 
     def watch_health(self) -> WatchHealth | None:
-        """How the watches fare, all in one; None if none holds a connection, or the worker does not run."""
+        """The combined health of the watches; None without a connected watch, or if the worker is not running."""
         run = self._run
         return combined_health(run.watches) if self.state.active(run.number) else None
 
     def health(self) -> str | None:
-        """None while every thread makes progress, else the name of one that does not."""
+        """The name of a thread that makes no progress; None while all do."""
         run = self._run
         if not self.state.active(run.number):
             return None
@@ -226,7 +214,7 @@ class Worker(Generic[T]):
         return hanging[-1].name if len(hanging) >= STUCK_LIMIT else None
 
     def tick(self, run: _Run) -> float | None:
-        """Run what is due, if anything; returns the seconds until the next tick, None if none will come.
+        """Run the cycle that is due, if any; returns the seconds until the next tick, None without one.
 
         Raises:
             Stopping: the worker is stopping.
@@ -238,9 +226,9 @@ class Worker(Generic[T]):
             self._refresher.cycle(
                 request,
                 sleep=lambda seconds: self._sleep(run, request, seconds),
-                execute=lambda call, deadline: self._in_thread(run, call, deadline),
+                execute=lambda call, deadline: self._execute(run, call, deadline),
             )
-        # The cycle may have taken the wake that was meant to tell of a stop or of another request.
+        # The cycle may have consumed the wake event of a stop or of another request.
         if not self.state.active(run.number):
             raise Stopping("the worker is stopping")
         status = self.state.status()
@@ -253,14 +241,14 @@ class Worker(Generic[T]):
         return _Run(number, wake, RunSink(self.kind.name, self.state, number, wake, self._published, self.clock))
 
     def _end(self, run: _Run) -> None:
-        """End every wait of a run, unless it is over already."""
+        """End every wait of a run, unless it is already over."""
         if self.state.stop(run.number):
             run.stopping.set()
             run.wake.set()
             for watch in run.watches:
                 watch.stop()
 
-    def _tell_watches(self, outcome: Outcome) -> None:
+    def _notify_watches(self, outcome: Outcome) -> None:
         for watch in self._run.watches:
             watch.refreshed(outcome)
 
@@ -277,60 +265,39 @@ class Worker(Generic[T]):
             raise
 
     def _sleep(self, run: _Run, request: Request, seconds: float) -> None:
-        """Wait between attempts; stop, a new request and a pause of the schedule end it."""
+        """Wait between attempts; a stop, a new request or a pause of the schedule ends the wait."""
         until = Deadline(self.clock, seconds)
         while until.remaining() > 0:
             run.wake.clear()
             if not self.state.active(run.number):
                 raise Stopping("the worker is stopping")
             if self.state.status().pending is not None:
-                raise Superseded("another refresh was asked for")
+                raise Superseded("another refresh was requested")
             if self.state.dropped(request):
                 raise Superseded("the schedule is paused")
             self._wait(run, run.wake, until.remaining())
 
     def _wait(self, run: _Run, event: threading.Event, seconds: float | None) -> bool:
-        """Wait, having told `health` when this thread will be back."""
+        """Wait, after recording in `back_by` when this thread will return."""
         run.back_by = float("inf") if seconds is None else self.clock.monotonic() + seconds
         woken = self.clock.wait(event, seconds)
         run.back_by = self.clock.monotonic()
         return woken
 
-    def _in_thread(self, run: _Run, call: Callable[[], Snapshot[T]], deadline: Deadline) -> Snapshot[T]:
-        """Execute an attempt in a thread of its own, so that one that hangs can be given up.
-
-        A given-up attempt has nobody left to take its result, so it never publishes.
-        """
-        if len(self.hanging()) >= STUCK_LIMIT:
-            raise Transient(f"{STUCK_LIMIT} earlier attempts still hang", TIMEOUT)
+    def _execute(self, run: _Run, call: Callable[[], Snapshot[T]], deadline: Deadline) -> Snapshot[T]:
+        """Execute an attempt in a thread of its own; see `AttemptThreads.execute`."""
         deadline.stopping = run.stopping
-        run.attempt = attempt = Call(call)
-        thread = spawn(f"{self.kind.name}-attempt", attempt.run)
-        until = Deadline(self.clock, max(0.0, deadline.remaining()) + ABANDON_AFTER)
-        try:
-            while not (attempt.ended.is_set() or run.abandon.is_set()) and until.remaining() > 0:
-                self._wait(run, attempt.ended, until.remaining())
-        finally:
-            run.attempt = None
-            answered = attempt.answered
-            if not answered:
-                self._abandoned = [*self.hanging(), thread]
-        if answered:
-            thread.join()
-            return attempt.result()
-        if run.abandon.is_set():
-            raise Stopping("the worker is stopping")
-        raise Transient(f"the attempt did not end within {deadline.seconds:g} s and was given up", TIMEOUT)
+        return self._attempts.execute(call, deadline, run.attempt, lambda event, left: self._wait(run, event, left))
 
     def hanging(self) -> list[threading.Thread]:
-        """The threads of abandoned attempts that have not ended yet."""
-        return [thread for thread in self._abandoned if thread.is_alive()]
+        """The threads of abandoned attempts that have not ended, oldest first."""
+        return self._attempts.hanging()
 
     def _spawn(self, run: _Run, job: str, target: Callable[[], None]) -> threading.Thread:
-        """Start a thread that begins again when `target` dies or ends before stop, and says so."""
+        """Start a thread that runs `target` again, after `RESTART_AFTER`, when it raises or returns before stop."""
 
         def forever() -> None:
-            # Whoever calls start need not wait for the interpreter until the first refresh lets it go.
+            # Otherwise the caller of `start` might wait for the interpreter lock until the first refresh releases it.
             run.started.wait()
             while self.state.active(run.number):
                 try:
@@ -344,10 +311,10 @@ class Worker(Generic[T]):
 
 @dataclass(eq=False, slots=True)
 class _Run:
-    """What belongs to one start: its number, its threads and the events that end their waits.
+    """The state of one start: its number, its threads and the events that end their waits.
 
-    `watches`, `threads` (the worker's) and `watching` are complete once `started` is set.
-    `back_by` is the monotonic time at which the worker's thread has promised to be back, or was.
+    `watches`, `threads` (the worker's) and `watching` (the watches') are complete once `started` is set.
+    `back_by` is the monotonic time by which the worker's thread should return from its wait.
     """
 
     number: int
@@ -356,8 +323,7 @@ class _Run:
     watches: tuple[Watch, ...] = ()
     started: threading.Event = field(default_factory=threading.Event)
     stopping: threading.Event = field(default_factory=threading.Event)
-    abandon: threading.Event = field(default_factory=threading.Event)
     threads: list[threading.Thread] = field(default_factory=list)
     watching: list[threading.Thread] = field(default_factory=list)
-    attempt: Call[Any] | None = None
+    attempt: CurrentAttempt = field(default_factory=CurrentAttempt)
     back_by: float = float("inf")

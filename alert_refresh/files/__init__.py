@@ -1,1 +1,1 @@
-"""Reading regular files under limits, noticing that they change, writing them atomically."""
+"""Reading regular files with limits, watching them for changes, and writing them atomically."""

@@ -1,4 +1,4 @@
-"""Whether a file that is written in place is whole: it has rested, or its writer has closed it."""
+"""Whether a file that is written in place is complete: unchanged for a while, or closed by its writer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SETTLED = 0.5
-"""Seconds without a change after which a file whose end nothing tells counts as written."""
+"""Seconds without a change after which a file counts as completely written."""
 
 GONE = flags.DELETE | flags.MOVED_FROM
 WHOLE = flags.CLOSE_WRITE | flags.MOVED_TO
@@ -21,24 +21,24 @@ TOUCHED = flags.CREATE | flags.ATTRIB
 
 
 def signature(state: os.stat_result) -> tuple[int, ...]:
-    """Equal for a file that has not changed; its first two numbers name the file."""
+    """A tuple that is equal while a file has not changed; its first two numbers (device, inode) identify the file."""
     return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
 
 
 def written_in_place(state: os.stat_result, now: float, before: Sequence[int] | None) -> bool:
-    """Whether a file was written to in the last moment, and has not been renamed since its signature was `before`.
+    """Whether a file was modified within the last `SETTLED` seconds, and not renamed into place since `before`.
 
-    A rename, which one does with a whole file, moves the time of change on and leaves that of modification. So does
-    a change of mode or owner, but that leaves the file the same one.
+    A rename, which publishes a complete file, updates ctime but not mtime. A change of mode or owner does too, but
+    keeps device and inode.
     """
     same = before is not None and tuple(before[:2]) == (state.st_dev, state.st_ino)
     return _recent(state, now) and (same or state.st_ctime_ns <= state.st_mtime_ns)
 
 
 class Writers:
-    """What inotify tells of the files in a folder: those that were closed after the last write, and those not yet.
+    """Tracks, from inotify events, which files in a folder were closed after the last write and which were not.
 
-    One thread tells it events, any thread may ask `closed`. Time is the machine's, as that of the events is.
+    One thread calls `note`; `closed` is thread-safe. Uses the system's clock, as the events do.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Writers:
         self._open: dict[str, float] = {}
 
     def note(self, mask: int, name: str, path: Path) -> None:
-        """An event of the file of that name."""
+        """Record an inotify event of the file with that name."""
         if mask & WHOLE or (mask & flags.ATTRIB and name in self._closed):
             self._open.pop(name, None)
             if (state := _state(path)) is not None:
@@ -59,15 +59,15 @@ class Writers:
             self._open[name] = time.monotonic()
 
     def closed(self, name: str, state: os.stat_result) -> bool:
-        """Whether a file in this state was closed by its writer, or renamed into place."""
+        """Whether a file in this state was closed by its writer or renamed into place."""
         return self._closed.get(name) == signature(state)
 
     def rest_in(self) -> float | None:
-        """Seconds until the next file that is not closed has rested; None if there is none."""
+        """Seconds until the next unclosed file has been unchanged for `SETTLED` seconds; None without one."""
         return max(0.0, min(self._open.values()) + SETTLED - time.monotonic()) if self._open else None
 
     def rested(self) -> bool:
-        """Whether one has rested since this was asked last."""
+        """Whether a file has become unchanged for `SETTLED` seconds since the last call."""
         at = time.monotonic() - SETTLED
         found = [name for name, written in self._open.items() if written <= at]
         for name in found:
@@ -75,7 +75,7 @@ class Writers:
         return bool(found)
 
     def forget(self) -> None:
-        """Events were lost."""
+        """Discard everything, after events were lost."""
         self._closed.clear()
         self._open.clear()
 

@@ -1,12 +1,10 @@
-"""Files below a folder: read without being led out of it or held up, and watched for changes."""
+"""Watching a folder and the files in it with inotify."""
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import select
-import stat
 import weakref
 from contextlib import suppress
 from ctypes import CDLL
@@ -15,8 +13,8 @@ from typing import TYPE_CHECKING
 import inotify_simple
 from inotify_simple import INotify, flags
 
-from alert_refresh.engine import Permanent, Transient, Trigger, Watch
-from alert_refresh.files.at_rest import Writers, signature
+from alert_refresh.engine import Trigger, Watch
+from alert_refresh.files.at_rest import Writers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -24,21 +22,14 @@ if TYPE_CHECKING:
 
     from inotify_simple import Event
 
-# Else the first INotify runs ldconfig to find it, which takes 10 ms of a worker's start.
+# Without this the first INotify runs ldconfig to find the C library, which takes 10 ms of a worker's start.
 inotify_simple._libc = CDLL(None, use_errno=True)
-
-STORAGE = "storage"
-TOO_LARGE = "too_large"
 
 DATA = "..data"
 """The symlink that the kubelet swaps to replace all files of a mounted volume at once."""
 
-READ_ONLY = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
-PASSING = frozenset((errno.EIO, errno.ESTALE, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT))
-
 QUIET = 0.005
-"""Seconds without a further event after which a burst of them is over."""
+"""Seconds without an event after which a burst is over."""
 BURST = 0.1
 """Seconds after which a burst is reported even if it goes on."""
 
@@ -49,92 +40,16 @@ WRITES = flags.CLOSE_WRITE | flags.MODIFY | flags.DELETE_SELF
 REPLACED = ENTRIES | flags.DELETE_SELF | flags.IGNORED
 
 FILES_WATCHED = 500
-"""So many files are also watched themselves: one that is a mount of its own, or has another name elsewhere, can be
-written without its folder seeing it."""
-
-
-class Missing(Transient):
-    """Raised when there is no such file or folder; it may be on its way."""
-
-
-class Changed(Transient):
-    """Raised when a file changed while it was read."""
-
-
-class Exhausted(Transient):
-    """Raised when this process, not the file, is the reason: no file descriptors or memory left."""
-
-
-def shown(name: str) -> str:
-    """A file's name as printable text: bytes that are not UTF-8, control characters and backslashes are escaped."""
-    return "".join(one if one.isprintable() and one != "\\" else _escaped(one) for one in name)
-
-
-def _escaped(character: str) -> str:
-    if character.isascii():
-        return character.encode("unicode_escape").decode()
-    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
-
-
-def storage_error(error: OSError, what: str) -> Transient | Permanent:
-    """An attempt's error for one of the operating system's, told without its path."""
-    if isinstance(error, FileNotFoundError):
-        return Missing(f"{what} is missing", STORAGE)
-    reason = os.strerror(error.errno) if error.errno else type(error).__name__
-    kind = Exhausted if error.errno in EXHAUSTED else Transient if error.errno in PASSING else Permanent
-    return kind(f"{what} cannot be read: {reason}", STORAGE)
-
-
-def read_file(root: Path, path: Path, limit: int) -> bytes:
-    """The content of a regular file below `root`; a symlink counts as where it leads.
-
-    Raises:
-        Missing: there is no such file.
-        Permanent: it is no regular file, leads out of `root`, or may not be read (`storage`), or is larger than
-            `limit` bytes (`too_large`).
-        Changed, Exhausted, Transient: it may work another time (`storage`).
-    """
-    what = f"file '{shown(path.name)}'"
-    try:
-        return read_descriptor(os.open(_resolved(root, path, what), READ_ONLY), what, limit)
-    except OSError as error:
-        raise storage_error(error, what) from error
-
-
-def read_descriptor(descriptor: int, what: str, limit: int) -> bytes:
-    """The content of a regular file that was opened, which is then closed; raises as `read_file` does, or OSError."""
-    with open(descriptor, "rb") as file:
-        before = os.fstat(descriptor)
-        if not stat.S_ISREG(before.st_mode):
-            raise Permanent(f"{what} is no regular file", STORAGE)
-        if before.st_size > limit:
-            raise Permanent(f"{what} is larger than {limit} bytes", TOO_LARGE)
-        content = file.read(before.st_size + 1)
-        if len(content) != before.st_size or signature(os.fstat(descriptor)) != signature(before):
-            raise Changed(f"{what} changed while it was read", STORAGE)
-        return content
-
-
-def _resolved(root: Path, path: Path, what: str) -> str | Path:
-    """Where `path` leads, if that is a regular file below `root`; an open of a device or FIFO must not even begin."""
-    state = os.lstat(path)
-    real: str | Path = path
-    if stat.S_ISLNK(state.st_mode) or path.parent != root:
-        real, base = os.path.realpath(path, strict=True), os.path.realpath(root, strict=True)
-        if os.path.commonpath((real, base)) != base:
-            raise Permanent(f"{what} leads out of its folder", STORAGE)
-        state = os.lstat(real)
-    if not stat.S_ISREG(state.st_mode):
-        raise Permanent(f"{what} is no regular file", STORAGE)
-    return real
+"""Files that are also watched individually: a write to a bind mount, or through another hard link, causes no event in
+the folder."""
 
 
 class FolderWatch(Watch):
     """Calls `notify(Trigger.FILE)` when something in a folder changes, also when the folder itself is replaced.
 
-    Of hidden entries only the `..data` of a mounted volume counts. With `names` only these entries count;
-    with `subfolders` also what is directly inside the folder's folders. A file that is written in place counts when
-    its writer closes it, or when it has rested; `writers` knows which were closed.
+    Hidden entries are ignored, except the `..data` of a mounted volume. With `names` only these entries are watched;
+    with `subfolders` also the entries of the folder's direct subfolders. A file that is written in place is reported
+    when its writer closes it, or when it has not changed for a while; `writers` tracks which files were closed.
 
     Raises:
         OSError: inotify is unavailable.
@@ -154,7 +69,7 @@ class FolderWatch(Watch):
         self._subfolders = subfolders
         self._inotify = INotify(nonblocking=True)
         self._stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        # `stop` may come before `run` or after it, so both stay open as long as this object lives.
+        # `stop` may be called before or after `run`, so both descriptors stay open for the lifetime of this object.
         weakref.finalize(self, _release, self._inotify, self._stop)
         self._poll = select.poll()
         self._poll.register(self._stop, select.POLLIN)
@@ -164,47 +79,47 @@ class FolderWatch(Watch):
         self._watches: dict[str, int] = {}
         self.writers = Writers()
         self._armed: int | None = None
-        # Now and not in `run`: a change between the first refresh and then would be missed.
+        # Here rather than in `run`: a change between the first refresh and `run` would be missed.
         self._arm()
 
     def run(self) -> None:
-        """Report changes until stopped; a burst of events is one change."""
+        """Report changes until stopped; a burst of events is reported once."""
         while not self._stopped():
-            if not self._take() and not self.writers.rested():
+            if not self._read_events() and not self.writers.rested():
                 continue
             for _ in range(round(BURST / QUIET)):
                 if select.select([self._stop], [], [], QUIET)[0]:
                     return
-                if not self._take():
+                if not self._read_events():
                     break
             self._notify(Trigger.FILE)
 
     def stop(self) -> None:
-        """End `run` at once, also one that has not begun."""
+        """End `run` immediately, also one that has not begun."""
         os.eventfd_write(self._stop, 1)
 
     def _stopped(self) -> bool:
-        """Wait for an event, or for a file to rest; whether it is the one that stops, which is never read."""
+        """Wait for an event or an unchanged file; returns whether `stop` was called (its eventfd is never read)."""
         seconds = self.writers.rest_in()
         events = self._poll.poll(None if seconds is None else math.ceil(seconds * 1000))
         return any(descriptor == self._stop for descriptor, _ in events)
 
-    def _take(self) -> bool:
-        """Read the events that have come; whether one of them is a change."""
+    def _read_events(self) -> bool:
+        """Read the queued events; returns whether one of them is a change."""
         known = self._watched.keys() | self._files.keys()
         events = [event for event in self._inotify.read(timeout=0) if event.wd in known or event.wd < 0]
-        changed = any(self._counts(event) for event in events)
-        altered = any(self._alters(event) for event in events)
+        changed = any(self._is_change(event) for event in events)
+        altered = any(self._requires_rearm(event) for event in events)
         for event in events:
-            self._follow(event)
+            self._track(event)
         if altered:
             before = self._armed
             self._arm()
             changed |= self._armed != before
         return changed
 
-    def _counts(self, event: Event) -> bool:
-        """Whether this is a change of what is watched."""
+    def _is_change(self, event: Event) -> bool:
+        """Whether an event is a change that is reported."""
         if event.mask & flags.Q_OVERFLOW:
             return True
         if event.mask & flags.MODIFY:
@@ -214,26 +129,26 @@ class FolderWatch(Watch):
         where = self._watched[event.wd]
         if not event.name or (event.wd != self._armed and where.parent != self._folder):
             return False
-        return self._means(event.name) if event.wd == self._armed else not _is_hidden(event.name)
+        return self._matches(event.name) if event.wd == self._armed else not _is_hidden(event.name)
 
-    def _means(self, name: str) -> bool:
-        """Whether an entry of the folder is one that counts."""
+    def _matches(self, name: str) -> bool:
+        """Whether an entry of the folder is watched."""
         return name in self._names if self._names is not None else not _is_hidden(name)
 
-    def _follow(self, event: Event) -> None:
-        """Note who writes, and watch the file itself that has another one's place."""
+    def _track(self, event: Event) -> None:
+        """Record the event for `writers`, and watch the new file after one was replaced."""
         if event.mask & flags.Q_OVERFLOW:
             self.writers.forget()
             return
         name = self._files.get(event.wd) or (event.name if event.wd == self._armed else "")
-        if not name or name == DATA or event.mask & flags.ISDIR or not self._means(name):
+        if not name or name == DATA or event.mask & flags.ISDIR or not self._matches(name):
             return
         self.writers.note(event.mask, name, self._folder / name)
         if event.mask & REPLACED:
             self._watch_file(name)
 
     def _watch_file(self, name: str) -> None:
-        """Watch the file that has this name now, if there is one, in place of the one that had it before."""
+        """Watch the file with this name, instead of a previous one with the same name."""
         old, new = self._watches.pop(name, None), None
         with suppress(OSError):
             if (old is not None or len(self._files) < FILES_WATCHED) and (path := self._folder / name).is_file():
@@ -244,8 +159,8 @@ class FolderWatch(Watch):
             with suppress(OSError):
                 self._inotify.rm_watch(old)
 
-    def _alters(self, event: Event) -> bool:
-        """Whether something else must be watched from now on."""
+    def _requires_rearm(self, event: Event) -> bool:
+        """Whether the set of watched folders must be rebuilt."""
         if event.wd in self._files:
             return False
         if event.mask & (SELF | flags.Q_OVERFLOW):
@@ -255,20 +170,20 @@ class FolderWatch(Watch):
         return self._watched[event.wd].parent != self._folder
 
     def _arm(self) -> None:
-        """Watch the folder, the folders in it, and the nearest one above, which tells when it is replaced."""
+        """Watch the folder, its subfolders, and its nearest existing parent, which reports a replaced folder."""
         wanted: dict[int, Path] = {}
         files: list[str] = []
         self._armed = None
-        # From above, so that what comes into being meanwhile is seen by one or the other.
-        above = self._above()
+        # Parent first, so that a folder created meanwhile is seen by one of the two watches.
+        above = self._nearest_parent()
         with suppress(OSError):
             wanted[self._inotify.add_watch(above, ENTRIES)] = above
         with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             self._armed = self._inotify.add_watch(self._folder, CONTENT | flags.MODIFY)
             wanted[self._armed] = self._folder
-            folders, files = self._inside()
+            folders, files = self._children()
             for name in folders:
-                # One that may not be read must not keep the others from being watched.
+                # An unreadable subfolder must not prevent the others from being watched.
                 with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
                     wanted[self._inotify.add_watch(self._folder / name, CONTENT)] = self._folder / name
         for name in {*self._watches, *files}:
@@ -277,11 +192,11 @@ class FolderWatch(Watch):
             with suppress(OSError):
                 self._inotify.rm_watch(old)
         self._watched = wanted
-        if self._armed is None and above != self._above():
+        if self._armed is None and above != self._nearest_parent():
             self._arm()
 
-    def _inside(self) -> tuple[list[str], list[str]]:
-        """The names of the folders and of the files in the folder that are watched themselves."""
+    def _children(self) -> tuple[list[str], list[str]]:
+        """The names of the subfolders and files that are watched individually."""
         if self._names is not None:
             return [], [name for name in self._names if name != DATA]
         folders: list[str] = []
@@ -292,8 +207,8 @@ class FolderWatch(Watch):
                     (folders if _is_folder(entry) else files).append(entry.name)
         return folders if self._subfolders else [], files[:FILES_WATCHED]
 
-    def _above(self) -> Path:
-        """The nearest folder above that is there; of the root, itself."""
+    def _nearest_parent(self) -> Path:
+        """The nearest existing parent; the root is its own."""
         return next((parent for parent in self._folder.parents if parent.is_dir()), self._folder)
 
 
@@ -302,7 +217,7 @@ def _is_hidden(name: str) -> bool:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether it is or leads to a folder; a link that leads in a circle does not."""
+    """Whether an entry is a folder or a symlink to one; a symlink loop is not."""
     try:
         return entry.is_dir()
     except OSError:

@@ -1,4 +1,4 @@
-"""Writing a file so that whoever reads it finds the old content or the new, whole, whatever happens meanwhile."""
+"""Atomic writes: a reader sees the complete old or the complete new content."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def write(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """Replace the content of `path`: a temporary file beside it, fsync, rename, fsync of the folder.
 
     Raises:
-        OSError: nothing has changed, and no temporary file is left (the disk is full, permission denied).
+        OSError: the file is unchanged, and no temporary file is left, for example when the disk is full.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:

@@ -1,40 +1,32 @@
-"""How a log record becomes one line: JSON for machines, plain text for people.
+"""Formatting a log record as one line: JSON, or plain text for the console.
 
-Whatever a record holds, its line has no line break, no control character and no exception message: an
-exception is shown as its type and the code's lines, since its text may quote a URL or a token.
+A line never contains a line break, a control character or an exception's message: an exception is shown as its type
+and stack, since its message may contain a URL or a token.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import traceback
 from datetime import UTC, datetime
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 from alert_refresh.credential import Credential
-
-if TYPE_CHECKING:
-    from types import TracebackType
+from alert_refresh.engine.stack import stack_of
 
 LONGEST = 8192
-"""Characters of one field that are kept."""
+"""Characters of a field; longer ones are cut."""
 
 
 def escape(text: str) -> str:
-    """`text` with everything that does not print written as an escape: line breaks, ANSI, U+2028, bidi controls."""
+    """`text` with unprintable characters escaped: line breaks, ANSI sequences, U+2028, bidirectional controls."""
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
-
-
-def where(kind: type[BaseException] | None, trace: TracebackType | None) -> str:
-    """The type of an exception and the lines of code it passed, without its message."""
-    return "".join(traceback.format_tb(trace)) + (kind.__name__ if kind else "")
 
 
 def timestamp(seconds: float) -> str:
@@ -43,13 +35,13 @@ def timestamp(seconds: float) -> str:
 
 
 class Json(JsonFormatter):
-    """One JSON object per line, in ASCII, so that nothing in it can break a line or move a cursor."""
+    """One JSON object per line, in ASCII, so that no content can break a line or control a terminal."""
 
     def __init__(self) -> None:
         super().__init__(json_default=_plain, json_encoder=json.JSONEncoder)
 
     def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
-        """The four fields every line has come first."""
+        """Put the four fields of every line first."""
         log_data["timestamp"] = timestamp(record.created)
         log_data["level"] = record.levelname
         log_data["logger"] = record.name
@@ -61,11 +53,11 @@ class Json(JsonFormatter):
             log_data["stack"] = message_dict["exc_info"]
 
     def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
-        """JSON's own escapes, and the one control character it leaves alone."""
+        """Escape DEL too, the only control character that JSON does not escape."""
         return super().jsonify_log_record(log_data).replace("\x7f", "\\u007f")
 
     def formatException(self, ei: Any) -> str:  # noqa: N802
-        return where(ei[0], ei[2])
+        return stack_of(ei[1])
 
 
 class Console(logging.Formatter):
@@ -78,7 +70,7 @@ class Console(logging.Formatter):
             if name not in _RESERVED and not name.startswith("_") and value is not None
         }
         if record.exc_info:
-            fields["stack"] = where(record.exc_info[0], record.exc_info[2])
+            fields["stack"] = stack_of(record.exc_info[1])
         time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         head = f"{time}.{int(record.msecs):03d} {record.levelname:<7} {record.getMessage()[:LONGEST]}"
         return escape("  ".join([head, " ".join(f"{name}={_shown(value)}" for name, value in fields.items())]).rstrip())
@@ -95,5 +87,5 @@ def _shown(value: object) -> str:
 
 
 def _plain(value: object) -> str:
-    """A value JSON does not know; only types that show themselves safely are shown."""
+    """Encode a value that JSON does not support; only types whose text is safe are shown."""
     return str(value) if isinstance(value, Credential | PurePath) else f"<{type(value).__name__}>"

@@ -1,10 +1,10 @@
-"""Where log lines go: through one formatter, sampled, to standard output, and never in anyone's way.
+"""Logging: one formatter, sampling of DEBUG lines, and standard output that never blocks the caller.
 
-What others log is not shown: a library may quote anything, such as what a credential plugin printed. Its line says
-where it was logged, and how bad it is.
+The text of records of other libraries is not logged, since it may contain anything, such as the output of a
+credential plugin. Such a line has the logger, the level and the place in the code.
 
-A bounded mailbox stands between whoever logs and standard output, so that a full pipe blocks nobody; what
-does not fit is counted and said once there is room.
+Lines go to standard output through a bounded mailbox, so that a full pipe does not block the program; lines that do
+not fit are dropped, counted, and reported once there is room.
 """
 
 from __future__ import annotations
@@ -21,25 +21,26 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from alert_refresh.engine import Mailbox
-from alert_refresh.observe.formats import Console, Json, where
+from alert_refresh.engine.stack import stack_of
+from alert_refresh.observe.formats import Console, Json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from alert_refresh.config import Config
 
-OURS = "alert_refresh"
-"""The logger above all of ours."""
+PROGRAM = "alert_refresh"
+"""The parent of all loggers of this program."""
 QUEUE = 10_000
-"""Lines that wait for standard output at most."""
+"""Lines that may wait for standard output."""
 STDOUT = 1
-WITHOUT_TEXT = "Logged by %s; its text is not shown"
+REDACTED = "Logged by %s; its text is not shown"
 
 log = logging.getLogger(__name__)
 
 
 class Sampled(logging.Filter):
-    """Keeps a share of the DEBUG lines: those of one request_id all or none, those without one every n-th."""
+    """Keeps a share of the DEBUG lines: all or none of one request_id; of those without one, every n-th."""
 
     def __init__(self, share: float) -> None:
         super().__init__()
@@ -57,9 +58,9 @@ class Sampled(logging.Filter):
 
 
 class Lines(logging.Handler):
-    """Hands formatted lines to `put`; a record that cannot be formatted becomes a line that says so.
+    """Passes formatted lines to `put`; a record that cannot be formatted is replaced by a line that says so.
 
-    What is not ours is heard from WARNING on and without its text, whatever level its logger was given.
+    Records of other libraries are kept from WARNING on, without their text, whatever the level of their logger.
     """
 
     def __init__(self, put: Callable[[str], None]) -> None:
@@ -67,17 +68,18 @@ class Lines(logging.Handler):
         self._put = put
 
     def createLock(self) -> None:  # noqa: N802
-        """None: `put` is safe from any thread, and nobody may wait for another's line."""
+        """Create no lock: `put` is thread-safe, and a thread must not wait for another one's line."""
         self.lock = None
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Emit what passes the filters. The base class enters its lock first, from Python 3.13 on without asking
-        whether it has one.
+        """Emit a record that passes the filters.
+
+        Overrides the base class, which acquires its lock, from Python 3.13 on without checking for None.
         """
-        if not _is_ours(record.name):
+        if not _is_own(record.name):
             if record.levelno < logging.WARNING:
                 return False
-            record = without_text(record)
+            record = redacted(record)
         kept = bool(self.filter(record))
         if kept:
             self.emit(record)
@@ -97,21 +99,21 @@ class Lines(logging.Handler):
 
 
 class Stdout:
-    """Standard output behind a bounded mailbox with a thread of its own. `dropped` counts lines nobody will see.
+    """Standard output behind a bounded mailbox with a thread of its own. `dropped` counts lost lines.
 
-    `format` makes the line that tells of them.
+    `format` formats the line that reports them.
     """
 
     def __init__(self, fd: int = STDOUT, size: int = QUEUE) -> None:
         self._fd = fd
         self._mailbox: Mailbox[str] = Mailbox("log-writer", self._write, size)
         self._lost = 0
-        self._said = 0
+        self._reported = 0
         self.format: Callable[[logging.LogRecord], str] = logging.Formatter().format
 
     @property
     def dropped(self) -> int:
-        """Lines that did not fit or could not be written."""
+        """Lines that did not fit into the queue or could not be written."""
         return self._mailbox.dropped + self._lost
 
     def put(self, line: str) -> None:
@@ -119,91 +121,91 @@ class Stdout:
         self._mailbox.put(line)
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start writing."""
         self._mailbox.start()
 
     def stop(self, timeout: float) -> None:
-        """Write what is queued, for at most about `timeout` seconds."""
+        """Write the queued lines, for at most about `timeout` seconds."""
         self._mailbox.stop(timeout)
 
     def _write(self, line: str) -> None:
         try:
             _write_all(self._fd, line)
-            missing = self.dropped - self._said
+            missing = self.dropped - self._reported
             if missing:
-                _write_all(self._fd, self.format(_loss(missing)))
-                self._said += missing
+                _write_all(self._fd, self.format(_dropped_record(missing)))
+                self._reported += missing
         except OSError:
             self._lost += 1
 
 
 def configure(config: Config, stdout: Stdout) -> None:
-    """Send all logging and all warnings of this process through one formatter to `stdout`."""
+    """Send all log records and warnings of this process through one formatter to `stdout`."""
     handler = Lines(stdout.put)
     handler.setFormatter(Json() if config.log_format == "json" else Console())
     stdout.format = handler.format
     handler.addFilter(Sampled(config.debug_sample))
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(logging.WARNING)
-    logging.getLogger(OURS).setLevel(config.log_level)
+    logging.getLogger(PROGRAM).setLevel(config.log_level)
     threading.excepthook = thread_died
     sys.unraisablehook = _unraisable
-    warnings.showwarning = _warned  # type: ignore[assignment]
+    warnings.showwarning = _log_warning  # type: ignore[assignment]
 
 
 @contextlib.contextmanager
 def command(put: Callable[[str], None]) -> Iterator[None]:
-    """Hand warnings and errors to `put` meanwhile, as lines for people, and leave everything as it was."""
+    """Pass warnings and errors to `put`, as plain text, within the context; restores the previous logging."""
     handler = Lines(put)
     handler.setFormatter(Console())
     before = logging.root.handlers[:], threading.excepthook, warnings.showwarning
     logging.root.handlers[:] = [handler]
-    threading.excepthook, warnings.showwarning = thread_died, _warned  # type: ignore[assignment]
+    threading.excepthook, warnings.showwarning = thread_died, _log_warning  # type: ignore[assignment]
     try:
         yield
     finally:
         logging.root.handlers[:], threading.excepthook, warnings.showwarning = before
 
 
-def without_text(record: logging.LogRecord) -> logging.LogRecord:
-    """A record of the same logger, level and time that says where the given one was made, and nothing that it holds."""
+def redacted(record: logging.LogRecord) -> logging.LogRecord:
+    """A copy with the same logger, level and time and the place in the code, but without message and arguments."""
     return logging.makeLogRecord(
         {name: getattr(record, name) for name in ("name", "levelno", "levelname", "created", "msecs", "exc_info")}
-        | {"msg": WITHOUT_TEXT, "args": (record.name,), "place": f"{PurePath(record.pathname).name}:{record.lineno}"}
+        | {"msg": REDACTED, "args": (record.name,), "place": f"{PurePath(record.pathname).name}:{record.lineno}"}
     )
 
 
-def _is_ours(name: str) -> bool:
-    return name == OURS or name.startswith(f"{OURS}.")
+def _is_own(name: str) -> bool:
+    return name == PROGRAM or name.startswith(f"{PROGRAM}.")
 
 
-def _warned(_: Warning | str, category: type[Warning], filename: str, lineno: int, *__: object) -> None:
-    """Log a warning of the `warnings` module: its category and its place, not its message."""
+def _log_warning(_: Warning | str, category: type[Warning], filename: str, lineno: int, *__: object) -> None:
+    """Log a warning of the `warnings` module: its category and place, without its message."""
     log.warning("%s was issued", category.__name__, extra={"place": f"{PurePath(filename).name}:{lineno}"})
 
 
 def thread_died(args: threading.ExceptHookArgs) -> None:
-    """Log where a thread died, and never the message, which may quote anything."""
+    """Log an exception that ended a thread: its type and stack, without its message, which may hold a credential."""
     log.error(
         "Thread died of %s",
         args.exc_type.__name__,
         extra={
             "thread_name": args.thread.name if args.thread else None,
-            "stack": where(args.exc_type, args.exc_traceback),
+            "stack": stack_of(args.exc_value),
         },
     )
 
 
 def _unraisable(args: sys.UnraisableHookArgs) -> None:
     log.error(
-        "%s was raised where nobody could catch it",
+        "%s was raised where it cannot be caught",
         args.exc_type.__name__,
-        extra={"stack": where(args.exc_type, args.exc_traceback)},
+        extra={"stack": stack_of(args.exc_value)},
     )
 
 
-def _loss(lines: int) -> logging.LogRecord:
-    """What the log says about lines it lost."""
+def _dropped_record(lines: int) -> logging.LogRecord:
+    """The record that reports dropped lines."""
     return log.makeRecord(
         log.name, logging.WARNING, "", 0, "Log lines were dropped", (), None, extra={"dropped": lines}
     )

@@ -1,7 +1,7 @@
-"""What every kind has in Prometheus: its attempts, their errors and durations, and the gauges of its status.
+"""Prometheus metrics of every kind: attempts, their errors and durations, and gauges of the status.
 
-Counters and histograms that need each outcome are fed by it; all else is read from one status at scrape
-time, so that a gauge never passes through a value that was not true.
+Error counters and histograms are updated with each outcome; all other metrics are computed from one status at scrape
+time, so that they are consistent.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ DURATION_HELP = "Duration of attempts that succeeded or failed."
 
 
 class EngineMetrics(Collector):
-    """The `alert_refresh_*` metrics of all workers, in `registry`. Listens to each of them from now on.
+    """The `alert_refresh_*` metrics of all workers, in `registry`. Adds a listener to each worker.
 
-    `gauges` are measured by others, by name without the prefix; one that ends in `_total` is a counter. `off` are the
-    names of the kinds that have no worker, `stuck` names the threads that make no progress.
+    `gauges` maps the name of a further metric, without the prefix, to a function that returns its value; a name that
+    ends in `_total` is a counter. `off` are the kinds without a worker, `stuck()` the threads without progress.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class EngineMetrics(Collector):
         self._wrong_tokens.inc()
 
     def collect(self) -> Iterable[Metric]:
-        """Everything that is read at scrape time."""
+        """All metrics that are computed at scrape time."""
         info = GaugeMetricFamily("alert_refresh_build_info", "Always 1; the labels say what runs.")
         info.add_sample(info.name, {"version": alert_refresh.__version__, "python": platform.python_version()}, 1)
         yield info
@@ -91,7 +91,7 @@ class EngineMetrics(Collector):
         yield from self._statuses()
 
     def _health(self) -> Iterable[Metric]:
-        """What `/healthz` says, and which kinds there are."""
+        """The result of `/healthz`, and which kinds are enabled."""
         stuck = self._stuck()
         yield GaugeMetricFamily("alert_refresh_healthy", "1 while every thread makes progress.", value=not stuck)
         names = "Threads that make no progress, as /healthz names them."
@@ -102,7 +102,7 @@ class EngineMetrics(Collector):
         yield enabled
 
     def _all_durations(self) -> Metric:
-        """One family, in which each kind has its own buckets."""
+        """One metric family, in which each kind has its own buckets."""
         family = HistogramMetricFamily("alert_refresh_duration_seconds", DURATION_HELP)
         family.samples = [
             sample for one in self._durations.values() for shown in one.collect() for sample in shown.samples
@@ -110,7 +110,7 @@ class EngineMetrics(Collector):
         return family
 
     def _statuses(self) -> Iterable[Metric]:
-        """What each worker's status says."""
+        """The metrics computed from each worker's status."""
         attempts = CounterMetricFamily("alert_refresh_attempts", "Attempts that ended.", labels=("kind", "status"))
         success_at = _gauge("last_success_timestamp_seconds", "Unix time of the last success, 0 before the first.")
         running = _gauge("in_progress", "1 while an attempt executes.")
@@ -136,12 +136,12 @@ class EngineMetrics(Collector):
 
 
 def known(kind: Kind, error_type: str | None) -> str:
-    """The error type as a label: one of the kind's own words, `unknown` for any other."""
+    """The error type as a label value: one of the kind's error types, else `unknown`."""
     return error_type if error_type in kind.error_types and error_type is not None else "unknown"
 
 
 def _durations(name: str, kind: Kind) -> Histogram:
-    """The histogram of one kind, there with 0 from the start."""
+    """The histogram of one kind, exported with 0 from the start."""
     histogram = Histogram(
         "alert_refresh_duration_seconds", DURATION_HELP, ("kind",), buckets=kind.buckets, registry=None
     )

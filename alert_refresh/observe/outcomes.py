@@ -1,4 +1,4 @@
-"""What the log says about each attempt."""
+"""Log lines about attempts."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from alert_refresh.engine import Outcome, Publication
 
 ALERT_AFTER = 3
-"""So many failures in a row raise an alert, once."""
+"""Consecutive failures after which an alert is logged, once."""
 
 log = logging.getLogger("alert_refresh.refresh")
 
 
 def log_outcome(outcome: Outcome) -> None:
-    """One line for an attempt that ended, and one more when a streak of failures becomes an alert or ends."""
+    """Log an attempt that ended, and one line more when consecutive failures reach `ALERT_AFTER` or end."""
     fields = _fields(outcome)
     if outcome.result is Result.SUCCESS:
         if outcome.streak_before >= ALERT_AFTER:
@@ -36,7 +36,7 @@ def log_outcome(outcome: Outcome) -> None:
 
 
 def log_publication(published: Publication) -> None:
-    """One line for what a watch made served without an attempt."""
+    """Log a generation that a watch published without an attempt."""
     log.info(
         "%s changed",
         published.kind.capitalize(),

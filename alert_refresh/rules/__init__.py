@@ -1,6 +1,6 @@
-"""Rules: which rules apply, from a warm-storage file into a hot cache in memory.
+"""Rules, from a warm-storage file into a hot cache in memory.
 
-This is the smallest whole kind, and the one to copy. The daemon reads `KIND`, at the end of this file; `source.py`
+This is the smallest complete kind, and the one to copy. The daemon reads `KIND`, at the end of this file; `source.py`
 reads the file of rules.
 """
 
@@ -26,9 +26,9 @@ PREFIX = "RULES_REFRESH_"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings of the rules. `interval` is the first one in seconds, `capacity` counts hot rules.
+    """Settings of the rules. `interval` is the initial one in seconds, `capacity` the size of the hot cache.
 
-    `file` None means off; `state_directory` None means that nothing is kept across restarts.
+    `file` None means off; with `state_directory` None nothing is kept across restarts.
     """
 
     refresh: RefreshSettings
@@ -39,7 +39,7 @@ class Settings:
 
 
 def read(env: Env) -> Settings:
-    """The rules' settings; faults are left in `env`."""
+    """Read the settings of the rules; faults are collected in `env`."""
     refresh = env.refresh(PREFIX, interval="6h", rate_limit="1s")
     interval = refresh.interval
     shortest = env.duration("RULES_REFRESH_ADAPTIVE_MIN", "1m")
@@ -63,7 +63,7 @@ def read(env: Env) -> Settings:
 
 
 def build(settings: Settings, clock: Clock) -> Source[Rule] | None:
-    """The source these settings name; None when rules are off."""
+    """The source for these settings; None if rules are off."""
     if settings.file is None:
         return None
     from alert_refresh.rules.source import FileSource

@@ -1,4 +1,4 @@
-"""Rules that name targets that do not exist: what neither kind can tell by itself."""
+"""Rules that name targets that do not exist, which neither kind can detect alone."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 Pair = tuple[str, str]
 """A rule's id and the name of a target."""
 MOST = 100
-"""Pairs that are listed in an answer."""
+"""Pairs that are listed in a response."""
 MOST_LOGGED = 20
-"""Pairs that are logged at once, each in a line."""
+"""Pairs that are logged at one time, one per line."""
 
 log = logging.getLogger(__name__)
 
 
 def dangling(rules: Snapshot[Any] | None, targets: Snapshot[Any] | None) -> tuple[Pair, ...]:
-    """Which rule names which target that does not exist; none while either kind is off or nothing of it is loaded."""
+    """Pairs of a rule and a target that does not exist; empty while either kind is off or not loaded."""
     found = rule_set(rules)
     if found is None or targets is None:
         return ()
@@ -32,26 +32,26 @@ def dangling(rules: Snapshot[Any] | None, targets: Snapshot[Any] | None) -> tupl
 
 
 class Dangling:
-    """What dangles between the workers of rules and targets now; warns of each pair once when it begins to."""
+    """Finds dangling targets between the workers of rules and targets, and logs a warning once for each new pair."""
 
     def __init__(self, workers: Mapping[str, Worker[Any]]) -> None:
         self._workers = workers
-        self._said: frozenset[Pair] = frozenset()
+        self._reported: frozenset[Pair] = frozenset()
         for kind in ("rules", "targets"):
             if kind in workers:
                 workers[kind].listen(self._warn)
                 workers[kind].listen_publish(self._warn)
 
     def __call__(self) -> tuple[Pair, ...]:
-        """The pairs, by target and then by rule."""
+        """The pairs, sorted by target and then by rule."""
         rules, targets = (self._workers.get(kind) for kind in ("rules", "targets"))
         return dangling(_served(rules), _served(targets))
 
     def _warn(self, _: object) -> None:
-        """Called by the workers of both kinds, maybe at once: then a pair may be told twice, but never not at all."""
+        """Log new pairs. The workers of both kinds may call this concurrently: a pair may then be logged twice."""
         now = self()
-        new = [pair for pair in now if pair not in self._said]
-        self._said = frozenset(now)
+        new = [pair for pair in now if pair not in self._reported]
+        self._reported = frozenset(now)
         for rule_id, name in new[:MOST_LOGGED]:
             fields = {"kind": "rules", "rule": rule_id, "target": name}
             log.warning("Rule %s names target %s, which does not exist", rule_id, name, extra=fields)
@@ -70,7 +70,7 @@ def check(snapshots: Mapping[str, Snapshot[Any] | None]) -> dict[str, Any]:
 
 
 def listed(pairs: tuple[Pair, ...]) -> list[dict[str, str]]:
-    """The first pairs as answers show them."""
+    """The first `MOST` pairs as JSON fields."""
     return [{"rule": rule_id, "target": name} for rule_id, name in pairs[:MOST]]
 
 

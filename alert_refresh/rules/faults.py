@@ -1,6 +1,6 @@
-"""Everything that is wrong with rules, each fault with its place; looked for only once something is. Pure.
+"""Finds every fault of invalid rules, with its place. Used only after `rule.check` found that one is invalid. Pure.
 
-A message says what was expected and never shows a value.
+A message says what was expected and never contains a value.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from alert_refresh.rules.forms import plain
 from alert_refresh.rules.forms.values import FEW, LONGEST_KEY, Other, Path, Repeated
 from alert_refresh.rules.matcher import LONGEST_EXPRESSION, Matcher, compile_all
 from alert_refresh.rules.matcher_text import BadMatcher, needs_quotes, parse
-from alert_refresh.rules.rule import ID, INT32, MOST, ROUTES, TARGET, BadRule, Rule, RuleFault, shown
+from alert_refresh.rules.rule import ID, INT32, MOST, ROUTES, TARGET, BadRule, Rule, RuleFault, display_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 MOST_BAD = 10_000
-"""Bad rules that are named; more of them are not looked for."""
+"""Invalid rules that are reported; the search ends there."""
 LOOK = 256
-"""So many rules are looked at between two looks at the deadline."""
+"""Rules that are checked between two checks of the deadline."""
 _KINDS = (
     (bool, "true or false"),
-    (int | float | Other, "a number, a date or the like"),
+    (int | float | Other, "a number, a date or similar"),
     (str, "text"),
     (list, "a list"),
     (dict, "a mapping"),
     (type(None), "null"),
 )
 
-_TARGET = "must be the name of a target: 1 to 63 lower-case letters, digits or -, neither first nor last a -"
+_TARGET = "must be the name of a target: 1 to 63 lower-case letters, digits or -, with no - at either end"
 
 Found = tuple[Path, str]
-"""The path to a fault and its message."""
+"""The path to a fault, and its message."""
 
 
 def every(raw: Sequence[object], check: Callable[[], object]) -> tuple[BadRule, ...]:
-    """The bad ones of these rules, which are plain data or `Rule`. `check` is called now and then and may raise."""
+    """The invalid ones of these rules, which are plain data or `Rule`. `check` is called periodically and may raise."""
     bad: list[BadRule] = []
     seen: dict[str, int] = {}
     for index, one in enumerate(raw):
@@ -49,9 +49,9 @@ def every(raw: Sequence[object], check: Callable[[], object]) -> tuple[BadRule, 
             check()
         found = msgspec.json.decode(msgspec.json.encode(one)) if isinstance(one, Rule) else one
         faults = [RuleFault(*fault) for fault in _rule(found)]
-        rule_id = shown(found.get("id")) if isinstance(found, dict) else None
+        rule_id = display_id(found.get("id")) if isinstance(found, dict) else None
         if rule_id is not None and seen.setdefault(rule_id, index) != index:
-            faults.append(RuleFault(("id",), f"is that of rules[{seen[rule_id]}] too"))
+            faults.append(RuleFault(("id",), f"is also the id of rules[{seen[rule_id]}]"))
         if len(bad) == MOST_BAD:
             break
         if faults:
@@ -75,30 +75,30 @@ def _rule(raw: object) -> Iterator[Found]:
 
 def _repeated(raw: Mapping[Any, object]) -> Iterator[Found]:
     for key in raw.keys_repeated[:FEW] if isinstance(raw, Repeated) else ():
-        yield (key,), "is repeated: a key may be there once"
+        yield (key,), "is repeated"
 
 
 def _unknown(name: object) -> str:
     if isinstance(name, str):
         return _nearest(name[:LONGEST_KEY])
-    return f"is no field of a rule; the fields are {_NAMES}"
+    return f"is not a field of a rule; the fields are {_NAMES}"
 
 
 @lru_cache(1024)
 def _nearest(name: str) -> str:
     near = difflib.get_close_matches(name.lower(), map(str, _FIELDS), 1)
-    return "is no field of a rule; " + (f"did you mean {near[0]}?" if near else f"the fields are {_NAMES}")
+    return "is not a field of a rule; " + (f"did you mean {near[0]}?" if near else f"the fields are {_NAMES}")
 
 
 def _kind(raw: object) -> str:
-    """What a value is, in words; never what it holds."""
+    """The type of a value in words, without its content."""
     return next((words for types, words in _KINDS if isinstance(raw, types)), "binary data")
 
 
 def _text(raw: object) -> Iterator[Found]:
     if isinstance(raw, str):
         if plain.text(raw) is None:
-            yield (), "has half of a surrogate pair"
+            yield (), "has an unpaired surrogate"
         return
     unquoted = isinstance(raw, bool | int | float | Other)
     yield (), f"must be text, not {_kind(raw)}{': write it in quotes' if unquoted else ''}"
@@ -107,13 +107,13 @@ def _text(raw: object) -> Iterator[Found]:
 def _name(raw: object) -> Iterator[Found]:
     yield from _text(raw)
     if plain.text(raw) is not None and not ID.fullmatch(str(raw)):
-        yield (), "must be 1 to 200 letters, digits or ._:@- and begin with a letter or digit"
+        yield (), "must be 1 to 200 letters, digits or ._:@- and start with a letter or digit"
 
 
 def _id(raw: object) -> Iterator[Found]:
     yield from _name(raw)
     if isinstance(raw, str) and raw in ROUTES:
-        yield (), f"must be none of {', '.join(sorted(ROUTES))}"
+        yield (), f"must not be one of {', '.join(sorted(ROUTES))}"
 
 
 def _boolean(raw: object) -> Iterator[Found]:
@@ -128,9 +128,9 @@ def _integer(raw: object) -> Iterator[Found]:
 
 def _match(raw: object) -> Iterator[Found]:
     if isinstance(raw, dict):
-        yield from _mapping(raw, "names of labels to values")
+        yield from _mapping(raw, "label names to values")
         for name in islice((name for name in raw if isinstance(name, str) and needs_quotes(name)), FEW):
-            yield (name,), "is no plain name of a label; write a list of matchers, with this name in double quotes"
+            yield (name,), "is not a plain label name; write a list of matchers, with this name in double quotes"
     elif isinstance(raw, list):
         count = 0
         for number, item in enumerate(raw[: MOST + 1]):
@@ -140,11 +140,11 @@ def _match(raw: object) -> Iterator[Found]:
         if count > MOST or len(raw) > MOST:
             yield (), f"has more than {MOST} matchers"
     else:
-        yield (), f"must be a list of matchers or a mapping of names of labels to values, not {_kind(raw)}"
+        yield (), f"must be a list of matchers or a mapping of label names to values, not {_kind(raw)}"
 
 
 def _matchers(raw: object) -> tuple[Sequence[Matcher], list[str]]:
-    """The matchers of an item of a list, as far as it has some, and what is wrong with it."""
+    """The matchers in an item of a list, if it is valid, and the messages of its faults."""
     if isinstance(raw, str):
         try:
             found = parse(raw)
@@ -154,7 +154,7 @@ def _matchers(raw: object) -> tuple[Sequence[Matcher], list[str]]:
     one = plain.triple(raw)
     if one is None:
         return (), [f"must be a matcher in text or a list of name, operator and value, not {_kind(raw)}"]
-    return (one,), _expressions([one]) if one.name else ["the name of the label is empty"]
+    return (one,), _expressions([one]) if one.name else ["the label name is empty"]
 
 
 def _expressions(found: Sequence[Matcher]) -> list[str]:

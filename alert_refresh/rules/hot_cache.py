@@ -1,8 +1,8 @@
-"""The hot cache: the rules in use, bounded, in front of all rules (the warm set).
+"""The hot cache: a bounded LRU of the rules in use, in front of all rules (the warm set).
 
-Each load makes a new table of hot rules beside the one being read, and the engine's one swap replaces both
-the warm set and the table, so a reader sees one or the other. A hit takes no lock: it is one look into a
-dict, and two stores that tell when and how often the rule was used. A miss takes the lock to promote.
+Each load builds a new table of hot rules, and the engine's swap replaces the warm set and the table together, so a
+reader never sees a mix. A hit takes no lock: it is one dict lookup, and two stores that record when and how often the
+rule was used. A miss takes the lock to promote the rule.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from alert_refresh.rules.rule import Rule
 
 BATCH = 10
-"""One in so many hot rules is evicted at a time when the cache is full."""
+"""The fraction of hot rules, one in `BATCH`, that is evicted when the cache is full."""
 
 
 class Hot:
-    """A hot rule, when it was used last (in uses of any rule), and how often.
+    """A hot rule, its last use (a tick, counted over all rules), and its number of uses.
 
-    Two readers at once may count one use instead of two: that changes which rule is evicted first, nothing else.
+    Concurrent readers may lose a count, which affects only the order of eviction.
     """
 
     __slots__ = ("rule", "used", "uses")
@@ -38,7 +38,7 @@ class Hot:
 
 @dataclass(frozen=True, slots=True)
 class CacheStats:
-    """Hot rules now, how many there may be, and what has been counted since the start."""
+    """Size and capacity of the cache, and its counters since the start."""
 
     size: int = 0
     capacity: int = 0
@@ -48,9 +48,9 @@ class CacheStats:
 
 
 class HotCache:
-    """What outlives a load: the capacity, the counts, and which rules were used most.
+    """The state that survives a load: the capacity, the counters, and the uses of each rule.
 
-    `counts` are the uses kept from before a restart, by rule id.
+    `counts` are the uses saved before a restart, by rule id.
     """
 
     def __init__(self, capacity: int, counts: Mapping[str, int]) -> None:
@@ -59,14 +59,14 @@ class HotCache:
         self._lock = threading.Lock()
         ticks = itertools.count(1)
         self.tick: Callable[[], int] = ticks.__next__
-        """The number of this use: one atomic step, which also counts the hits."""
+        """The number of a use: one atomic increment, which also counts the hits."""
         self._latest: dict[str, Hot] = {}
         self._looks = 0
         self._misses = 0
         self._evictions = 0
 
     def table(self, rules: Mapping[str, Rule], before: Mapping[str, Hot]) -> dict[str, Hot]:
-        """The hot rules of a newly loaded set: those used most and latest, then any, up to the capacity."""
+        """The hot rules of a newly loaded set: the most and most recently used, then any others, up to the capacity."""
 
         used = {rule_id: (count, 0) for rule_id, count in self._counts.items()}
         used |= {rule_id: (hot.uses, hot.used) for rule_id, hot in list(before.items()) if hot.uses}
@@ -82,12 +82,12 @@ class HotCache:
         return table
 
     def uses(self) -> dict[str, int]:
-        """How often each hot rule was used, by id; empty if none was since the start."""
+        """The number of uses of each hot rule, by id; empty if none was used since the start."""
         used = self._misses or self.stats({}).hits
         return {rule_id: hot.uses for rule_id, hot in list(self._latest.items()) if hot.uses} if used else {}
 
     def promote(self, table: dict[str, Hot], rule: Rule | None) -> None:
-        """Count a miss, and make the rule hot if there is one; a full table first loses those unused for longest."""
+        """Count a miss, and add the rule, if any, to the table; a full table first evicts the least recently used."""
         with self._lock:
             self._misses += 1
             if rule is None:
@@ -97,15 +97,15 @@ class HotCache:
                 for rule_id, _ in heapq.nsmallest(batch, list(table.items()), key=lambda item: item[1].used):
                     del table[rule_id]
                     self._evictions += 1
-            self._looks += 1  # this tick is no hit
+            self._looks += 1  # this tick is not a hit
             table[rule.id] = Hot(rule, self.tick(), 1)
 
     def stats(self, table: Mapping[str, Hot]) -> CacheStats:
-        """The counts, with the size of that table."""
+        """The counters, with the size of that table."""
         with self._lock:
             return CacheStats(len(table), self.capacity, self._hits(), self._misses, self._evictions)
 
     def _hits(self) -> int:
-        """How many ticks there were, but for those taken to look."""
+        """The number of ticks, without those that were not hits."""
         self._looks += 1
         return self.tick() - self._looks

@@ -1,9 +1,8 @@
-"""Which rules match an alert, without looking at all of them.
+"""An index that finds the rules that match an alert without checking all of them.
 
-A rule that demands one value of a label (`severity="critical"`) lies in the bucket of that matcher; of several
-such the one that the fewest rules have is taken. A rule that demands one of a few (`team=~"db|web"`) lies in the
-buckets of them all. An alert's labels name the buckets to look into. Rules that demand nothing of the kind are
-looked at for every alert.
+A rule with an equality matcher (`severity="critical"`) is in the bucket of that matcher; of several equality matchers
+the one that the fewest rules have is used. A rule with a choice of values (`team=~"db|web"`) is in the bucket of each
+value. The labels of an alert select the buckets to check. Rules without such a matcher are checked for every alert.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ if TYPE_CHECKING:
 
 
 FEW = 100
-"""A bucket of so few rules is good enough: no smaller one is looked for."""
+"""A bucket with at most this many rules is used without searching for a smaller one."""
 
 _CHOICE, _NOWHERE = 1 << 40, 1 << 41
 
 
 class MatchIndex:
-    """The enabled ones of some rules, by the label values they demand. Never changes."""
+    """The enabled rules of one load, by the label values they require. Immutable."""
 
     __slots__ = ("_buckets", "_patterns", "_rest")
 
@@ -55,7 +54,7 @@ class MatchIndex:
         self._patterns = checked.patterns
 
     def match(self, labels: Mapping[str, str]) -> list[Rule]:
-        """The rules all of whose matchers accept these labels, by falling priority, then by id."""
+        """The rules whose matchers all accept these labels, by descending priority, then by id."""
         known: dict[tuple[str, str], bool] = {}
 
         def accepts(matcher: Matcher) -> bool:
@@ -74,7 +73,7 @@ class MatchIndex:
 
 
 def _rank(matcher: Matcher, frequency: int) -> int:
-    """Where to look for a rule with this matcher: the lower the better."""
+    """The cost of indexing a rule by this matcher; the lowest is used."""
     if matcher.op == "=" and matcher.value:
         return frequency
     return _CHOICE if matcher.alternatives() else _NOWHERE

@@ -1,4 +1,4 @@
-"""What the log says about the rules beyond what it says about every kind."""
+"""Log lines about the rules, in addition to those of every kind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 def log_cycle(outcome: Outcome) -> None:
-    """One line for an attempt that ended, in the words that log searches know."""
+    """Log an attempt that ended, in the words that existing log searches expect."""
     milliseconds = round(outcome.duration * 1000)
     fields = {
         "kind": outcome.kind,

@@ -1,7 +1,7 @@
-"""Label matchers as Alertmanager has them: `severity="critical"`, `team!=""`, `host=~"web-[0-9]+"`, `env!~"dev|test"`.
+"""Label matchers as in Alertmanager: `severity="critical"`, `team!=""`, `host=~"web-[0-9]+"`, `env!~"dev|test"`.
 
-Regular expressions are RE2's, as in Alertmanager: anchored at both ends, and matched in time linear in the
-value, so that no expression and no label can hold up the process.
+Regular expressions are RE2's, as in Alertmanager: anchored at both ends, and matched in time linear in the length of
+the value, so that no expression and no label can block the process.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-"""A label name that needs no quotes."""
+"""A label name that does not need quotes."""
 LONGEST_EXPRESSION = 4096
 """Characters of a regular expression."""
 EXPRESSION_MEMORY = 1 << 20
-"""Bytes one compiled expression may take; `(x{1000}){1000}` is refused by it."""
+"""Maximum bytes of a compiled expression; refuses `(x{1000}){1000}`."""
 
 _BYTE = re.compile(r"(?<!\\)(?:\\\\)*+\\C")
-"""`\\C`, one byte: RE2 in C++ has it, in Go it is an error."""
+"""`\\C`, one byte: supported by RE2 in C++, an error in Go."""
 _WORDS = re.compile(r"[A-Za-z0-9_ /:@-]+(?:\|[A-Za-z0-9_ /:@-]+)*")
 
 
 class Matcher(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
-    """One condition on one label. A label that an alert does not have counts as empty."""
+    """One condition on one label. A label that an alert does not have is equal to the empty string."""
 
     name: str
     op: Literal["=", "!=", "=~", "!~"]
@@ -43,7 +43,7 @@ class Matcher(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
         return self.op in ("=~", "!~")
 
     def alternatives(self) -> tuple[str, ...]:
-        """The values of an expression that is a choice of plain words, such as `db|web`; empty for any other."""
+        """The values of an expression that is an alternation of plain words, such as `db|web`; else empty."""
         if self.op == "=~" and _WORDS.fullmatch(self.value):
             return tuple(dict.fromkeys(self.value.split("|")))
         return ()
@@ -53,11 +53,11 @@ class Pattern(Protocol):
     """A compiled regular expression."""
 
     def fullmatch(self, text: str) -> object | None:
-        """Something if the whole text matches."""
+        """A match object if the whole text matches, else None."""
 
 
 def compile_all(expressions: Iterable[str], known: Mapping[str, Pattern]) -> tuple[dict[str, Pattern], set[str]]:
-    """Each expression compiled, taken from `known` where it is there; and those that are no expressions."""
+    """Each expression compiled, reused from `known` where possible, and the set of invalid expressions."""
     compiled: dict[str, Pattern] = {}
     bad: set[str] = set()
     for expression in expressions:
@@ -70,7 +70,7 @@ def compile_all(expressions: Iterable[str], known: Mapping[str, Pattern]) -> tup
 
 
 def _compile(expression: str) -> Pattern | None:
-    import re2  # only rules with expressions pay for it
+    import re2  # imported only if a rule has an expression
 
     if len(expression) > LONGEST_EXPRESSION or _BYTE.search(expression):
         return None

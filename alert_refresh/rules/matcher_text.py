@@ -1,9 +1,9 @@
-"""Matchers from text, as Alertmanager reads it: by its classic parser, and what that refuses by its UTF-8 parser.
+"""Parsing matchers as Alertmanager does: with its classic parser, and if that fails with its UTF-8 parser.
 
-Where the two read a text differently, Alertmanager takes what the classic one reads, and so does this. Refused although
-Alertmanager takes it is what means something else than it seems: a brace or a quote in a value that is not in quotes
-(`foo=bar}`, `foo='bar'`), braces that do not match, and no matcher at all. A label name of other characters than
-letters, digits, `_` and `:` must be in quotes. What reading costs is linear in the text.
+Where the two parsers differ, Alertmanager uses the classic one, and so does this module. It refuses some texts that
+Alertmanager accepts with an unexpected meaning: a brace or a quote in an unquoted value (`foo=bar}`, `foo='bar'`),
+unbalanced braces, and no matcher at all. A label name with characters other than letters, digits, `_` and `:` must be
+quoted. The time is linear in the length of the text.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _PLAIN_NAME = re.compile(f"[^{_RESERVED}]++")
 _OPERATOR = "=~|!~|!=|="
 
 _COMMON = re.compile(rf'\s*+([a-zA-Z_:][a-zA-Z0-9_:]*+) ?({_OPERATOR}) ?"([^"\\]*+)"', re.ASCII)
-"""One matcher with nothing to unescape, as almost all are: what the classic parser reads, found sooner."""
+"""A fast path for one matcher without escapes, equivalent to the classic parser."""
 
 _PIECE = re.compile(
     r"""((?: [^",\\] | \\[^,] | \\(?=,|\Z) | "(?:[^"\\]|\\,*+.)*+(?:"|(?:\\,*+)?\Z) )*+) (,|\Z)""",
     re.VERBOSE | re.DOTALL,
 )
-"""What the classic parser takes for one matcher: up to a comma that is not in quotes."""
+"""The text of one matcher for the classic parser: up to a comma outside quotes."""
 _BLANK = "\t\n\f\r "
 _NAMED = re.compile(rf"([a-zA-Z_:][a-zA-Z0-9_:]*+)[{_BLANK}]*+")
 _CLASSIC_OPERATOR = re.compile(rf"({_OPERATOR})[{_BLANK}]*+")
@@ -56,7 +56,7 @@ _LETTERS = dict(zip('abfnrtv\\"', '\a\b\f\n\r\t\v\\"', strict=True))
 
 
 class BadMatcher(ValueError):
-    """Raised when a text is no list of matchers: at which column, counted from 1, and why. Never shows the text."""
+    """Raised when a text is not a list of matchers: the column, counted from 1, and the reason, without the text."""
 
     def __init__(self, offset: int, reason: str) -> None:
         super().__init__(f"column {offset + 1}: {reason}")
@@ -64,19 +64,19 @@ class BadMatcher(ValueError):
 
 
 class _Stray(BadMatcher):
-    """Raised when Alertmanager reads a text, but not as what it seems."""
+    """Raised when Alertmanager accepts a text with an unexpected meaning."""
 
 
 def needs_quotes(name: str) -> bool:
-    """Whether this can be the name of a label in double quotes only: it is empty or has what separates matchers."""
+    """Whether a label name must be in double quotes: it is empty or has a character that separates matchers."""
     return _PLAIN_NAME.fullmatch(name) is None
 
 
 def parse(text: str) -> tuple[Matcher, ...]:
-    """The matchers of one string, at least one: comma-separated, in braces or not.
+    """The matchers in a string, at least one: comma-separated, with or without braces.
 
     Raises:
-        BadMatcher: it is not of that form.
+        BadMatcher: the string is invalid.
     """
     common = _COMMON.fullmatch(text)
     if common is not None:
@@ -95,7 +95,7 @@ def parse(text: str) -> tuple[Matcher, ...]:
 
 
 def _utf8_or(text: str, refused: BadMatcher) -> list[Matcher]:
-    """What the UTF-8 parser reads; if it refuses too, the one that got further knows better what is wrong."""
+    """The result of the UTF-8 parser; if it fails too, raises the error of the parser that got further."""
     try:
         return list(islice(_utf8(text), MOST + 1))
     except BadMatcher as error:
@@ -150,7 +150,7 @@ def _classic_value(raw: str, base: int) -> str:
 
 
 def _classic_escape(escape: re.Match[str]) -> str:
-    """What a backslash and a character mean; one that escapes nothing stands for itself."""
+    """The meaning of a backslash and a character; an unknown escape is kept as it is."""
     return _CLASSIC_ESCAPES.get(escape[1], escape[0])
 
 
@@ -176,7 +176,7 @@ def _utf8(text: str) -> Iterator[Matcher]:
 
 
 def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
-    """Kind, text and offset of each token; the last one is of kind `end`."""
+    """The kind, text and offset of each token; the last one has kind `end`."""
     return map(_token, _TOKEN.finditer(text))
 
 
@@ -201,12 +201,14 @@ def _name(kind: str, word: str, at: int) -> str:
     good = NAME.match(word)
     length = 0 if good is None else good.end()
     if length < len(word):
-        raise BadMatcher(at + length, "a label name of other than letters, digits, _ and : must be in double quotes")
+        raise BadMatcher(
+            at + length, "a label name with characters other than letters, digits, _ and : must be in double quotes"
+        )
     return word
 
 
 def _unquoted(kind: str, word: str, at: int) -> str:
-    """A value or a name as Go unquotes it, bytes that make up UTF-8 included."""
+    """A value or a name unquoted as in Go, including byte escapes that form UTF-8."""
     if kind == "bare":
         return word
     parts, offset, end = [], 1, len(word) - 1
@@ -214,7 +216,9 @@ def _unquoted(kind: str, word: str, at: int) -> str:
         part = _PART.match(word, offset, end)
         if part is None:
             reason = (
-                "write a line feed as \\n" if word[offset] == "\n" else "no escape sequence; write \\\\ for a backslash"
+                "write a line feed as \\n"
+                if word[offset] == "\n"
+                else "unknown escape sequence; write \\\\ for a backslash"
             )
             raise BadMatcher(at + offset, reason)
         parts.append(_part(part))
@@ -222,7 +226,7 @@ def _unquoted(kind: str, word: str, at: int) -> str:
     try:
         return b"".join(parts).decode()
     except UnicodeDecodeError:
-        raise BadMatcher(at, "expected escape sequences that make up UTF-8") from None
+        raise BadMatcher(at, "expected escape sequences that form UTF-8") from None
 
 
 def _part(part: re.Match[str]) -> bytes:

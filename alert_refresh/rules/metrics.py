@@ -1,4 +1,4 @@
-"""The rules in Prometheus, under the names their dashboards know, and the hot cache."""
+"""Prometheus metrics of the rules, with the names that existing dashboards use, and of the hot cache."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ MILLISECONDS = (1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_00
 
 
 class RuleMetrics(Collector):
-    """Metrics of the rules' worker, in `registry`, which gets none while rules are off. Listens to it from now on.
+    """The metrics of the rules' worker, in `registry`; none while rules are off. Adds a listener to the worker.
+
 
     `dangling` returns which rules name targets that do not exist.
     """
@@ -54,23 +55,23 @@ class RuleMetrics(Collector):
             self._durations.observe(outcome.duration * 1000)
 
     def collect(self) -> Iterable[Metric]:
-        """Everything that is read at scrape time, all of it from one status."""
+        """All metrics that are computed at scrape time, from one status."""
         status = self._worker.get_status()
         found = rule_set(status.snapshot)
         cache = CacheStats() if found is None else found.stats()
         for name, help_text, count in (
             (f"{SCHEDULER}_refresh_count", "Attempts that succeeded or failed.", status.succeeded + status.failed),
             (f"{SCHEDULER}_refresh_errors", "Attempts that failed.", status.failed),
-            (f"{CACHE}_hits", "Rules that were found hot.", cache.hits),
-            (f"{CACHE}_misses", "Rules that had to be looked for among all rules.", cache.misses),
-            (f"{CACHE}_evictions", "Hot rules that made room for others.", cache.evictions),
+            (f"{CACHE}_hits", "Lookups that found the rule in the hot cache.", cache.hits),
+            (f"{CACHE}_misses", "Lookups that did not find the rule in the hot cache.", cache.misses),
+            (f"{CACHE}_evictions", "Rules evicted from the hot cache.", cache.evictions),
         ):
             yield CounterMetricFamily(name, help_text, value=count)
         last = "Unix time of the last success in milliseconds, 0 before the first."
         for name, help_text, value in (
             (f"{SCHEDULER}_last_refresh_timestamp_ms", last, round((status.last_success_at or 0) * 1000)),
-            (f"{CACHE}_size", "Hot rules.", cache.size),
-            (f"{CACHE}_capacity", "Rules that may be hot.", cache.capacity),
+            (f"{CACHE}_size", "Rules in the hot cache.", cache.size),
+            (f"{CACHE}_capacity", "Maximum number of rules in the hot cache.", cache.capacity),
             ("alert_refresh_rules_loaded", "Rules that are loaded.", 0 if found is None else len(found.rules)),
             ("alert_refresh_rules_dangling_targets", "Pairs of a rule and a missing target.", len(self.dangling())),
         ):

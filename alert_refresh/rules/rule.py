@@ -1,4 +1,4 @@
-"""What a rule is, and everything that can be wrong with one. Pure."""
+"""A rule, its faults, and the check that rules are valid. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta, Struct
 
 from alert_refresh.rules.forms import values
-from alert_refresh.rules.forms.values import said
+from alert_refresh.rules.forms.values import in_lines
 from alert_refresh.rules.matcher import Matcher, Pattern, compile_all
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,199}")
 TARGET = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 ROUTES = frozenset(("status", "refresh", "match"))
-"""No rule's id: these words are routes below `rules/`."""
+"""Reserved ids: these words are routes below `rules/`."""
 MOST = 100
 """Matchers, targets or annotations of one rule."""
 INT32 = 2**31
@@ -29,9 +29,9 @@ _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,59}")
 
 
 class Rule(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
-    """Which alerts (`match`, all of it; nothing matches everything) go to which targets.
+    """Which alerts go to which targets. All matchers in `match` must accept an alert; an empty `match` accepts all.
 
-    Of several rules the one of higher `priority` comes first. `family` is the part a refresh can be narrowed to.
+    Rules are ordered by descending `priority`. A refresh can be restricted to one `family`.
     """
 
     id: str
@@ -46,7 +46,7 @@ class Rule(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, 
 
 @dataclass(frozen=True, slots=True)
 class RuleFault:
-    """One thing wrong with a rule: the path from the rule to it, why, and in which lines of the file, if known."""
+    """A fault of a rule: its path within the rule, the reason, and the lines of the file, if known."""
 
     path: tuple[object, ...]
     message: str
@@ -60,23 +60,23 @@ class RuleFault:
 
 @dataclass(frozen=True, slots=True)
 class BadRule:
-    """A rule that cannot be used: its place in the file, its id if it has a proper one, and every fault."""
+    """An invalid rule: its index in the file, its id if that is valid, and every fault."""
 
     index: int
     id: str | None
     faults: tuple[RuleFault, ...]
 
-    def said(self) -> list[str]:
+    def messages(self) -> list[str]:
         """Each fault with its place, such as `rules[3] (id "x").match[1]: column 5: expected a comma (line 17)`."""
         name = f"rules[{self.index}]" if self.id is None else f'rules[{self.index}] (id "{self.id}")'
-        return [f"{name}{''.join(map(_step, one.path))}: {one.message}{said(one.lines)}" for one in self.faults]
+        return [f"{name}{''.join(map(_step, one.path))}: {one.message}{in_lines(one.lines)}" for one in self.faults]
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Rules that were looked at, by id and in its order; good only if `good`, and else `bad` may say why.
+    """Checked rules, by id and sorted by it; valid only if `good`, else `bad` may hold the invalid ones.
 
-    `patterns` maps a regular expression to its compiled form, `frequency` a matcher to how many rules have it.
+    `patterns` maps a regular expression to its compiled form, `frequency` a matcher to the number of rules with it.
     """
 
     rules: Mapping[str, Rule]
@@ -87,9 +87,9 @@ class Checked:
 
 
 def check(rules: Sequence[Rule], known: Mapping[str, Pattern]) -> Checked:
-    """Whether rules of the right types are good rules, each alone and together. `known` are patterns from before.
+    """Check that rules of the right types are valid, individually and together. `known` are patterns to reuse.
 
-    It costs a look at each different value, and finds no culprit: `faults.every` does.
+    It checks each distinct value once, and does not tell which rule is invalid; `faults.every` does.
     """
     ordered = sorted(rules, key=attrgetter("id"))
     by_id = dict(zip(map(attrgetter("id"), ordered), ordered, strict=True))
@@ -108,13 +108,13 @@ def check(rules: Sequence[Rule], known: Mapping[str, Pattern]) -> Checked:
     return Checked(by_id, good, patterns, frequency)
 
 
-def shown(rule_id: object) -> str | None:
-    """An id that may be shown in an error, or None: what is not an id may be anything."""
+def display_id(rule_id: object) -> str | None:
+    """An id that is safe to show in an error, or None if it is not a valid id."""
     return rule_id if isinstance(rule_id, str) and ID.fullmatch(rule_id) else None
 
 
 def _step(step: object) -> str:
-    """One step of a path as it is written; a key may be anything."""
+    """One step of a path as it is written, with keys made safe to show."""
     if isinstance(step, int):
         return f"[{step}]"
-    return f".{step}" if isinstance(step, str) and _WORD.fullmatch(step) else f"[{values.shown(step)}]"
+    return f".{step}" if isinstance(step, str) and _WORD.fullmatch(step) else f"[{values.display(step)}]"

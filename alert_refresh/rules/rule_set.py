@@ -1,4 +1,4 @@
-"""Everything that is loaded, as readers get it: one frozen set per load."""
+"""All rules of one load, as readers see them."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 
 def rule_set(snapshot: Snapshot[Rule] | None) -> RuleSet | None:
-    """What readers of a snapshot of rules read; None before anything is loaded."""
+    """The rule set of a snapshot of rules; None if nothing is loaded."""
     memo = None if snapshot is None else snapshot.memo
     return memo if isinstance(memo, RuleSet) else None
 
 
 class RuleSet:
-    """The rules of one load, indexed. Everything read from one set is of one load.
+    """The rules of one load, indexed.
 
-    `by_target` maps the name of a target to the ids of the rules that name it.
-    `file` is the hash of the bytes it was loaded from, or None if only a part of it was. `patterns` maps each
-    regular expression to its compiled form, for the next load to take over. `hot` are the rules in use.
+    `by_target` maps the name of a target to the ids of the rules that name it. `file` is the hash of the file's
+    content, or None if only one family was loaded from it. `patterns` maps each regular expression to its compiled
+    form, for reuse by the next load. `hot` is the table of the hot cache.
     """
 
     __slots__ = ("_cache", "_families", "_index", "_tick", "by_target", "file", "hot", "patterns", "rules")
 
     def __init__(self, checked: Checked, file: str | None, cache: HotCache, before: RuleSet | None = None) -> None:
-        """`checked` are good rules; `before` is the set that this one replaces."""
+        """`checked` are valid rules; `before` is the set that this one replaces."""
         self.rules = checked.rules
         self.patterns = checked.patterns
         self.file = file
@@ -49,7 +49,7 @@ class RuleSet:
         self._families = {name: tuple(members) for name, members in families.items()}
 
     def get(self, rule_id: str) -> Rule | None:
-        """The rule of that id, through the hot cache."""
+        """The rule with that id, through the hot cache; None if there is none."""
         hot = self.hot.get(rule_id)
         if hot is None:
             rule = self.rules.get(rule_id)
@@ -68,11 +68,11 @@ class RuleSet:
         return self._families.get(name, ())
 
     def families(self) -> dict[str, int]:
-        """How many rules each family has."""
+        """The number of rules of each family."""
         return {name: len(members) for name, members in sorted(self._families.items())}
 
     def match(self, labels: Mapping[str, str]) -> list[Rule]:
-        """The enabled rules that match an alert with these labels, by falling priority; each counts as used."""
+        """The enabled rules that match an alert with these labels, by descending priority; counts a use of each."""
         found = self._index.match(labels)
         for rule in found:
             self.get(rule.id)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from alert_refresh.engine import Mailbox, Never, Snapshot
 from alert_refresh.files import at_rest
 from alert_refresh.files.at_rest import signature, written_in_place
-from alert_refresh.files.watch import DATA as MOUNTED
-from alert_refresh.files.watch import FolderWatch, read_file, storage_error
+from alert_refresh.files.read import read_file, storage_error
+from alert_refresh.files.watch import DATA, FolderWatch
 from alert_refresh.rules import use_counts
 from alert_refresh.rules.forms import warm_file
-from alert_refresh.rules.forms.rules_file import LARGEST, RulesFile, demand_good, tells_its_end
+from alert_refresh.rules.forms.rules_file import LARGEST, RulesFile, demand_good, is_self_delimiting
 from alert_refresh.rules.hot_cache import HotCache
 from alert_refresh.rules.rule import check
 from alert_refresh.rules.rule_set import RuleSet, rule_set
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from alert_refresh.rules.rule import Checked, Rule
 
 SAVE_WITHIN = 2.0
-"""Seconds that a stop may spend on keeping the use counts."""
+"""Seconds that a stop may take to save the use counts."""
 
 log = logging.getLogger(__name__)
 
 
 class FileSource:
-    """Loads all rules or none. The snapshot's memo is what readers read: a `RuleSet`."""
+    """Loads all rules or none. The memo of its snapshot is a `RuleSet`."""
 
     name = "file"
 
@@ -45,15 +45,15 @@ class FileSource:
         counts = use_counts.read(settings.state_directory) if settings.state_directory else {}
         self._cache = HotCache(settings.capacity, counts)
         self._keeper: Mailbox[dict[str, int]] | None = None
-        self._seen: tuple[int, ...] | None = None  # the file as it was when it was last read whole
+        self._seen: tuple[int, ...] | None = None  # signature of the file when it was last read completely
 
     def refresh(self, previous: Snapshot[Any] | None, request: Request, deadline: Deadline) -> Snapshot[Rule]:
-        """Load the file, or of it the one family that `request.scope` names; all of the file must be good.
+        """Load the file, or only the family `request.scope` of it; the whole file must be valid.
 
-        A file that holds what is loaded costs no more than reading it.
+        A file whose content is already loaded is only read, not parsed.
 
         Raises:
-            Transient, Permanent: as `folder.read_file`, `RulesFile` and `demand_good` say.
+            Transient, Permanent: see `read_file`, `RulesFile` and `demand_good`.
         """
         before = rule_set(previous)
         data = self._read(deadline)
@@ -76,33 +76,33 @@ class FileSource:
         return Snapshot(items=loaded.rules, digest=digest, taken_at=self._clock.time(), memo=loaded)
 
     def watches(self, sink: Sink) -> Sequence[Watch]:
-        """Watch the file, and its folder, where a file is renamed into place. Called when the worker starts."""
+        """Watch the file and its folder, since a file may be renamed into place. Called when the worker starts."""
         if self._settings.state_directory is not None:
             folder, most = self._settings.state_directory, self._settings.capacity
             self._keeper = Mailbox("rules-uses", lambda counts: use_counts.write(folder, counts, most), 1)
             self._keeper.start()
         log.info("Spawning scheduled refresh background task")
         if isinstance(self._settings.refresh.schedule, Never):
-            log.info("The schedule is switched off; a change of the file or a POST refreshes")
+            log.info("The schedule is disabled; a change of the file or a POST triggers a refresh")
         else:
             log.info("Starting scheduled refresh with %g second interval", self._settings.interval)
         try:
-            return (FolderWatch(self._file.parent, sink.notify, names=(self._file.name, MOUNTED)),)
+            return (FolderWatch(self._file.parent, sink.notify, names=(self._file.name, DATA)),)
         except OSError as error:
             log.warning("The rules file is not watched: %s", error.strerror)
             return ()
 
     def close(self) -> None:
-        """Keep the use counts."""
+        """Save the use counts."""
         if self._keeper is not None:
             self._keep_uses()
             self._keeper.stop(SAVE_WITHIN)
             self._keeper = None
 
     def _read(self, deadline: Deadline) -> bytes:
-        """The file's bytes; of a file that may still be written in place, once they no longer change."""
+        """The content of the file; of one that may be being written in place, once it no longer changes."""
         data = read_file(self._file.parent, self._file, LARGEST)
-        while not tells_its_end(data):
+        while not is_self_delimiting(data):
             state = self._state()
             if not self._may_be_being_written(state):
                 self._seen = signature(state)
@@ -129,13 +129,15 @@ class FileSource:
 
 
 def _warn_of_unknown(family: str | None, *sets: RuleSet | None) -> None:
-    """Warn of a family that no rule is of: whoever asked for it may have mistyped it."""
+    """Log a warning if no rule has the requested family, which may be misspelled."""
     if family is not None and not any(one.family(family) for one in sets if one is not None):
-        log.warning("No rule is of family %s, neither in the file nor before", family, extra={"kind": "rules"})
+        log.warning(
+            "No rule has family %s, neither in the file nor in the rules loaded before", family, extra={"kind": "rules"}
+        )
 
 
 def _with_family(before: RuleSet, checked: Checked, family: str) -> Checked:
-    """What is loaded, with that family as the file has it now. A rule that moved to it or from it has moved."""
+    """The loaded rules, with that family replaced from the file. A rule that moved to or from it is moved."""
     rules = {rule.id: rule for rule in before.all() if rule.family != family}
     left = {rule.id for rule in before.family(family)}
     rules |= {rule.id: rule for rule in checked.rules.values() if rule.family == family or rule.id in left}

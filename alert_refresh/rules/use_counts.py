@@ -1,6 +1,6 @@
-"""How often each rule was used, kept across restarts, so that the right rules are hot from the start.
+"""The number of uses of each rule, saved across restarts to warm up the hot cache.
 
-A nicety: whatever goes wrong with it costs a WARNING and nothing else.
+Best effort: an error is logged as a WARNING and has no other effect.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ _decoder = msgspec.json.Decoder(dict[str, int])
 
 
 def read(folder: Path) -> dict[str, int]:
-    """Uses by rule id from before the restart, halved so that what was used long ago fades."""
+    """The uses saved before the restart, by rule id, halved so that old uses lose weight."""
     try:
         with (folder / NAME).open("rb") as file:
             counts = _decoder.decode(file.read(LARGEST))
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        log.warning("The kept use counts of rules cannot be read", extra={"error": type(error).__name__})
+        log.warning("The saved use counts of rules cannot be read", extra={"error": type(error).__name__})
         return {}
     return {rule_id: count // 2 for rule_id, count in counts.items() if count > 1}
 
 
 def write(folder: Path, counts: Mapping[str, int], most: int) -> None:
-    """Keep the counts of the `most` rules used most."""
+    """Save the counts of the `most` most used rules."""
     kept = dict(heapq.nlargest(most, counts.items(), key=lambda item: item[1]))
     try:
         atomic_file.write(folder / NAME, msgspec.json.encode(kept))
     except OSError as error:
-        log.warning("The use counts of rules cannot be kept", extra={"error": error.strerror or type(error).__name__})
+        log.warning("The use counts of rules cannot be saved", extra={"error": error.strerror or type(error).__name__})

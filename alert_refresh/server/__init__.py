@@ -1,1 +1,1 @@
-"""gunicorn's side of the program: sockets, signals, deadlines, the HTTP parser. Knows no kind."""
+"""The HTTP server around gunicorn: sockets, signals, deadlines, the parser. Independent of the kinds."""

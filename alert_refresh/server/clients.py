@@ -1,10 +1,10 @@
-"""The clients of gunicorn's threaded worker: accepted, waiting, in a thread, closing.
+"""The connections of gunicorn's threaded worker: accepted, waiting, in a thread, closing.
 
-They wait in the server's loop, not in threads, until a whole request has arrived; a thread then only computes.
-What a client does not take of the answer at once is sent by the loop. What does not arrive in time is answered
-408 and closed. Some threads are kept for reads that tell how the daemon is, and when those are busy too, the loop
-answers the liveness route by itself. Nothing in the loop ever waits for a client, and nothing a client sends makes
-it call itself again.
+A connection waits in the event loop, not in a thread, until a whole request has arrived; a thread then computes the
+response. The loop sends the part of a response that the socket does not accept immediately. A request that does not
+arrive in time is answered 408 and its connection closed. Some threads are reserved for status requests, and when
+those are busy too, the loop answers the liveness route itself. The loop never blocks on a client and never recurses
+because of what a client sends.
 """
 
 from __future__ import annotations
@@ -25,29 +25,28 @@ from alert_refresh.server.parser import parser_for
 from alert_refresh.server.refusals import refusal
 
 SWEEP = 0.5
-"""Seconds between two looks at the deadlines while clients wait."""
+"""Seconds between two checks of the deadlines while clients wait."""
 CLOSE_SECONDS = 1.0
-"""For a client to read an answer to its end and close, before we do."""
+"""Seconds for a client to read a response and close, before the server does."""
 STOP_LINGER = 0.5
-"""For requests that are on their way on idle connections when the server stops, and for more of an answer to be
-taken then."""
-RESERVED = 1 / 8
-FOR_LISTS = 1 / 16
-"""Shares of the threads: for reads that tell how the daemon is, and for long lists."""
+"""Seconds, while the server stops, for a request to arrive on an idle connection and for a client to read on."""
+RESERVED_SHARE = 1 / 8
+LIST_SHARE = 1 / 16
+"""Shares of the threads: for status requests, and for long lists."""
 UNSENT_BUDGET = 64 * 1024 * 1024
-"""Bytes of answers, of all clients together, that may wait to be taken."""
+"""Unsent bytes of responses, for all clients together."""
 BURST = 64
-"""Connections accepted, and kilobytes drained, in one go."""
+"""Connections accepted in one turn, and kilobytes read and discarded from a closing one."""
 OUT_OF_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 log = logging.getLogger(__name__)
 
 
 class Clients(ThreadWorker):  # type: ignore[misc]
-    """What the loop does for its clients. `waiting` holds those it waits for, longest first.
+    """The event loop's side of each connection. `waiting` holds the connections in the poller, longest wait first.
 
-    `tpool` answers; `reserve` are the threads kept for reads that tell how the daemon is, and `lists` those that
-    alone make long lists: more of them at once would not be quicker, but need more memory and slow down all others.
+    `tpool` answers requests; `reserve` is for status requests when `tpool` is full; only `lists` answers long lists:
+    more of them in parallel would not be faster, but use more memory and slow down all other requests.
     """
 
     tpool: Pool
@@ -61,18 +60,18 @@ class Clients(ThreadWorker):  # type: ignore[misc]
         self._make_parser = parser_for(self.cfg, lambda: not self.alive)
 
     def get_thread_pool(self) -> Pool:
-        """The threads, and beside them those for some requests only; together as many as the settings say."""
-        self.reserve = Pool("http-reserve", max(1, int(self.cfg.threads * RESERVED)))
-        self.lists = Pool("http-lists", max(1, int(self.cfg.threads * FOR_LISTS)))
+        """The general pool; also creates `reserve` and `lists`. Together they have the configured number of threads."""
+        self.reserve = Pool("http-reserve", max(1, int(self.cfg.threads * RESERVED_SHARE)))
+        self.lists = Pool("http-lists", max(1, int(self.cfg.threads * LIST_SHARE)))
         return Pool("http", self.cfg.threads - self.reserve.size - self.lists.size)
 
     @property
     def busy(self) -> int:
-        """Requests that threads answer, or that wait for one."""
+        """Requests that are in a thread or queued for one."""
         return sum(pool.busy for pool in (self.tpool, self.reserve, self.lists))
 
     def accept(self, listener: Any) -> None:
-        """Take what connects, and make room by closing who has waited longest if there is none."""
+        """Accept pending connections; above the connection limit close the one that has waited longest."""
         try:
             for _ in range(BURST):
                 sock, client = listener.accept()
@@ -82,7 +81,7 @@ class Clients(ThreadWorker):  # type: ignore[misc]
                 self.nr_conns += 1
                 self.on_readable(conn)
                 if self.nr_conns > self.worker_connections:
-                    self.shed()
+                    self.close_longest_waiting()
         except OSError as error:
             if error.errno in OUT_OF_FILES:
                 self._out_of_files()
@@ -90,17 +89,17 @@ class Clients(ThreadWorker):  # type: ignore[misc]
                 raise
 
     def _out_of_files(self) -> None:
-        """Make room for who connects next, or leave them in the queue for a while."""
+        """Free a file descriptor by closing a waiting connection; without one stop accepting for a while."""
         now = time.monotonic()
         if now >= self._warn_again:
             self._warn_again = now + SWEEP
             log.warning("No file descriptor is left for a new connection")
-        if not self.shed():
+        if not self.close_longest_waiting():
             self.set_accept_enabled(False)
             self._accept_again = now + SWEEP
 
     def watch(self, conn: Connection) -> None:
-        """Let the loop wait for what the client sends, or until it takes more of an answer of which a rest is left."""
+        """Register the connection for reading, or for writing if a part of a response is unsent."""
         conn.sock.setblocking(False)
         if conn.sock.unsent:
             self.poller.register(conn.sock, selectors.EVENT_WRITE, partial(self.on_writable, conn))
@@ -109,17 +108,17 @@ class Clients(ThreadWorker):  # type: ignore[misc]
         self.waiting[conn] = None
 
     def unwatch(self, conn: Connection) -> None:
-        """The loop no longer waits for this client."""
+        """Remove the connection from the poller."""
         del self.waiting[conn]
         self.poller.unregister(conn.sock)
 
     def on_readable(self, conn: Connection, _: object = None) -> None:
-        """Take what arrived; hand a whole request to a thread."""
+        """Read what arrived; submit a complete request to a thread."""
         if conn.closed:
-            # By another event of the same turn.
+            # By another event of the same turn of the loop.
             return
         try:
-            data = conn.sock.recv_now(16 * 1024)
+            data = conn.sock.recv_available(16 * 1024)
             if not data:
                 self.drop(conn)
             elif conn.closing:
@@ -134,7 +133,7 @@ class Clients(ThreadWorker):  # type: ignore[misc]
             self.drop(conn)
 
     def feed(self, conn: Connection, data: bytes) -> None:
-        """Add `data` to the connection's request, and begin it if it is whole."""
+        """Add `data` to the connection's request, and begin the request if it is complete."""
         begins = conn.idle
         try:
             whole = conn.add(data)
@@ -148,18 +147,18 @@ class Clients(ThreadWorker):  # type: ignore[misc]
             self.begin(conn)
 
     def begin(self, conn: Connection) -> None:
-        """Have a thread answer; the loop itself if every thread is busy and the request is for the liveness route."""
-        pool = self.lists if conn.asks_for_list else self.tpool
-        if pool.full and conn.asks_for_vital_signs:
+        """Submit the request to a thread; with every thread busy, answer the liveness route in the loop."""
+        pool = self.lists if conn.is_list_request else self.tpool
+        if pool.full and conn.is_status_request:
             pool = self.reserve
-            if pool.full and conn.asks_for_health:
-                # In a later turn of the loop: another request may have come with this one, and so on.
+            if pool.full and conn.is_liveness_request:
+                # Deferred, since a pipelined request would otherwise recurse.
                 self.method_queue.defer(self.settle, conn, self.handle(conn))
                 return
         pool.submit(partial(self._answer, conn, pool))
 
     def _answer(self, conn: Connection, pool: Pool) -> None:
-        """In a thread: answer the request, and give the connection back to the loop."""
+        """In a thread: answer the request, then return the connection to the loop."""
         keep = False
         try:
             keep = self.handle(conn)
@@ -167,25 +166,25 @@ class Clients(ThreadWorker):  # type: ignore[misc]
             self.method_queue.defer(self.finish_request, conn, pool, keep)
 
     def finish_request(self, conn: Connection, pool: Pool, keep: bool) -> None:
-        """A thread is done with a request."""
+        """A thread has finished a request."""
         pool.done()
         self.settle(conn, keep)
 
     def settle(self, conn: Connection, keep: bool) -> None:
-        """The answer is known: send what is left of it before anything else."""
+        """The response is computed: send the unsent part before anything else."""
         conn.keep = keep
         if conn.sock.fileno() < 0:
-            # An answer that broke off: its thread has closed the connection.
+            # The response failed midway and its thread closed the connection.
             self.drop(conn)
         elif conn.sock.unsent:
-            conn.begin_to_send(self._stall(conn))
+            conn.begin_sending(self._stall_timeout(conn))
             self.watch(conn)
-            self.shed_unsent(conn)
+            self.enforce_unsent_budget(conn)
         else:
             self.finish(conn)
 
     def on_writable(self, conn: Connection, _: object = None) -> None:
-        """Send more of an answer."""
+        """Send more of a response."""
         if conn.closed:
             return
         try:
@@ -200,29 +199,31 @@ class Clients(ThreadWorker):  # type: ignore[misc]
             self._note_progress(conn)
 
     def _note_progress(self, conn: Connection) -> None:
-        """Whoever takes something of its answer has not waited for long. It takes it from the system's buffer first,
-        which may be large: `on_writable` is called only when a good part of that is free.
+        """Move a client that has read more of its response to the end of `waiting`.
+
+        Progress is measured in the kernel's send buffer, which may be large: `on_writable` is called only once a good
+        part of it is free.
         """
-        if conn.progresses(self._stall(conn)):
+        if conn.made_progress(self._stall_timeout(conn)):
             self.waiting[conn] = self.waiting.pop(conn)
 
-    def _stall(self, conn: Connection) -> float:
-        """Seconds within which a client must take some of its answer."""
+    def _stall_timeout(self, conn: Connection) -> float:
+        """Seconds within which a client must read some of its response."""
         return conn.sock.write_seconds if self.alive else STOP_LINGER
 
     def finish(self, conn: Connection) -> None:
-        """Wait for the client's next request, or for it to close."""
+        """Wait for the client's next request, or close the connection."""
         self.watch(conn)
         if not conn.keep:
             self.close_gently(conn)
             return
         conn.deadline = time.monotonic() + (self.cfg.keepalive if self.alive else STOP_LINGER)
-        ahead = conn.take_back()
+        ahead = conn.take_buffered()
         if ahead:
             self.feed(conn, ahead)
 
     def refuse(self, conn: Connection, status: int) -> None:
-        """Answer by ourselves, and close."""
+        """Send the server's own error response, and close."""
         try:
             conn.sock.send(refusal(status))
         except OSError:
@@ -231,7 +232,7 @@ class Clients(ThreadWorker):  # type: ignore[misc]
         self.close_gently(conn)
 
     def close_gently(self, conn: Connection) -> None:
-        """End our side, and give the client a moment to read and end its own: a reset would lose the answer."""
+        """Shut down writing and wait for the client to close: a reset would discard the response."""
         conn.closing = True
         conn.deadline = time.monotonic() + (CLOSE_SECONDS if self.alive else STOP_LINGER)
         try:
@@ -240,7 +241,7 @@ class Clients(ThreadWorker):  # type: ignore[misc]
             self.drop(conn)
 
     def drop(self, conn: Connection) -> None:
-        """Forget a connection."""
+        """Close a connection immediately."""
         if conn.closed:
             return
         conn.closed = True
@@ -250,35 +251,35 @@ class Clients(ThreadWorker):  # type: ignore[misc]
         conn.sock.close()
 
     def abandon(self, conn: Connection) -> None:
-        """Forget a connection whose client does not take its answer."""
-        log.debug("A client did not take its answer")
+        """Reset a connection whose client does not read its response."""
+        log.debug("A client did not read its response")
         conn.sock.reset_on_close()
         self.drop(conn)
 
-    def shed(self) -> bool:
-        """Close the connection that has waited longest; False if none waits."""
+    def close_longest_waiting(self) -> bool:
+        """Close the connection that has waited longest; False if there is none."""
         for conn in self.waiting:
             self.drop(conn)
             return True
         return False
 
-    def shed_unsent(self, newest: Connection) -> None:
-        """Keep the unsent bytes of all within their budget: whoever has taken none for the longest is given up.
+    def enforce_unsent_budget(self, newest: Connection) -> None:
+        """Keep all unsent bytes within `UNSENT_BUDGET`: abandon the clients without progress for the longest time.
 
-        Those that never took any come first: their number must not push out a client that reads slowly.
+        Clients that have read nothing yet come first, so that many of them cannot evict one that reads slowly.
         """
         for conn in [conn for conn in self.waiting if conn.sock.unsent]:
             self._note_progress(conn)
         sending = [conn for conn in self.waiting if conn.sock.unsent and conn is not newest]
         excess = newest.sock.unsent + sum(conn.sock.unsent for conn in sending) - UNSENT_BUDGET
-        for conn in sorted(sending, key=lambda conn: conn.reads):
+        for conn in sorted(sending, key=lambda conn: conn.took_more):
             if excess <= 0:
                 return
             excess -= conn.sock.unsent
             self.abandon(conn)
 
     def sweep(self) -> None:
-        """Close whoever's time is up; who has begun to ask is told."""
+        """Close connections past their deadline, with 408 if a part of a request has arrived."""
         now = time.monotonic()
         for conn in [conn for conn in self.waiting if conn.deadline <= now]:
             if conn.sock.unsent:

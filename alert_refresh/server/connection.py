@@ -1,7 +1,7 @@
-"""One client's connection: what it has sent so far, and the time it has left.
+"""One client's connection: the bytes received and unsent so far, and its deadline.
 
-A request waits here, in the server's loop, until its head and a small body have arrived whole, and what a client
-does not take of its answer at once waits here too, so that no thread is spent on a client that is slow.
+A request waits here, in the event loop, until its head and a small body have arrived completely, and so does the part
+of a response that the client has not read, so that a slow client never occupies a thread.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 REQUEST_LINE_LIMIT = 8190
 HEAD_LIMIT = 32 * 1024
 BODY_LIMIT = 16 * 1024
-"""Bodies up to this are read before a thread is spent; of longer ones the application reads what it wants."""
+"""Bytes of a body that are received before the request goes to a thread; of a longer one the application reads."""
 READ_SECONDS = 10.0
-"""For a request to arrive whole, counted from the connection or from its first byte."""
+"""Seconds for a complete request to arrive, counted from the connection or from its first byte."""
 WRITE_SECONDS = 20.0
-"""For some of an answer to be taken."""
+"""Seconds within which a client must read some of a response."""
 SLOWEST = 8 * 1024
-"""Bytes a second that a client must take of a long answer, on the whole."""
+"""Bytes per second at which a client must read a long response, on average."""
 UNSENT_LIMIT = 64 * 1024
-"""Unsent bytes beyond which a thread that writes more waits for the client: an answer in many pieces."""
+"""Unsent bytes above which a thread that writes more blocks until the client reads: a streamed response."""
 
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _FRAMING = re.compile(rb"\r\n(content-length|transfer-encoding|expect)[ \t]*:[ \t]*([^\r]*)", re.IGNORECASE)
-_HEALTH = re.compile(rb"(?:GET|HEAD) /healthz(?:\?[!-~]*)? HTTP/1\.\d\r\n")
+_LIVENESS = re.compile(rb"(?:GET|HEAD) /healthz(?:\?[!-~]*)? HTTP/1\.\d\r\n")
 _LIST = re.compile(rb"(?:GET|HEAD) /api/v2/(?:publishing/targets|rules)(?:\?(?!\S*wait=)[!-~]*)? HTTP/1\.\d\r\n")
-_VITAL = re.compile(rb"(?:GET|HEAD) /(?:healthz|readyz|health|metrics|[!->@-~]*/status)(?:\?[!-~]*)? HTTP/1\.\d\r\n")
+_STATUS = re.compile(rb"(?:GET|HEAD) /(?:healthz|readyz|health|metrics|[!->@-~]*/status)(?:\?[!-~]*)? HTTP/1\.\d\r\n")
 
 
 class TooLong(Exception):
@@ -49,9 +49,9 @@ class TooLong(Exception):
 
 
 class TimedSocket(socket.socket):
-    """A socket whose reads end at one deadline, and whose writes keep what the client does not take at once.
+    """A socket whose reads share one deadline, and whose writes buffer what the kernel does not accept immediately.
 
-    One thread at a time uses it: the one that answers, or the loop, which sends the rest.
+    Used by one thread at a time: the one that answers, or the event loop, which sends the rest.
     """
 
     read_until = 0.0
@@ -63,12 +63,12 @@ class TimedSocket(socket.socket):
 
     @property
     def unsent(self) -> int:
-        """Bytes that are kept."""
+        """Bytes in this buffer."""
         return sum(map(len, self._unsent))
 
     @property
-    def untaken(self) -> int:
-        """Bytes that the client has not taken: those kept, and those in the system's buffer."""
+    def outstanding(self) -> int:
+        """Bytes that the client has not acknowledged: those in this buffer and in the kernel's."""
         (queued,) = struct.unpack("i", fcntl.ioctl(self, termios.TIOCOUTQ, bytes(4)))
         return self.unsent + int(queued)
 
@@ -81,11 +81,11 @@ class TimedSocket(socket.socket):
         return len(data)
 
     def sendall(self, data: bytes, flags: int = 0, /) -> None:  # type: ignore[override]
-        """Send what the client takes now and keep the rest; wait for the client only if much is kept already.
+        """Send without blocking and buffer the rest; block only above `UNSENT_LIMIT` unsent bytes.
 
         Raises:
-            TimeoutError: the client did not take it in time.
-            ConnectionError: the client is gone.
+            TimeoutError: the client did not read in time.
+            ConnectionError: the client disconnected.
         """
         if self.unsent > UNSENT_LIMIT:
             self.settimeout(self.write_seconds)
@@ -95,10 +95,10 @@ class TimedSocket(socket.socket):
         self.send_rest()
 
     def send_rest(self) -> None:
-        """Send of what is kept what fits without waiting.
+        """Send as much of the buffer as possible without blocking.
 
         Raises:
-            ConnectionError: the client is gone.
+            ConnectionError: the client disconnected.
         """
         self.settimeout(0.0)
         try:
@@ -111,8 +111,8 @@ class TimedSocket(socket.socket):
         except BlockingIOError:
             return
 
-    def recv_now(self, size: int) -> bytes:
-        """What has arrived; empty at the end of the stream.
+    def recv_available(self, size: int) -> bytes:
+        """The bytes that have arrived; empty at the end of the stream.
 
         Raises:
             BlockingIOError: nothing has arrived.
@@ -121,22 +121,22 @@ class TimedSocket(socket.socket):
         return super().recv(size)
 
     def reset_on_close(self) -> None:
-        """Forget what is unsent: closing drops what the client has not taken instead of waiting for it."""
+        """Discard unsent bytes, and make `close` reset the connection."""
         self._unsent.clear()
         self.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 class Connection:
-    """A connection in one of four states: waiting for a request, in a thread, sending the answer's rest, or closing.
+    """A connection in one of four states: waiting for a request, in a thread, sending a response, or closing.
 
-    `make_parser` makes its parser on the first request. `deadline` (monotonic) bounds every state but the second;
-    `received` is what came of a request not yet begun. `keep` says whether it may carry another one, `reads` whether
-    the client has taken more of a long answer than it did at once.
+    `make_parser` creates its parser on the first request. `deadline` (monotonic) bounds every state but the second;
+    `received` holds the bytes of a request that has not begun. `keep` says whether the connection may be reused,
+    `took_more` whether the client has read more of a long response than was sent immediately.
     """
 
     initialized = data_ready = True
     is_http2 = False
-    """What gunicorn's worker asks of a connection: the request is here, and it is HTTP/1."""
+    """Attributes that gunicorn's worker reads: the request has arrived, and it is HTTP/1."""
 
     def __init__(
         self, sock: TimedSocket, client: Any, server: Any, make_parser: Callable[[TimedSocket, Any], RequestParser]
@@ -150,39 +150,39 @@ class Connection:
         self.keep = False
         self.closing = False
         self.closed = False
-        self.reads = False
+        self.took_more = False
         self.drained = 0
         self._send_by = 0.0
-        self._untaken = 0
+        self._outstanding = 0
         self._make_parser = make_parser
         self._scanned = 0
         self._needed: int | None = None
 
     @property
     def idle(self) -> bool:
-        """Whether nothing of a request has come."""
+        """Whether no byte of a request has arrived."""
         return not self.received
 
     @property
-    def asks_for_health(self) -> bool:
-        """Whether the request received is for the liveness route."""
-        return _HEALTH.match(self.received) is not None
+    def is_liveness_request(self) -> bool:
+        """Whether the request is for the liveness route."""
+        return _LIVENESS.match(self.received) is not None
 
     @property
-    def asks_for_list(self) -> bool:
-        """Whether the request received is for everything of a kind, which may be long, and does not wait for it."""
+    def is_list_request(self) -> bool:
+        """Whether the request is for a list of targets or rules, which may be long, and does not wait for a change."""
         return _LIST.match(self.received) is not None
 
     @property
-    def asks_for_vital_signs(self) -> bool:
-        """Whether the request received is a quick read that tells how the daemon is."""
-        return _VITAL.match(self.received) is not None
+    def is_status_request(self) -> bool:
+        """Whether the request is a fast read of health, metrics or a status."""
+        return _STATUS.match(self.received) is not None
 
     def add(self, data: bytes) -> bool:
-        """Note what arrived; True once a thread can take the request without waiting for the client.
+        """Append received bytes; True once a thread can process the request without waiting for the client.
 
-        A request that can only be refused counts as whole: the parser says why. Empty lines before it count as
-        nothing (RFC 9112, 2.2).
+        A malformed request counts as complete: the parser then refuses it. Empty lines before a request are ignored
+        (RFC 9112, 2.2).
 
         Raises:
             TooLong: the head is longer than allowed.
@@ -208,32 +208,32 @@ class Connection:
         return len(self.received) >= self._needed
 
     def init(self) -> None:
-        """Hand what was received to the parser, and give the thread until the deadline to read the rest."""
+        """Give the received bytes to the parser; the thread may read the rest until the deadline."""
         if self.parser is None:
             self.parser = self._make_parser(self.sock, self.client)
         self.sock.read_until = self.deadline
         self.parser.unreader.unread(bytes(self.received))
         self.received.clear()
 
-    def begin_to_send(self, stall: float) -> None:
-        """The answer's rest is to be sent: some of it within `stall` seconds, all of it at the slowest rate allowed."""
+    def begin_sending(self, stall: float) -> None:
+        """Set the deadlines for the unsent part: progress within `stall` seconds, all of it at the minimum rate."""
         now = time.monotonic()
-        self.reads = False
-        self._untaken = self.sock.untaken
+        self.took_more = False
+        self._outstanding = self.sock.outstanding
         self._send_by = now + self.sock.write_seconds + self.sock.unsent / SLOWEST
         self.deadline = now + stall
 
-    def progresses(self, stall: float) -> bool:
-        """Whether the client took some of it since the last time; then it has `stall` seconds more."""
-        before, self._untaken = self._untaken, self.sock.untaken
-        if self._untaken >= before:
+    def made_progress(self, stall: float) -> bool:
+        """Whether the client has read more since the last call; that extends its deadline by `stall` seconds."""
+        before, self._outstanding = self._outstanding, self.sock.outstanding
+        if self._outstanding >= before:
             return False
-        self.reads = True
+        self.took_more = True
         self.deadline = min(time.monotonic() + stall, self._send_by)
         return True
 
-    def take_back(self) -> bytes:
-        """Bytes of a next request that the parser has read but not used."""
+    def take_buffered(self) -> bytes:
+        """Bytes of the next request that the parser has read but not used."""
         assert self.parser is not None
         self._scanned, self._needed = 0, None
         return bytes(self.parser.unreader.take_buffered())

@@ -1,4 +1,4 @@
-"""How the server reads a request: gunicorn's parser, told when an answer must be the connection's last."""
+"""Parsing requests: gunicorn's parser with stricter checks, and when the connection must close."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 _URI_HOST = r"\[[0-9A-Fa-f:.]+\]|\[v[0-9A-Fa-f]+\.[\w.~!$&'()*+,;=:-]+\]|(?:[\w.~!$&'()*+;=-]|%[0-9A-Fa-f]{2})*"
 _HOST = re.compile(rf"(?:{_URI_HOST})(?::[0-9]*)?", re.ASCII)
-"""RFC 9112, 3.2, without the comma: two hosts that something on the way has joined are not one."""
+"""RFC 9112, 3.2, without the comma, with which an intermediary joins two Host headers."""
 _TARGET = re.compile(rf"/.*|\*|https?://(?=[^/?:])(?:{_URI_HOST})(?::[0-9]*)?(?:[/?].*)?", re.ASCII | re.IGNORECASE)
 HTTP_1_1 = (1, 1)
 
 
 class ClosingRequest(Request):  # type: ignore[misc]
-    """A request read as RFC 9112 has it, that says when the connection must close after it.
+    """A request parsed as RFC 9112 requires, and whether the connection must close after it.
 
-    That is also when the server stops, or when its body is not read. gunicorn asks this when an answer's headers are
-    written, so a stop that comes while a request is computed is announced in time. It asks again afterwards: what was
-    announced holds, since the client may have sent its next request.
+    It also closes when the server is stopping or a part of the body has not been read. gunicorn calls `should_close`
+    when it writes the headers, so that a stop during the request is still announced, and once more afterwards. The
+    first result is kept, since the client may already have sent its next request.
     """
 
     stopping: Callable[[], bool]
@@ -44,7 +44,7 @@ class ClosingRequest(Request):  # type: ignore[misc]
             raise InvalidHeader("HOST", req=self)
         if self.method != "CONNECT" and not _TARGET.fullmatch(self.uri):
             raise InvalidRequestLine(self.uri)
-        # `http://host` is `http://host/` (RFC 9112, 3.2.2); routing would redirect there, with the host that was sent.
+        # `http://host` is `http://host/` (RFC 9112, 3.2.2); routing would redirect to it, using the host of the client.
         self.path = self.path or "/"
         # The answer's version is the request's, and a client of a later 1.x understands 1.1 (RFC 9110, 6.2).
         self.version = min(self.version, HTTP_1_1)
@@ -60,13 +60,13 @@ class ClosingRequest(Request):  # type: ignore[misc]
         options = [option.strip(" \t").lower() for option in fields.split(",")]
         if "close" in options or self.must_close or self.stopping() or self._has_unread_body():
             return True
-        # After CONNECT comes no other request, whatever the answer was.
+        # No other request can follow CONNECT.
         if self.method == "CONNECT":
             return True
         return self.version < HTTP_1_1 and "keep-alive" not in options
 
     def _has_unread_body(self) -> bool:
-        """Whether some of the body has not even arrived: waiting for it would cost a thread."""
+        """Whether a part of the body has not arrived: waiting for it would occupy a thread."""
         reader = self.body.reader
         if isinstance(reader, LengthReader):
             return bool(reader.length > self.unreader.buf.tell())
@@ -74,7 +74,7 @@ class ClosingRequest(Request):  # type: ignore[misc]
 
 
 def parser_for(cfg: Any, stopping: Callable[[], bool]) -> Callable[[Any, Any], RequestParser]:
-    """What makes a connection's parser; `stopping` tells whether the server stops."""
+    """A factory of parsers, one for each connection; `stopping()` returns whether the server is stopping."""
     kind = type("Request", (ClosingRequest,), {"stopping": staticmethod(stopping)})
 
     def make(sock: Any, client: Any) -> RequestParser:

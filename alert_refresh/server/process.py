@@ -1,4 +1,4 @@
-"""What the process needs before all else: open standard files, signals that end a start, stack dumps."""
+"""Process setup before anything else: standard file descriptors, signals during the start, stack dumps."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ STDERR = 2
 
 
 def prepare() -> None:
-    """Make it safe to start, whatever is closed and whenever a signal comes.
+    """Make the start robust against closed standard files and early signals.
 
-    SIGTERM and SIGINT end the start at once with exit status 0: raising SystemExit instead would be lost where an
-    import catches it, and show a traceback where a finalizer runs. SIGHUP asks for what a start does anyway. SIGABRT
-    (and every other fatal signal) shows the stacks of all threads on standard error.
+    SIGTERM and SIGINT end the process immediately with exit status 0: a SystemExit could be swallowed by an import or
+    printed as a traceback by a finalizer. SIGHUP is ignored, since a start refreshes everything. SIGABRT (and every
+    other fatal signal) dumps the stacks of all threads to standard error.
     """
     open_standard_files()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -24,7 +24,7 @@ def prepare() -> None:
 
 
 def open_standard_files() -> None:
-    """Have 0, 1 and 2 lead nowhere if they are closed: another file opened under these numbers would get the log."""
+    """Open /dev/null as 0, 1 and 2 if these are closed: another file with one of these numbers would get the log."""
     for number in range(STDERR + 1):
         try:
             os.fstat(number)

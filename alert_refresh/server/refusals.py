@@ -1,4 +1,4 @@
-"""Answers the server gives by itself, before or instead of the application, in the application's own shape."""
+"""Error responses that the server sends without the application, in the application's JSON shape."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gunicorn.http.errors import (
 
 
 def refusal(status: int) -> bytes:
-    """A whole answer that closes the connection."""
+    """A complete response that closes the connection."""
     from alert_refresh.web.app import HEADERS
     from alert_refresh.web.errors import WORDS
 
@@ -39,7 +39,7 @@ def refusal(status: int) -> bytes:
 
 
 def status_for(error: BaseException) -> int:
-    """Whose fault an error is: the client's (4xx) or ours (500)."""
+    """The HTTP status for an error: 4xx or 505 if the request caused it, else 500."""
     if isinstance(error, LimitRequestLine):
         return 414
     if isinstance(error, LimitRequestHeaders):

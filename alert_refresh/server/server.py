@@ -1,8 +1,8 @@
-"""gunicorn's worker in the one process there is.
+"""gunicorn's worker in a single process.
 
-The daemon's state lives in the process that serves it, so there can be only one. gunicorn's master, whose work
-is to replace workers and to have several, is therefore left out: whatever starts the program (systemd, the
-kubelet) starts it again. That also halves its memory, and makes its exit status the truth.
+The daemon's state lives in the process that serves it, so there can be only one. gunicorn's master process, which
+restarts workers and runs several, is not used: systemd or the kubelet restarts the program. That also halves the
+memory, and the exit status is that of the worker.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.sock import create_sockets
 
-from alert_refresh.engine.threads import endured
+from alert_refresh.engine.threads import completed
 from alert_refresh.observe import logs
 from alert_refresh.server.process import STDERR
 from alert_refresh.server.systemd import ALIVE, READY, STOPPING, Systemd
@@ -34,21 +34,22 @@ if TYPE_CHECKING:
     from alert_refresh.server.worker import DeadlineWorker
 
 GRACE = 2.0
-"""Seconds beyond the engine's time to stop after which the process ends whatever hangs."""
+"""Seconds past the shutdown timeout after which the process exits even if a thread hangs."""
 KEEPALIVE = 30
 CONNECTIONS = 4096
 BACKLOG = 1024
 SOCKET_UMASK = 0o117
-"""A Unix socket is for its owner and group."""
+"""A Unix socket is accessible to its owner and group."""
 SWITCH_INTERVAL = 0.0001
-"""Seconds a thread computes before another may: answers stay quick while a refresh parses. The p99 of GET status
-beside refreshes of 10,000 changed Secrets is 15 to 19 ms; at 0.5 ms it was 23 to 27 ms, at Python's 5 ms 50 ms."""
+"""Seconds a thread may hold the interpreter lock, so that responses stay fast while a refresh parses. The p99 of GET
+status during refreshes of 10,000 changed Secrets is 15 to 19 ms; with 0.5 ms it was 23 to 27 ms, with Python's default
+of 5 ms 50 ms."""
 COLLECTIONS = 1000
-"""Collections of young objects before one of all. That one looks at every target, and 10,000 of them keep all threads
-waiting for 20 to 50 ms; what a refresh replaces is freed without it."""
+"""Collections of the younger generations before a full one. A full one visits every target and with 10,000 of them
+blocks all threads for 20 to 50 ms; reference counting alone frees what a refresh replaces."""
 FLUSH_SECONDS = 1.0
 QUICK_SECONDS = 0.3
-"""For threads to end when the stop may not wait for a running refresh."""
+"""Seconds for threads to end when the stop does not wait for a running refresh."""
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 SERVER_NAME = "alert-refresh"
 ONE_PROCESS = ("WEB_CONCURRENCY", "GUNICORN_CMD_ARGS")
@@ -57,7 +58,7 @@ log = logging.getLogger(__name__)
 
 
 class ServerLog:
-    """gunicorn's logger, as it expects it: from WARNING on, through our formatter, without its access lines."""
+    """The logger that gunicorn expects: from WARNING on, through this program's formatter, without access lines."""
 
     def __init__(self, cfg: Any) -> None:
         gunicorn = logging.getLogger("gunicorn.error")
@@ -66,19 +67,19 @@ class ServerLog:
             setattr(self, name, getattr(gunicorn, name))
 
     def access(self, *_: object) -> None:
-        """Nothing: the application writes the access lines."""
+        """Do nothing: the application logs requests."""
 
     def reopen_files(self) -> None:
-        """Nothing: there is no file."""
+        """Do nothing: there is no log file."""
 
     def close_on_exec(self) -> None:
-        """Nothing: there is no file."""
+        """Do nothing: there is no log file."""
 
 
 class Server(BaseApplication):  # type: ignore[misc]
-    """The application as gunicorn's worker asks for it, and what goes on around the loop.
+    """The application object that gunicorn's worker expects, and the callbacks of its loop.
 
-    `variables` are those gunicorn would have read by itself, taken from the environment.
+    `variables` are the environment variables that gunicorn and systemd's protocol use.
     """
 
     def __init__(self, config: Config, variables: Mapping[str, str], stdout: logs.Stdout) -> None:
@@ -87,11 +88,11 @@ class Server(BaseApplication):  # type: ignore[misc]
         self.daemon: Daemon | None = None
         self.worker: DeadlineWorker | None = None
         self._stdout = stdout
-        self._beat_due = 0.0
+        self._watchdog_due = 0.0
         super().__init__()
 
     def load_config(self) -> None:
-        """The server's settings come from ours alone."""
+        """Set gunicorn's settings, from this program's settings only."""
         settings = {
             "bind": [self.config.bind],
             "workers": 1,
@@ -113,7 +114,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        """Build the daemon and the application. What is heavy is imported here, after the settings were found right."""
+        """Build the daemon and the application; expensive imports happen here, after the settings were validated."""
         from alert_refresh.daemon import Daemon
         from alert_refresh.web.app import create_app
 
@@ -125,12 +126,12 @@ class Server(BaseApplication):  # type: ignore[misc]
             http_threads_busy=lambda: worker.busy,
             http_connections=lambda: worker.nr_conns,
         )
-        # The first request would load this, and might find no file descriptor to do it with.
+        # The first request would load this codec, which fails if no file descriptor is left.
         codecs.lookup("idna")
         return create_app(self.daemon)
 
     def run(self) -> None:
-        """Serve until told to stop, then stop everything."""
+        """Serve until a signal stops the worker, then stop everything."""
         from alert_refresh.server.worker import DeadlineWorker
 
         server_log = ServerLog(self.cfg)
@@ -141,16 +142,16 @@ class Server(BaseApplication):  # type: ignore[misc]
             worker.init_process()
         finally:
             if self.daemon is not None:
-                # If it is still alive, it was not told to stop: the loop has failed.
+                # A worker that is still alive was not stopped: its loop has failed.
                 self.daemon.stop(QUICK_SECONDS if worker.quick or worker.alive else None)
             if self.config.unix:
                 Path(self.config.host).unlink(missing_ok=True)
 
     def _listen(self, server_log: ServerLog) -> list[Any]:
-        """The listening sockets. gunicorn tries for five seconds, in case what had the address is just ending.
+        """The listening sockets. gunicorn retries for five seconds, in case the previous process is still exiting.
 
         Raises:
-            SystemExit: the address cannot be had; the log names it.
+            SystemExit: the address cannot be bound; the log names it.
         """
         gunicorn = logging.getLogger("gunicorn.error")
         level = gunicorn.level
@@ -158,39 +159,39 @@ class Server(BaseApplication):  # type: ignore[misc]
         try:
             sockets: list[Any] = create_sockets(self.cfg, server_log)
         except SystemExit:
-            log.error("Cannot listen on ALERT_REFRESH_BIND=%s: is something else listening there?", self.config.bind)
+            log.error("Cannot listen on ALERT_REFRESH_BIND=%s: is another process listening there?", self.config.bind)
             raise
         finally:
             gunicorn.setLevel(level)
         return sockets
 
     def _start(self) -> None:
-        """Everything is loaded: start the daemon."""
+        """Start the daemon, once everything is loaded."""
         from gunicorn.http import wsgi
 
         assert self.daemon is not None and self.worker is not None
         wsgi.SERVER = SERVER_NAME
         sys.setswitchinterval(SWITCH_INTERVAL)
-        self.worker.take_signals()
+        self.worker.install_signal_handlers()
         self.daemon.start()
-        _settle()
+        _freeze_loaded()
 
     # Called by the worker's loop
 
     def serving(self) -> None:
-        """Connections are accepted."""
+        """Report that connections are accepted."""
         assert self.worker is not None
         log.info("Serving", extra={"address": [_address(listener) for listener in self.worker.sockets]})
         self.systemd.send(READY)
 
-    def beat(self, tick: float) -> float:
-        """Feed systemd's watchdog while every thread makes progress; returns when to come again at the latest."""
+    def feed_watchdog(self, tick: float) -> float:
+        """Notify systemd's watchdog while every thread makes progress; returns the seconds until the next call."""
         watchdog = self.systemd.watchdog
         if watchdog is None or self.daemon is None:
             return tick
         now = time.monotonic()
-        if now >= self._beat_due:
-            self._beat_due = now + watchdog / 3
+        if now >= self._watchdog_due:
+            self._watchdog_due = now + watchdog / 3
             stuck = self.daemon.stuck()
             if stuck:
                 log.error("Threads make no progress", extra={"stuck": stuck})
@@ -199,13 +200,13 @@ class Server(BaseApplication):  # type: ignore[misc]
         return min(tick, watchdog / 3)
 
     def refresh(self) -> None:
-        """Somebody sent SIGHUP: ask every kind for a refresh."""
+        """SIGHUP was received: request a refresh of every kind."""
         assert self.daemon is not None
         log.info("SIGHUP: every kind is refreshed", extra={"kinds": list(self.daemon.workers)})
         self.daemon.refresh()
 
     def halt(self) -> float:
-        """The loop ends: end every wait; returns the seconds a running refresh may still take."""
+        """The loop ends: end every wait; returns the seconds that a running refresh may still take."""
         assert self.daemon is not None
         self.systemd.send(STOPPING)
         self.daemon.halt()
@@ -214,10 +215,10 @@ class Server(BaseApplication):  # type: ignore[misc]
 
 
 def serve(config: Config, variables: Mapping[str, str]) -> None:
-    """Run until told to stop.
+    """Run until a signal stops the server.
 
     Raises:
-        SystemExit: with 1, after it was logged, if it could not start or the server failed.
+        SystemExit: with 1, after an error was logged, if it could not start or the server failed.
     """
     stdout = logs.Stdout()
     logs.configure(config, stdout)
@@ -226,7 +227,7 @@ def serve(config: Config, variables: Mapping[str, str]) -> None:
         if variables.get(name, "") not in ("", "1"):
             log.warning("%s is ignored: there is always exactly one process", name)
     try:
-        if not endured(Server(config, variables, stdout).run):
+        if not completed(Server(config, variables, stdout).run):
             log.critical("The server failed; the process ends with exit status 1")
             sys.exit(1)
     finally:
@@ -234,8 +235,8 @@ def serve(config: Config, variables: Mapping[str, str]) -> None:
         faulthandler.cancel_dump_traceback_later()
 
 
-def _settle() -> None:
-    """What was loaded stays: keep the collector away from it, and give back what loading took (about 5 MB)."""
+def _freeze_loaded() -> None:
+    """Exempt what is loaded from garbage collection, and return about 5 MB of freed memory to the system."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*gc.get_threshold()[:2], COLLECTIONS)

@@ -1,4 +1,4 @@
-"""Tells systemd that the service is ready, stops, or still makes progress: one datagram each.
+"""Notifies systemd that the service is ready, is stopping, or makes progress: one datagram each.
 
 Source: sd_notify(3) and sd_watchdog_enabled(3).
 """
@@ -17,7 +17,7 @@ ALIVE = "WATCHDOG=1"
 
 
 class Systemd:
-    """Where systemd listens, if it does. `watchdog` is the seconds within which it wants a sign of life, or None."""
+    """The notification socket, if systemd set one. `watchdog` is its timeout in seconds, or None without a watchdog."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         address = variables.get("NOTIFY_SOCKET", "")
@@ -26,7 +26,7 @@ class Systemd:
         self.watchdog = int(microseconds) / 1e6 if address and microseconds.isdecimal() else None
 
     def send(self, state: str) -> None:
-        """Send a state; nobody listening, or a full queue, is no error and never blocks."""
+        """Send a state without blocking; a missing receiver or a full queue is not an error."""
         if not self._address:
             return
         try:

@@ -1,4 +1,4 @@
-"""gunicorn's threaded worker, with a deadline on everything a client does: its signals, its loop, its requests."""
+"""gunicorn's threaded worker with a deadline for everything a client does: signals, event loop, requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-from alert_refresh.observe.formats import where
+from alert_refresh.engine.stack import stack_of
 from alert_refresh.server.clients import STOP_LINGER, SWEEP, Clients
 from alert_refresh.server.refusals import refusal, status_for
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 TICK = 2.0
 """Seconds between two turns of an idle loop."""
 STOP_MARGIN = 0.5
-"""For answers to be written once the engine's time to stop is over."""
+"""Seconds for responses to be written after the engine's shutdown timeout."""
 FILES_KEPT = 128
-"""File descriptors left to the rest of the program."""
+"""File descriptors reserved for the rest of the program."""
 
 log = logging.getLogger(__name__)
 
 
 class DeadlineWorker(Clients):
-    """The one worker, in the one process. `app` (a `server.Server`) is told when it serves, beats, and halts."""
+    """The only worker, in the only process. Calls `serving`, `feed_watchdog` and `halt` of `app`, a `server.Server`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.quick = False
 
     def init_process(self) -> None:
-        """Allow as many connections as files can be open."""
+        """Raise the limit of open files and derive the connection limit from it."""
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = self.cfg.worker_connections + FILES_KEPT
         if soft < wanted:
@@ -45,12 +45,12 @@ class DeadlineWorker(Clients):
         super().init_process()
 
     def init_signals(self) -> None:
-        """Nothing yet: until the daemon starts, the signals that stop it end the process (`process.prepare`)."""
+        """Do nothing: until the daemon starts, `process.prepare` handles the signals."""
 
-    def take_signals(self) -> None:
-        """SIGTERM and SIGINT stop, SIGHUP refreshes; what makes gunicorn run a second worker is refused.
+    def install_signal_handlers(self) -> None:
+        """SIGTERM and SIGINT stop, SIGHUP refreshes; the signals with which gunicorn adds workers are refused.
 
-        Their handlers begin nothing by themselves: a signal may come while this very thread writes a log line.
+        Handlers only set flags or defer to the loop, since a signal may interrupt this thread while it logs.
         """
         signal.set_wakeup_fd(self.PIPE[1], warn_on_full_buffer=False)
         handlers: dict[int, Any] = {
@@ -58,7 +58,7 @@ class DeadlineWorker(Clients):
             signal.SIGINT: self.handle_exit,
             signal.SIGQUIT: self.handle_quit,
             signal.SIGHUP: lambda *_: self.method_queue.defer(self.app.refresh),
-            # With which others open their log anew. Not SIG_IGN, which programs that we start would inherit.
+            # Log rotation sends it. Not SIG_IGN, which child processes would inherit.
             signal.SIGUSR1: lambda *_: None,
             **dict.fromkeys((signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2), self.handle_refused),
         }
@@ -67,7 +67,7 @@ class DeadlineWorker(Clients):
             signal.siginterrupt(number, False)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """Stop; a second SIGINT, from someone who waits at a terminal, does not wait."""
+        """Stop; a second SIGINT stops without waiting."""
         self.quick |= sig == signal.SIGINT and not self.alive
         super().handle_exit(sig, frame)
 
@@ -77,30 +77,30 @@ class DeadlineWorker(Clients):
         super().handle_exit(sig, frame)
 
     def handle_refused(self, sig: int, frame: Any) -> None:
-        """Say that nothing comes of it."""
+        """Log that the signal is ignored."""
         name = signal.Signals(sig).name
         self.method_queue.defer(log.warning, "%s is ignored: settings are read once, and one process serves", name)
 
     def notify(self) -> None:
-        """Nothing: no master watches."""
+        """Do nothing: there is no master process to notify."""
 
     def run(self) -> None:
-        """The loop. Signals only end a turn of it early, so everything happens here, in order."""
+        """Run the event loop. A signal only ends a turn early, so that everything happens here, in order."""
         self.poller.register(self.method_queue.fileno(), selectors.EVENT_READ, self.method_queue.run_callbacks)
-        # Python writes here when a signal comes, also just before the loop goes to sleep.
+        # The interpreter writes here when a signal arrives, also just before the loop blocks.
         self.poller.register(self.PIPE[0], selectors.EVENT_READ, lambda pipe: os.read(pipe, 64))
         self.set_accept_enabled(True)
         self.app.serving()
         while self.alive:
-            tick = self.app.beat(TICK)
+            tick = self.app.feed_watchdog(TICK)
             if not self._accepting and time.monotonic() >= self._accept_again:
                 self.set_accept_enabled(True)
             self.wait_for_and_dispatch_events(min(tick, SWEEP) if self.waiting or not self._accepting else tick)
             self.sweep()
-        self._wind_down(self.app.halt())
+        self._drain(self.app.halt())
 
-    def _wind_down(self, seconds: float) -> None:
-        """Answer what was asked, for at most `seconds` and a margin; then close everything."""
+    def _drain(self, seconds: float) -> None:
+        """Answer the requests received so far, for at most `seconds` and a margin; then close everything."""
         if self._accepting:
             for listener in self.sockets:
                 self.accept(listener)
@@ -118,14 +118,14 @@ class DeadlineWorker(Clients):
         for pool in (self.tpool, self.reserve, self.lists):
             pool.stop()
 
-    # In a thread
+    # Called in a thread of a pool
 
     def handle_request(self, req: Any, conn: Connection) -> bool:
-        """Answer one request; returns whether the connection can carry another."""
+        """Answer one request; returns whether the connection can be reused."""
         try:
             return bool(super().handle_request(req, conn))
         except (ConnectionError, TimeoutError) as error:
-            log.debug("A client went away: %s", type(error).__name__)
+            log.debug("A client disconnected: %s", type(error).__name__)
             conn.sock.reset_on_close()
             return False
         except (OSError, SystemExit) as error:
@@ -133,17 +133,16 @@ class DeadlineWorker(Clients):
             return False
 
     def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
-        """Whether the next request's start is known; what is left of a body is here already, if the answer said so."""
+        """Whether the connection can be reused: the rest of the body, already received, is read first."""
         assert conn.parser is not None
         return bool(keepalive and conn.parser.finish_body(deadline=time.monotonic() + STOP_LINGER))
 
     def handle_error(self, req: Any, client: TimedSocket, addr: Any, exc: BaseException) -> None:
-        """Say what went wrong, to the log and to the client, and to neither more than they may know."""
+        """Log the error, without its message, and send the status that it maps to."""
         status = status_for(exc)
         ip = addr[0] if isinstance(addr, tuple) else None
         if status >= 500:
-            stack = where(type(exc), exc.__traceback__)
-            log.error("A request failed with %s", type(exc).__name__, extra={"ip": ip, "stack": stack})
+            log.error("A request failed with %s", type(exc).__name__, extra={"ip": ip, "stack": stack_of(exc)})
         else:
             log.info("A request was refused: %s", type(exc).__name__, extra={"ip": ip, "status": status})
         try:

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, TypeVar
 
 from alert_refresh.engine import AttemptError, Fault
-from alert_refresh.engine.refresher import frames
+from alert_refresh.engine.stack import stack_of
 from alert_refresh.targets.assemble import escaped
 from alert_refresh.targets.secret.json_limits import Unusable
 
@@ -47,11 +47,13 @@ class Bulkhead:
             return (Fault(field, f"unreadable: parsing it raised {type(raised).__name__}"),)
 
     def _tell(self, item: str, raised: Exception) -> None:
-        fields = frames(raised)
-        if (item, fields["stack"]) in self._told:
+        stack = stack_of(raised)
+        if (item, stack) in self._told:
             return
         if len(self._told) >= REMEMBERED:
             self._told.clear()
-        self._told[item, fields["stack"]] = None
+        self._told[item, stack] = None
         name = type(raised).__name__
-        log.error("Parsing '%s' raised an unexpected %s", escaped(item), name, extra={"kind": "targets", **fields})
+        log.error(
+            "Parsing '%s' raised an unexpected %s", escaped(item), name, extra={"kind": "targets", "stack": stack}
+        )

@@ -1,4 +1,4 @@
-"""JSON answers, and how times are written in them."""
+"""JSON responses, and the format of times in them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class JsonResponse(Response):
-    """A response that is JSON unless it says otherwise."""
+    """A response whose default content type is JSON."""
 
     default_mimetype = "application/json; charset=utf-8"
 
 
 def _plain(value: Any) -> Any:
-    """What an encoder does not know by itself. Anything but these two is refused, credentials too."""
+    """Encode mappings and raw JSON; any other type is refused, such as a `Credential`."""
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, msgspec.Raw):
@@ -35,11 +35,11 @@ _encoder = msgspec.json.Encoder(enc_hook=_plain)
 
 
 def answer(fields: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> JsonResponse:
-    """An answer with these fields as its JSON body."""
+    """A response with these fields as its JSON body."""
     try:
         body = _encoder.encode(fields)
     except UnicodeEncodeError:
-        # Something in it is no proper text, such as the name of a file in another encoding: escape it.
+        # A string is not valid Unicode, such as a file name in another encoding: escape it.
         body = json.dumps(fields, default=_plain).encode()
     return JsonResponse(body, status, headers)
 
@@ -51,13 +51,13 @@ def rfc3339(unix: float | None) -> str | None:
 
 @lru_cache(maxsize=64)
 def _second(unix: int) -> str:
-    """Remembered, since most answers repeat the times of the one before."""
+    """Cached, since most responses repeat the times of the previous one."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(unix))
 
 
 def wall(clock: Clock, monotonic: float | None) -> float | None:
-    """A time on the monotonic clock as Unix seconds, for display.
+    """A monotonic time as Unix seconds, for display.
 
-    Rounded to milliseconds, so that a time that does not move does not seem to between two questions.
+    Rounded to milliseconds, so that a constant time has the same value in each response.
     """
     return None if monotonic is None else round(monotonic + clock.time() - clock.monotonic(), 3)

@@ -1,4 +1,4 @@
-"""The Flask app: what every request gets, and which blueprints answer it."""
+"""The Flask app: the headers and logging of every request, and the blueprints."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from alert_refresh.engine import Clock
 
 BODY_LIMIT = 1024
-"""Bytes a request body may have, unless its view says otherwise."""
+"""Maximum bytes of a request body, unless the view function sets another limit."""
 
 UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
@@ -39,13 +39,13 @@ HEADERS = (
     ("Content-Security-Policy", "default-src 'none'"),
     ("Cache-Control", "no-store"),
 )
-"""On every answer that does not set its own."""
+"""Headers of every response that does not set its own."""
 
 access = logging.getLogger("alert_refresh.access")
 
 
 def create_app(daemon: Daemon) -> Flask:
-    """The app that shows and asks `daemon`. Starts no thread; may be called more than once in a process."""
+    """The app for `daemon`. Starts no thread; may be called more than once in a process."""
     app = Flask("alert_refresh", static_folder=None, template_folder=None)
     app.response_class = JsonResponse
     app.url_map.merge_slashes = False
@@ -70,7 +70,7 @@ def create_app(daemon: Daemon) -> Flask:
 
 
 def _every_request(app: Flask, clock: Clock) -> None:
-    """Give each request its id, each answer its headers, and the log one line about both."""
+    """Assign an id to each request, set the headers of each response, and log both."""
 
     @app.before_request
     def begin() -> Response | None:
@@ -81,7 +81,7 @@ def _every_request(app: Flask, clock: Clock) -> None:
         if _disguised(environ.get("PATH_INFO", ""), environ.get("RAW_URI", "")):
             raise NotFound
         if request.method == "OPTIONS" and environ.get("RAW_URI") == "*":
-            # About the server as a whole, which has no route (RFC 9110, 9.3.7).
+            # `OPTIONS *` is about the whole server and has no route (RFC 9110, 9.3.7).
             return JsonResponse(status=204, headers={"Allow": "GET, HEAD, OPTIONS, POST"})
         return None
 
@@ -109,7 +109,7 @@ def _every_request(app: Flask, clock: Clock) -> None:
 
 
 def _disguised(path: str, raw: str) -> bool:
-    """Whether a path would be another route than it seems: the router drops leading slashes and sees `%2F` decoded."""
+    """Whether a path would match another route: the router drops leading slashes and decodes `%2F`."""
     if path.startswith("//"):
         return True
     return "%" in raw and "%2f" in raw.partition("?")[0].lower()

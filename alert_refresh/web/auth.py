@@ -1,4 +1,4 @@
-"""Who asks: bearer tokens, compared in constant time, from settings or from files that may be rotated."""
+"""Authentication by bearer tokens, compared in constant time, from settings or from files that may be rotated."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ if TYPE_CHECKING:
 ADMIN, READ, ANONYMOUS = "admin", "read", "anonymous"
 
 CHECK_EVERY = 1.0
-"""Seconds between two looks at a token file."""
+"""Seconds between two reads of a token file."""
 READ_SECONDS = 0.5
 """Seconds that a request waits for a token file to be read."""
 LOG_EVERY = 1.0
-"""Seconds between two log lines about wrong tokens; a line says how many were not logged."""
+"""Seconds between two log lines about wrong tokens; a line has the number of those not logged."""
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="alert-refresh"'}
 
 _GOOD = "holds a token again"
-_EMPTY = "holds no token: nobody is let in by it"
-_UNREADABLE = "cannot be read as a file of tokens: those it held last still count"
-_HANGS = "takes long to be read: the tokens it held last still count"
+_EMPTY = "holds no token: no request is authorized by it"
+_UNREADABLE = "is unreadable or not a token file: the tokens read last are still valid"
+_HANGS = "is slow to read: the tokens read last are still valid"
 
 log = logging.getLogger(__name__)
 
 
 def digest(token: bytes) -> bytes:
-    """What is kept and compared instead of a token: of one length whatever was sent."""
+    """The SHA-256 that is stored and compared instead of a token, so that all have the same length."""
     return hashlib.sha256(token).digest()
 
 
 class TokenFile:
-    """The tokens in a file, one a line: with two lines both are valid, so that clients can be moved over.
+    """The tokens in a file, one per line: with two lines both are valid, for a rotation without interruption.
 
-    The file is read again when a request asks, at most once a second, in a thread of its own, for which a request
-    waits half a second at most. One that is gone or empty lets nobody in. While it cannot be read (it hangs, is too
-    long, is no regular file) those count that it held last. `held` are those it held at the start.
+    The file is read again on requests, at most every `CHECK_EVERY` seconds, in a thread, for which a request waits at
+    most `READ_SECONDS`. A missing or empty file authorizes no request. While the file cannot be read (it hangs, is
+    too long, or is not a regular file) the tokens read last stay valid. `held` are the tokens read at the start.
     """
 
     def __init__(self, path: Path, clock: Clock, held: Iterable[Credential]) -> None:
@@ -60,22 +60,22 @@ class TokenFile:
         self._digests = tuple(digest(token.reveal().encode()) for token in held)
         self._reading: Call[None] | None = None
         self._wait_until = self._due = float("-inf")
-        # Whoever takes it reads: a lock would make others wait.
+        # The request that pops it reads the file; with a lock the others would wait.
         self._permit = deque([True])
         self._state = _GOOD
 
     def digests(self) -> tuple[bytes, ...]:
-        """The digests of the tokens in the file now, or a second ago, or when it could last be read."""
+        """The digests of the tokens in the file, at most `CHECK_EVERY` seconds old if the file can be read."""
         now = self._clock.monotonic()
         if now >= self._due:
             self._begin(now)
         reading, left = self._reading, self._wait_until - now
         if reading is not None and left > 0 and not self._clock.wait(reading.ended, left):
-            self._tell(_HANGS)
+            self._log_state(_HANGS)
         return self._digests
 
     def _begin(self, now: float) -> None:
-        """Read the file in a thread, unless one does."""
+        """Read the file in a thread, unless one is reading it."""
         try:
             self._permit.pop()
         except IndexError:
@@ -92,24 +92,24 @@ class TokenFile:
     def _read(self) -> None:
         try:
             self._digests = tuple(map(digest, read_tokens(self._path)))
-            self._tell(_GOOD if self._digests else _EMPTY)
+            self._log_state(_GOOD if self._digests else _EMPTY)
         except (FileNotFoundError, NotADirectoryError):
             self._digests = ()
-            self._tell(_EMPTY)
+            self._log_state(_EMPTY)
         except (OSError, AttemptError):
-            self._tell(_UNREADABLE)
+            self._log_state(_UNREADABLE)
         finally:
             self._permit.append(True)
 
-    def _tell(self, state: str) -> None:
-        """Log in which state the file is, once."""
+    def _log_state(self, state: str) -> None:
+        """Log the state of the file when it changes."""
         if state != self._state:
             self._state = state
             log.log(logging.INFO if state is _GOOD else logging.WARNING, "The token file %s %s", self._path, state)
 
 
 class Auth:
-    """Tells who sent the current request, and refuses those who may not. `wrong_token` is called for each wrong one."""
+    """Authenticates and authorizes the current request. `wrong_token` is called for each invalid token."""
 
     def __init__(self, config: Config, clock: Clock, wrong_token: Callable[[], None]) -> None:
         tokens = {ADMIN: config.admin_token, READ: config.read_token}
@@ -120,9 +120,9 @@ class Auth:
         self._unlogged = 0
 
     def who(self) -> str:
-        """The name of the token the current request carries: `admin`, `read`, or `anonymous` for none or a wrong one.
+        """The name of the token in the current request: `admin`, `read`, or `anonymous` for no or an invalid token.
 
-        Two Authorization headers reach us joined by a comma, and so are a wrong one.
+        Two Authorization headers are joined by a comma in the WSGI environment, and so are invalid.
         """
         header = request.environ.get("HTTP_AUTHORIZATION")
         if header is None or not self._tokens:
@@ -140,7 +140,7 @@ class Auth:
         return found
 
     def demand_admin(self, who: str) -> None:
-        """Let only the admin token pass; everybody if none is configured.
+        """Require the admin token, if one is configured.
 
         Raises:
             ApiError: 401 without a valid token, 403 with the read token.
@@ -150,10 +150,10 @@ class Auth:
         raise ApiError(403) if who == READ else ApiError(401, headers=CHALLENGE)
 
     def demand_read(self, who: str) -> None:
-        """Let only the read and the admin token pass, whichever are configured; nobody if neither is.
+        """Require the read or the admin token; refuse every request if neither is configured.
 
         Raises:
-            ApiError: 403 without a token configured, 401 without a valid token.
+            ApiError: 403 if no token is configured, 401 without a valid token.
         """
         if not self._tokens:
             raise ApiError(403, "Set ALERT_REFRESH_READ_TOKEN to let credentials be revealed")
@@ -161,7 +161,7 @@ class Auth:
             raise ApiError(401, headers=CHALLENGE)
 
     def _note_wrong(self) -> None:
-        """Count it, and log at most one line a second: a flood of them must not flood the log."""
+        """Count an invalid token, and log at most one line per `LOG_EVERY` seconds."""
         self._wrong_token()
         now = self._clock.monotonic()
         if now < self._logged_at + LOG_EVERY:
@@ -169,7 +169,7 @@ class Auth:
             return
         unlogged, self._unlogged, self._logged_at = self._unlogged, 0, now
         fields = {"ip": request.remote_addr, "request_id": g.request_id, "not_logged": unlogged}
-        log.warning("A request carried a wrong token", extra=fields)
+        log.warning("A request had an invalid token", extra=fields)
 
     @staticmethod
     def _reader(token: Token, clock: Clock) -> Callable[[], tuple[bytes, ...]]:

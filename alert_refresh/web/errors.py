@@ -1,6 +1,6 @@
-"""Errors to HTTP: one shape, `{"error", "message", "request_id"}`, for everything that goes wrong.
+"""HTTP error responses: `{"error", "message", "request_id"}` for every error.
 
-Below `/api/entities` the shape is `{"detail"}`, which clients of the views were promised.
+Below `/api/entities` the body is `{"detail"}` instead.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from flask import g, request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from alert_refresh.engine.refresher import frames
+from alert_refresh.engine.stack import stack_of
 from alert_refresh.web.answers import answer
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ WORDS = {
     500: ("internal_error", "An internal error occurred"),
     505: ("http_version_not_supported", "The HTTP version is not supported here"),
 }
-"""Error code and message by HTTP status; the messages repeat nothing that a client sent."""
+"""Error code and message by HTTP status; the messages contain nothing that a client sent."""
 
 DETAIL_ONLY = "/api/entities/"
 
@@ -51,8 +51,8 @@ log = logging.getLogger(__name__)
 class ApiError(Exception):
     """Raised when a request is answered with an error. `fields` are added to its JSON.
 
-    `error` and `message` default to what the status means. `retry_after` is in seconds and becomes a
-    whole number, at least 1, in the `Retry-After` header.
+    `error` and `message` default to those of the status in `WORDS`. `retry_after` is in seconds and is rounded up to
+    a whole number, at least 1, for the `Retry-After` header.
     """
 
     def __init__(
@@ -77,17 +77,17 @@ class ApiError(Exception):
 
 
 def whole_seconds(seconds: float) -> int:
-    """A wait as clients get it: a whole number of seconds, at least 1, never too short."""
+    """A wait rounded up to whole seconds, at least 1."""
     return max(1, math.ceil(round(seconds, 6)))
 
 
 def bad_request(message: str) -> ApiError:
-    """A 400 with that message; it must not repeat what the client sent."""
+    """A 400 with this message, which must not contain anything that the client sent."""
     return ApiError(400, message)
 
 
 def install(app: Flask) -> None:
-    """Have the app answer every error as JSON."""
+    """Make the app answer every error as JSON."""
     app.register_error_handler(ApiError, _api_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(ParseException, _broken_body)
@@ -110,13 +110,12 @@ def _http_error(error: HTTPException) -> JsonResponse:
 
 
 def _broken_body(_: ParseException) -> JsonResponse:
-    """The server could not read the body it was asked for, such as a chunk with a wrong size."""
+    """The server could not parse the body, such as a chunk with an invalid size."""
     return _api_error(ApiError(400))
 
 
 def _unexpected(error: Exception) -> JsonResponse:
-    """A mistake of ours: say where, never what, since a message may hold a credential."""
-    log.error(
-        "A request raised an unexpected %s", type(error).__name__, extra={"request_id": g.request_id, **frames(error)}
-    )
+    """An unexpected exception: log its type and stack, not its message, which may hold a credential."""
+    fields = {"request_id": g.request_id, "stack": stack_of(error)}
+    log.error("A request raised an unexpected %s", type(error).__name__, extra=fields)
     return _api_error(ApiError(500))

@@ -1,4 +1,4 @@
-"""Is it alive, is it ready, how does it do: for the kubelet, and for people."""
+"""Liveness, readiness, and a summary of the health of all kinds."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from alert_refresh.web.answers import JsonResponse
 
 DEGRADED_AFTER, UNHEALTHY_AFTER = 2, 6
-"""Intervals since the last success (or the start, before the first)."""
+"""Intervals since the last success (before the first: since the start)."""
 
 HEALTHY, DEGRADED, UNHEALTHY, OFF = "healthy", "degraded", "unhealthy", "off"
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How one kind does. `age` is seconds since its last success, None before the first."""
+    """The health of one kind. `age` is the seconds since its last success, None before the first."""
 
     state: str
     loaded: bool
@@ -45,7 +45,7 @@ class Health:
 
 
 def health(worker: Worker[Any]) -> Health:
-    """How a worker's kind does; one that does not run is healthy."""
+    """The health of a worker's kind; a worker that is not running is healthy."""
     status = worker.get_status()
     age = None if status.last_success is None else worker.clock.monotonic() - status.last_success
     states = {_by_age(worker, status), _by_cycle(worker.kind, status)} if status.running else set()
@@ -54,7 +54,7 @@ def health(worker: Worker[Any]) -> Health:
 
 
 def _by_age(worker: Worker[Any], status: Status[Any]) -> str:
-    """How old the last success is, or the start before the first; without a schedule that says nothing."""
+    """Health by the age of the last success; without a schedule age does not make it unhealthy."""
     if status.next_due is None:
         return HEALTHY
     since = status.started if status.last_success is None else status.last_success
@@ -63,7 +63,7 @@ def _by_age(worker: Worker[Any], status: Status[Any]) -> str:
 
 
 def _by_cycle(kind: Kind, status: Status[Any]) -> str:
-    """How the last cycle ended: one that failed is worse when there is nothing to serve."""
+    """Health by the result of the last cycle: a failed one is unhealthy if nothing is served, else degraded."""
     if not status.cycle_failed:
         return HEALTHY
     items = () if status.snapshot is None else status.snapshot.items.values()
@@ -76,14 +76,14 @@ def build(daemon: Daemon) -> Blueprint:
 
     @blueprint.get("/healthz")
     def healthz() -> JsonResponse:
-        """Whether every thread makes progress, whatever a dependency does."""
+        """200 while every thread makes progress, also while a dependency is unavailable."""
         if stuck := daemon.stuck():
             raise ApiError(503, f"No progress: {', '.join(stuck)}", error="stuck", fields={"stuck": stuck})
         return answer({"status": "ok"})
 
     @blueprint.get("/readyz")
     def readyz() -> JsonResponse:
-        """Whether everything that gates is loaded, however old it is."""
+        """200 once targets and rules, where configured, are loaded."""
         waiting = [
             kind.name
             for kind in kinds.KINDS
@@ -98,7 +98,7 @@ def build(daemon: Daemon) -> Blueprint:
 
     @blueprint.get("/health")
     def summary() -> JsonResponse:
-        """One picture of all kinds; 503 when one is unhealthy or a thread is stuck."""
+        """A summary of all kinds; 503 when one is unhealthy or a thread is stuck."""
         found = {kind: health(worker) for kind, worker in daemon.workers.items()}
         kinds = {kind: one.fields() for kind, one in found.items()} | {
             kind: {"status": OFF, "message": enable_hint} for kind, enable_hint in daemon.off.items()
@@ -106,9 +106,9 @@ def build(daemon: Daemon) -> Blueprint:
         stuck = daemon.stuck()
         states = {one.state for one in found.values()}
         if stuck or UNHEALTHY in states:
-            unwell = stuck + [kind for kind, one in found.items() if one.state == UNHEALTHY]
+            unhealthy = stuck + [kind for kind, one in found.items() if one.state == UNHEALTHY]
             fields = {"status": UNHEALTHY, "kinds": kinds, "stuck": stuck}
-            raise ApiError(503, f"Unhealthy: {', '.join(unwell)}", error="unhealthy", fields=fields)
+            raise ApiError(503, f"Unhealthy: {', '.join(unhealthy)}", error="unhealthy", fields=fields)
         return answer({"status": DEGRADED if DEGRADED in states else HEALTHY, "kinds": kinds, "stuck": stuck})
 
     return blueprint

@@ -1,4 +1,4 @@
-"""A manual refresh over HTTP, the same for every kind: token, body, accept, audit, and the wait for its result."""
+"""A manual refresh over HTTP, for every kind: token, body, acceptance, audit log, and waiting for the result."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from alert_refresh.web.auth import Auth
 
 WAIT_LIMIT = 60.0
-"""Seconds that `?wait=` may ask for."""
+"""The maximum of `?wait=`, in seconds."""
 EMPTY_LIMIT = 1024
-"""Bytes of a body, where none is allowed, beyond which it is too large rather than not allowed."""
+"""Bytes of a body above which a request that allows none is answered 413 instead of 400."""
 PERIODS = {1.0: "second", 60.0: "minute", 3600.0: "hour", 86400.0: "day"}
 
 audit = logging.getLogger("alert_refresh.audit")
 
 
 class ManualRefresh:
-    """Answers POSTs that ask for a refresh of one kind; call it in a route.
+    """Handles POSTs that request a refresh of one kind; call it in a view function.
 
-    `noun` names one item of the kind in messages, such as `Target`. `observe(result, seconds)` is told how
-    each was answered: `accepted` or an error code.
+    `noun` names one item of the kind in messages, such as `Target`. `observe(result, seconds)` is called for each
+    request, with `accepted` or an error code.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class ManualRefresh:
         self._observe = observe
 
     def __call__(self, scope: Callable[[], str | None] = lambda: None, *parameters: str) -> JsonResponse:
-        """202 once it is accepted; with `?wait=` 200 with its result if it succeeds in that time.
+        """Respond 202 when it is accepted; with `?wait=` 200 with the result if it succeeds in that time.
 
         Raises:
-            ApiError: it was refused, it failed or has only failed so far (502), or the daemon stops (503).
+            ApiError: it was refused, all its attempts so far failed (502), or the daemon is stopping (503).
         """
         accepted, seconds = self.accept(scope, *parameters)
         if seconds is None:
@@ -72,13 +72,13 @@ class ManualRefresh:
         raise failed(accepted, outcome, {} if over else self._retrying())
 
     def accept(self, scope: Callable[[], str | None], *parameters: str) -> tuple[Request, float | None]:
-        """Check token and body, then ask the engine. Returns the request and the seconds to wait for it, if asked.
+        """Check token and body, then request a refresh. Returns the request and the value of `?wait=` in seconds.
 
-        `scope` reads from the query what of the kind is to be refreshed, once the token is good; `parameters` are
-        those it knows beside `wait`.
+        `scope` reads the part to refresh from the query, after the token was checked; `parameters` are the query
+        parameters allowed besides `wait`.
 
         Raises:
-            ApiError: it was refused; the audit log has it all the same.
+            ApiError: it was refused; the audit log records this too.
         """
         begun = self._daemon.clock.monotonic()
         who, result = ANONYMOUS, "internal_error"
@@ -96,7 +96,7 @@ class ManualRefresh:
             raise
         finally:
             fields = {"request_id": g.request_id, "who": who, "ip": request.remote_addr, "kind": self._kind}
-            audit.info("Refresh asked for", extra=fields | {"action": f"{self._kind}.refresh", "result": result})
+            audit.info("Refresh requested", extra=fields | {"action": f"{self._kind}.refresh", "result": result})
             if self._observe is not None:
                 self._observe(result, self._daemon.clock.monotonic() - begun)
 
@@ -132,14 +132,14 @@ class ManualRefresh:
         return outcome.result is Result.CANCELLED or (waited and (status.stopping or not status.running))
 
     def _retrying(self) -> dict[str, Any]:
-        """When the next attempt is to come; None while it executes."""
+        """The time of the next attempt; None while it is running."""
         worker = self._daemon.workers[self._kind]
         return {"result": "retrying", "next_attempt": rfc3339(wall(worker.clock, worker.get_status().next_attempt))}
 
     def _not_started(self) -> ApiError:
-        """Off, not yet running or shutting down: whatever it is, this process ends it within its shutdown timeout."""
-        cure = self._daemon.off.get(self._kind)
-        message = f"{self._noun} refresh is off: {cure}" if cure else f"{self._noun} refresh is not running"
+        """The error while the kind is off, not yet running or shutting down."""
+        hint = self._daemon.off.get(self._kind)
+        message = f"{self._noun} refresh is off: {hint}" if hint else f"{self._noun} refresh is not running"
         return ApiError(503, message, error="manager_not_started", retry_after=self._daemon.config.shutdown_timeout)
 
 
@@ -154,7 +154,7 @@ def no_body() -> None:
 
 
 def body(limit: int) -> bytes:
-    """The body of the current request; reads no more than one byte past `limit`.
+    """The body of the current request; reads at most one byte beyond `limit`.
 
     Raises:
         ApiError: 413, it is longer.
@@ -170,12 +170,12 @@ def body(limit: int) -> bytes:
 
 
 def period(seconds: float) -> str:
-    """A rate limit's window in words: `minute`, or `90 seconds`."""
+    """The window of a rate limit as text: `minute`, or `90 seconds`."""
     return PERIODS.get(seconds) or f"{seconds:g} seconds"
 
 
 def started(accepted: Request) -> dict[str, Any]:
-    """A refresh that was accepted, as JSON fields."""
+    """An accepted refresh as JSON fields."""
     return {
         "message": "Refresh triggered",
         "request_id": accepted.request_id,
@@ -184,7 +184,7 @@ def started(accepted: Request) -> dict[str, Any]:
 
 
 def failed(accepted: Request, outcome: Outcome, more: dict[str, Any]) -> ApiError:
-    """A refresh whose last attempt failed, as an error that tells its cause; `more` goes over the outcome's fields."""
+    """The error for a refresh whose last attempt failed; `more` overrides fields of the outcome."""
     fields = finished(accepted, outcome) | more
     for name in ("message", "error", "request_id"):
         del fields[name]
@@ -192,7 +192,7 @@ def failed(accepted: Request, outcome: Outcome, more: dict[str, Any]) -> ApiErro
 
 
 def finished(accepted: Request, outcome: Outcome) -> dict[str, Any]:
-    """A refresh as JSON fields: its last attempt, and what is served since."""
+    """A refresh as JSON fields: its last attempt, and what is served after it."""
     return {
         "message": "Refresh completed",
         "request_id": accepted.request_id,

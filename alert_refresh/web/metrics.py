@@ -1,4 +1,4 @@
-"""`GET /metrics`, in the Prometheus text format or in OpenMetrics, as the client asks."""
+"""`GET /metrics`, in the Prometheus text format or in OpenMetrics, as negotiated with the client."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text"
 VERSION = "1.0.0"
-"""The one version of OpenMetrics that is written."""
+"""The version of OpenMetrics that is supported."""
 TEXT = frozenset(("text/plain", "text/*", "*/*"))
 
 
 @dataclass(frozen=True, slots=True)
 class Named(Collector):
-    """The families of a registry that have one of these names, or a sample of one, each of them whole.
+    """The metric families of a registry whose name, or the name of one of whose samples, is in `names`.
 
-    The library's own restricted registry needs to know all families in advance; ours depend on what runs.
+    The library's restricted registry requires all families in advance; here they depend on the enabled kinds.
     """
 
     registry: CollectorRegistry
@@ -43,14 +43,15 @@ class Named(Collector):
 
 
 def build(registry: CollectorRegistry) -> Blueprint:
-    """The blueprint that shows `registry`, and the process's own memory, time and files."""
-    # For the whole process: the library has no other way to leave the `_created` series out.
+    """The blueprint that exports `registry`, including the memory, CPU time and open files of the process."""
+    # Applies to the whole process: the library has no other way to omit the `_created` series.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     ProcessCollector(registry=registry)
     blueprint = Blueprint("metrics", __name__)
 
     @blueprint.get("/metrics")
     def metrics() -> JsonResponse:
+        """Metrics for Prometheus, as text or OpenMetrics; ?name[]= restricts them."""
         names = frozenset(request.args.getlist("name[]"))
         shown = Named(registry, names) if names else registry
         if wants_openmetrics():
@@ -63,9 +64,9 @@ def build(registry: CollectorRegistry) -> Blueprint:
 
 
 def wants_openmetrics() -> bool:
-    """Whether the client names OpenMetrics, and likes the text format no better.
+    """Whether the client accepts OpenMetrics, with a quality not below that of the text format.
 
-    The library's `choose_encoder` takes no notice of quality values, and repeats the version that was sent.
+    The library's `choose_encoder` ignores quality values, and echoes the version that was sent.
     """
     wanted = text = 0.0
     for accepted, quality in request.accept_mimetypes:

@@ -1,4 +1,4 @@
-"""Who asks when proxies stand between: `X-Forwarded-For` and `X-Forwarded-Proto`, believed from known proxies."""
+"""The client's address behind proxies: `X-Forwarded-For` and `X-Forwarded-Proto` of trusted proxies."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 _PORT = r"(?::[0-9]{1,5})?"
 _ENTRY = re.compile(rf"\[([0-9A-Fa-f:.]+)(?:%[^\]]*)?\]{_PORT}|([0-9.]+){_PORT}|([0-9A-Fa-f.]*:[0-9A-Fa-f:.]+)(?:%.*)?")
-"""`[::1]` or `[::1]:80`, `1.2.3.4` or `1.2.3.4:80`, `::1`; a zone means nothing to anyone else and is left out."""
+"""`[::1]` or `[::1]:80`, `1.2.3.4` or `1.2.3.4:80`, `::1`; an IPv6 zone is local to the sender and is dropped."""
 
 
 def address(text: str) -> Address | None:
-    """An address as proxies write it, with or without a port; None if it is none. IPv4 in IPv6 is the IPv4 address."""
+    """Parse an address with or without a port; None if it is malformed. An IPv4-mapped address becomes IPv4."""
     found = _ENTRY.fullmatch(text.strip(" \t"))
     try:
         one = ipaddress.ip_address(next(filter(None, found.groups()))) if found else None
@@ -30,9 +30,9 @@ def address(text: str) -> Address | None:
 
 
 class TrustedProxies:
-    """Tells an application the client's address and scheme instead of those of the proxy it came through.
+    """WSGI middleware that sets the client's address and scheme from the headers of trusted proxies.
 
-    `networks` are the proxies'. Whoever can open a Unix socket has no address and counts as one of them.
+    `networks` are the addresses of the proxies. A peer on a Unix socket has no address and is trusted.
     """
 
     def __init__(self, app: Wsgi, networks: tuple[Network, ...]) -> None:
@@ -49,9 +49,9 @@ class TrustedProxies:
         return self._app(environ, start_response)
 
     def client(self, peer: str, forwarded: str) -> str:
-        """The right-most entry of `forwarded` that is no proxy's; what is left of a malformed entry says nothing.
+        """The right-most entry of `forwarded` that is not a proxy; a malformed entry ends the search.
 
-        If all are proxies' it is the left-most one, and without any it is `peer`.
+        If all are proxies it is the left-most entry, and without entries it is `peer`.
         """
         client = peer
         for entry in reversed(forwarded.split(",")):

@@ -1,4 +1,4 @@
-"""Reading query parameters; whatever is wrong with one is a 400 that names it."""
+"""Reading query parameters; an invalid one is answered 400 with its name."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ def one(name: str) -> str | None:
 
 
 def only(*names: str) -> None:
-    """Check that no other parameter than these is given: a misspelt one would else be as if it were not there.
+    """Check that only these parameters are given, so that a misspelled one is not silently ignored.
 
     Raises:
-        ApiError: 400, there is another.
+        ApiError: 400, another one is given.
     """
     if set(request.args) - set(names):
         known = ", ".join(names) or "none"
-        raise bad_request(f"A query parameter is not known here; known: {known}")
+        raise bad_request(f"Unknown query parameter; known here: {known}")
 
 
 def choice(name: str, options: Sequence[str]) -> str | None:
-    """The parameter's value, one of a few words.
+    """The parameter's value, one of `options`; None if it is not given.
 
     Raises:
-        ApiError: 400, it is none of them, or given more than once.
+        ApiError: 400, it is not one of `options`, or given more than once.
     """
     value = one(name)
     if value is not None and value not in options:
@@ -49,7 +49,7 @@ def choice(name: str, options: Sequence[str]) -> str | None:
 
 
 def flag(name: str) -> bool | None:
-    """`true` or `false`.
+    """`true` or `false` as a bool; None if it is not given.
 
     Raises:
         ApiError: 400, it is neither, or given more than once.
@@ -59,10 +59,10 @@ def flag(name: str) -> bool | None:
 
 
 def duration(name: str, maximum: float) -> float | None:
-    """Seconds from a duration such as `10s`, from 0 to `maximum`.
+    """A duration such as `10s`, in seconds from 0 to `maximum`; None if it is not given.
 
     Raises:
-        ApiError: 400, it is not such a duration, too long, or given more than once.
+        ApiError: 400, it is invalid, too long, or given more than once.
     """
     value = one(name)
     if value is None:

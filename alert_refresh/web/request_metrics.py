@@ -1,4 +1,4 @@
-"""How many requests each route answered, by the class of the status, in Prometheus."""
+"""Prometheus counter of requests by route and status class."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 NO_ROUTE = "none"
-"""The route of a request for which there is none, or none with that method."""
+"""The label of a request without a route, or without one for its method."""
 
 CLASSES = ("2xx", "3xx", "4xx", "5xx")
 
 
 def count_requests(app: Flask, registry: CollectorRegistry) -> None:
-    """Count every answer of `app` from now on, in `registry`. Call it once all routes are there."""
+    """Count every response of `app` in `registry`. Call it after all routes are registered."""
     counter = Counter(
         "alert_refresh_http_requests_total",
         "HTTP requests that were answered, by route and class of the status.",

@@ -1,4 +1,4 @@
-"""What the blueprints of all kinds share: whether something is served, and the status of a worker in plain fields."""
+"""Shared by the blueprints of all kinds: the served snapshot, and a worker's status as JSON fields."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 def loaded(daemon: Daemon, kind: str) -> Snapshot[Any]:
-    """What is served of a kind.
+    """The snapshot of a kind that is served.
 
     Raises:
-        ApiError: 503, nothing is known yet, or the kind is off.
+        ApiError: 503, nothing is loaded yet, or the kind is off.
     """
     worker = daemon.workers.get(kind)
     status: Status[Any] = Status() if worker is None else worker.get_status()
     if status.snapshot is not None:
         return status.snapshot
-    cure = daemon.off.get(kind)
-    message = f"{kind.capitalize()} are off: {cure}" if cure else f"No {kind} have been loaded yet"
+    enable_hint = daemon.off.get(kind)
+    message = f"{kind.capitalize()} are off: {enable_hint}" if enable_hint else f"No {kind} have been loaded yet"
     raise ApiError(503, message, error="not_loaded", retry_after=_next_chance(daemon, status))
 
 
@@ -34,7 +34,7 @@ def off_fields(daemon: Daemon, kind: str) -> dict[str, Any]:
 
 
 def status_fields(worker: Worker[Any], status: Status[Any], **items: Any) -> dict[str, Any]:
-    """The status of a kind, all from one look at its worker; `items` is what it says about its items."""
+    """The status of a kind, from one `Status` of its worker; `items` are the fields about its items."""
     clock = worker.clock
     last, snapshot = status.last, status.snapshot
     failed = last is not None and last.result is Result.FAILED
@@ -61,7 +61,7 @@ def status_fields(worker: Worker[Any], status: Status[Any], **items: Any) -> dic
 
 
 def _word(status: Status[Any]) -> str:
-    """The state in one word. An attempt that a stop ended says nothing, so the one before counts."""
+    """The state in one word. A cancelled attempt is ignored: the one before it counts."""
     if status.attempt is not None:
         return "in_progress"
     if status.consecutive_failures:
@@ -70,7 +70,7 @@ def _word(status: Status[Any]) -> str:
 
 
 def _next_chance(daemon: Daemon, status: Status[Any]) -> float:
-    """Seconds until what is not loaded may be: when the running attempt must have ended, or the next one begins."""
+    """Seconds until a retry may succeed: until the deadline of the running attempt, or the start of the next one."""
     if status.attempt is not None:
         return status.attempt.deadline.remaining()
     at = status.next_attempt or status.next_due

@@ -141,7 +141,7 @@ def test_without_a_watch_the_right_is_not_needed(
 
 
 @pytest.mark.parametrize("action", [faults.status(403), faults.page(b"[]"), faults.truncated("length")])
-def test_a_server_that_does_not_tell_is_no_fault(
+def test_a_server_that_does_not_answer_is_not_a_fault(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kube: KubeServer, action: Any
 ) -> None:
     rule = kube.fault(action, "/apis/authorization")

@@ -112,7 +112,7 @@ def test_check_gives_up_on_a_source_that_hangs(monkeypatch: pytest.MonkeyPatch) 
         return Snapshot({}, digest="x")
 
     answer(monkeypatch, hang)
-    monkeypatch.setattr("alert_refresh.engine.worker.ABANDON_AFTER", 0.1)
+    monkeypatch.setattr("alert_refresh.engine.attempt_threads.ABANDON_AFTER", 0.1)
     try:
         result = run("check", env={"TARGET_REFRESH_TIMEOUT": "50ms"})
     finally:
@@ -202,7 +202,7 @@ class Asked(FakeSource):
         return ""
 
 
-def test_check_does_not_wait_for_rights_that_nobody_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_does_not_wait_for_rights_that_cannot_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     let_go = threading.Event()
 
     def hang() -> list[tuple[str, str]]:

@@ -72,13 +72,13 @@ def test_check_names_every_fault(tmp_path: Path) -> None:
     assert checking.output.splitlines() == [
         f"{good}: 12 good rules of 10 families",
         f"{bad}: 3 bad rules",
-        '  rules[0] (id "a").enabled: must be true or false, not a number, a date or the like (line 1)',
+        '  rules[0] (id "a").enabled: must be true or false, not a number, a date or similar (line 1)',
         '  rules[0] (id "a").priority: must be a whole number from -2147483648 to 2147483647 in decimal digits '
         "(line 1)",
-        '  rules[1] (id "status").id: must be none of match, refresh, status (line 2)',
+        '  rules[1] (id "status").id: must not be one of match, refresh, status (line 2)',
         '  rules[1] (id "status").match[0]: the value must be a regular expression of up to 4096 characters, in the '
         "syntax of RE2 (line 2)",
-        '  rules[2] (id "c").whatever: is no field of a rule; the fields are id, family, enabled, priority, match, '
+        '  rules[2] (id "c").whatever: is not a field of a rule; the fields are id, family, enabled, priority, match, '
         "targets, description, annotations (line 3)",
         f"{broken}: the rules file is truncated: {len(packed(2)) - 57} of {len(packed(2)) - 56} bytes of its body",
     ]
@@ -96,9 +96,9 @@ def test_check_for_scripts_is_one_object(tmp_path: Path) -> None:
             "faults": [
                 {
                     "field": "id",
-                    "message": "must be none of match, refresh, status",
+                    "message": "must not be one of match, refresh, status",
                     "line": 1,
-                    "said": 'rules[0] (id "status").id: must be none of match, refresh, status (line 1)',
+                    "said": 'rules[0] (id "status").id: must not be one of match, refresh, status (line 1)',
                 }
             ],
         }
@@ -241,13 +241,13 @@ def test_a_file_is_not_packed_onto_itself_by_whatever_name(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("warm", ["-", ".", "/", "/dev/null", "/dev/rules.warm", "folder"])
-def test_what_is_no_regular_file_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm: str) -> None:
+def test_what_is_not_a_regular_file_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm: str) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "rules.yaml").write_text("[]")
     (tmp_path / "folder").mkdir()
     packing = run("pack", "rules.yaml", warm)
     assert (packing.exit_code, packing.stdout) == (1, "")
-    assert packing.stderr.endswith(" cannot be written: it is no regular file\n")
+    assert packing.stderr.endswith(" cannot be written: it is not a regular file\n")
     assert sorted(one.name for one in tmp_path.iterdir()) == ["folder", "rules.yaml"]
 
 

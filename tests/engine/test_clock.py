@@ -72,7 +72,7 @@ def test_two_threads_may_sleep_on_one_event_of_the_fake_clock() -> None:
     assert clock.sleeping() == []
 
 
-def test_the_fake_clock_says_when_nobody_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fake_clock_says_when_no_thread_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeClock()
     monkeypatch.setattr(clock._changed, "wait_for", lambda found, timeout: found())
     with pytest.raises(AssertionError, match="nobody waits 5 s"):
@@ -80,7 +80,7 @@ def test_the_fake_clock_says_when_nobody_sleeps(monkeypatch: pytest.MonkeyPatch)
 
 
 class TestWaitingInAnAttempt:
-    def test_it_lets_seconds_pass(self) -> None:
+    def test_it_waits_for_the_seconds(self) -> None:
         clock = FakeClock()
         deadline = Deadline(clock, 30)
         thread = threading.Thread(target=deadline.wait, args=(5,))
@@ -109,7 +109,7 @@ class TestWaitingInAnAttempt:
         with pytest.raises(Transient):
             deadline.wait(0)
 
-    def test_it_ends_at_once_when_the_worker_stops(self) -> None:
+    def test_it_ends_immediately_when_the_worker_stops(self) -> None:
         deadline = Deadline(SystemClock(), 3600)
         deadline.stopping = threading.Event()
         threading.Timer(0, deadline.stopping.set).start()

@@ -23,7 +23,7 @@ def test_a_worker_paused_before_its_start_starts_without_a_refresh_and_has_no_ti
         assert stage.source.calls == 0
 
 
-def test_a_pause_drops_the_ticks_and_a_resume_begins_a_new_grid_with_a_refresh_at_once() -> None:
+def test_a_pause_drops_the_ticks_and_a_resume_starts_a_new_grid_with_a_refresh_immediately() -> None:
     with Stage(interval=10, warmup=0) as stage:
         stage.start().idle()
         stage.worker.pause()
@@ -56,7 +56,7 @@ def test_a_refresh_by_hand_runs_while_paused_with_all_its_retries() -> None:
         assert [outcome.attempt for outcome in stage.outcomes] == [1, 2]
 
 
-def test_a_pause_ends_the_backoff_of_a_scheduled_cycle_for_good() -> None:
+def test_a_pause_ends_the_backoff_of_a_scheduled_cycle_permanently() -> None:
     with Stage(base_backoff=5, interval=100) as stage:
 
         def fail(number: int) -> None:
@@ -72,7 +72,7 @@ def test_a_pause_ends_the_backoff_of_a_scheduled_cycle_for_good() -> None:
         assert stage.status.next_attempt is None
 
 
-def test_a_pause_waits_for_the_attempt_that_executes_and_lets_it_count() -> None:
+def test_a_pause_waits_for_the_attempt_that_executes_and_counts_it() -> None:
     source = GatedSource()
     with Stage(source) as stage:
         stage.start()
@@ -89,7 +89,7 @@ def test_a_pause_waits_for_the_attempt_that_executes_and_lets_it_count() -> None
         assert not stage.status.in_progress
 
 
-def test_a_pause_before_a_scheduled_request_has_begun_lets_go_of_whoever_waits_for_it() -> None:
+def test_a_pause_before_a_scheduled_request_has_begun_releases_its_waiters() -> None:
     with Stage() as stage:
         stage.worker.state.open()
         request = stage.status.pending

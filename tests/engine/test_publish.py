@@ -74,7 +74,7 @@ def test_only_over_what_is_served_still() -> None:
         assert stage.status.snapshot is not None and stage.status.snapshot.digest == "event"
 
 
-def test_equal_content_takes_the_memo_and_tells_nobody() -> None:
+def test_equal_content_takes_the_memo_and_notifies_no_listener() -> None:
     with Stage().start().idle() as stage:
         heard: list[Publication] = []
         stage.worker.listen_publish(heard.append)
@@ -106,7 +106,7 @@ def test_a_first_snapshot_may_come_from_a_watch() -> None:
         assert stage.status.snapshot is not None and stage.status.snapshot.digest == "list"
 
 
-def test_a_listener_of_publications_that_fails_is_logged_and_the_next_one_told(
+def test_a_listener_of_publications_that_fails_is_logged_and_the_next_one_called(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     heard: list[Publication] = []
@@ -202,7 +202,7 @@ def test_a_watch_that_is_late_makes_the_worker_unhealthy() -> None:
         assert stage.worker.health() == "fake-watch-a"
 
 
-def test_a_watch_that_does_not_end_is_left_behind_and_stop_is_no_failure() -> None:
+def test_a_watch_that_does_not_end_is_abandoned_and_stop_succeeds() -> None:
     go = threading.Event()
 
     class Deaf(Watch):
@@ -232,7 +232,7 @@ LIVES: list[tuple[Sequence[WatchHealth | None], WatchHealth | None]] = [
 
 
 @pytest.mark.parametrize(("lives", "expected"), LIVES)
-def test_the_lives_of_all_watches_are_told_as_one(
+def test_the_health_of_all_watches_is_combined(
     lives: Sequence[WatchHealth | None], expected: WatchHealth | None
 ) -> None:
     watches = [Living(f"watch-{number}", life) for number, life in enumerate(lives)]

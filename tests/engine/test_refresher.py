@@ -138,7 +138,7 @@ def test_what_the_source_remembers_comes_back_to_it() -> None:
     assert cycle.source.previous[1].memo == "mine"
 
 
-def test_a_listener_that_fails_holds_up_nobody(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_listener_that_fails_delays_no_other(caplog: pytest.LogCaptureFixture) -> None:
     cycle = Cycle(Transient("x"), snapshot())
 
     error = ValueError("canary-value")
@@ -154,7 +154,7 @@ def test_a_listener_that_fails_holds_up_nobody(caplog: pytest.LogCaptureFixture)
     assert "canary-value" not in str([record.__dict__ for record in caplog.records])
 
 
-def test_listeners_are_told_after_the_outcome_took_effect() -> None:
+def test_listeners_are_called_after_the_outcome_took_effect() -> None:
     cycle = Cycle(Transient("x"), snapshot("a"))
     seen: list[tuple[bool, int, float | None]] = []
 
@@ -192,7 +192,7 @@ def test_stop_before_the_first_attempt_has_no_outcome() -> None:
     assert request.done.is_set()
 
 
-def test_an_attempt_that_fails_after_stop_is_cancelled_and_told_once() -> None:
+def test_an_attempt_that_fails_after_stop_is_cancelled_and_reported_once() -> None:
     cycle = Cycle()
 
     def answer(number: int) -> Snapshot[str]:
@@ -207,7 +207,7 @@ def test_an_attempt_that_fails_after_stop_is_cancelled_and_told_once() -> None:
     assert (status.cancelled, status.failed, status.consecutive_failures) == (1, 0, 0)
 
 
-def test_an_execution_given_up_at_stop_is_cancelled(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_execution_abandoned_at_stop_is_cancelled(caplog: pytest.LogCaptureFixture) -> None:
     cycle = Cycle()
 
     def execute(call: object, deadline: object) -> Snapshot[str]:
@@ -235,7 +235,7 @@ def test_an_attempt_of_a_run_that_is_over_says_nothing() -> None:
 
 
 @pytest.mark.parametrize("at", ["retry", "end"])
-def test_a_listener_that_kills_its_thread_still_leaves_nobody_waiting(at: str) -> None:
+def test_a_listener_that_kills_its_thread_still_leaves_no_caller_waiting(at: str) -> None:
     cycle = Cycle(Transient("x"), snapshot()) if at == "retry" else Cycle(snapshot())
 
     def deadly(outcome: Outcome) -> None:

@@ -64,7 +64,7 @@ def test_after_the_last_retry_the_next_tick_tries_again(failing: Stage) -> None:
 
 
 @pytest.mark.parametrize("passed", range(5))
-def test_stop_in_each_wait_ends_at_once_and_starts_no_attempt(failing: Stage, passed: int) -> None:
+def test_stop_in_each_wait_ends_immediately_and_starts_no_attempt(failing: Stage, passed: int) -> None:
     with failing.start():
         failing.pass_backoffs(*WAITS[1 : 1 + passed]).backing_off(WAITS[1 + passed])
         began = time.perf_counter()
@@ -93,7 +93,7 @@ def test_a_manual_refresh_in_each_wait_starts_a_fresh_cycle_with_all_its_retries
         assert failing.source.calls == failing.status.failed == passed + 1 + 6
 
 
-def test_a_manual_refresh_in_warm_up_runs_at_once() -> None:
+def test_a_manual_refresh_in_warm_up_runs_immediately() -> None:
     with Stage().start().idle() as stage:
         assert stage.fake.sleeping() == [30]
         request = stage.worker.refresh_now()

@@ -27,7 +27,7 @@ def test_a_copy_shares_the_mapping_instead_of_wrapping_it_again() -> None:
     assert two.stats is one.stats
 
 
-def test_memo_and_stats_are_no_part_of_what_a_snapshot_is() -> None:
+def test_memo_and_stats_are_not_part_of_the_identity_of_a_snapshot() -> None:
     one: Snapshot[str] = Snapshot(items={}, memo=object(), stats={"x": 1.0})
     assert one == Snapshot(items={})
     assert "memo" not in repr(one)

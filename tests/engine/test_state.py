@@ -293,7 +293,7 @@ def test_a_tick_that_would_have_fallen_into_a_wait_is_due_again_when_the_wait_en
     assert steps.state.status().next_due == 30
 
 
-def test_stop_ends_what_is_pending_and_lets_nothing_begin(steps: Steps) -> None:
+def test_stop_ends_what_is_pending_and_begins_nothing(steps: Steps) -> None:
     request = steps.due()
     assert steps.state.stop(steps.run)
     assert not steps.state.stop(steps.run)
@@ -361,7 +361,7 @@ def test_nothing_of_an_earlier_run_touches_a_later_one(steps: Steps) -> None:
     with pytest.raises(Stopping):
         steps.state.due(steps.run)
     assert not steps.state.active(steps.run)
-    assert not steps.state.open_as(steps.run)
+    assert not steps.state.is_open(steps.run)
     assert steps.state.status() is before
     assert steps.state.finish(attempt, snapshot(), None).result is Result.SUCCESS
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from alert_refresh.engine import Deadline, Mailbox, SystemClock, Transient
-from alert_refresh.engine.threads import Call, Pool, Thread, endured, join, spawn
+from alert_refresh.engine.threads import Call, Pool, Thread, completed, join, spawn
 from tests.stage import eventually
 
 
@@ -63,7 +63,7 @@ def test_a_call_hands_over_its_value_or_its_error() -> None:
 
 
 @pytest.mark.parametrize("death", [SystemExit, KeyboardInterrupt, GeneratorExit])
-def test_p14_a_call_that_kills_its_thread_is_heard_and_is_a_failure(
+def test_p14_a_call_that_kills_its_thread_is_reported_and_is_a_failure(
     death: type[BaseException], deaths: list[threading.ExceptHookArgs]
 ) -> None:
     def die() -> int:
@@ -114,7 +114,7 @@ def test_c12_a_full_mailbox_drops_and_counts_and_never_blocks() -> None:
 
 
 @pytest.mark.parametrize("death", [ValueError, MemoryError, SystemExit])
-def test_p14_a_delivery_that_dies_is_heard_and_the_next_is_made(
+def test_p14_a_delivery_that_dies_is_reported_and_the_next_is_made(
     death: type[BaseException], deaths: list[threading.ExceptHookArgs]
 ) -> None:
     got: list[int] = []
@@ -157,7 +157,7 @@ def test_a_mailbox_whose_delivery_hangs_is_left_at_stop_and_its_thread_ends_with
     box.stop(0.05)
 
 
-def test_deliveries_never_run_at_once() -> None:
+def test_deliveries_never_run_concurrently() -> None:
     running: list[int] = []
     most = 0
 
@@ -183,7 +183,7 @@ def test_deliveries_never_run_at_once() -> None:
     assert most == 1
 
 
-def test_a_mailbox_that_empties_at_the_moment_it_is_given_up_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mailbox_that_empties_at_the_moment_it_is_abandoned_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     gate, busy = threading.Event(), threading.Event()
     got: list[int] = []
 
@@ -232,7 +232,7 @@ def unheard(monkeypatch: pytest.MonkeyPatch) -> list[sys.UnraisableHookArgs]:
 
 
 @pytest.mark.parametrize("case", NO_THREAD)
-def test_p17_a_thread_that_cannot_start_is_an_error_and_nobody_waits_for_it(
+def test_p17_a_thread_that_cannot_start_is_an_error_and_is_not_waited_for(
     case: str, monkeypatch: pytest.MonkeyPatch, unheard: list[sys.UnraisableHookArgs]
 ) -> None:
     where, failure, kind = NO_THREAD[case]
@@ -246,19 +246,19 @@ def test_p17_a_thread_that_cannot_start_is_an_error_and_nobody_waits_for_it(
     assert called.is_set()
 
 
-def test_a_call_that_is_endured_says_whether_it_ended_well_and_is_heard_if_not(
+def test_a_call_reports_whether_it_completed_and_what_it_raised_is_reported(
     deaths: list[threading.ExceptHookArgs],
 ) -> None:
-    assert endured(lambda: None)
+    assert completed(lambda: None)
     for error in (ValueError, MemoryError, KeyboardInterrupt):
 
         def fail(error: type[BaseException] = error) -> None:
             raise error
 
-        assert not endured(fail)
+        assert not completed(fail)
         assert deaths[-1].exc_type is error
     with pytest.raises(SystemExit):
-        endured(lambda: sys.exit(3))
+        completed(lambda: sys.exit(3))
     assert len(deaths) == 3
 
 
@@ -313,7 +313,7 @@ def test_a_pool_uses_the_threads_it_has_before_it_starts_more() -> None:
 
 
 @pytest.mark.parametrize("death", [ValueError, MemoryError, SystemExit])
-def test_p14_a_call_in_a_pool_that_dies_is_heard_and_the_thread_goes_on(
+def test_p14_a_call_in_a_pool_that_dies_is_reported_and_the_thread_goes_on(
     death: type[BaseException], deaths: list[threading.ExceptHookArgs]
 ) -> None:
     def die() -> None:

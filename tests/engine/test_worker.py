@@ -43,7 +43,7 @@ class WatchedSource(FakeSource):
         return self.made[-1:]
 
 
-def test_start_refreshes_at_once_and_then_waits_for_the_warm_up() -> None:
+def test_start_refreshes_immediately_and_then_waits_for_the_warm_up() -> None:
     with Stage().start().idle() as stage:
         assert stage.source.calls == 1
         assert stage.status.running
@@ -65,7 +65,7 @@ def test_start_twice_is_already_started_and_start_after_stop_works() -> None:
         assert stage.source.closed == 1
 
 
-def test_start_returns_at_once_while_the_first_refresh_runs() -> None:
+def test_start_returns_immediately_while_the_first_refresh_runs() -> None:
     with Stage(GatedSource()) as stage:
         began = time.perf_counter()
         stage.start()
@@ -109,7 +109,7 @@ def test_an_attempt_that_fails_during_stop_is_cancelled_and_not_retried() -> Non
         assert [outcome.result for outcome in stage.outcomes] == [Result.CANCELLED]
 
 
-def test_an_attempt_that_outlives_stop_is_given_up_cancelled_and_never_publishes() -> None:
+def test_an_attempt_that_outlives_stop_is_abandoned_cancelled_and_never_publishes() -> None:
     with Stage(GatedSource()).start() as stage:
         call = stage.source.wait_for_call(1)
         with pytest.raises(ShutdownTimeout, match="did not end within 0 s"):
@@ -186,7 +186,7 @@ def test_refresh_now_needs_a_running_worker() -> None:
             stage.worker.refresh_now()
 
 
-def test_refresh_now_runs_at_once_under_the_name_it_was_given() -> None:
+def test_refresh_now_runs_immediately_with_the_given_id() -> None:
     with Stage().start().idle() as stage:
         request = stage.worker.refresh_now("11111111-2222-3333-4444-555555555555", scope="one")
         assert request.done.wait(10)
@@ -299,7 +299,7 @@ def test_stop_joins_the_threads_of_the_watches() -> None:
 
         def __init__(self) -> None:
             super().__init__()
-            self.joined, self.ended = threading.Event(), threading.Event()
+            self.ready, self.joined, self.ended = threading.Event(), threading.Event(), threading.Event()
 
         def run(self) -> None:
             thread = threading.current_thread()
@@ -310,6 +310,7 @@ def test_stop_joins_the_threads_of_the_watches() -> None:
                 join(timeout)
 
             thread.join = joined  # type: ignore[method-assign]
+            self.ready.set()
             super().run()
             if self.joined.wait(HANG_GUARD):
                 self.ended.set()
@@ -318,6 +319,7 @@ def test_stop_joins_the_threads_of_the_watches() -> None:
     source = FakeSource()
     source.watches = lambda sink: (watch,)  # type: ignore[method-assign]
     with Stage(source).start().idle() as stage:
+        assert watch.ready.wait(HANG_GUARD)
         stage.worker.stop()
         ended = watch.ended.is_set()
         watch.joined.set()
@@ -459,7 +461,7 @@ def test_a_worker_runs_on_the_machine_s_clock_with_no_clock_given() -> None:
     assert worker.get_status().running is False
 
 
-def test_a_refresh_far_away_on_the_machine_s_clock_is_stopped_at_once() -> None:
+def test_a_refresh_far_away_on_the_machine_s_clock_is_stopped_immediately() -> None:
     def refused(_: int) -> None:
         raise Transient("x")
 
@@ -473,7 +475,7 @@ def test_a_refresh_far_away_on_the_machine_s_clock_is_stopped_at_once() -> None:
     assert source.calls == 1
 
 
-def test_two_stops_at_once_both_end_and_close_once() -> None:
+def test_two_concurrent_stops_both_end_and_close_once() -> None:
     with Stage(GatedSource()).start() as stage:
         call = stage.source.wait_for_call(1)
         stops = [threading.Thread(target=stage.worker.stop) for _ in range(2)]

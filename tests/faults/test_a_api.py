@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from alert_refresh.engine import Result, Worker
-from alert_refresh.engine import worker as worker_module
+from alert_refresh.engine import Result, Worker, attempt_threads
 from alert_refresh.targets.kubernetes import body as kube_reader
 from alert_refresh.targets.kubernetes import client as kube_client
 from alert_refresh.targets.kubernetes import list as kube_list
@@ -107,7 +106,7 @@ class TestConnection:
     def test_a02_a_resolver_that_blocks_is_given_up(
         self, kube: KubeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(worker_module, "ABANDON_AFTER", 0.2)
+        monkeypatch.setattr(attempt_threads, "ABANDON_AFTER", 0.2)
         blocked, release = threading.Event(), threading.Event()
         real = socket.getaddrinfo
 

@@ -406,7 +406,7 @@ def test_c11_a_refresh_whose_asker_has_gone_goes_on() -> None:
         gc.collect()
         stage.source.wait_for_call(2)
         assert stage.status.in_progress
-        stage.source.let_all_go()
+        stage.source.release_all()
         assert not stage.idle().status.in_progress
         assert stage.status.succeeded == 2
 
@@ -432,7 +432,7 @@ def test_c12_a_slow_listener_delays_neither_the_swap_nor_a_reader() -> None:
         assert request.done.wait(30)
 
 
-def test_c12_a_listener_with_a_mailbox_never_holds_up_a_refresh_and_drops_are_counted() -> None:
+def test_c12_a_listener_with_a_mailbox_never_delays_a_refresh_and_drops_are_counted() -> None:
     gate, busy, got = threading.Event(), threading.Event(), []
 
     def deliver(outcome: Outcome) -> None:

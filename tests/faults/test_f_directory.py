@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from alert_refresh.engine import AttemptError, Permanent, RefreshSettings, Transient, Trigger, Worker
-from alert_refresh.files import watch as folder
+from alert_refresh.files import watch
+from alert_refresh.files.read import read_file
 from alert_refresh.targets import KIND
 from alert_refresh.targets.folder import parts
 from alert_refresh.targets.folder import source as manifests
@@ -143,7 +144,7 @@ def test_f02_a_file_that_vanishes_while_it_is_read_is_gone_and_no_fault(
     ten: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(ten.root / "0.yaml", secret("t0", note="changed"))
-    real = folder.read_file
+    real = read_file
     removed: list[Path] = []
 
     def vanish(root: Path, path: Path, limit: int) -> bytes:
@@ -178,7 +179,7 @@ def test_f03_without_inotify_changes_are_found_by_the_schedule(
         tried.append(1)
         raise OSError(errno.EMFILE, "no inotify instances left")
 
-    monkeypatch.setattr(folder, "INotify", none_left)
+    monkeypatch.setattr(watch, "INotify", none_left)
     settings = RefreshSettings(interval=60.0, warmup=0.0)
     ended = threading.Semaphore(0)
     worker = Worker(KIND, ten.source, settings, clock=ten.clock, listeners=[lambda _: ended.release()])

@@ -17,7 +17,8 @@ import pytest
 
 from alert_refresh.engine import Permanent, Stopping, Transient, Trigger
 from alert_refresh.files.at_rest import SETTLED
-from alert_refresh.files.watch import FolderWatch, read_file
+from alert_refresh.files.read import read_file
+from alert_refresh.files.watch import FolderWatch
 from alert_refresh.targets import target
 from alert_refresh.targets.folder import documents, parts
 from tests.fakes import FakeSink
@@ -364,10 +365,10 @@ class TestFilesThatAreBeingWritten:
         with file.open("w") as writer:
             writer.write("\n---\n".join(json.dumps(secret(name)) for name in ("one", "two")))
             writer.flush()
-            world.watch._take()
+            world.watch._read_events()
             for later in (0.0, 0.2, SETTLED - 0.01):
                 write(world.root / "b.yaml", secret(f"b{round(later * 100)}"))
-                world.watch._take()
+                world.watch._read_events()
                 world.now(file, later)
                 assert world.names() == [f"b{round(later * 100)}", "one", "three", "two"]
             writer.write("\n---\n" + json.dumps(secret("four")))
@@ -380,16 +381,16 @@ class TestFilesThatAreBeingWritten:
     def test_f11_a_secret_that_is_cut_before_its_last_line_is_not_served_enabled(self, world: Watched) -> None:
         file = world.root / "a.yaml"
         file.write_text(flat("a", "  enabled: 'false'"))
-        world.watch._take()
+        world.watch._read_events()
         assert world.refresh().items["a"].enabled is False
         with file.open("w") as writer:
             writer.write(flat("a"))
             writer.flush()
-            world.watch._take()
+            world.watch._read_events()
             world.now(file, 0.3)
             assert world.refresh().items["a"].enabled is False
             writer.write("  enabled: 'false'\n")
-        world.watch._take()
+        world.watch._read_events()
         world.now(file, 0.1)
         assert world.refresh().items["a"].enabled is False
         assert world.rejected() == []
@@ -401,7 +402,7 @@ class TestFilesThatAreBeingWritten:
         file.write_text(json.dumps(secret("b")))
         world.now(file)
         assert world.names() == ["a"], "the watch has not been told"
-        assert world.watch._take() is True
+        assert world.watch._read_events() is True
         assert world.names() == ["b"]
 
     def test_f11_a_file_renamed_into_place_is_whole_at_once(self, world: Watched) -> None:
@@ -409,7 +410,7 @@ class TestFilesThatAreBeingWritten:
         write(file, secret("a"))
         world.refresh()
         write(file, secret("b"))
-        world.watch._take()
+        world.watch._read_events()
         world.now(file)
         assert world.names() == ["b"]
 
@@ -420,12 +421,12 @@ class TestFilesThatAreBeingWritten:
         with file.open("w") as writer:
             writer.write(flat("a"))
             writer.flush()
-            world.watch._take()
+            world.watch._read_events()
             world.now(file)
             assert world.names() == ["b"]
             assert world.rejected() == []
             writer.write("  enabled: 'false'\n")
-        world.watch._take()
+        world.watch._read_events()
         assert world.names() == ["a", "b"]
         assert world.served("a").enabled is False
 
@@ -434,12 +435,12 @@ class TestFilesThatAreBeingWritten:
         write(file, secret("a"))
         world.refresh()
         file.write_text("kind: [")
-        world.watch._take()
+        world.watch._read_events()
         assert world.names() == ["~a"]
         with file.open("w") as writer:
             writer.write(flat("a"))
             writer.flush()
-            world.watch._take()
+            world.watch._read_events()
             world.now(file)
             assert world.names() == ["~a"]
             world.now(file, SETTLED)
@@ -462,7 +463,7 @@ class TestFilesThatAreBeingWritten:
 
         monkeypatch.setattr(parts, "read_file", read)
         write(file, secret("b"))
-        world.watch._take()
+        world.watch._read_events()
         assert world.names() == ["a"], "what it became meanwhile is being written"
         assert len(calls) == 1
 
@@ -510,7 +511,7 @@ class TestFilesThatAreBeingWritten:
             write(file, secret("a"))
             world.snapshot = replace(world.refresh(), memo=None)
         write(world.root / "c.yaml", secret("c"))
-        world.watch._take()
+        world.watch._read_events()
         file.write_text(flat("b"))
         world.now(file)
         found: list[list[str]] = []
@@ -524,7 +525,7 @@ class TestFilesThatAreBeingWritten:
         assert found == [["~a", "c"] if restored else ["c"]]
         if not restored:
             assert world.rejected() == [("a.yaml", "file", "storage")]
-        world.watch._take()
+        world.watch._read_events()
         assert world.names() == ["bb", "c"]
 
     def test_a_stop_ends_the_wait_for_its_rest(self, world: Watched) -> None:

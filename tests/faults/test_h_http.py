@@ -157,7 +157,7 @@ GOOD_ID = "0A4C45a0-61a5-4f9c-8ad5-2b5a4f9e0c11"
         "",
     ],
 )
-def test_h08_a_request_id_that_is_no_uuid_is_replaced(sent: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_h08_a_request_id_that_is_not_an_uuid_is_replaced(sent: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "alert_refresh")
     with World().start() as world:
         for response in (

@@ -57,7 +57,7 @@ def send_in_cuts(client: socket.socket, data: bytes, cuts: list[int]) -> None:
 
 
 @pytest.mark.parametrize("cuts", [0, 1, 40])
-def test_h26_nine_hundred_requests_at_once_are_answered_though_every_thread_is_busy(
+def test_h26_nine_hundred_concurrent_requests_are_answered_though_every_thread_is_busy(
     program: Program, cuts: int
 ) -> None:
     sent = GET * 899 + GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
@@ -72,7 +72,7 @@ def test_h26_nine_hundred_requests_at_once_are_answered_though_every_thread_is_b
     assert program.wait() == 0
 
 
-def test_h26_many_pipelines_at_once_leave_nobody_waiting(program: Program) -> None:
+def test_h26_many_concurrent_pipelines_leave_nobody_waiting(program: Program) -> None:
     with ExitStack() as stack:
         occupy(program, stack)
         clients = [stack.enter_context(program.connect()) for _ in range(20)]
@@ -177,7 +177,7 @@ def test_h27_clients_that_pipeline_the_list_and_do_not_read_take_nothing_away(li
     assert eventually(lambda: gauge(listing, "http_threads_busy") == 1)
 
 
-def test_h27_other_long_answers_that_nobody_reads_cost_no_thread(program: Program) -> None:
+def test_h27_other_long_answers_that_no_client_reads_occupy_no_thread(program: Program) -> None:
     with ExitStack() as stack:
         for _ in range(64):
             pipeline(program, stack, "/big?bytes=9000000")
@@ -244,7 +244,7 @@ def test_an_answer_that_breaks_off_closes_its_connection_and_nothing_else(progra
     assert "canary" not in "".join(program.lines)
 
 
-def test_unread_answers_do_not_hold_up_the_end(program: Program) -> None:
+def test_unread_answers_do_not_delay_the_end(program: Program) -> None:
     with ExitStack() as stack:
         for _ in range(5):
             pipeline(program, stack, "/big?bytes=9000000")

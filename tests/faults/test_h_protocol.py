@@ -147,7 +147,7 @@ def test_a_later_version_is_answered_as_1_1(program: Program, version: bytes, pa
 @pytest.mark.parametrize(
     "version", [b"HTTP/1", b"HTTP/1.", b"HTTP/1.10", b"http/1.1", b"HTTP /1.1", b"HTTP/1.1 x", b"ICY"]
 )
-def test_what_is_no_version_is_refused(program: Program, version: bytes) -> None:
+def test_what_is_not_a_version_is_refused(program: Program, version: bytes) -> None:
     assert parts(raw(program, b"GET /healthz " + version + b"\r\nHost: x\r\n\r\n"))[0] == 400
 
 

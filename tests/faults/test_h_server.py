@@ -212,7 +212,7 @@ def test_h15_a_500_of_the_server_says_nothing_of_its_cause(lasting: Program, pat
 
 
 @pytest.mark.parametrize("clients", [4, 16, 64])
-def test_h19_clients_stalled_in_a_header_cost_no_thread_and_are_told(program: Program, clients: int) -> None:
+def test_h19_clients_stalled_in_a_header_occupy_no_thread_and_get_a_408(program: Program, clients: int) -> None:
     base = program.threads()
     with ExitStack() as stack:
         stalled = [stack.enter_context(program.connect()) for _ in range(clients)]
@@ -375,12 +375,12 @@ def test_h21_clients_that_connect_and_leave_do_not_slow_answers_down(program: Pr
     assert eventually(lambda: gauge(program, "http_connections") == 1)
 
 
-def test_h22_idle_connections_do_not_hold_up_the_end(program: Program) -> None:
+def test_h22_idle_connections_do_not_delay_the_end(program: Program) -> None:
     idle_connections(program, 100)
 
 
 @pytest.mark.soak
-def test_h22_a_thousand_idle_connections_do_not_hold_up_the_end(program: Program) -> None:
+def test_h22_a_thousand_idle_connections_do_not_delay_the_end(program: Program) -> None:
     idle_connections(program, 1000)
 
 

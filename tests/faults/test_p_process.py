@@ -249,7 +249,7 @@ DEATHS = [RuntimeError("canary"), MemoryError("canary"), SystemExit("canary"), K
 
 
 @pytest.mark.parametrize("error", DEATHS, ids=lambda error: type(error).__name__)
-def test_p14_a_watch_that_dies_is_heard_of_and_runs_again(error: BaseException, told: pytest.LogCaptureFixture) -> None:
+def test_p14_a_watch_that_dies_is_reported_and_runs_again(error: BaseException, told: pytest.LogCaptureFixture) -> None:
     watch = DyingWatch(error)
     source = FakeSource()
     source.watches = lambda sink: (watch,)  # type: ignore[method-assign]
@@ -268,7 +268,7 @@ def test_p14_a_watch_that_dies_is_heard_of_and_runs_again(error: BaseException, 
 
 
 @pytest.mark.parametrize("error", DEATHS, ids=lambda error: type(error).__name__)
-def test_p14_a_worker_that_dies_is_heard_of_and_runs_again(
+def test_p14_a_worker_that_dies_is_reported_and_runs_again(
     error: BaseException, told: pytest.LogCaptureFixture
 ) -> None:
     source = FakeSource()
@@ -297,7 +297,7 @@ def test_p14_a_worker_that_dies_is_heard_of_and_runs_again(
 @pytest.mark.parametrize(
     ("word", "name"), [("exit", "SystemExit"), ("memory", "MemoryError"), ("crash", "RuntimeError")]
 )
-def test_p14_an_attempt_that_dies_is_heard_of_and_the_next_one_runs(word: str, name: str) -> None:
+def test_p14_an_attempt_that_dies_is_reported_and_the_next_one_runs(word: str, name: str) -> None:
     env = {"TARGET_REFRESH_BASE_BACKOFF": "10ms", "TARGET_REFRESH_MAX_BACKOFF": "10ms"}
     with scripted(word, "ok", **env) as program:
         program.wait_for("Targets refreshed")
@@ -328,7 +328,7 @@ def test_p15_without_its_source_the_program_lives_and_says_that_it_is_not_ready(
         assert program.get(TARGETS)[0] == 200
 
 
-def test_p16_an_hour_without_the_source_is_no_reason_to_be_restarted() -> None:
+def test_p16_an_hour_without_the_source_is_not_a_reason_for_a_restart() -> None:
     ended = threading.Semaphore(0)
 
     def answer(number: int) -> Snapshot[str]:
@@ -435,7 +435,7 @@ def test_p20_a_closed_log_pipe_stops_nothing() -> None:
         assert program.process.returncode == 0
 
 
-def test_p20_a_full_log_pipe_blocks_nobody_and_the_loss_is_told_once_there_is_room() -> None:
+def test_p20_a_full_log_pipe_does_not_block_and_the_loss_is_reported_once_there_is_room() -> None:
     program, read = with_stdout(fill)
     with program, os.fdopen(read, "rb") as pipe:
         assert eventually(program.answers)
@@ -462,7 +462,7 @@ def test_p20_a_full_log_pipe_blocks_nobody_and_the_loss_is_told_once_there_is_ro
     assert sum(one["dropped"] for one in said) >= lost
 
 
-def test_p20_a_full_log_pipe_does_not_hold_up_the_end() -> None:
+def test_p20_a_full_log_pipe_does_not_delay_the_end() -> None:
     program, read = with_stdout(fill)
     with program:
         assert eventually(program.answers)

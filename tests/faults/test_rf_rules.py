@@ -25,8 +25,7 @@ from alert_refresh.engine import (
     Worker,
 )
 from alert_refresh.engine.state import RefreshState
-from alert_refresh.files import at_rest
-from alert_refresh.files import watch as folder
+from alert_refresh.files import at_rest, read
 from alert_refresh.rules import Settings, source
 from alert_refresh.rules.forms import text_file
 from alert_refresh.rules.hot_cache import HotCache
@@ -145,7 +144,7 @@ def test_rf02_a_warm_file_rewritten_in_place_is_loaded_whole_or_not(
 
 
 @pytest.mark.parametrize("loops", [5, pytest.param(500, marks=pytest.mark.soak)])
-def test_rf02_text_rewritten_in_place_is_loaded_only_once_it_rests(
+def test_rf02_text_rewritten_in_place_is_loaded_only_once_it_is_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loops: int
 ) -> None:
     def version(loop: int) -> Iterator[bytes]:
@@ -179,7 +178,7 @@ def test_rf03_rf07_a_file_that_cannot_be_read_keeps_what_is_loaded(
 
     with World(tmp_path).start() as world:
         with monkeypatch.context() as broken:
-            broken.setattr(folder, "read_descriptor", fail)
+            broken.setattr(read, "read_descriptor", fail)
             world.put(packed(10, word="two"))
             assert f"cannot be read: {reason}" in kept(world, "storage") and fired
         world.file.chmod(0o600)  # what an administrator does, and the watch sees it
@@ -187,19 +186,19 @@ def test_rf03_rf07_a_file_that_cannot_be_read_keeps_what_is_loaded(
         assert world.word == "two"
 
 
-def test_rf03_a_folder_in_the_files_place_is_no_file(tmp_path: Path) -> None:
+def test_rf03_a_folder_in_the_files_place_is_not_a_file(tmp_path: Path) -> None:
     with World(tmp_path).start() as world:
         world.file.unlink()
         world.attempt_ends()
         world.file.mkdir()
         world.attempt_ends()
-        assert "no regular file" in kept(world, "storage")
+        assert "not a regular file" in kept(world, "storage")
         world.file.rmdir()
         world.attempt_ends()
         heals(world, packed(10, word="two"))
 
 
-def test_rf04_a_sparse_file_of_a_gigabyte_is_too_large_at_once(tmp_path: Path) -> None:
+def test_rf04_a_sparse_file_of_a_gigabyte_is_too_large_immediately(tmp_path: Path) -> None:
     with World(tmp_path).start() as world:
         began = time.perf_counter()
         huge = tmp_path / ".huge"
@@ -225,7 +224,7 @@ def test_rf04_a_file_that_grows_while_it_is_read_is_not_loaded(tmp_path: Path, m
 
     with World(tmp_path).start() as world:
         with monkeypatch.context() as growing:
-            growing.setattr("alert_refresh.files.watch.os.fstat", grow)
+            growing.setattr("alert_refresh.files.read.os.fstat", grow)
             world.refresh()
         assert "changed while it was read" in world.outcomes[1].error  # type: ignore[operator]
         assert fired and world.word == "one"
@@ -258,7 +257,11 @@ def one_bad() -> list[Any]:
     [
         (sealed(one_bad(), 1000), "validate", 'rules[617] (id "r617").priority'),
         (msgspec.json.encode(one_bad()), "validate", 'rules[617] (id "r617").priority'),
-        (sealed([{"id": "a"}, {"id": "b"}, {"id": "a"}], 3), "validate", 'rules[2] (id "a").id: is that of rules[0]'),
+        (
+            sealed([{"id": "a"}, {"id": "b"}, {"id": "a"}], 3),
+            "validate",
+            'rules[2] (id "a").id: is also the id of rules[0]',
+        ),
         (sealed([{"id": "a", "priority": float("nan")}], 1), "validate", 'rules[0] (id "a").priority'),
         (sealed([{"id": "canary content"}], 1), "validate", "rules[0].id"),
         (sealed([{"id": "a", "match": [["a", "=~", "canary("]]}], 1), "validate", 'rules[0] (id "a").match[0]'),
@@ -309,12 +312,12 @@ def test_rf06_a_link_inside_the_folder_is_followed(tmp_path: Path) -> None:
         assert world.attempt_ends().error is None and world.word == "two"
 
 
-def test_rf06_a_fifo_blocks_nobody(tmp_path: Path) -> None:
+def test_rf06_a_fifo_does_not_block(tmp_path: Path) -> None:
     with World(tmp_path).start() as world:
         os.mkfifo(tmp_path / ".fifo")
         (tmp_path / ".fifo").replace(world.file)
         world.attempt_ends()
-        assert "no regular file" in kept(world, "storage")
+        assert "not a regular file" in kept(world, "storage")
 
 
 def test_rf07_content_that_changed_under_the_same_time_and_size_is_loaded(tmp_path: Path) -> None:

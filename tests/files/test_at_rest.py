@@ -72,7 +72,7 @@ def test_a_closed_file_whose_mode_changes_is_closed_still(file: Path) -> None:
 
 
 @pytest.mark.parametrize("event", [flags.MODIFY, flags.CREATE, flags.ATTRIB])
-def test_a_file_that_is_not_closed_rests_half_a_second_after_its_last_change(
+def test_a_file_that_is_not_closed_counts_as_written_half_a_second_after_its_last_change(
     file: Path, now: list[float], event: int
 ) -> None:
     writers = Writers()

@@ -210,7 +210,7 @@ def test_everything_goes_through_one_formatter_and_libraries_only_with_warnings_
     stdout.stop(5)
     assert [(line["logger"], line["message"]) for line in lines_of(read)] == [
         ("alert_refresh.x", "ours"),
-        ("gunicorn.error", logs.WITHOUT_TEXT % "gunicorn.error"),
+        ("gunicorn.error", logs.REDACTED % "gunicorn.error"),
         ("alert_refresh.x", "A log line could not be formatted"),
     ]
     assert stdout.dropped == 0
@@ -255,7 +255,7 @@ def test_h31_what_libraries_log_is_shown_by_logger_level_and_place_and_never_by_
         assert line == {
             "level": "WARNING",
             "logger": "kubernetes.client.rest",
-            "message": logs.WITHOUT_TEXT % "kubernetes.client.rest",
+            "message": logs.REDACTED % "kubernetes.client.rest",
         }
 
 
@@ -266,7 +266,7 @@ def test_h31_what_is_warned_of_is_logged_by_its_category_and_place(pipe: tuple[i
     logs.configure(read_config({}), stdout)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        warnings.showwarning = logs._warned  # type: ignore[assignment]
+        warnings.showwarning = logs._log_warning  # type: ignore[assignment]
         warnings.warn("canary", ResourceWarning, stacklevel=1)
         warnings.warn_explicit("canary", UserWarning, "/canary-folder/module.py", 7)
     stdout.start()
@@ -291,7 +291,7 @@ def test_a_command_has_its_lines_for_people_and_leaves_everything_as_it_was() ->
     assert (logging.root.handlers[:], threading.excepthook, warnings.showwarning) == before
     assert [re.sub(r"^\S+ \w+ +", "", line).split("  ")[0] for line in lines] == [
         "ours",
-        logs.WITHOUT_TEXT % "root",
+        logs.REDACTED % "root",
         "Thread died of ValueError",
     ]
     assert "canary" not in "".join(lines)
@@ -311,7 +311,7 @@ def test_the_console_format_is_for_people(pipe: tuple[int, int]) -> None:
 
 @pytest.mark.usefixtures("logging_restored")
 @pytest.mark.parametrize("hook", ["thread", "unraisable"])
-def test_what_nobody_caught_is_told_without_its_message(pipe: tuple[int, int], hook: str) -> None:
+def test_what_is_not_caught_is_reported_without_its_message(pipe: tuple[int, int], hook: str) -> None:
     read, write = pipe
     stdout = logs.Stdout(write)
     logs.configure(read_config({}), stdout)
@@ -361,7 +361,7 @@ def until(true: Callable[[], bool]) -> None:
     raise AssertionError("it never came true")
 
 
-def test_p20_lines_that_do_not_fit_are_counted_and_told_once_there_is_room(pipe: tuple[int, int]) -> None:
+def test_p20_lines_that_do_not_fit_are_counted_and_reported_once_there_is_room(pipe: tuple[int, int]) -> None:
     read, write = pipe
     held = fill(write)
     stdout = logs.Stdout(write, size=5)

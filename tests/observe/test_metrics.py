@@ -260,7 +260,7 @@ def test_each_kind_has_the_buckets_that_fit_it_in_one_family() -> None:
         assert len(below) >= 2, "the first buckets are for quicker ones"
 
 
-def test_the_exposition_of_every_kind_at_once_is_correct_for_promtool() -> None:
+def test_the_exposition_of_all_kinds_together_is_correct_for_promtool() -> None:
     tool = promtool()
     if tool is None:
         pytest.skip("promtool is not here")

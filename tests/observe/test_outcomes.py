@@ -53,7 +53,7 @@ def test_a_failure_that_is_not_tried_again_is_an_error(told: Any) -> None:
     assert told(FAILURE) == [("ERROR", "Refresh failed, no retry before the next refresh", None)]
 
 
-def test_an_attempt_that_was_cancelled_is_no_failure(told: Any) -> None:
+def test_an_attempt_that_was_cancelled_is_not_a_failure(told: Any) -> None:
     assert told(replace(FAILURE, result=Result.CANCELLED)) == [("INFO", "Refresh cancelled", None)]
 
 

@@ -162,13 +162,14 @@ class Breaking:
 
 def run() -> None:
     """Replace the targets' source, and the application's factory, then serve."""
-    from alert_refresh.engine import worker
+    from alert_refresh.engine import attempt_threads
     from alert_refresh.server import connection
     from alert_refresh.web import app
 
     script = json.loads(sys.argv[1]) if len(sys.argv) > 1 else ["ok"]
     if len(sys.argv) > 2:
-        connection.READ_SECONDS = connection.TimedSocket.write_seconds = worker.ABANDON_AFTER = float(sys.argv[2])
+        connection.READ_SECONDS = connection.TimedSocket.write_seconds = float(sys.argv[2])
+        attempt_threads.ABANDON_AFTER = float(sys.argv[2])
     program.KINDS = with_source("targets", lambda _settings, _clock: Scripted(script))
     app.create_app = with_more_routes(app.create_app)
     Breaking.install()

@@ -74,7 +74,7 @@ def test_f11_what_a_writer_has_not_finished_is_not_served_while_other_files_chan
         assert eventually(lambda: served(program) == ["b2", "four", "one", "two"])
 
 
-def test_f11_a_writer_that_never_closes_is_believed_once_it_rests(tmp_path: Path) -> None:
+def test_f11_a_writer_that_never_closes_is_read_once_the_file_is_unchanged(tmp_path: Path) -> None:
     write(tmp_path / "a.yaml", secret("a"))
     with Program(env={"TARGET_DIRECTORY": str(tmp_path)}) as program:
         program.wait_for("Serving")

@@ -99,7 +99,7 @@ def systemd(tmp_path: Path) -> Iterator[Systemd]:
     one.channel.close()
 
 
-def test_systemd_is_told_ready_when_http_answers_alive_while_it_is_and_stopping(systemd: Systemd) -> None:
+def test_systemd_gets_ready_when_http_answers_then_watchdog_messages_and_stopping(systemd: Systemd) -> None:
     with Program(env={"NOTIFY_SOCKET": systemd.path, "WATCHDOG_USEC": "600000"}) as program:
         assert systemd.next() == b"READY=1"
         assert program.get("/healthz")[0] == 200
@@ -111,7 +111,7 @@ def test_systemd_is_told_ready_when_http_answers_alive_while_it_is_and_stopping(
         assert "NOTIFY_SOCKET" not in json.dumps(program.log)
 
 
-def test_systemd_is_not_told_alive_when_threads_hang(systemd: Systemd) -> None:
+def test_systemd_gets_no_watchdog_message_when_threads_hang(systemd: Systemd) -> None:
     env = {
         "NOTIFY_SOCKET": systemd.path,
         "WATCHDOG_USEC": "150000",

@@ -129,7 +129,7 @@ MOMENTS = {
     # Until the program's first line Python itself answers this one.
     + [(module, signal.SIGINT) for module, prepared in MOMENTS.items() if prepared],
 )
-def test_p05_a_stop_while_a_module_is_imported_ends_at_once(
+def test_p05_a_stop_while_a_module_is_imported_ends_immediately(
     module: str, number: signal.Signals, tmp_path: Path
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(STALL)

@@ -44,17 +44,17 @@ def stop_idle() -> None:
 
 
 @pytest.mark.parametrize("turn", range(5))
-def test_p01_an_idle_program_ends_cleanly_at_once(turn: int) -> None:
+def test_p01_an_idle_program_ends_cleanly_immediately(turn: int) -> None:
     stop_idle()
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("turn", range(50))
-def test_p01_an_idle_program_ends_cleanly_at_once_fifty_times(turn: int) -> None:
+def test_p01_an_idle_program_ends_cleanly_immediately_fifty_times(turn: int) -> None:
     stop_idle()
 
 
-def test_p02_an_attempt_that_hangs_is_given_up_after_the_shutdown_timeout_and_publishes_nothing() -> None:
+def test_p02_an_attempt_that_hangs_is_abandoned_after_the_shutdown_timeout_and_publishes_nothing() -> None:
     with scripted("hang", **STOP_BUDGET) as program:
         program.wait_for("Serving")
         program.wait_for("Attempt 1")
@@ -70,7 +70,7 @@ def test_p02_an_attempt_that_hangs_is_given_up_after_the_shutdown_timeout_and_pu
         assert program.find("Stopping")[0]["timeout"] == "2s"
 
 
-def test_p02_a_silent_api_server_does_not_hold_up_the_end(silent_server: SilentServer) -> None:
+def test_p02_a_silent_api_server_does_not_delay_the_end(silent_server: SilentServer) -> None:
     env = {"KUBECONFIG": silent_server.kubeconfig, "TARGET_REFRESH_TIMEOUT": "30s", **STOP_BUDGET}
     with Program(env=env) as program:
         program.wait_for("Serving")
@@ -91,7 +91,7 @@ def test_a_running_attempt_may_finish_and_counts() -> None:
         assert messages[-1] == "shutdown_clean"
 
 
-def test_p03_a_request_in_flight_is_answered_and_told_that_the_connection_closes() -> None:
+def test_p03_a_request_in_flight_is_answered_with_the_notice_that_the_connection_closes() -> None:
     with scripted("ok") as program, program.connect() as idle, program.connect() as busy:
         idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"keep-alive" in idle.recv(4096)
@@ -107,7 +107,7 @@ def test_p03_a_request_in_flight_is_answered_and_told_that_the_connection_closes
         assert program.process.returncode == 0
 
 
-def test_a_request_that_hangs_does_not_hold_up_the_end_for_longer_than_the_timeout() -> None:
+def test_a_request_that_hangs_does_not_delay_the_end_for_longer_than_the_timeout() -> None:
     with scripted("ok", **STOP_BUDGET) as program, program.connect() as client:
         client.sendall(b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n")
         assert eventually(lambda: b"alert_refresh_http_threads_busy 2.0" in program.get("/metrics")[2])

@@ -21,7 +21,7 @@ from alert_refresh.rules.matcher import LONGEST_EXPRESSION, Matcher, compile_all
         "a" * (LONGEST_EXPRESSION + 1),
     ],
 )
-def test_what_alertmanager_does_not_take_is_no_expression(expression: str) -> None:
+def test_what_alertmanager_refuses_is_not_an_expression(expression: str) -> None:
     assert compile_all([expression, "b", r"\\C"], {})[1] == {expression}
 
 

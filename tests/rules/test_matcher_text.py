@@ -41,11 +41,11 @@ def test_a_text_means_what_it_means_to_alertmanager_or_is_refused(case: Case) ->
         ("foo=bar}", 8, "expected braces around all matchers, or none"),
         ("{foo=bar", 1, "expected braces around all matchers, or none"),
         ("a=b,foo=b'ar", 10, "a value with a brace or a quote must be in double quotes"),
-        ("a-b=x", 2, "a label name of other than"),
+        ("a-b=x", 2, "a label name with characters other than"),
         ('"a.b"=', 7, "expected a value"),
-        (r'"a.b"="x\.y"', 9, "no escape sequence"),
+        (r'"a.b"="x\.y"', 9, "unknown escape sequence"),
         ('"a.b"="x\ny"', 9, "write a line feed as"),
-        (r'"a.b"="\xff"', 7, "expected escape sequences that make up UTF-8"),
+        (r'"a.b"="\xff"', 7, "expected escape sequences that form UTF-8"),
         ('{"a.b"="x"', 11, "expected a comma or a closing brace"),
         ('{"a.b"="x"} y', 13, "expected nothing after the closing brace"),
         ('{"a.b"="x",=', 12, "expected a label name or a closing brace"),
@@ -79,7 +79,7 @@ def test_more_matchers_than_a_rule_may_have_are_refused(name: str) -> None:
         "{" * 50_000,
     ],
 )
-def test_what_is_no_matcher_is_refused_in_linear_time(text: str) -> None:
+def test_what_is_not_a_matcher_is_refused_in_linear_time(text: str) -> None:
     began = time.thread_time()
     with pytest.raises(BadMatcher):
         parse(text)

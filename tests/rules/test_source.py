@@ -11,12 +11,12 @@ import pytest
 from alert_refresh import rules
 from alert_refresh.config import Env
 from alert_refresh.engine import Adaptive, ConfigErrors, Never, Result, SystemClock, Trigger
-from alert_refresh.files import watch as folder
+from alert_refresh.files import watch
 from alert_refresh.files.at_rest import SETTLED
 from alert_refresh.rules import source, use_counts
 from alert_refresh.rules.forms import text_file, warm_file
 from alert_refresh.rules.forms.foreign import READ
-from alert_refresh.rules.forms.rules_file import tells_its_end
+from alert_refresh.rules.forms.rules_file import is_self_delimiting
 from alert_refresh.rules.rule import check
 from tests.rules.examples import packed, rule, rule_set
 from tests.rules.examples import rules as some
@@ -83,13 +83,13 @@ def test_text_and_warm_file_of_the_same_rules_are_the_same_generation(tmp_path: 
         assert outcome.error is None and not outcome.changed and world.generation == before
 
 
-def test_a_renamed_file_is_loaded_at_once(tmp_path: Path) -> None:
+def test_a_renamed_file_is_loaded_immediately(tmp_path: Path) -> None:
     with World(tmp_path).start() as world:
         outcome = world.put(packed(10, word="two"))
         assert (outcome.trigger, outcome.changed, world.word) == (Trigger.FILE, True, "two")
 
 
-def test_a_swapped_volume_is_loaded_at_once(tmp_path: Path) -> None:
+def test_a_swapped_volume_is_loaded_immediately(tmp_path: Path) -> None:
     volume = tmp_path / "volume"
     for version in ("one", "two"):
         (volume / f"..{version}").mkdir(parents=True)
@@ -155,7 +155,7 @@ def test_a_warning_names_a_family_that_no_rule_is_of_unless_its_last_just_went(
 
     with World(tmp_path).start() as world:
         assert world.refresh("familly-7").error is None
-        assert warnings() == ["No rule is of family familly-7, neither in the file nor before"]
+        assert warnings() == ["No rule has family familly-7, neither in the file nor in the rules loaded before"]
         world.read_from(tmp_path / "elsewhere", packed(5))
         world.refresh("family-7")
         assert len(warnings()) == 1
@@ -196,12 +196,12 @@ def test_one_bad_family_keeps_all_others_too(tmp_path: Path) -> None:
         world.read_from(tmp_path / "elsewhere", b'[{"id": "rule-000003", "family": "family-3"}, {"id": 5}]')
         outcome = world.refresh("family-3")
         assert (
-            outcome.error == "rules[1].id: must be text, not a number, a date or the like: write it in quotes (line 1)"
+            outcome.error == "rules[1].id: must be text, not a number, a date or similar: write it in quotes (line 1)"
             and world.loaded.all() == tuple(some(10))
         )
 
 
-def test_text_that_may_still_be_written_is_read_again_until_it_rests(
+def test_text_that_may_still_be_written_is_read_again_until_it_is_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(source, "written_in_place", lambda *_: True)
@@ -219,7 +219,9 @@ def test_text_that_may_still_be_written_is_read_again_until_it_rests(
         assert world.outcomes[0].items == 4
 
 
-def test_a_file_that_never_rests_is_given_up_at_the_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_never_stops_changing_is_abandoned_at_the_timeout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(source, "written_in_place", lambda *_: True)
     with World(tmp_path, b"- id: a", RULES_REFRESH_TIMEOUT="2s", RULES_REFRESH_MAX_RETRIES="0") as world:
         world.daemon.start()
@@ -244,7 +246,7 @@ def test_a_stop_ends_the_wait_for_a_file_to_rest(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("data", [packed(2), json.dumps([{"id": "a"}]).encode(), b"- id: a\n...\n", b'{"rules": []}'])
-def test_a_file_that_tells_its_end_is_loaded_at_once(
+def test_a_file_that_is_self_delimiting_is_loaded_immediately(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes
 ) -> None:
     monkeypatch.setattr(source, "written_in_place", lambda *_: True)
@@ -259,14 +261,14 @@ def test_a_file_that_goes_after_it_was_read_is_missing(tmp_path: Path, monkeypat
             world.file.unlink()
             return False
 
-        monkeypatch.setattr(source, "tells_its_end", gone)
+        monkeypatch.setattr(source, "is_self_delimiting", gone)
         world.start()
         assert world.outcomes[0].error == "the rules file is missing" and world.outcomes[0].error_type == "storage"
 
 
 @pytest.mark.parametrize("data", [packed(2)[:-1], packed(2)[:5], b'{"id": "a"}\n', b"- id: a\n", b"rules:", b""])
 def test_what_may_be_a_beginning_does_not_tell_its_end(data: bytes) -> None:
-    assert not tells_its_end(data)
+    assert not is_self_delimiting(data)
 
 
 def test_a_rule_that_left_the_family_that_is_refreshed_is_where_it_went() -> None:
@@ -297,7 +299,7 @@ def test_uses_are_kept_at_each_load_too(tmp_path: Path) -> None:
         eventually((tmp_path / use_counts.NAME).exists, "the file of uses")
 
 
-def test_no_uses_are_no_reason_to_forget_those_that_are_kept(tmp_path: Path) -> None:
+def test_without_uses_the_saved_counts_are_kept(tmp_path: Path) -> None:
     (tmp_path / use_counts.NAME).write_text('{"rule-000001": 8}')
     with World(tmp_path / "a", ALERT_REFRESH_STATE_DIR=str(tmp_path)).start():
         pass
@@ -311,13 +313,13 @@ def test_uses_that_cannot_be_read_cost_a_warning_only(
     (tmp_path / use_counts.NAME).write_bytes(content)
     with World(tmp_path / "a", ALERT_REFRESH_STATE_DIR=str(tmp_path)).start() as world:
         assert len(world.loaded.rules) == 10
-    assert "The kept use counts of rules cannot be read" in caplog.messages
+    assert "The saved use counts of rules cannot be read" in caplog.messages
 
 
 def test_uses_that_cannot_be_kept_cost_a_warning_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with World(tmp_path / "a", ALERT_REFRESH_STATE_DIR=str(tmp_path / "missing")).start() as world:
         world.loaded.get("rule-000001")
-    record = next(one for one in caplog.records if one.msg == "The use counts of rules cannot be kept")
+    record = next(one for one in caplog.records if one.msg == "The use counts of rules cannot be saved")
     assert record.levelno == logging.WARNING and record.error == "No such file or directory"  # type: ignore[attr-defined]
 
 
@@ -326,7 +328,7 @@ def test_the_log_has_the_words_that_searches_know(tmp_path: Path, caplog: pytest
     with World(tmp_path).start() as world:
         world.put(b"bad: yaml")
     said = [(one.levelname, one.getMessage()) for one in caplog.records if one.name.startswith("alert_refresh.rules")]
-    odd = '"bad" is no field of the file (line 1)'
+    odd = '"bad" is not a field of the file (line 1)'
     assert said == [
         ("INFO", "Spawning scheduled refresh background task"),
         ("INFO", "Starting scheduled refresh with 21600 second interval"),
@@ -335,12 +337,12 @@ def test_the_log_has_the_words_that_searches_know(tmp_path: Path, caplog: pytest
     ]
 
 
-def test_a_schedule_that_is_off_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_disabled_schedule_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "alert_refresh.rules")
     with World(tmp_path, RULES_REFRESH_ENABLED="false").start() as world:
         assert world.status.next_due is None
         assert world.put(packed(1)).items == 1
-    assert "The schedule is switched off; a change of the file or a POST refreshes" in caplog.messages
+    assert "The schedule is disabled; a change of the file or a POST triggers a refresh" in caplog.messages
 
 
 def test_without_inotify_the_schedule_goes_on(
@@ -349,7 +351,7 @@ def test_without_inotify_the_schedule_goes_on(
     def refuse(*_: object, **__: object) -> None:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr(folder, "INotify", refuse)
+    monkeypatch.setattr(watch, "INotify", refuse)
     with World(tmp_path).start() as world:
         assert len(world.loaded.rules) == 10 and world.status.next_due is not None
     assert "The rules file is not watched: Too many open files" in caplog.messages

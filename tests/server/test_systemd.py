@@ -30,7 +30,7 @@ def test_a_state_is_one_datagram(listener: tuple[str, socket.socket]) -> None:
 
 
 @pytest.mark.parametrize("variables", [{}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "/does/not/exist"}])
-def test_nobody_listening_is_no_error(variables: dict[str, str]) -> None:
+def test_a_missing_receiver_is_not_an_error(variables: dict[str, str]) -> None:
     Systemd(variables).send(READY)
 
 

@@ -120,8 +120,8 @@ def test_every_route_of_a_kind_that_is_off_says_how_to_switch_it_on_and_when_to_
     }
     asked = 0
     for method, path in ROUTES:
-        cure = next((cure for prefix, cure in kinds.items() if path.startswith(prefix)), None)
-        if cure is None:
+        enable_hint = next((enable_hint for prefix, enable_hint in kinds.items() if path.startswith(prefix)), None)
+        if enable_hint is None:
             continue
         sent: dict[str, Any] = {"json": {"labels": {}}} if path.endswith("/match") else {}
         response: Any = client.open(re.sub("<[^>]+>", "one", path), method=method, **sent)
@@ -131,7 +131,7 @@ def test_every_route_of_a_kind_that_is_off_says_how_to_switch_it_on_and_when_to_
         else:
             assert response.status_code == 503, path
             assert int(response.headers["Retry-After"]) >= 1
-        assert cure in (response.json.get("message") or response.json["detail"])
+        assert enable_hint in (response.json.get("message") or response.json["detail"])
     assert asked == len(ROUTES) - 6
 
 

@@ -73,7 +73,7 @@ def test_h02_two_authorization_headers_are_refused_even_if_both_are_right() -> N
 
 
 @pytest.mark.parametrize("name", ["token", "access_token", "authorization", "bearer"])
-def test_h02_a_token_in_the_query_is_no_token(name: str) -> None:
+def test_h02_a_token_in_the_query_is_not_a_token(name: str) -> None:
     with World(environ=BOTH).start() as world:
         assert world.post(f"?{name}={ADMIN}").status_code == 401
         assert world.post(f"?{name}=whatever", token=ADMIN).status_code == 400
@@ -86,7 +86,7 @@ def test_the_scheme_is_bearer_in_any_case() -> None:
             assert ask(world, "GET", f"{TARGETS}?reveal=true", f"{scheme} {READ}").status_code == 200
 
 
-def test_the_read_token_may_not_refresh_and_is_told_so() -> None:
+def test_the_read_token_may_not_refresh_and_gets_a_403() -> None:
     with World(environ=BOTH).start() as world:
         response = world.post(token=READ)
         assert (response.status_code, response.json["error"]) == (403, "forbidden")
@@ -221,7 +221,7 @@ def test_h25_the_first_request_after_a_long_rest_knows_the_new_token(world: Worl
     assert codes(world, "new-token", "old-token") == [200, 401]
 
 
-def test_a_token_file_that_is_gone_or_empty_lets_nobody_in_and_says_so_once(
+def test_a_token_file_that_is_gone_or_empty_authorizes_no_request_and_is_logged_once(
     world: World, file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, auth.__name__)
@@ -235,7 +235,7 @@ def test_a_token_file_that_is_gone_or_empty_lets_nobody_in_and_says_so_once(
     assert codes(world, "two-token") == [200]
     told = [one for one in messages(caplog) if "file" in one[1]]
     assert told == [
-        ("WARNING", f"The token file {file} holds no token: nobody is let in by it"),
+        ("WARNING", f"The token file {file} holds no token: no request is authorized by it"),
         ("INFO", f"The token file {file} holds a token again"),
     ]
 
@@ -277,7 +277,7 @@ def test_h29_while_a_token_file_cannot_be_read_the_tokens_it_held_last_count(
     assert codes(world, "old-token", "new-token") == [401, 200]
     told = [one for one in messages(caplog) if "file" in one[1]]
     assert told == [
-        ("WARNING", f"The token file {file} cannot be read as a file of tokens: those it held last still count"),
+        ("WARNING", f"The token file {file} is unreadable or not a token file: the tokens read last are still valid"),
         ("INFO", f"The token file {file} holds a token again"),
     ]
 
@@ -297,7 +297,7 @@ class HeldRead:
         return read_tokens(path)
 
 
-def test_h29_a_token_file_that_hangs_holds_up_one_request_for_half_a_second_and_no_other(
+def test_h29_a_token_file_that_hangs_delays_one_request_for_half_a_second_and_no_other(
     world: World, file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, auth.__name__)
@@ -322,12 +322,12 @@ def test_h29_a_token_file_that_hangs_holds_up_one_request_for_half_a_second_and_
     assert codes(world, "old-token", "new-token") == [401, 200]
     told = [one for one in messages(caplog) if "file" in one[1]]
     assert told == [
-        ("WARNING", f"The token file {file} takes long to be read: the tokens it held last still count"),
+        ("WARNING", f"The token file {file} is slow to read: the tokens read last are still valid"),
         ("INFO", f"The token file {file} holds a token again"),
     ]
 
 
-def test_the_first_requests_after_the_start_know_the_token_however_many_come_at_once(
+def test_the_first_requests_after_the_start_know_the_token_however_many_arrive_together(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = HeldRead(monkeypatch)
@@ -360,7 +360,9 @@ def test_p17_without_a_thread_to_read_the_file_the_tokens_known_count_and_it_is_
     assert codes(world, "old-token", "new-token") == [401, 200]
 
 
-def test_no_thread_reads_a_token_file_while_nobody_sends_a_token(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_thread_reads_a_token_file_while_no_client_sends_a_token(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     held = HeldRead(monkeypatch)
     held.gate.set()
     for _ in range(5):

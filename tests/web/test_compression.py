@@ -66,7 +66,7 @@ def test_from_one_size_on_answers_are_compressed() -> None:
             assert ("Content-Encoding" in response.headers) == ("Vary" in response.headers) == (size >= SMALLEST)
 
 
-def test_what_is_no_whole_plain_answer_to_a_get_is_left_alone() -> None:
+def test_what_is_not_a_whole_plain_answer_to_a_get_is_left_alone() -> None:
     large = "x" * SMALLEST * 2
     with world_of(1) as world:
         world.app.add_url_rule("/stream", "stream", lambda: (part for part in [large]))

@@ -221,7 +221,7 @@ def test_a_step_of_the_wall_clock_changes_no_health_p09() -> None:
 
 def test_without_a_schedule_or_before_the_start_age_says_nothing() -> None:
     clock = FakeClock()
-    worker: Worker[Any] = Worker(KIND, FakeSource(), RefreshSettings(), schedule=Never(), clock=clock)
+    worker: Worker[Any] = Worker(KIND, FakeSource(), RefreshSettings(schedule=Never()), clock=clock)
     assert (health(worker).state, health(worker).age) == ("healthy", None)
     worker.start()
     clock.advance(1e6)

@@ -96,7 +96,7 @@ def test_without_a_rate_limit_nothing_is_refused() -> None:
 @pytest.mark.parametrize(
     ("seconds", "words"), [(60, "minute"), (1, "second"), (3600, "hour"), (90, "90 seconds"), (0.5, "0.5 seconds")]
 )
-def test_the_window_is_said_in_words(seconds: float, words: str) -> None:
+def test_the_window_is_shown_in_words(seconds: float, words: str) -> None:
     assert period(seconds) == words
 
 
@@ -146,7 +146,7 @@ def test_an_empty_body_of_any_content_type_is_accepted() -> None:
     "wait",
     ["", "10", "-1s", "61s", "1h", "abc", "1e3s", "1s&wait=2s", "9" * 40 + "s", "9" * 30 + "h", "NaNs", "\u0661s"],
 )
-def test_a_wait_that_is_no_duration_up_to_a_minute_is_a_400(wait: str) -> None:
+def test_a_wait_that_is_not_a_duration_up_to_a_minute_is_a_400(wait: str) -> None:
     with World().start() as world:
         code, body = shown(world.post(f"?wait={wait}"))
         assert (code, body["error"]) == (400, "invalid_request")
@@ -202,7 +202,7 @@ def test_with_wait_a_refresh_of_which_only_a_part_worked_is_a_502_with_what_is_s
         assert shown(world.post("?wait=10s")) == (502, told | OUTCOME | served)
 
 
-def test_with_wait_a_refresh_that_failed_for_good_is_told_with_its_last_attempt() -> None:
+def test_with_wait_a_refresh_that_failed_permanently_is_reported_with_its_last_attempt() -> None:
     with World(settings=RefreshSettings(max_retries=1)).start() as world:
         world.fail(Transient("connection refused", "network"))
         ask = asking(world, "?wait=60s")
@@ -312,7 +312,7 @@ def test_a_refresh_that_a_stop_ended_before_its_first_attempt_is_a_503(monkeypat
         assert (code, body["error"]) == (503, "manager_not_started")
 
 
-def test_during_a_backoff_a_refresh_is_accepted_and_begins_at_once() -> None:
+def test_during_a_backoff_a_refresh_is_accepted_and_begins_immediately() -> None:
     with World(answer=lambda n: fail_first(n)) as world:
         world.start()
         status = world.get("/status").json

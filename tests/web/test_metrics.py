@@ -130,7 +130,7 @@ def test_a_query_without_names_shows_everything() -> None:
 
 
 @pytest.mark.parametrize("accept", [TEXT, PROMETHEUS_3])
-def test_metrics_are_compressed_for_whoever_accepts_it(accept: str) -> None:
+def test_metrics_are_compressed_for_clients_that_accept_it(accept: str) -> None:
     with World().start() as world:
         response = world.client.get("/metrics", headers={"Accept": accept, "Accept-Encoding": "gzip"})
         assert response.headers["Content-Encoding"] == "gzip"

@@ -61,12 +61,12 @@ def client(forwarded: str, peer: str = PROXY, proxies: str = PROXIES) -> str:
         (", ".join(["9.9.9.9"] * 2000 + ["203.0.113.9"]), "203.0.113.9"),
     ],
 )
-def test_h11_the_client_is_the_right_most_entry_that_is_no_proxy_s(forwarded: str, expected: str) -> None:
+def test_h11_the_client_is_the_right_most_entry_that_is_not_a_proxy_s(forwarded: str, expected: str) -> None:
     assert client(forwarded) == expected
 
 
 @pytest.mark.parametrize("peer", ["203.0.113.5", "::1", "192.168.1.2", "::ffff:11.0.0.1", "nonsense"])
-def test_h11_whoever_is_no_proxy_is_believed_nothing(peer: str) -> None:
+def test_h11_the_headers_of_a_client_that_is_not_a_proxy_are_ignored(peer: str) -> None:
     assert client("1.1.1.1", peer) == peer
 
 
@@ -93,12 +93,12 @@ def test_a_network_may_be_written_in_any_way(proxies: str, peer: str) -> None:
 @pytest.mark.parametrize(
     "value", ["x", "10.0.0.0/33", "10.0.0.0/8 fd00::/8", "*", "all", "10.0.0.0/8,nonsense", "10.1", "unix:"]
 )
-def test_p19_what_is_no_network_is_a_fault_of_the_setting(value: str) -> None:
+def test_p19_what_is_not_a_network_is_a_fault_of_the_setting(value: str) -> None:
     with pytest.raises(ConfigErrors, match="is not a list of networks"):
         read_config({NAME: value})
 
 
-def test_what_is_no_address_is_none() -> None:
+def test_what_is_not_an_address_is_none() -> None:
     for text in ("", " ", "x", "1", "::g", "[", "%", ":", "1.2.3.4%eth0"):
         assert address(text) is None
 

@@ -38,7 +38,7 @@ def test_a_file_that_is_too_long_is_not_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["fifo", "folder", "device"])
-def test_what_is_no_regular_file_is_refused_at_once(kind: str, tmp_path: Path) -> None:
+def test_what_is_not_a_regular_file_is_refused_immediately(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "token"
     if kind == "fifo":
         os.mkfifo(path)
@@ -53,6 +53,6 @@ def test_what_is_no_regular_file_is_refused_at_once(kind: str, tmp_path: Path) -
     assert len(list(Path("/proc/self/fd").iterdir())) == before, "a descriptor was left open"
 
 
-def test_a_missing_file_is_told_apart(tmp_path: Path) -> None:
+def test_a_missing_file_has_its_own_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_tokens(tmp_path / "none")

@@ -1,1 +1,1 @@
-"""The forms a file of rules may have: warm, YAML, JSON, JSON lines; each read into plain data with its places."""
+"""The formats of a file of rules: warm, YAML, JSON, JSON lines; each parsed into plain data with line numbers."""

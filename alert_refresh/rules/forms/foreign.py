@@ -1,4 +1,4 @@
-"""Files of other programs that are taken for files of rules, recognised by their fields. Pure."""
+"""Recognises, by their fields, files of other programs that are mistaken for files of rules. Pure."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _FIELDS = {
     "groups": _ALERTS,
     "global": "an Alertmanager or Prometheus configuration",
 }
-"""What a file is that has this field at the top; the first one that it has decides."""
+"""The type of a file with this top-level field; the first field that is present decides."""
 
 
 def recognise(fields: dict[object, object]) -> str | None:
-    """What a mapping with these fields is, in words with an article; None if it is nothing known."""
+    """The type of a file with these top-level fields, in words with an article; None if it is unknown."""
     for field, what in _FIELDS.items():
         if field in fields:
             return f"{what} (it has the field {field})"
@@ -40,7 +40,7 @@ def recognise(fields: dict[object, object]) -> str | None:
 
 
 def recognise_rules(rules: Sequence[object]) -> str | None:
-    """What a list is whose first items are no rules of ours; None if they may be."""
+    """The type of a file with this list of rules, by its first item; None if it may be a file of rules."""
     for one in islice(rules, 1):
         if isinstance(one, dict) and "id" not in one:
             if "expr" in one and ("alert" in one or "record" in one):

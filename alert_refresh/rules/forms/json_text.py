@@ -1,4 +1,4 @@
-"""JSON of one document, or one rule a line, as plain values: repeated keys are seen, and lines and columns known."""
+"""Parses one JSON document, or JSON lines, into plain values, detecting repeated keys and recording lines."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from alert_refresh.rules.forms.values import Places
 
 LOOK = 1024
-"""So many lines or tokens are read between two looks at the deadline."""
+"""Lines or tokens that are read between two checks of the deadline."""
 
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[\]{},\n]|[^\s\[\]{},:"]++')
 
 
 def _integer(text: str) -> object:
-    """A whole number; one of so many digits that reading it takes long is none."""
+    """A whole number; `Other` for one with so many digits that parsing it is slow."""
     return int(text) if len(text) < 20 else Other()
 
 
 def _other(_: str) -> Other:
-    """A number with a fraction, or one that JSON has not, such as NaN."""
+    """`Other` for a number with a fraction, or one that is not JSON, such as NaN."""
     return Other()
 
 
@@ -36,7 +36,7 @@ _decode = json.JSONDecoder(
 
 
 def read(text: str, check: Callable[[], object]) -> Any:
-    """The value of the document, or the list of those of the lines; one rule alone is a list of one.
+    """The value of the document, or a list with the value of each line; a single rule becomes a list of one.
 
     Raises:
         Permanent: malformed (error type `parse`).
@@ -44,7 +44,7 @@ def read(text: str, check: Callable[[], object]) -> Any:
     try:
         found = _decode(text)
     except RecursionError as error:
-        raise Permanent("the rules file is JSON with too many lists and mappings within each other", "parse") from error
+        raise Permanent("the rules file is JSON with too many nested lists and mappings", "parse") from error
     except json.JSONDecodeError as error:
         if not _is_lines(text):
             raise _refused("JSON", error.lineno, error) from error
@@ -53,7 +53,7 @@ def read(text: str, check: Callable[[], object]) -> Any:
 
 
 def locate(text: str, check: Callable[[], object], places: Places) -> None:
-    """Note the lines of a text that `read` has read."""
+    """Record in `places` the lines of a text that `read` has parsed."""
     if _is_lines(text):
         for index, (line, _) in enumerate(_lines(text, check)):
             places.note((index,), line)
@@ -66,7 +66,7 @@ def _is_rule(found: object) -> bool:
 
 
 def _is_lines(text: str) -> bool:
-    """Whether the first line that is not blank is one whole object, and not all there is."""
+    """Whether the first line that is not blank is a complete object, and more lines follow."""
     first, _, rest = text.strip().partition("\n")
     if not rest or not first.startswith("{"):
         return False
@@ -97,10 +97,10 @@ def _refused(form: str, line: int, error: json.JSONDecodeError) -> Permanent:
 
 
 class _Scan:
-    """Notes where the values of a well-formed document are."""
+    """Records the lines of the values of a well-formed document."""
 
     def __init__(self, places: Places, check: Callable[[], object], path: list[object]) -> None:
-        """`path` leads to the top of the document."""
+        """`path` is the path of the document itself."""
         self._places = places
         self._check = check
         self._path = path
@@ -121,7 +121,7 @@ class _Scan:
             key_follows = self._step(part)
 
     def _step(self, part: str) -> bool:
-        """Go into a collection, out of it or on in it; whether a key comes next."""
+        """Enter a collection, leave it or go to its next item; returns whether a key follows."""
         if part in ("{", "["):
             self._path.append(None if part == "{" else 0)
         elif part in ("]", "}"):

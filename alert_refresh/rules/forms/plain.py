@@ -1,4 +1,4 @@
-"""A rule from plain data, as YAML, JSON or MessagePack gives it. Pure."""
+"""Converts plain data from YAML, JSON or MessagePack to a rule. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def read(raw: object) -> Rule | None:
-    """A rule from plain data, or None if its fields have not the types of one: `faults.every` says what is wrong."""
+    """A rule from plain data, or None if a field is invalid; `faults.every` reports which."""
     if type(raw) is not dict or "id" not in raw:
         return None
     values: dict[str, Any] = {}
@@ -24,14 +24,14 @@ def read(raw: object) -> Rule | None:
         value = None if reader is None else reader(item)
         if value is None:
             return None
-        # The warm file leaves a default out only if it is the very same object.
+        # The warm file omits a default only if it is the identical object.
         if value != _DEFAULTS.get(name):
             values[name] = value
     return Rule(**values)
 
 
 def text(raw: object) -> str | None:
-    """Text that can be written as UTF-8; None if it is none."""
+    """The value if it is a string that can be encoded as UTF-8, else None."""
     if not isinstance(raw, str):
         return None
     try:
@@ -42,17 +42,17 @@ def text(raw: object) -> str | None:
 
 
 def boolean(raw: object) -> bool | None:
-    """True or false; None if it is neither."""
+    """The value if it is a bool, else None."""
     return raw if isinstance(raw, bool) else None
 
 
 def integer(raw: object) -> int | None:
-    """A whole number of 32 bits; None if it is none."""
+    """The value if it is a 32-bit integer, else None."""
     return raw if isinstance(raw, int) and not isinstance(raw, bool) and -INT32 <= raw < INT32 else None
 
 
 def triple(raw: object) -> Matcher | None:
-    """The matcher that a list of name, operator and value is; None if it is none."""
+    """The matcher given as a list of name, operator and value, else None."""
     parts = _texts(raw)
     if parts is None or len(parts) != 3 or parts[1] not in ("=", "!=", "=~", "!~"):
         return None
@@ -112,4 +112,4 @@ READERS: Mapping[object, Callable[[object], object]] = {
     "description": text,
     "annotations": _mapping,
 }
-"""The fields of a rule, and what reads each; None if it is not of its type."""
+"""The converter of each field of a rule; it returns None for an invalid value."""

@@ -1,4 +1,4 @@
-"""The rules in a file's bytes, whichever of its forms they have: warm, YAML, JSON or JSON lines. Pure."""
+"""Parses the content of a file of rules in any format: warm, YAML, JSON or JSON lines. Pure."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from alert_refresh.rules.matcher import Pattern
 
 LARGEST = 256 * 1024 * 1024
-"""Bytes of a file that is read at all."""
+"""Maximum bytes of a file of any format."""
 MOST_LOCATED = 1000
-"""Bad rules whose lines are looked for."""
+"""Invalid rules for which line numbers are determined."""
 LOOK = 1024
-"""So many rules are read between two looks at the deadline."""
+"""Rules that are read between two checks of the deadline."""
 
 
-def tells_its_end(data: bytes) -> bool:
-    """Whether a part of these bytes could not be taken for all of them: a whole warm file, or text that says so.
+def is_self_delimiting(data: bytes) -> bool:
+    """Whether truncation of these bytes would be detected: a complete warm file, JSON, or YAML with an end marker.
 
-    YAML without an end marker and JSON lines do not: any beginning of them is good by itself.
+    YAML without an end marker and JSON lines are not self-delimiting: any prefix may be valid.
     """
-    return warm_file.has_its_length(data) or (not warm_file.is_warm(data) and text_file.has_an_end(data))
+    return warm_file.has_full_length(data) or (not warm_file.is_warm(data) and text_file.is_self_delimiting(data))
 
 
 class RulesFile:
-    """The bytes of a file; `name` names its content.
+    """The content of a file of rules; `name` is a hash that identifies the content.
 
     Raises:
         Permanent: a warm file that is damaged (error type `parse`).
@@ -48,12 +48,12 @@ class RulesFile:
         self.name = warm_file.verify(data) if self.warm else hashlib.sha256(data).hexdigest()
 
     def rules(self, known: Mapping[str, Pattern] = MappingProxyType({}), look: Callable[[], object] = never) -> Checked:
-        """The rules, with everything that is wrong with any of them. `known` are compiled patterns from before.
+        """The checked rules, with all faults of the invalid ones. `known` are compiled patterns to reuse.
 
-        `look` is called now and then and may raise: it looks at the deadline.
+        `look` is called periodically and may raise: it checks the deadline.
 
         Raises:
-            Permanent: it is no file of rules (error types `parse`, `too_large`).
+            Permanent: it is not a file of rules (error types `parse`, `too_large`).
         """
         text = None if self.warm else text_file.Text(self._data, look)
         raw = warm_file.unpack(self._data) if text is None else text.rules()
@@ -79,7 +79,7 @@ def _check(raw: list[Rule] | list[object], known: Mapping[str, Pattern], look: C
 
 
 def _located(bad: tuple[BadRule, ...], text: text_file.Text) -> tuple[BadRule, ...]:
-    """The same with their lines, as far as they are among the first `MOST_LOCATED`."""
+    """The same rules with line numbers, for the first `MOST_LOCATED`."""
     places = text.places({one.index for one in bad[:MOST_LOCATED]})
     return tuple(
         replace(one, faults=tuple(replace(f, lines=places.lines((one.index, *f.path))) for f in one.faults))
@@ -88,12 +88,12 @@ def _located(bad: tuple[BadRule, ...], text: text_file.Text) -> tuple[BadRule, .
 
 
 def demand_good(checked: Checked) -> None:
-    """Let only good rules pass.
+    """Raise an error if a rule is invalid.
 
     Raises:
-        Permanent: a rule is bad (`validate`); it is named by its place, its id and its fields, never by what they hold.
+        Permanent: a rule is invalid (`validate`); the message has its index, id and fields, but no values.
     """
     if not checked.good:
-        said = [fault for one in checked.bad for fault in one.said()]
+        said = [fault for one in checked.bad for fault in one.messages()]
         more = f"; and {len(said) - FEW} more faults" if len(said) > FEW else ""
         raise Permanent("; ".join(said[:FEW]) + more, "validate")

@@ -1,4 +1,4 @@
-"""Rules as people write them: YAML (a list, or a mapping with the list under `rules`), JSON, or JSON lines."""
+"""Text formats of rules: YAML (a list, or a mapping with the list under `rules`), JSON, or JSON lines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import yaml
 
 from alert_refresh.engine import Permanent
 from alert_refresh.rules.forms import foreign, json_text, yaml_text
-from alert_refresh.rules.forms.values import FEW, Path, Places, Repeated, said, shown
+from alert_refresh.rules.forms.values import FEW, Path, Places, Repeated, display, in_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from alert_refresh.rules.rule import Rule
 
 LARGEST = 32 * 1024 * 1024
-"""Bytes of text that are parsed; more rules than that belong in a warm file."""
+"""Maximum bytes of text; more rules than that need a warm file."""
 _BOM = b"\xef\xbb\xbf"
 _DOCUMENT = re.compile(rb"(\xef\xbb\xbf)?\s*(\[|\{\s*\"rules\")")
 _BEGINS_AS_JSON = re.compile(r"\s*[{\[]\s*[{\[\"\]]")
 
 
 def never() -> None:
-    """Looks at no deadline."""
+    """Check no deadline."""
 
 
 class Text:
-    """The bytes of a text. `check` is called now and then while it is read, and may raise.
+    """The content of a text file. `check` is called periodically while it is parsed, and may raise.
 
     Raises:
         Permanent: too large, or not UTF-8 (error types `too_large`, `parse`).
@@ -48,10 +48,10 @@ class Text:
             _demand_size(data, yaml_text.LARGEST, "YAML; write it as JSON")
 
     def rules(self) -> list[object]:
-        """The rules as plain data, not yet looked at.
+        """The rules as plain data, not yet checked.
 
         Raises:
-            Permanent: of none of the forms (error type `parse`; `too_large` if aliases make it so).
+            Permanent: it has none of the formats (error type `parse`), or is too large with aliases (`too_large`).
         """
         found = self._read()
         if isinstance(found, dict):
@@ -66,7 +66,7 @@ class Text:
         return found
 
     def places(self, wanted: Collection[int]) -> Places:
-        """The lines of the rules with these indexes, and of all within them."""
+        """The lines of the rules with these indexes, and of everything within them."""
 
         def keep(path: Path) -> bool:
             index = path[1] if path[0] == "rules" and len(path) > 1 else path[0]
@@ -88,7 +88,7 @@ class Text:
         return places
 
     def _rules_of(self, found: dict[object, object]) -> object:
-        """What a mapping has under `rules`, which must be all it has."""
+        """The value of `rules`, which must be the only key of the mapping."""
         if list(found) == ["rules"] and not isinstance(found, Repeated):
             return found["rules"]
         places = self._places(lambda path: len(path) == 1)
@@ -96,9 +96,11 @@ class Text:
         if what is not None:
             raise Permanent(f"the rules file is {what}; {foreign.READ}", "parse")
         repeated = found.keys_repeated if isinstance(found, Repeated) else ()
-        faults = [f"{shown(key)} is repeated{said(places.lines((key,)))}" for key in repeated]
+        faults = [f"{display(key)} is repeated{in_lines(places.lines((key,)))}" for key in repeated]
         faults += [
-            f"{shown(key)} is no field of the file{said(places.lines((key,)))}" for key in found if key != "rules"
+            f"{display(key)} is not a field of the file{in_lines(places.lines((key,)))}"
+            for key in found
+            if key != "rules"
         ]
         what = "the rules file" if "rules" in found else "the rules file holds no list of rules"
         raise Permanent(f"{what}: {'; '.join([*faults[:FEW], foreign.READ])}", "parse")
@@ -109,8 +111,8 @@ def read(data: bytes, check: Callable[[], object] = never) -> list[object]:
     return Text(data, check).rules()
 
 
-def has_an_end(data: bytes) -> bool:
-    """Whether no beginning of this text would be read as all of it: a document of JSON, or YAML that ends in `...`."""
+def is_self_delimiting(data: bytes) -> bool:
+    """Whether no prefix of this text is valid: a JSON document, or YAML that ends in `...`."""
     return bool(_DOCUMENT.match(data)) or data.rstrip().endswith(b"\n...")
 
 
@@ -120,12 +122,12 @@ def _demand_size(data: bytes, largest: int, form: str) -> None:
 
 
 def to_yaml(rules: Iterable[Rule]) -> str:
-    """Rules as YAML that `read` reads back."""
+    """Rules as YAML that `read` accepts."""
     return yaml.safe_dump({"rules": [shape(rule) for rule in rules]}, sort_keys=False, allow_unicode=True, width=110)
 
 
 def to_json_lines(rules: Iterable[Rule]) -> str:
-    """Rules as JSON lines that `read` reads back."""
+    """Rules as JSON lines that `read` accepts."""
     return msgspec.json.Encoder().encode_lines([shape(rule) for rule in rules]).decode()
 
 

@@ -1,4 +1,4 @@
-"""The warm file: all rules as MessagePack behind a header that tells whether it is whole.
+"""The warm file: all rules as MessagePack, after a header with length and checksum.
 
     offset  bytes  field (big-endian)
          0      8  magic, `ARRULES` and a zero byte
@@ -9,7 +9,7 @@
         24     32  SHA-256 of bytes 0 to 23 and the body
         56         body: a MessagePack array of maps, sorted by id, defaults left out
 
-The same rules always make the same bytes, so the checksum names the content.
+The same rules always give the same bytes, so the checksum identifies the content.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _HEAD = struct.Struct(">8sHHIQ")
 _HEADER = _HEAD.size + hashlib.sha256().digest_size
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError)
-"""What msgspec raises for bytes that are no MessagePack, text that is no UTF-8, nesting without end, keys of no use."""
+"""Errors of msgspec for invalid MessagePack or UTF-8, too deep nesting, and unhashable keys."""
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")
 _decoder = msgspec.msgpack.Decoder(list[Rule])
@@ -47,25 +47,25 @@ def pack(rules: Iterable[Rule]) -> bytes:
 
 
 def digest(rules: Iterable[Rule]) -> str:
-    """What names these rules: the checksum their warm file has."""
+    """The checksum of the warm file of these rules, which identifies them."""
     return pack(rules)[_HEAD.size : _HEADER].hex()
 
 
 def is_warm(data: bytes) -> bool:
-    """Whether this is meant to be a warm file: it begins as one, however short it is."""
+    """Whether this begins like a warm file, even if it is shorter than the magic."""
     return data.startswith(MAGIC) or (0 < len(data) < len(MAGIC) and MAGIC.startswith(data))
 
 
-def has_its_length(data: bytes) -> bool:
-    """Whether this is a warm file as long as its header says; what is not may be in the middle of being written."""
+def has_full_length(data: bytes) -> bool:
+    """Whether this is a warm file with the length in its header; a shorter one may still be being written."""
     return is_warm(data) and len(data) >= _HEADER and len(data) - _HEADER == _HEAD.unpack_from(data)[4]
 
 
 def verify(data: bytes) -> str:
-    """The checksum of a warm file, which names its content.
+    """The checksum of a warm file, which identifies its content.
 
     Raises:
-        Permanent: truncated, of an unknown version, or not what was written (error type `parse`).
+        Permanent: truncated, of an unknown version, or damaged (error type `parse`).
     """
     if len(data) < _HEADER:
         raise Permanent(f"the rules file is truncated: {len(data)} bytes, less than its header", "parse")
@@ -84,10 +84,10 @@ def verify(data: bytes) -> str:
 
 
 def unpack(data: bytes) -> list[Rule] | list[object]:
-    """The rules of a warm file that was verified; plain data if they do not all have the shape of a rule.
+    """The rules of a verified warm file; plain data if not all of them have the types of a rule.
 
     Raises:
-        Permanent: its body is no list of so many rules (error type `parse`).
+        Permanent: its body is not a list with the count in the header (error type `parse`).
     """
     body = memoryview(data)[_HEADER:]
     try:

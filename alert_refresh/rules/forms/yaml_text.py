@@ -1,7 +1,7 @@
-"""YAML as plain values, without PyYAML's constructors: they lose repeated keys and lines, and read `1:30` as 90.
+"""Parses YAML into plain values without PyYAML's constructors, which lose repeated keys and read `1:30` as 90.
 
-Text, `true`, `false`, `null`, whole numbers in decimal digits, lists, mappings, anchors and aliases; anything else
-becomes `Other`. One document, no tags but those of text, lists and mappings.
+Supported are text, `true`, `false`, `null`, decimal integers, lists, mappings, anchors and aliases; any other scalar
+becomes `Other`. One document, and no tags except those of text, lists and mappings.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from alert_refresh.rules.forms.values import Path, Places
 
 LARGEST = 8 * 1024 * 1024
-"""Bytes of YAML that are parsed."""
+"""Maximum bytes of YAML."""
 LARGEST_ALIASED = 32 * 1024 * 1024
-"""Characters that the text would have with each alias written out: whatever writes or hashes the rules has them all."""
+"""Maximum characters of the text with each alias expanded, as when the rules are written or hashed."""
 DEEPEST = 20
-"""Collections within each other; a rule has 3 or 4."""
+"""Maximum nesting of collections; a rule has 3 or 4."""
 LOOK = 1024
-"""So many values are read between two looks at the deadline."""
+"""Values that are read between two checks of the deadline."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
@@ -36,21 +36,21 @@ _MAPPING = (None, "!", f"{_TAG}map")
 _WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,10})")
 _RESOLVERS: dict[Any, list[tuple[str, re.Pattern[str]]]] = yaml.SafeLoader.yaml_implicit_resolvers
 _NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|0o[0-7]+")
-"""What is a number in YAML 1.2 and none in 1.1, which PyYAML knows."""
+"""Numbers in YAML 1.2 that are not numbers in YAML 1.1, which PyYAML implements."""
 
 
 def read(text: str, check: Callable[[], object], places: Places | None = None) -> Any:
-    """The value of the one document; None if there is none. `check` is called now and then and may raise.
+    """The value of the document; None if there is none. `check` is called periodically and may raise.
 
     Raises:
-        Permanent: malformed, or more than is read (error types `parse`, `too_large`).
+        Permanent: malformed, unsupported or too large (error types `parse`, `too_large`).
     """
     loader = None
     try:
         loader = _LOADER(text)
         return _Builder(loader.get_event, check, places).document()
     except yaml.MarkedYAMLError as error:
-        raise _refused(_said(text, error.problem_mark)) from error
+        raise _refused(_position(text, error.problem_mark)) from error
     except yaml.reader.ReaderError as error:
         bad = yaml.reader.Reader.NON_PRINTABLE.search(text)
         line = text.count("\n", 0, bad.start() if bad else 0) + 1
@@ -60,8 +60,8 @@ def read(text: str, check: Callable[[], object], places: Places | None = None) -
             loader.dispose()
 
 
-def _said(text: str, mark: Any) -> str:
-    """Where a text is malformed, and why if it is the usual reason."""
+def _position(text: str, mark: Any) -> str:
+    """The position where a text is malformed, and the reason if it is a tab."""
     tab = text[mark.index : mark.index + 1] == "\t"
     return f": line {mark.line + 1}, column {mark.column + 1}{': a tab cannot indent' if tab else ''}"
 
@@ -71,7 +71,7 @@ def _refused(why: str) -> Permanent:
 
 
 class _Builder:
-    """Makes plain values of YAML events."""
+    """Builds plain values from YAML events."""
 
     def __init__(self, event: Callable[[], Any], check: Callable[[], object], places: Places | None) -> None:
         self._event = event
@@ -103,7 +103,7 @@ class _Builder:
         elif isinstance(event, yaml.AliasEvent):
             return self._alias(event)
         elif depth == DEEPEST:
-            raise _refused(f": more than {DEEPEST} lists and mappings within each other in line {_line(event)}")
+            raise _refused(f": more than {DEEPEST} nested lists and mappings in line {_line(event)}")
         else:
             if event.anchor is not None:
                 self._anchors[event.anchor] = None
@@ -116,7 +116,7 @@ class _Builder:
     def _alias(self, event: Any) -> Any:
         known = self._anchors.get(event.anchor)
         if known is None:
-            raise _refused(f": the alias in line {_line(event)} is of nothing before it, or of what it is in")
+            raise _refused(f": the alias in line {_line(event)} has no anchor before it, or is inside its own anchor")
         value, size = known
         self._grow(size)
         return value
@@ -151,7 +151,7 @@ class _Builder:
         return key if isinstance(key, str) else Other()
 
     def _below(self, path: Path, key: object, event: Any) -> Path:
-        """The path of a value below `path`, whose line is noted."""
+        """The path of an item below `path`; its line is recorded."""
         assert self._places is not None
         self._places.note((*path, key), _line(event))
         return (*path, key)
@@ -170,7 +170,7 @@ class _Builder:
 
 
 def plain(text: str) -> object:
-    """What a scalar without quotes is."""
+    """The value of a scalar without quotes."""
     for tag, pattern in _RESOLVERS.get(text[:1], ()):
         if pattern.match(text):
             return _typed(tag.removeprefix(_TAG), text)

@@ -7,7 +7,8 @@ import stat
 from typing import TYPE_CHECKING
 
 from alert_refresh.engine import Permanent
-from alert_refresh.files.watch import DATA, READ_ONLY, STORAGE, Changed, read_descriptor, shown, storage_error
+from alert_refresh.files.read import READ_ONLY, STORAGE, Changed, read_descriptor, shown, storage_error
+from alert_refresh.files.watch import DATA
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ import msgspec
 
 from alert_refresh.engine import AttemptError, Fault, Permanent, Rejected
 from alert_refresh.files.at_rest import signature, written_in_place
-from alert_refresh.files.watch import STORAGE, TOO_LARGE, Changed, Exhausted, Missing, read_file, shown, storage_error
+from alert_refresh.files.read import STORAGE, TOO_LARGE, Changed, Exhausted, Missing, read_file, shown, storage_error
 from alert_refresh.targets.assemble import Candidate
 from alert_refresh.targets.folder.documents import load
 from alert_refresh.targets.folder.manifest import NAMESPACE, Found, find

@@ -12,7 +12,8 @@ import msgspec
 
 from alert_refresh.engine import Fault, Permanent, Snapshot, Trigger
 from alert_refresh.files.at_rest import SETTLED
-from alert_refresh.files.watch import TOO_LARGE, Changed, FolderWatch, Missing, shown, storage_error
+from alert_refresh.files.read import TOO_LARGE, Changed, Missing, shown, storage_error
+from alert_refresh.files.watch import FolderWatch
 from alert_refresh.targets.assemble import MAX_LOGGED, Candidate, assemble, escaped
 from alert_refresh.targets.bulkhead import Bulkhead
 from alert_refresh.targets.folder.mounted import is_mounted

@@ -1,4 +1,4 @@
-"""The rules over HTTP: refresh them, their status, the list, one of them, and which of them an alert matches."""
+"""The HTTP routes of the rules: refresh, status, list, one rule, and matching an alert."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ if TYPE_CHECKING:
 KIND = "rules"
 PREFIX = "/api/v2/rules"
 LARGEST_ALERT = 16 * 1024
-"""Bytes of a body that holds an alert's labels: anybody may send one."""
+"""Bytes of a body with an alert's labels; limited because it needs no token."""
 MOST_LABELS = 64
 LONGEST_VALUE = 1024
-"""Bytes of a label's value."""
+"""Bytes of the value of a label."""
 
 
 class RuleId(BaseConverter):
-    """One path segment that is no route of its own; a rule cannot have one of those ids."""
+    """A path segment other than the reserved ones, which no rule can have as its id."""
 
     regex = f"(?!(?:{'|'.join(sorted(ROUTES))})$)[^/]+"
 
 
 class Alert(msgspec.Struct, forbid_unknown_fields=True):
-    """What a POST to `match` asks about."""
+    """The body of a POST to `match`, such as `{"labels": {"severity": "critical"}}`."""
 
     labels: dict[str, str]
 
@@ -68,10 +68,12 @@ def build(daemon: Daemon, auth: Auth, metrics: RuleMetrics) -> Blueprint:
 
     @blueprint.post("/refresh")
     def refresh() -> JsonResponse:
+        """Refresh the rules, or ?family=NAME of them; ?wait=10s answers with the result."""
         return ask(_family, "family")
 
     @blueprint.get("/status")
     def status() -> JsonResponse:
+        """The last and the next refresh of the rules, their counts and the cause of a failure."""
         query.only()
         worker = daemon.workers.get(KIND)
         if worker is None:
@@ -93,6 +95,7 @@ def build(daemon: Daemon, auth: Auth, metrics: RuleMetrics) -> Blueprint:
 
     @blueprint.get("")
     def listing() -> JsonResponse:
+        """All rules; ?family=NAME."""
         query.only("family")
         family = _family()
         generation, found = served()
@@ -101,14 +104,16 @@ def build(daemon: Daemon, auth: Auth, metrics: RuleMetrics) -> Blueprint:
 
     @blueprint.get("/<rule_id:rule_id>")
     def one(rule_id: str) -> JsonResponse:
+        """One rule."""
         query.only()
         rule = served()[1].get(rule_id)
         if rule is None:
-            raise ApiError(404, "There is no rule of this id")
+            raise ApiError(404, "Rule not found")
         return answer(shape(rule))
 
     @blueprint.post("/match")
     def match() -> JsonResponse:
+        """Which rules match the labels of an alert, and which targets they name."""
         query.only()
         labels = _labels()
         generation, found = served()
@@ -120,7 +125,7 @@ def build(daemon: Daemon, auth: Auth, metrics: RuleMetrics) -> Blueprint:
 
 
 def _family() -> str | None:
-    """The query's `family`, which must be a proper name."""
+    """The query parameter `family`, which must be a valid name."""
     family = query.one("family")
     if family is not None and not ID.fullmatch(family):
         raise bad_request("Query parameter family must be the name of a family")
@@ -131,7 +136,7 @@ def _labels() -> dict[str, str]:
     """The labels in the request's body.
 
     Raises:
-        ApiError: 415 another media type, 413 too large, too many or too long, 400 not labels.
+        ApiError: 415 for another media type, 413 above a limit, 400 if it is not labels.
     """
     if request.mimetype not in ("application/json", ""):
         raise ApiError(415)
@@ -151,7 +156,7 @@ def _matched(rule: Rule) -> dict[str, Any]:
 
 
 def _leads_to(daemon: Daemon, names: list[str]) -> dict[str, Any]:
-    """Those of the named targets that alerts can be sent to now, a stale one included, and why the others cannot."""
+    """The named targets that are available, including stale ones, and the reason why each other one is not."""
     worker = daemon.workers.get("targets")
     snapshot = None if worker is None else worker.get_status().snapshot
     reachable: list[dict[str, Any]] = []

@@ -12,10 +12,8 @@ from alert_refresh.targets.secret.json_limits import JsonObject
 from alert_refresh.web.answers import rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from alert_refresh.credential import Credential
-    from alert_refresh.engine import Fault, Rejected
+    from alert_refresh.engine import Rejected
     from alert_refresh.targets.target import Target
 
 ORIGIN = re.compile(r"(https?)://(\[[0-9a-f:.]+\]|[^/?#:@\[\]\\\s]+)(?::[0-9]*)?(?=[/?#]|\Z)", re.IGNORECASE)
@@ -37,7 +35,7 @@ def target_fields(target: Target, reveal: bool) -> dict[str, Any]:
         "filter_config": filters,
         "state": state(target),
         "since": rfc3339(target.stale_since),
-        "faults": fault_fields(target.faults),
+        "faults": [fault.fields() for fault in target.faults],
         "source": {"namespace": target.namespace, "secret": target.secret, "shape": target.shape},
     }
 
@@ -49,12 +47,7 @@ def state(target: Target) -> str:
 
 def rejected_fields(rejected: Rejected) -> dict[str, Any]:
     """An item that could not be used, and why."""
-    return {"source": rejected.origin, "faults": fault_fields(rejected.faults)}
-
-
-def fault_fields(faults: Iterable[Fault]) -> list[dict[str, str]]:
-    """Faults; their messages never hold a value."""
-    return [{"field": fault.field, "message": fault.message} for fault in faults]
+    return {"source": rejected.origin, "faults": [fault.fields() for fault in rejected.faults]}
 
 
 def masked_url(url: Credential) -> str:

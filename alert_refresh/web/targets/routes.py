@@ -56,10 +56,12 @@ def build(daemon: Daemon, auth: Auth, metrics: TargetMetrics) -> Blueprint:
 
     @blueprint.post("/refresh")
     def refresh() -> JsonResponse:
+        """Refresh the targets; ?wait=10s answers with the result."""
         return ask()
 
     @blueprint.get("/status")
     def status() -> JsonResponse:
+        """The last and the next refresh of the targets, their counts and the cause of a failure."""
         query.only()
         found = worker()
         if found is None:
@@ -68,6 +70,7 @@ def build(daemon: Daemon, auth: Auth, metrics: TargetMetrics) -> Blueprint:
 
     @blueprint.get("")
     def listing() -> JsonResponse:
+        """All targets and the rejected Secrets; ?type=slack, ?enabled=true, ?reveal=true."""
         query.only("reveal", "type", "enabled")
         reveal, type_, enabled = revealed(), query.choice("type", TYPES), query.flag("enabled")
         operation = "list" if type_ is None else "get_by_type"
@@ -87,6 +90,7 @@ def build(daemon: Daemon, auth: Auth, metrics: TargetMetrics) -> Blueprint:
 
     @blueprint.get("/<target_name:name>")
     def one(name: str) -> JsonResponse:
+        """One target; ?reveal=true."""
         query.only("reveal")
         reveal = revealed()
         snapshot = loaded(daemon, KIND)

@@ -22,10 +22,12 @@ def add(blueprint: Blueprint, source: PostgresSource) -> None:
 
     @blueprint.get("/<path>/ancestors")
     def ancestors(path: str) -> JsonResponse:
+        """The ancestors of an entity."""
         return found(source.resolver.ancestors, path)
 
     @blueprint.get("/<path>/descendants/count")
     def descendants(path: str) -> JsonResponse:
+        """The number of descendants of an entity."""
         return found(source.resolver.descendants, path)
 
 

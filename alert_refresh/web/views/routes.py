@@ -63,10 +63,12 @@ def build(daemon: Daemon, auth: Auth, _: object) -> Blueprint:
 
     @blueprint.post("/refresh")
     def refresh() -> JsonResponse:
+        """Refresh all views, or ?view=NAME; answers with the result of each."""
         return ask.result(scope, "view")
 
     @blueprint.get("/refresh/status")
     def status() -> JsonResponse:
+        """The last and the next refresh of the views, their caches and the automated service."""
         query.only()
         return answer(status_fields(worker, source, automated))
 
@@ -78,6 +80,7 @@ def _add_service(blueprint: Blueprint, ask: ViewsRefresh, automated: Automated, 
 
     @blueprint.post("/refresh/automated/start")
     def start() -> JsonResponse:
+        """Start the automated refresh of the views."""
         with ask.guarded("views.automated.start"):
             status = ask.worker.get_status()
             if not status.running or status.stopping:
@@ -100,6 +103,7 @@ def _add_service(blueprint: Blueprint, ask: ViewsRefresh, automated: Automated, 
 
     @blueprint.post("/refresh/automated/stop")
     def stop() -> JsonResponse:
+        """Stop the automated refresh of the views."""
         with ask.guarded("views.automated.stop"):
             final = automated.stop(STOP_WAIT)
             if final is None:
@@ -114,6 +118,8 @@ def _add_service(blueprint: Blueprint, ask: ViewsRefresh, automated: Automated, 
 
     @blueprint.post("/refresh/automated/force")
     def force() -> JsonResponse:
+        """Refresh all views now as the automated service would."""
+
         def scope() -> None:
             if not automated.enabled:
                 raise ApiError(409, NOT_RUNNING, error="not_running")
@@ -148,6 +154,7 @@ def _add_history(blueprint: Blueprint, source: PostgresSource) -> None:
 
     @blueprint.get("/refresh/automated/metrics")
     def metrics() -> JsonResponse:
+        """The history of refreshes of the views; ?limit=100, ?view_name=NAME, ?since=UNIX_SECONDS."""
         query.only(*HISTORY_PARAMETERS)
         limit, view, since = query.one("limit"), query.one("view_name"), query.one("since")
         if limit is not None and not (re.fullmatch(r"[0-9]{1,4}", limit) and 1 <= int(limit) <= LIMIT):
@@ -170,6 +177,7 @@ def _add_off(blueprint: Blueprint, daemon: Daemon, auth: Auth) -> None:
 
     @blueprint.get("/refresh/status")
     def status() -> JsonResponse:
+        """The last and the next refresh of the views, their caches and the automated service."""
         query.only()
         return answer(fields)
 
@@ -181,6 +189,7 @@ def _add_off(blueprint: Blueprint, daemon: Daemon, auth: Auth) -> None:
     @blueprint.get("/<path>/ancestors", endpoint="ancestors", defaults={"known": ()})
     @blueprint.get("/<path>/descendants/count", endpoint="descendants", defaults={"known": ()})
     def off(known: tuple[str, ...], **_: str) -> JsonResponse:
+        """Answers 503: views are off."""
         if request.method == "POST":
             auth.demand_admin(auth.who())
             no_body()

@@ -31,7 +31,7 @@ ALERT = {"alert": "Down", "expr": "up == 0", "labels": {"severity": "canary"}}
         ({"apiVersion": "v1", "kind": "PrometheusRule"}, "a Kubernetes manifest (it has the field apiVersion)"),
     ],
 )  # fmt: skip
-def test_a_file_of_another_program_is_told_what_it_is_and_what_is_read(write: object, data: object, what: str) -> None:
+def test_a_file_of_another_program_is_named_with_what_is_expected(write: object, data: object, what: str) -> None:
     with pytest.raises(Permanent) as refused:
         read(write(data).encode())  # type: ignore[operator]
     assert str(refused.value) == f"the rules file is {what}; {foreign.READ}" and refused.value.error_type == "parse"
@@ -45,13 +45,13 @@ def test_what_may_be_rules_is_not_taken_for_another_program_s(data: list[object]
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("rule:\n- id: a\n", 'holds no list of rules: "rule" is no field of the file (line 1)'),
-        ("rules: []\nversion: 1\nother: 2\n", '"version" is no field of the file (line 2); "other" is no field'),
-        ('{"rules": [],\n"x\\n": 1}', '"x\\n" is no field of the file (line 2)'),
-        ("rules: []\n5: x\n", "a key that is not text is no field of the file"),
+        ("rule:\n- id: a\n", 'holds no list of rules: "rule" is not a field of the file (line 1)'),
+        ("rules: []\nversion: 1\nother: 2\n", '"version" is not a field of the file (line 2); "other" is not a field'),
+        ('{"rules": [],\n"x\\n": 1}', '"x\\n" is not a field of the file (line 2)'),
+        ("rules: []\n5: x\n", "a key that is not text is not a field of the file"),
         ("rules: [{id: a}]\nrules: [{id: b}]\n", '"rules" is repeated (lines 1, 2)'),
-        ("x: 1\nx: 2\nrules: []\n", '"x" is repeated (lines 1, 2); "x" is no field of the file (lines 1, 2)'),
-        ("id: a\nmatch: [a=b]\n", 'holds no list of rules: "id" is no field of the file (line 1)'),
+        ("x: 1\nx: 2\nrules: []\n", '"x" is repeated (lines 1, 2); "x" is not a field of the file (lines 1, 2)'),
+        ("id: a\nmatch: [a=b]\n", 'holds no list of rules: "id" is not a field of the file (line 1)'),
         ("rules: {a: {}}\n", f"holds no list of rules; {foreign.READ}"),
     ],
 )

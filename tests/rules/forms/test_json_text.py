@@ -24,9 +24,9 @@ from alert_refresh.rules.forms.values import Places
         ('{"id": "a"}\n\n{"id": "b"\n{"id": "c"}\n', "not JSON lines: line 3, column 11"),
         ('{"id": "a"}\n{"id": "b"} {"id": "c"}\n', "not JSON lines: line 2, column 13"),
         ('[{"id": "a\n"}]', "not JSON: line 1, column 11"),
-        ("[" * 100_000, "JSON with too many lists and mappings within each other"),
+        ("[" * 100_000, "JSON with too many nested lists and mappings"),
         ('{"id": "a"}\n' + '{"a":' * 100_000, "not JSON lines: line 2 is nested too deeply"),
-        ('{"a":' * 100_000 + "\n{}", "JSON with too many lists and mappings within each other"),
+        ('{"a":' * 100_000 + "\n{}", "JSON with too many nested lists and mappings"),
     ],
 )
 def test_the_true_fault_is_named_with_line_and_column_and_not_shown(text: str, said: str) -> None:

@@ -40,7 +40,7 @@ def test_json_lines_are_one_rule_a_line() -> None:
 
 
 @pytest.mark.parametrize("text", ["[]", "rules: []", '{"rules": []}'])
-def test_no_rules_must_be_said(text: str) -> None:
+def test_an_empty_list_of_rules_must_be_explicit(text: str) -> None:
     assert text_file.read(text.encode()) == []
 
 

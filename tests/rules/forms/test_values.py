@@ -5,7 +5,7 @@ import time
 import pytest
 
 from alert_refresh.rules.forms import values
-from alert_refresh.rules.forms.values import FEW, Places, Repeated, mapping, said, shown
+from alert_refresh.rules.forms.values import FEW, Places, Repeated, display, in_lines, mapping
 
 
 def test_of_a_repeated_key_the_first_value_counts_and_the_key_is_kept() -> None:
@@ -14,7 +14,7 @@ def test_of_a_repeated_key_the_first_value_counts_and_the_key_is_kept() -> None:
     assert type(mapping([("a", 1), ("b", 1)])) is dict
 
 
-def test_the_nearest_place_that_is_known_is_told() -> None:
+def test_the_nearest_known_place_is_reported() -> None:
     places = Places(lambda path: len(path) < 3)
     places.note((0,), 1)
     places.note((0, "a"), 2)
@@ -47,7 +47,7 @@ def test_the_places_that_are_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize(("lines", "text"), [((), ""), ((4,), " (line 4)"), ((4, 5), " (lines 4, 5)")])
 def test_lines_end_a_message(lines: tuple[int, ...], text: str) -> None:
-    assert said(lines) == text
+    assert in_lines(lines) == text
 
 
 @pytest.mark.parametrize(
@@ -60,4 +60,4 @@ def test_lines_end_a_message(lines: tuple[int, ...], text: str) -> None:
     ],
 )
 def test_a_key_is_shown_escaped_and_cut(key: object, text: str) -> None:
-    assert shown(key) == text
+    assert display(key) == text

@@ -54,11 +54,11 @@ def test_a_number_of_base_60_costs_next_to_nothing(colons: int) -> None:
         ("- id: a\n  annotations: {<<: {x: y}}\n", "the merge key << in line 2 is not supported"),
         ("d: &d {}\nrules:\n- id: a\n  <<: [*d]\n", "the merge key << in line 4 is not supported"),
         ("- id: a\n---\n- id: b\n", "not YAML of one document: a second one begins in line 2"),
-        ("- id: a\n- *nothing\n", "the alias in line 2 is of nothing before it, or of what it is in"),
-        ("- &a\n  - *a\n", "the alias in line 2 is of nothing before it, or of what it is in"),
+        ("- id: a\n- *nothing\n", "the alias in line 2 has no anchor before it, or is inside its own anchor"),
+        ("- &a\n  - *a\n", "the alias in line 2 has no anchor before it, or is inside its own anchor"),
         ("- !!binary eA==\n", "the tag '!!binary' in line 1 is not supported"),
         ("- id: a\n- !m\u00fc x\n", "not YAML: line 2"),
-        ("- x\n- " + "[" * 30, "more than 20 lists and mappings within each other in line 2"),
+        ("- x\n- " + "[" * 30, "more than 20 nested lists and mappings in line 2"),
     ],
 )
 def test_what_is_not_read_is_named_with_its_line(text: str, said: str) -> None:
@@ -68,7 +68,7 @@ def test_what_is_not_read_is_named_with_its_line(text: str, said: str) -> None:
 
 
 @pytest.mark.parametrize("key", ['"<<"', "'<<'"])
-def test_a_key_in_quotes_is_no_merge_key(key: str) -> None:
+def test_a_key_in_quotes_is_not_a_merge_key(key: str) -> None:
     assert yaml_text.read(f"{{{key}: x}}", never) == {"<<": "x"}
 
 

@@ -166,7 +166,7 @@ def test_one_rule_by_id(tmp_path: Path) -> None:
         assert world.get("/nothing").status_code == 404
 
 
-def test_routes_are_no_ids(tmp_path: Path) -> None:
+def test_routes_are_not_ids(tmp_path: Path) -> None:
     with World(tmp_path).start() as world:
         assert world.get("/refresh").status_code == world.get("/match").status_code == 405
         assert world.client.delete("/api/v2/rules/status").status_code == 405

@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from alert_refresh.engine import Outcome, RefreshInProgress, Result, ShutdownTimeout, Trigger, Watch, threads
+from alert_refresh.engine import (
+    Outcome,
+    RefreshInProgress,
+    Result,
+    ShutdownTimeout,
+    Trigger,
+    Watch,
+    attempt_threads,
+    threads,
+)
 from alert_refresh.engine import worker as engine_worker
 from tests.fakes import FakeClock, FakeSource, FakeWatch, snapshot
 from tests.stage import GatedSource, Stage, eventually
@@ -31,11 +40,11 @@ def hang_once(stage: Stage, number: int) -> None:
     stage.fake.advance(0.001)
 
 
-def test_e4_an_attempt_is_given_up_five_seconds_past_its_timeout_and_a_replacement_goes_on() -> None:
+def test_e4_an_attempt_is_abandoned_five_seconds_past_its_timeout_and_a_replacement_goes_on() -> None:
     with Stage(GatedSource()).start() as stage:
         hang_once(stage, 1)
         stage.backing_off(30)
-        assert stage.outcomes[0].error == "the attempt did not end within 30 s and was given up"
+        assert stage.outcomes[0].error == "the attempt did not end within 30 s and was abandoned"
         assert (stage.outcomes[0].error_type, stage.outcomes[0].duration) == ("timeout", 35)
         assert stage.worker.health() is None
         stage.fake.advance(30)
@@ -82,7 +91,7 @@ def test_stuck_attempts_are_remembered_across_a_restart() -> None:
         assert stage.worker.health() == "fake-attempt"
 
 
-def test_a_manual_refresh_during_a_hanging_attempt_is_refused_until_it_is_given_up() -> None:
+def test_a_manual_refresh_during_a_hanging_attempt_is_refused_until_it_is_abandoned() -> None:
     with Stage(GatedSource()).start() as stage:
         stage.source.wait_for_call(1)
         stage.fake.wait_for_sleeper(35)
@@ -96,7 +105,7 @@ def test_a_manual_refresh_during_a_hanging_attempt_is_refused_until_it_is_given_
         assert stage.source.wait_for_call(2).request is request
 
 
-def test_health_is_well_before_start_while_idle_and_after_stop() -> None:
+def test_health_is_good_before_start_while_idle_and_after_stop() -> None:
     with Stage() as stage:
         assert stage.worker.health() is None
         stage.start().idle()
@@ -105,7 +114,7 @@ def test_health_is_well_before_start_while_idle_and_after_stop() -> None:
         assert stage.worker.health() is None
 
 
-def test_a_worker_that_is_late_is_unhealthy_and_one_that_is_back_is_well() -> None:
+def test_a_worker_that_is_late_is_unhealthy_until_it_returns() -> None:
     gate, told = threading.Event(), threading.Event()
 
     def slow(outcome: Outcome) -> None:
@@ -144,7 +153,7 @@ FATAL = [SystemExit, KeyboardInterrupt, MemoryError, BaseException, ValueError]
 
 
 @pytest.mark.parametrize("death", [SystemExit, KeyboardInterrupt, BaseException])
-def test_p14_a_worker_that_dies_in_mid_attempt_is_heard_restarted_and_not_in_progress(
+def test_p14_a_worker_that_dies_in_mid_attempt_is_reported_restarted_and_not_in_progress(
     death: type[BaseException], deaths: list[threading.ExceptHookArgs]
 ) -> None:
     source = GatedSource()
@@ -157,7 +166,7 @@ def test_p14_a_worker_that_dies_in_mid_attempt_is_heard_restarted_and_not_in_pro
         assert stage.worker.health() is None
         clock.advance(0.5)
         clock.wait_for_sleeper(29.5)
-        stage.source.let_all_go()
+        stage.source.release_all()
         request = stage.worker.refresh_now()
         stage.source.wait_for_call(2).answer()
         assert request.done.wait(10)
@@ -174,7 +183,7 @@ def test_p14_an_ordinary_error_of_the_worker_in_mid_attempt_is_a_failed_attempt(
         assert len(stage.worker.hanging()) == 1
 
 
-def test_p14_an_attempt_whose_worker_died_counts_as_given_up(deaths: list[threading.ExceptHookArgs]) -> None:
+def test_p14_an_attempt_whose_worker_died_counts_as_abandoned(deaths: list[threading.ExceptHookArgs]) -> None:
     source = GatedSource()
     clock = TrippingClock(source, SystemExit, SystemExit)
     with Stage(source, clock=clock, rate_limit=0).start() as stage:
@@ -189,7 +198,7 @@ def test_p14_an_attempt_whose_worker_died_counts_as_given_up(deaths: list[thread
 
 
 @pytest.mark.parametrize("death", FATAL)
-def test_p14_a_watch_that_dies_is_heard_and_restarted(
+def test_p14_a_watch_that_dies_is_reported_and_restarted(
     death: type[BaseException], deaths: list[threading.ExceptHookArgs]
 ) -> None:
     ran: list[None] = []
@@ -237,7 +246,7 @@ def test_a_watch_that_ends_by_itself_is_run_again_and_stop_ends_that_wait() -> N
 
 
 @pytest.mark.parametrize("death", [SystemExit, KeyboardInterrupt, BaseException])
-def test_p14_an_attempt_that_kills_its_thread_is_heard_and_retried(
+def test_p14_an_attempt_that_kills_its_thread_is_reported_and_retried(
     death: type[BaseException], deaths: list[threading.ExceptHookArgs]
 ) -> None:
     with Stage(GatedSource()).start() as stage:
@@ -258,7 +267,7 @@ def test_p14_an_attempt_out_of_memory_failed_and_is_retried() -> None:
         assert stage.outcomes[0].error_type == "unknown"
 
 
-def test_p14_a_listener_that_kills_the_worker_is_heard_and_the_worker_restarted(
+def test_p14_a_listener_that_kills_the_worker_is_reported_and_the_worker_restarted(
     deaths: list[threading.ExceptHookArgs],
 ) -> None:
     def deadly(outcome: Outcome) -> None:
@@ -305,7 +314,7 @@ def test_stop_ends_the_pause_before_a_restart(deaths: list[threading.ExceptHookA
     clock = TrippingClock(source, SystemExit)
     with Stage(source, clock=clock).start() as stage:
         clock.wait_for_sleeper(0.5)
-        stage.source.let_all_go()
+        stage.source.release_all()
         stage.worker.stop()
         assert not stage.status.running
         assert len(deaths) == 1
@@ -321,7 +330,8 @@ def refuse(name: str, failure: type[Exception], monkeypatch: pytest.MonkeyPatch,
             raise failure
         return threads.spawn(wanted, target)
 
-    monkeypatch.setattr(engine_worker, "spawn", spawn)
+    for module in (attempt_threads, engine_worker):
+        monkeypatch.setattr(module, "spawn", spawn)
     return refused
 
 
