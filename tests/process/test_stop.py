@@ -1,4 +1,4 @@
-"""How the program ends: at once when it can, within its time when it must, and always with the truth."""
+"""How the program stops: immediately if it can, else within the timeout, with the correct exit status."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SLOW_MACHINE = 3.0
 
 
 def scripted(*words: str, **env: str) -> Program:
-    """The program with a source that does these words, one an attempt."""
+    """The program with a source that follows these words, one per attempt."""
     return Program("tests.process.scripted", json.dumps(words), env=env)
 
 
