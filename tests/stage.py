@@ -48,7 +48,7 @@ class HeldCall:
         self._go.set()
 
     def wait(self, default: Snapshot[str]) -> Snapshot[str]:
-        assert self._go.wait(HANG_GUARD * 2), "nobody let this call go"
+        assert self._go.wait(HANG_GUARD * 2), "this call was not released"
         if isinstance(self._answer, BaseException):
             raise self._answer
         return self._answer or default

@@ -390,7 +390,7 @@ def test_c09_a_kind_that_is_blocked_for_ever_delays_no_other() -> None:
             clock.advance(5)
             well.idle()
         assert began == [0, *range(30, 3601, 300)]
-        assert blocked.source.calls == 2  # two hang for ever, a third is not started
+        assert blocked.source.calls == 2  # two hang forever, a third is not started
         eventually(lambda: blocked.worker.health() == "blocked-attempt")
         assert blocked.status.succeeded == 0
         assert well.worker.health() is None

@@ -409,7 +409,7 @@ def test_more_connections_than_allowed_push_out_those_that_wait_longest(program:
         selector = selectors.DefaultSelector()
         for client in clients:
             selector.register(client, selectors.EVENT_READ)
-        assert selector.select(5), "nobody was closed"
+        assert selector.select(5), "no connection was closed"
         selector.close()
     assert eventually(lambda: gauge(program, "http_connections") == 1)
 

@@ -391,7 +391,7 @@ def test_rf08_readers_during_swaps_see_one_whole_set_each_time(swaps: int) -> No
     snapshot = state.status().snapshot
     assert snapshot is not None and snapshot.generation - swaps == pytest.approx(clock.time() * 1000, abs=600_000)
     assert wrong == []
-    assert sorted(times)[len(times) // 2] < 1_000_000  # a microsecond or two; nobody waits for a swap
+    assert sorted(times)[len(times) // 2] < 1_000_000  # a microsecond or two: no reader waits for a swap
 
 
 @pytest.mark.parametrize("blocked", ["rules", "targets"])

@@ -74,7 +74,7 @@ def test_p02_a_silent_api_server_does_not_delay_the_end(silent_server: SilentSer
     env = {"KUBECONFIG": silent_server.kubeconfig, "TARGET_REFRESH_TIMEOUT": "30s", **STOP_BUDGET}
     with Program(env=env) as program:
         program.wait_for("Serving")
-        assert silent_server.asked.wait(20), "the program never asked the API server"
+        assert silent_server.asked.wait(20), "the program never connected to the API server"
         took = program.stop()
         assert took < 5 + SLOW_MACHINE
         assert program.process.returncode == 0, program.stderr

@@ -144,7 +144,7 @@ class TestStopping:
         rule = kube.fault(faults.silence, when=is_watch)
         with Program(env=env) as program:
             program.wait_for("Serving")
-            assert rule.happened.wait(PATIENCE), "the program never asked for a watch"
+            assert rule.happened.wait(PATIENCE), "the program never requested a watch"
             program.wait_for("Targets refreshed successfully")
             assert status_of(program)["watch"]["connected"] is False
             took = program.stop()
@@ -172,9 +172,9 @@ class TestStopping:
         lists = kube.fault(faults.silence, when=lambda request: not is_watch(request), after=1)
         with Program(env=env | {"ALERT_REFRESH_SHUTDOWN_TIMEOUT": "3s"}) as program:
             program.wait_for("Targets refreshed successfully")
-            assert watch.happened.wait(PATIENCE), "the program never asked for a watch"
+            assert watch.happened.wait(PATIENCE), "the program never requested a watch"
             assert program.get(f"{TARGETS}/refresh", "POST")[0] == 202
-            assert lists.happened.wait(PATIENCE), "the program never asked for a list"
+            assert lists.happened.wait(PATIENCE), "the program never requested a list"
             began = program.send(signal.SIGTERM)
             program.wait_for("Stopping")
             stopping.set()
