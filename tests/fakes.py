@@ -1,4 +1,4 @@
-"""Stand-ins that tests move by hand: a clock, and a source that does as it is told."""
+"""Test doubles: a clock that tests advance, and a scripted source."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ START = 1_700_000_000.0
 
 
 class FakeClock:
-    """A clock that stands still until `advance`; threads that wait on it wake when their time has come."""
+    """A clock that stands still until `advance`, which wakes the threads whose wait has ended."""
 
     def __init__(self) -> None:
         self._elapsed = 0.0
@@ -46,7 +46,7 @@ class FakeClock:
                 self._changed.notify_all()
 
     def advance(self, seconds: float) -> None:
-        """Let `seconds` pass and wake whoever waited for that."""
+        """Advance by `seconds` and wake the threads whose wait has ended."""
         with self._changed:
             self._elapsed += seconds
             events = [event for event, _ in self._waiting.values()]
@@ -90,7 +90,7 @@ class FakeWatch(Watch):
 
 
 class LivingWatch(FakeWatch):
-    """One that holds a connection, which fares as `mine` says."""
+    """A watch with a connection, whose health is `mine`."""
 
     def __init__(self, mine: WatchHealth) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class LivingWatch(FakeWatch):
 
 
 class FakeSink:
-    """Where a watch brings what it saw; `notify` is the test's."""
+    """A sink for a watch; `notify` is given by the test."""
 
     def __init__(self, notify: Callable[[Trigger], None] = lambda trigger: None) -> None:
         self._notify = notify
@@ -121,7 +121,7 @@ class FakeSink:
 
 
 class FakeSource:
-    """Returns what `answer` says; counts calls, and how many ran at once."""
+    """Returns what `answer` returns; counts calls, and the maximum that ran concurrently."""
 
     name = "fake"
 

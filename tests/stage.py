@@ -1,4 +1,4 @@
-"""One worker on a stage: a clock moved by hand, a source whose calls the test holds and lets go, and all outcomes."""
+"""One worker under test: a clock to advance, a source whose calls are held and released, and all outcomes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 KIND = Kind("fake", "FAKE_", ("network", "timeout", "unknown"))
 HANG_GUARD = 30.0
-"""Real seconds after which a wait in a test has failed; nothing waits that long."""
+"""Real seconds after which a wait in a test fails; no passing test waits that long."""
 
 
 def eventually(condition: Callable[[], object], what: str = "it") -> None:
@@ -28,7 +28,7 @@ def eventually(condition: Callable[[], object], what: str = "it") -> None:
 
 
 class HeldCall:
-    """One call of `GatedSource.refresh` that waits to be let go."""
+    """One call of `GatedSource.refresh` that waits to be released."""
 
     def __init__(self, previous: Snapshot[Any] | None, request: Request, deadline: Deadline) -> None:
         self.previous = previous
@@ -39,16 +39,16 @@ class HeldCall:
 
     @property
     def answered(self) -> bool:
-        """Whether it was let go; it may take a moment to return."""
+        """Whether it was released; it may take a moment to return."""
         return self._go.is_set()
 
     def answer(self, answer: Snapshot[str] | BaseException | None = None) -> None:
-        """Let the call return a snapshot (a new one if none is given) or raise."""
+        """Make the call return a snapshot (a new one if none is given) or raise."""
         self._answer = answer
         self._go.set()
 
     def wait(self, default: Snapshot[str]) -> Snapshot[str]:
-        assert self._go.wait(HANG_GUARD * 2), "nobody let this call go"
+        assert self._go.wait(HANG_GUARD * 2), "this call was not released"
         if isinstance(self._answer, BaseException):
             raise self._answer
         return self._answer or default
@@ -83,13 +83,13 @@ class GatedSource:
                 self._changed.notify_all()
 
     def wait_for_call(self, number: int) -> HeldCall:
-        """The call of that number (from 1), once it has come and is held."""
+        """The call with that number (from 1), once it is held."""
         with self._changed:
             assert self._changed.wait_for(lambda: self.calls >= number and bool(self.held), HANG_GUARD), "no call came"
             return self.held[-1]
 
     def release_all(self, for_good: bool = False) -> None:
-        """Answer whatever is still held, so that no thread is left; if `for_good`, whatever comes later too."""
+        """Answer all held calls, so that no thread is left; if `for_good`, later ones too."""
         with self._changed:
             self.open = for_good
             held = list(self.held)
@@ -104,7 +104,7 @@ class GatedSource:
 
 
 class Stage:
-    """A worker with a fake clock. Leaving it as a context stops the worker and lets every held call go."""
+    """A worker with a fake clock. Leaving its context stops the worker and releases every held call."""
 
     def __init__(
         self, source: Source[Any] | None = None, *, kind: Kind = KIND, clock: Clock | None = None, **settings: Any
@@ -129,7 +129,7 @@ class Stage:
 
     @property
     def fake(self) -> FakeClock:
-        """The clock, to be moved by hand."""
+        """The clock, which the test advances."""
         assert isinstance(self.clock, FakeClock)
         return self.clock
 
@@ -143,7 +143,7 @@ class Stage:
         return self
 
     def idle(self) -> Stage:
-        """Wait until the worker sleeps until its next tick, everything that was asked for being done."""
+        """Wait until the worker sleeps until its next tick, with no request left."""
 
         def asleep() -> bool:
             status = self.status
@@ -156,7 +156,7 @@ class Stage:
         return self
 
     def backing_off(self, seconds: float) -> Stage:
-        """Wait until the worker sleeps between two attempts, for about so many seconds from now."""
+        """Wait until the worker sleeps between two attempts, for about this many seconds from now."""
         eventually(
             lambda: (
                 self.status.next_attempt is not None and any(abs(one - seconds) < 1e-6 for one in self.fake.sleeping())
@@ -166,7 +166,7 @@ class Stage:
         return self
 
     def pass_backoffs(self, *waits: float) -> Stage:
-        """Sit out these backoffs, one after the other."""
+        """Advance the clock through these backoffs, one after the other."""
         for seconds in waits:
             self.backing_off(seconds)
             self.fake.advance(seconds)

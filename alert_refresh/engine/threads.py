@@ -41,7 +41,7 @@ def spawn(name: str, target: Callable[[], None]) -> threading.Thread:
     thread = Thread(target=target, name=name, daemon=True)
     thread.start()
     if thread.stillborn:
-        raise MemoryError("the thread ended before it began")
+        raise MemoryError("the thread failed to start")
     return thread
 
 

@@ -1,4 +1,4 @@
-"""`alert-refresh check` against the API stand-in: rights that are missing are named, with what grants them."""
+"""`alert-refresh check` against the API stand-in: missing rights are reported, with manifests that grant them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_missing_right_is_named_with_the_role_that_grants_it(
 
 
 def subjects(result: Any) -> list[dict[str, Any]]:
-    """Whom each binding that is printed names."""
+    """The subject of each printed binding."""
     documents = yaml.safe_load_all(result.output.split("apply:\n", 1)[1])
     return [subject for one in documents for subject in one.get("subjects", ())]
 
@@ -87,7 +87,7 @@ def test_the_rights_are_granted_to_who_asked_wherever_the_secrets_are(
 
 
 def token_of(sub: str) -> str:
-    """A token as Kubernetes makes them, as far as it is looked at."""
+    """A token like those of Kubernetes, in the parts that are read."""
     payload = base64.urlsafe_b64encode(json.dumps({"sub": sub, "iat": 1}).encode()).decode().rstrip("=")
     return f"aGVhZA.{payload}.c2lnbmF0dXJl"
 

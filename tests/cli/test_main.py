@@ -189,7 +189,7 @@ def test_check_shows_no_control_character_of_what_it_read(monkeypatch: pytest.Mo
 
 
 class Asked(FakeSource):
-    """A source that can tell which rights it lacks, as it is told to."""
+    """A source with scripted missing rights."""
 
     def __init__(self, tell: Callable[[], list[tuple[str, str]]]) -> None:
         super().__init__(lambda n: Snapshot({}, digest="x"))

@@ -164,7 +164,7 @@ def test_what_a_shell_hands_over_is_read(tmp_path: Path, command: str, code: int
 
 
 def unreadable(folder: Path) -> dict[Path, str]:
-    """What cannot be read, and what is said of it."""
+    """Unreadable files and their errors."""
     for one, other in (("loop", "loop"), ("around", "back"), ("back", "around")):
         (folder / one).symlink_to(other)
     (folder / "plain").write_text("[]")

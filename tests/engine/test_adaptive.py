@@ -1,4 +1,4 @@
-"""An interval that follows what happens, between two bounds."""
+"""An interval that adapts to the outcomes, between two bounds."""
 
 from __future__ import annotations
 

@@ -24,14 +24,14 @@ from tests.stage import GatedSource, Stage, eventually
 
 @pytest.fixture
 def deaths(monkeypatch: pytest.MonkeyPatch) -> list[threading.ExceptHookArgs]:
-    """What `threading.excepthook` was told."""
+    """The calls of `threading.excepthook`."""
     heard: list[threading.ExceptHookArgs] = []
     monkeypatch.setattr(threading, "excepthook", heard.append)
     return heard
 
 
 def hang_once(stage: Stage, number: int) -> None:
-    """Let the attempt of that number hang until it is given up, 5 s past its timeout."""
+    """Let the attempt with that number hang until it is abandoned, 5 s past its timeout."""
     stage.source.wait_for_call(number)
     stage.fake.wait_for_sleeper(35)
     stage.fake.advance(34.999)
@@ -321,7 +321,7 @@ def test_stop_ends_the_pause_before_a_restart(deaths: list[threading.ExceptHookA
 
 
 def refuse(name: str, failure: type[Exception], monkeypatch: pytest.MonkeyPatch, times: int = 1) -> list[str]:
-    """Have the next threads of this name not start; returns those that did not, as they come."""
+    """Make the start of the next threads with this name fail; returns their names, as they fail."""
     refused: list[str] = []
 
     def spawn(wanted: str, target: Any) -> threading.Thread:

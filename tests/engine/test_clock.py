@@ -1,4 +1,4 @@
-"""The machine's clock, and the deadline that everything in one attempt shares."""
+"""The system's clock, and the deadline of an attempt."""
 
 from __future__ import annotations
 

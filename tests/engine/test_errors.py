@@ -1,4 +1,4 @@
-"""One tree of errors, each of which says what a caller needs."""
+"""The tree of errors, and what each of them holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A schedule that rests: nothing of its own runs, what is asked for by hand does, and it begins anew when told."""
+"""A paused schedule: only manual refreshes run, and it restarts on resume."""
 
 from __future__ import annotations
 

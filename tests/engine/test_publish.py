@@ -1,4 +1,4 @@
-"""What a watch publishes between attempts, and what an attempt does that a watch overtook."""
+"""What a watch publishes between attempts, and an attempt that a watch overtook."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Living(FakeWatch):
-    """A watch with a life of its own."""
+    """A watch that publishes from its own thread."""
 
     def __init__(self, name: str = "watch", life: WatchHealth | None = None) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ def watched(*watches: Watch) -> FakeSource:
 
 
 def merging(content: str) -> Snapshot[str]:
-    """A snapshot that keeps, when it is rebased, what is served then."""
+    """A snapshot whose rebase keeps what is served then."""
     own = snapshot(content)
 
     def rebase(current: Snapshot[Any]) -> Snapshot[Any]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Cycle:
-    """A refresher whose source does in turn what the test lists: a snapshot to return, an error to raise."""
+    """A refresher whose source follows a list: a snapshot to return, an error to raise."""
 
     def __init__(self, *answers: Snapshot[str] | BaseException, retries: int = 5) -> None:
         self.clock = FakeClock()

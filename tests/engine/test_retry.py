@@ -1,4 +1,4 @@
-"""The backoff table, and everything that may come in the middle of one of its waits."""
+"""The backoff table, and everything that may interrupt one of its waits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def refused(_: int = 0) -> NoReturn:
 
 
 class Timed(FakeSource):
-    """A source that notes when each attempt began."""
+    """A source that records when each attempt began."""
 
     stage: Stage
 

@@ -1,4 +1,4 @@
-"""Due times lie on a grid, and what was missed is skipped."""
+"""Due times lie on a grid, and missed ones are skipped."""
 
 from __future__ import annotations
 

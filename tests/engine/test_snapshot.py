@@ -1,4 +1,4 @@
-"""A snapshot cannot be changed by who reads it."""
+"""A snapshot is immutable."""
 
 from __future__ import annotations
 

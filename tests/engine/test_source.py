@@ -1,4 +1,4 @@
-"""The settings every kind has, checked wherever they are made."""
+"""The settings of every kind, and their validation."""
 
 from __future__ import annotations
 

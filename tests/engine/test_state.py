@@ -1,4 +1,4 @@
-"""Every step of the state, one at a time, without a thread."""
+"""Every transition of the state, one at a time, without a thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Threads that die are heard, and queues that fill up do not hold anyone up."""
+"""Threads that die are reported, and full queues do not block."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.stage import eventually
 
 @pytest.fixture
 def deaths(monkeypatch: pytest.MonkeyPatch) -> list[threading.ExceptHookArgs]:
-    """What `threading.excepthook` was told."""
+    """The calls of `threading.excepthook`."""
     heard: list[threading.ExceptHookArgs] = []
     monkeypatch.setattr(threading, "excepthook", heard.append)
     return heard
@@ -225,7 +225,7 @@ NO_THREAD = {
 
 @pytest.fixture
 def unheard(monkeypatch: pytest.MonkeyPatch) -> list[sys.UnraisableHookArgs]:
-    """What `sys.unraisablehook` was told: a thread that ends before it begins tells nobody else."""
+    """The calls of `sys.unraisablehook`, where a thread that fails to start is reported."""
     heard: list[sys.UnraisableHookArgs] = []
     monkeypatch.setattr(sys, "unraisablehook", heard.append)
     return heard
@@ -263,7 +263,7 @@ def test_a_call_reports_whether_it_completed_and_what_it_raised_is_reported(
 
 
 class Held:
-    """Calls that wait to be let go, and how many run."""
+    """Calls that wait to be released, and how many are running."""
 
     def __init__(self) -> None:
         self.gate = threading.Event()
@@ -347,7 +347,7 @@ def test_p17_without_memory_for_another_thread_a_call_waits_for_one_that_is_ther
 
 @pytest.mark.parametrize("begins", [True, False])
 def test_a_thread_that_ends_before_it_began_says_so(monkeypatch: pytest.MonkeyPatch, begins: bool) -> None:
-    """In this thread, since nothing measures the first steps of another one."""
+    """In this thread, since coverage does not measure the first steps of another one."""
 
     def bootstrap(thread: Thread) -> None:
         if begins:

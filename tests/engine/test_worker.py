@@ -1,4 +1,4 @@
-"""The four verbs, from start to stop."""
+"""The four methods of the worker, from start to stop."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class WatchedSource(FakeSource):
-    """A source with a watch; `made` keeps each one made."""
+    """A source with a watch; `made` holds each one created."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -295,7 +295,7 @@ def test_a_second_start_asks_for_no_second_watch() -> None:
 
 def test_stop_joins_the_threads_of_the_watches() -> None:
     class Slow(FakeWatch):
-        """Ends once somebody waits for its thread."""
+        """Ends once another thread joins its thread."""
 
         def __init__(self) -> None:
             super().__init__()

@@ -1,4 +1,4 @@
-"""Many threads at once, and every order of events that a machine can think of."""
+"""Many concurrent threads, and generated orders of events."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def switching_often() -> Iterator[None]:
-    """Let the interpreter change threads after nearly every instruction."""
+    """Make the interpreter switch threads after nearly every instruction."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
@@ -55,7 +55,7 @@ def switching_often() -> Iterator[None]:
 
 @contextmanager
 def dump_if_stuck() -> Iterator[None]:
-    """Show where every thread stands if this takes so long that it must have locked up."""
+    """Dump the stacks of all threads if this takes so long that it must be a deadlock."""
     faulthandler.dump_traceback_later(120)
     try:
         yield
@@ -83,7 +83,7 @@ def in_threads(count: int, run: Callable[[], None]) -> None:
 
 
 def refresh_now(worker: Worker[Any]) -> Request | type[RefreshError]:
-    """Ask for a refresh; the request, or the class of the refusal."""
+    """Request a refresh; returns the request, or the class of the refusal."""
     try:
         return worker.refresh_now()
     except RefreshError as refusal:
@@ -390,7 +390,7 @@ def test_c09_a_kind_that_is_blocked_for_ever_delays_no_other() -> None:
             clock.advance(5)
             well.idle()
         assert began == [0, *range(30, 3601, 300)]
-        assert blocked.source.calls == 2  # two hang for ever, a third is not started
+        assert blocked.source.calls == 2  # two hang forever, a third is not started
         eventually(lambda: blocked.worker.health() == "blocked-attempt")
         assert blocked.status.succeeded == 0
         assert well.worker.health() is None
@@ -457,7 +457,7 @@ def test_c12_a_listener_with_a_mailbox_never_delays_a_refresh_and_drops_are_coun
 
 
 def test_notify_and_refresh_storms_beside_start_and_stop_lose_nothing_and_lock_nothing() -> None:
-    """Everything at once on the machine's clock; in the end the counts must agree and a refresh must still work."""
+    """All operations concurrently on the system's clock; at the end the counts must agree and a refresh must work."""
     chance = random.Random(13)
 
     def answer(number: int) -> Snapshot[str]:

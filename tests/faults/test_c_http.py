@@ -1,4 +1,4 @@
-"""Many clients at once on the real program."""
+"""Many concurrent clients of the real program."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def refreshes(program: Program, status: str = "success") -> int:
 
 
 def ready(program: Program) -> None:
-    """Wait for the first refresh; the port is kept, so that nobody looks for it in many log lines."""
+    """Wait for the first refresh; the port is stored, to avoid searching many log lines for it."""
     program.fixed_port = program.port
     assert eventually(lambda: refreshes(program) == 1)
 

@@ -1,4 +1,4 @@
-"""What others print or log (a credential plugin, a library) never reaches our log, whichever way they try."""
+"""Output of a credential plugin or a library never reaches this program's log."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_h31_a_credential_plugin_of_a_daemon_on_a_terminal_is_not_given_that_ter
     failed = threading.Event()
 
     def read() -> None:
-        # The other side is gone when the program has ended.
+        # The terminal is closed when the program has ended.
         with suppress(OSError):
             while part := os.read(ours, 65536):
                 shown.extend(part)

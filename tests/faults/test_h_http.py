@@ -1,4 +1,4 @@
-"""Attacks over HTTP, as far as the application itself must withstand them."""
+"""Attacks over HTTP against the application."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HOSTILE = '\n{"level":"x"}\r\x1b[31m\u2028\u202e</script>'
 
 
 def is_error(response: Any, status: int, error: str) -> bool:
-    """Whether an answer is this error, in the one shape all have."""
+    """Whether a response is this error, in the common JSON shape."""
     body = response.json
     assert response.headers["Content-Type"] == "application/json; charset=utf-8"
     assert {"error", "message", "request_id"} <= set(body)
@@ -272,7 +272,7 @@ def test_h10_each_request_is_one_line_of_valid_json_whatever_it_carries(
 
 
 def hostile_snapshot(name: str) -> Snapshot[Any]:
-    """A snapshot with a target, and a rejected Secret, of a name that no parser would let pass."""
+    """A snapshot with a target, and a rejected Secret, with a name that no parser would accept."""
     rejected = Rejected({"namespace": name, "secret": name}, (Fault(name, name),))
     return Snapshot({name: target("x")}, rejected=(rejected,), digest=str(random.random()))
 
@@ -354,7 +354,7 @@ CANARY = 'cAnArY"/7h1s\\Is+a&s3cr3t=é'
 
 
 def forms(secret: str) -> set[bytes]:
-    """How a secret may look when it leaks: raw, escaped, encoded at each offset, and either half of it."""
+    """The forms in which a secret may leak: raw, escaped, encoded at each offset, and either half of it."""
     raw = secret.encode()
     found = {raw, secret.encode("latin-1"), quote(secret).encode(), quote(secret, safe="").encode()}
     found |= {json.dumps(secret)[1:-1].encode(), json.dumps(secret, ensure_ascii=False)[1:-1].encode()}
@@ -378,7 +378,7 @@ def canary_snapshot(number: int) -> Snapshot[Any]:
 
 
 def ask_everything(world: World) -> Iterable[Any]:
-    """Every route in every way, good and bad."""
+    """Requests to every route, valid and invalid."""
     tokens = (None, CANARY, READ, ADMIN)
     for path in (*GETS, REFRESH, "/nowhere", f"{TARGETS}?type=slack", f"{TARGETS}?type=nonsense", f"{TARGETS}/old"):
         for method in ("GET", "HEAD", "OPTIONS", "POST", "DELETE"):

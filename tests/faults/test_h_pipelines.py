@@ -1,4 +1,4 @@
-"""Clients that ask without reading, or fast and in pieces, and a loop that fails, against the real server."""
+"""Clients that send without reading, or fast and in pieces, and a failing loop, against the real server."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def program() -> Iterator[Program]:
 
 
 def occupy(program: Program, stack: ExitStack) -> None:
-    """Have every thread hang."""
+    """Make every thread hang."""
     for request in [HANG] * THREADS + [HANG.replace(b"/hang", b"/hang/status")]:
         stack.enter_context(program.connect()).sendall(request)
     program.wait_for("Hanging", THREADS - 1)
@@ -151,7 +151,7 @@ def listing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
 
 
 def pipeline(program: Program, stack: ExitStack, path: str) -> socket.socket:
-    """A client that asks for a long answer again and again, and does not read."""
+    """A client that requests a long response repeatedly, and does not read."""
     client = stack.enter_context(socket.socket())
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.settimeout(PATIENCE)

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as RFC 9110 and RFC 9112 have it, against the real server."""
+"""HTTP/1.1 as specified by RFC 9110 and RFC 9112, against the real server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients that stall, lie or hang, against the real server."""
+"""Clients that stall, send invalid data or hang, against the real server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SECONDS = 1.0
-"""What a client has to send a request, here."""
+"""Seconds a client has to send a request, in these tests."""
 THREADS = 4
 SLOW_MACHINE = 3.0
 
@@ -37,7 +37,7 @@ def program() -> Iterator[Program]:
 
 @pytest.fixture(scope="module")
 def lasting() -> Iterator[Program]:
-    """One program for all tests that leave it as it was."""
+    """One program for all tests that do not change it."""
     with Program("tests.process.scripted", '["ok"]', str(SECONDS), env={"ALERT_REFRESH_THREADS": str(THREADS)}) as one:
         one.wait_for("Serving")
         yield one
@@ -266,7 +266,7 @@ def test_h19_readers_that_do_not_read_are_cut_off_in_time(program: Program) -> N
             client.sendall(b"GET /big?bytes=50000000 HTTP/1.1\r\nHost: x\r\n\r\n")
         assert healthz_takes(program) < SECONDS + 1 + SLOW_MACHINE
         assert eventually(lambda: gauge(program, "http_threads_busy") == 1), "a thread still writes"
-        # Who reads now makes progress, so it begins only once the server has given all of them up.
+        # A client that reads makes progress, so it begins only after the server has abandoned the others.
         assert eventually(lambda: gauge(program, "http_connections") == 1), "a connection is still open"
         with pytest.raises(ConnectionResetError):
             deque(iter(lambda: slow[0].recv(1 << 20), b""), maxlen=0)
@@ -409,7 +409,7 @@ def test_more_connections_than_allowed_push_out_those_that_wait_longest(program:
         selector = selectors.DefaultSelector()
         for client in clients:
             selector.register(client, selectors.EVENT_READ)
-        assert selector.select(5), "nobody was closed"
+        assert selector.select(5), "no connection was closed"
         selector.close()
     assert eventually(lambda: gauge(program, "http_connections") == 1)
 

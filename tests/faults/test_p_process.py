@@ -1,4 +1,4 @@
-"""What is done to the process: signals, limits, clocks, a full log pipe, bad settings."""
+"""Faults of the process: signals, limits, clocks, a full log pipe, invalid settings."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ def told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> I
 
 
 class DyingWatch(FakeWatch):
-    """A watch whose first run dies of `error`."""
+    """A watch whose first run raises `error`."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__()
@@ -397,7 +397,7 @@ def test_p19_every_fault_has_a_line_of_its_own() -> None:
 
 
 def with_stdout(prepare: Callable[[int, int], None]) -> tuple[Program, int]:
-    """The program on a fixed port, its standard output a pipe that nobody reads; `prepare` gets both its ends."""
+    """The program on a fixed port, its standard output a pipe that is not read; `prepare` gets both its ends."""
     read, write = os.pipe()
     prepare(read, write)
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -410,7 +410,7 @@ def with_stdout(prepare: Callable[[int, int], None]) -> tuple[Program, int]:
 
 
 def fill(_read: int, write: int) -> None:
-    """Leave no room in a pipe."""
+    """Fill a pipe."""
     os.set_blocking(write, False)
     try:
         while True:

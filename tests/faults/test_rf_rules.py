@@ -1,4 +1,4 @@
-"""Faults of the rules file and of what is between it and the readers."""
+"""Faults of the rules file, and of the path from it to the readers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 def kept(world: World, error_type: str) -> str:
-    """Assert that the last attempt failed like that and ten rules of the first version serve; returns the cause."""
+    """Assert that the last attempt failed with this error type and the ten rules of the first version are served."""
     outcome = world.outcomes[-1]
     assert outcome.error_type == error_type and outcome.consecutive_failures >= 1 and outcome.error is not None
     assert world.word == "one" and len(world.loaded.rules) == 10 and not world.status.in_progress
@@ -55,7 +55,7 @@ def kept(world: World, error_type: str) -> str:
 
 
 def heals(world: World, data: bytes, word: str = "two") -> None:
-    """Assert that a good file is loaded as soon as it is there."""
+    """Assert that a valid file is loaded as soon as it exists."""
     assert world.put(data).error is None
     assert world.word == word and world.status.consecutive_failures == 0
 
@@ -148,7 +148,7 @@ def test_rf02_text_rewritten_in_place_is_loaded_only_once_it_is_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loops: int
 ) -> None:
     def version(loop: int) -> Iterator[bytes]:
-        """Ten JSON lines a part, so that every beginning of the file is good by itself."""
+        """Ten JSON lines per part, so that every prefix of the file is valid."""
         lines = text_file.to_json_lines(rules(200, word=f"v{loop}")).encode().splitlines(keepends=True)
         yield from (b"".join(lines[at : at + 10]) for at in range(0, 200, 10))
         threading.Event().wait(0.3)
@@ -238,7 +238,7 @@ def test_rf04_a_warm_file_beyond_the_cap_is_too_large(tmp_path: Path, monkeypatc
 
 
 def sealed(raw: object, count: int, version: int = 1) -> bytes:
-    """A warm file with the right checksum, of anything."""
+    """A warm file with a valid checksum and any content."""
     body = msgspec.msgpack.encode(raw)
     head = (
         b"ARRULES\0" + version.to_bytes(2, "big") + bytes(2) + count.to_bytes(4, "big") + len(body).to_bytes(8, "big")
@@ -391,7 +391,7 @@ def test_rf08_readers_during_swaps_see_one_whole_set_each_time(swaps: int) -> No
     snapshot = state.status().snapshot
     assert snapshot is not None and snapshot.generation - swaps == pytest.approx(clock.time() * 1000, abs=600_000)
     assert wrong == []
-    assert sorted(times)[len(times) // 2] < 1_000_000  # a microsecond or two; nobody waits for a swap
+    assert sorted(times)[len(times) // 2] < 1_000_000  # a microsecond or two: no reader waits for a swap
 
 
 @pytest.mark.parametrize("blocked", ["rules", "targets"])

@@ -1,4 +1,4 @@
-"""A file that is written in place is whole once it has rested or was closed."""
+"""A file that is written in place is complete once it is unchanged for a while or was closed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The monotonic time, to be moved by hand."""
+    """The monotonic time, which the test advances."""
     at = [100.0]
     monkeypatch.setattr("alert_refresh.files.at_rest.time.monotonic", lambda: at[0])
     return at

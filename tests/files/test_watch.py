@@ -265,7 +265,7 @@ def test_odd_names_are_watched(tmp_path: Path) -> None:
 
 @contextmanager
 def as_nobody() -> Iterator[None]:
-    """Take root's rights to read everything away."""
+    """Drop root's right to read everything."""
     if os.geteuid() != 0:
         yield
         return
@@ -278,7 +278,7 @@ def as_nobody() -> Iterator[None]:
 
 @pytest.fixture
 def public() -> Iterator[Path]:
-    """A folder that everyone may read."""
+    """A world-readable folder."""
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
         Path(name).chmod(0o755)
         yield Path(name)

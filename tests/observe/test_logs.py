@@ -1,4 +1,4 @@
-"""What a log line looks like, which are kept, and where they go."""
+"""The format of log lines, which are kept, and where they go."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def test_everything_goes_through_one_formatter_and_libraries_only_with_warnings_
 
 
 def log_everywhere(error: BaseException) -> None:
-    """Have libraries log a canary in every way there is, however loud they were made."""
+    """Make libraries log a canary in every way, with all levels enabled."""
     for name in ("root", "kubernetes.client.rest", "urllib3.connectionpool", "py.warnings", "alert_refresher"):
         library = logging.getLogger(None if name == "root" else name)
         before = library.level
@@ -335,7 +335,7 @@ class _Unraisable:
 
 
 def fill(write: int) -> int:
-    """Leave no room in a pipe; returns the bytes it holds."""
+    """Fill a pipe; returns the bytes it holds."""
     os.set_blocking(write, False)
     total = 0
     try:

@@ -39,7 +39,7 @@ EVERY_KIND = {
 
 
 class Engine:
-    """One worker of some kind, with its metrics."""
+    """One worker, with its metrics."""
 
     def __init__(self) -> None:
         worker: Worker[Any] = Worker(KIND, FakeSource(), RefreshSettings(), clock=FakeClock())

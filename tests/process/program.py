@@ -1,4 +1,4 @@
-"""Starts the program as its own process and talks to it: its log lines, its port, its signals."""
+"""Runs the program as a process: its log lines, its port, its signals."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0
-"""Seconds a test waits for what should come at once: the machine may be busy."""
+"""Seconds a test waits for what should happen immediately: the machine may be busy."""
 KEPT = ("PATH", "HOME", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "COVERAGE_FILE", "LATE", "LD_LIBRARY_PATH")
 
 Line = dict[str, Any]
 
 
 class Program:
-    """A running program; as a context manager it is ended at the end if it still runs.
+    """A running program; as a context manager it is stopped at the end if it is still running.
 
     `arguments` are what follows `python -m`. Standard output is read by a thread, or is `stdout` if given.
     A `bare` one runs without what measures test coverage.
@@ -84,7 +84,7 @@ class Program:
         return [line for line in self.log if line["message"].startswith(message)]
 
     def wait_for(self, message: str, count: int = 1) -> Line:
-        """The `count`-th line whose message begins like this, once it is there."""
+        """The `count`-th line whose message begins like this, once it was logged."""
         with self._news:
             self._news.wait_for(lambda: self._ended or len(self.find(message)) >= count, PATIENCE)
         found = self.find(message)
@@ -127,7 +127,7 @@ class Program:
             connection.close()
 
     def answers(self) -> bool:
-        """Whether it is alive by its own account."""
+        """Whether `/healthz` answers 200."""
         try:
             return self.get("/healthz")[0] == 200
         except OSError:
@@ -186,7 +186,7 @@ class Program:
 
 
 def eventually(true: Callable[[], bool], seconds: float = PATIENCE) -> bool:
-    """Whether something in another process comes true; nothing tells us, so it is asked again and again."""
+    """Poll until a condition in another process is true; there is no event to wait for."""
     until = time.monotonic() + seconds
     while not true():
         if time.monotonic() > until:
@@ -203,7 +203,7 @@ def raw(program: Program, data: bytes) -> bytes:
 
 
 def read_all(client: socket.socket) -> bytes:
-    """What comes until the other side closes."""
+    """The bytes received until the server closes."""
     found = b""
     with suppress(ConnectionResetError):
         while part := client.recv(65536):

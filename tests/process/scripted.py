@@ -1,4 +1,4 @@
-"""The program with a source that does as it is told, and with routes that hang.
+"""The program with a scripted source, and with routes that hang.
 
     python -m tests.process.scripted '["ok", "fail", "hang"]' [SECONDS]
 

@@ -1,4 +1,4 @@
-"""Each alert fires by a real fault of the real program in a real Prometheus, resolves, and a healthy life is silent."""
+"""Each alert fires on a real fault of the program in a real Prometheus and resolves; a healthy program has none."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RULES = "rules:\n- {id: one, match: ['severity=\"critical\"'], targets: [good]}\
 
 
 def quick(prefix: str, **more: str) -> dict[str, str]:
-    """Settings of a kind that refreshes often and at once."""
+    """Settings of a kind that refreshes often and immediately."""
     values = {
         "INTERVAL": "300ms",
         "WARMUP": "300ms",
@@ -41,7 +41,7 @@ def quick(prefix: str, **more: str) -> dict[str, str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with one good target."""
+    """A folder with one valid target."""
     path = tmp_path / "targets"
     path.mkdir()
     write(path / "good.yaml", secret("good"))

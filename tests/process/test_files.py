@@ -1,4 +1,4 @@
-"""The program and files that somebody is still writing, or writes through another name."""
+"""The program and files that are still being written, or are written through another name."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def served(program: Program) -> list[str]:
 
 @contextmanager
 def never_resting(file: Path) -> Iterator[None]:
-    """Append a rule to a file of YAML again and again, long before it has rested."""
+    """Append rules to a YAML file, with shorter pauses than the time after which it counts as written."""
     ended = threading.Event()
 
     def append() -> None:

@@ -1,4 +1,4 @@
-"""What the program costs while nothing happens, with targets from a directory."""
+"""The program's use of CPU and memory while idle, with targets from a directory."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_it_is_one_process_of_less_than_45_mb(program: Program) -> None:
 
 
 def wake_ups(program: Program) -> int:
-    """How often all its threads together gave up the processor to wait."""
+    """The voluntary context switches of all its threads."""
     tasks = Path(f"/proc/{program.process.pid}/task").iterdir()
     statuses = [(task / "status").read_text() for task in tasks]
     return sum(int(one.partition("\nvoluntary_ctxt_switches:")[2].split()[0]) for one in statuses)

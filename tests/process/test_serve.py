@@ -1,4 +1,4 @@
-"""Where the program listens, and whom it tells that it does."""
+"""Where the program listens, and how it reports that."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Systemd:
         return self.channel.recv(1000)
 
     def drain(self) -> list[bytes]:
-        """What has been told; from now on `next` does not wait."""
+        """The messages received so far; `next` no longer waits."""
         self.channel.setblocking(False)
         found = []
         with suppress(BlockingIOError):

@@ -1,4 +1,4 @@
-"""A start with files closed, signals at any moment, and what the process shows of itself when it is aborted."""
+"""Starts with closed files, signals at any moment, and the stack dump on abort."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ STALL = '''
 import os, sys, threading
 
 class Stall:
-    """Stops the import of one module until a signal comes, as an import that catches everything would see it."""
+    """Blocks the import of one module until a signal arrives, within code that catches every exception."""
 
     def find_spec(self, name, path=None, target=None):
         if name == os.environ["STALL_AT"]:

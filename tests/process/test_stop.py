@@ -1,4 +1,4 @@
-"""How the program ends: at once when it can, within its time when it must, and always with the truth."""
+"""How the program stops: immediately if it can, else within the timeout, with the correct exit status."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SLOW_MACHINE = 3.0
 
 
 def scripted(*words: str, **env: str) -> Program:
-    """The program with a source that does these words, one an attempt."""
+    """The program with a source that follows these words, one per attempt."""
     return Program("tests.process.scripted", json.dumps(words), env=env)
 
 
@@ -74,7 +74,7 @@ def test_p02_a_silent_api_server_does_not_delay_the_end(silent_server: SilentSer
     env = {"KUBECONFIG": silent_server.kubeconfig, "TARGET_REFRESH_TIMEOUT": "30s", **STOP_BUDGET}
     with Program(env=env) as program:
         program.wait_for("Serving")
-        assert silent_server.asked.wait(20), "the program never asked the API server"
+        assert silent_server.asked.wait(20), "the program never connected to the API server"
         took = program.stop()
         assert took < 5 + SLOW_MACHINE
         assert program.process.returncode == 0, program.stderr

@@ -1,4 +1,4 @@
-"""The program and an API server that tells it of changes: what it serves, how it gets back, and how it ends."""
+"""The program and the watch of an API server: what it serves, how it recovers, and how it stops."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def status_of(program: Program) -> dict[str, Any]:
 
 
 def change_three_ways(kube: KubeServer) -> dict[str, str]:
-    """One more Secret, another one changed, a third one gone; returns what is to be served then."""
+    """Add one Secret, change another, delete a third; returns what must be served then."""
     kube.store.create(secret("added"))
     kube.store.replace(secret("target-00000", format="webhook"))
     kube.store.delete("default", "target-00001")
@@ -144,7 +144,7 @@ class TestStopping:
         rule = kube.fault(faults.silence, when=is_watch)
         with Program(env=env) as program:
             program.wait_for("Serving")
-            assert rule.happened.wait(PATIENCE), "the program never asked for a watch"
+            assert rule.happened.wait(PATIENCE), "the program never requested a watch"
             program.wait_for("Targets refreshed successfully")
             assert status_of(program)["watch"]["connected"] is False
             took = program.stop()
@@ -162,7 +162,7 @@ class TestStopping:
         def late(exchange: Exchange) -> bool:
             if stopping.wait(PATIENCE):
                 event = b'{"type":"ADDED","object":%b}\n' % kube.store.create(secret("late")).whole()
-                # All at once: whoever does not want it closes the connection as soon as the headers are there.
+                # In one write: a client that refuses the response closes the connection after the headers.
                 exchange.wire.send(head(200, CHUNKED) + chunked(event))
                 told.set()
             return False
@@ -172,9 +172,9 @@ class TestStopping:
         lists = kube.fault(faults.silence, when=lambda request: not is_watch(request), after=1)
         with Program(env=env | {"ALERT_REFRESH_SHUTDOWN_TIMEOUT": "3s"}) as program:
             program.wait_for("Targets refreshed successfully")
-            assert watch.happened.wait(PATIENCE), "the program never asked for a watch"
+            assert watch.happened.wait(PATIENCE), "the program never requested a watch"
             assert program.get(f"{TARGETS}/refresh", "POST")[0] == 202
-            assert lists.happened.wait(PATIENCE), "the program never asked for a list"
+            assert lists.happened.wait(PATIENCE), "the program never requested a list"
             began = program.send(signal.SIGTERM)
             program.wait_for("Stopping")
             stopping.set()
@@ -203,7 +203,7 @@ class TestStopping:
 
 
 def mute_until(cut: threading.Event, how: str) -> Callable[[Exchange], bool]:
-    """A watch that begins, tells nothing, and is cut: `reset`, or `closed` without the last chunk."""
+    """A watch that starts, sends no event, and is cut: `reset`, or `closed` without the last chunk."""
 
     def act(exchange: Exchange) -> bool:
         exchange.wire.head(200, CHUNKED)

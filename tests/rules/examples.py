@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def rule(rule_id: str = "cpu-high", *match: str, **fields: Any) -> Rule:
-    """A good rule with these matchers."""
+    """A valid rule with these matchers."""
     return Rule(id=rule_id, match=matchers(*match), **fields)
 
 
 def matchers(*texts: str) -> tuple[Matcher, ...]:
-    """The matchers of these strings, all of which must be good."""
+    """The matchers of these strings, all of which must be valid."""
     found: list[Matcher] = []
     for text in texts:
         found += parse(text)
@@ -48,7 +48,7 @@ def rules(count: int, *, word: str = "one") -> list[Rule]:
 
 
 def packed(count: int, *, word: str = "one") -> bytes:
-    """A warm file of so many rules."""
+    """A warm file with this many rules."""
     return warm_file.pack(rules(count, word=word))
 
 

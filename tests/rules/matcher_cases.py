@@ -1,4 +1,4 @@
-"""What Alertmanager's two parsers say of a text, and what we say: the classic one, the one for UTF-8, and ours.
+"""The results of Alertmanager's two parsers for a text, and of this one: classic, UTF-8, and ours.
 
 Each is a list of matchers as triples of name, operator and value, or None for a refusal. What we accept means what
 Alertmanager takes it to mean: what its classic parser reads, and only where that refuses what its UTF-8 parser reads.
@@ -12,7 +12,7 @@ Read = list[tuple[str, str, str]] | None
 
 
 class Case(NamedTuple):
-    """One text and the three readings of it; `why` we refuse what Alertmanager takes."""
+    """One text and its three results; `why` this parser refuses what Alertmanager accepts."""
 
     text: str
     classic: Read
@@ -22,17 +22,17 @@ class Case(NamedTuple):
 
 
 def same(text: str, *read: tuple[str, str, str]) -> Case:
-    """All three read the same."""
+    """All three have the same result."""
     return Case(text, list(read), list(read), list(read))
 
 
 def classic(text: str, *read: tuple[str, str, str]) -> Case:
-    """The UTF-8 parser refuses it: the classic reading counts."""
+    """The UTF-8 parser refuses it: the classic result is used."""
     return Case(text, list(read), None, list(read))
 
 
 def utf8(text: str, *read: tuple[str, str, str]) -> Case:
-    """The classic parser refuses it: the reading as UTF-8 counts."""
+    """The classic parser refuses it: the UTF-8 result is used."""
     return Case(text, None, list(read), list(read))
 
 

@@ -1,4 +1,4 @@
-"""Rules that name targets that do not exist: warned of once, counted, listed, and a fault of a strict check."""
+"""Rules that name targets that do not exist: logged once, counted, listed, and a fault of a strict check."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PAIRS = [{"rule": "old", "target": "mail"}, {"rule": "lost", "target": "pager"}]
 
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
-    """A file of three rules, and a folder of one target."""
+    """A file with three rules, and a folder with one target."""
     (tmp_path / "rules.yaml").write_text(RULES)
     (tmp_path / "targets").mkdir()
     add(tmp_path, "slack")
@@ -52,7 +52,7 @@ def daemon(environ: dict[str, str]) -> Iterator[Daemon]:
 
 
 def load(daemon: Daemon) -> None:
-    """Start, and wait until both kinds are loaded and their listeners have been told."""
+    """Start, and wait until both kinds are loaded and their listeners were called."""
     told: list[object] = []
     for worker in daemon.workers.values():
         worker.listen(told.append)

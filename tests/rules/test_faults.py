@@ -17,7 +17,7 @@ from tests.rules.examples import rule, rules
 
 
 def faults(**fields: Any) -> list[str]:
-    """The fields that are at fault in a rule with these."""
+    """The invalid fields of a rule with these."""
     raw = {"id": "good"} | fields
     found = plain.read(raw)
     assert found is None or not check([found], {}).good
@@ -26,7 +26,7 @@ def faults(**fields: Any) -> list[str]:
 
 
 def said(text: str) -> list[str]:
-    """Every fault of the rules of a text, as a message has it."""
+    """Every fault of the rules in a text, as in a message."""
     return [line for bad in RulesFile(text.encode()).rules().bad for line in bad.messages()]
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def ids(labels: dict[str, str], *found: Rule) -> list[str]:
-    """The ids of those of the rules that match, in the order they come."""
+    """The ids of the matching rules, in order."""
     return [one.id for one in rule_set(found).match(labels)]
 
 

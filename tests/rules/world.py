@@ -1,4 +1,4 @@
-"""A daemon of rules from a file, with a clock moved by hand and the app over it."""
+"""A daemon with rules from a file, a clock that the test advances, and its app."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RULES = "/api/v2/rules"
 
 
 class World:
-    """`file` holds ten rules unless told; leaving the world stops it. `start` waits for the first load to end."""
+    """`file` holds ten rules by default; leaving the context stops the daemon. `start` waits for the first load."""
 
     def __init__(self, folder: Path, data: bytes | None = packed(10), *, clock: Any = None, **environ: str) -> None:
         folder.mkdir(exist_ok=True)
@@ -40,7 +40,7 @@ class World:
 
     @property
     def status(self) -> Status[Any]:
-        """What the worker knows now."""
+        """The current status of the worker."""
         return self.worker.get_status()
 
     @property
@@ -51,14 +51,14 @@ class World:
 
     @property
     def loaded(self) -> RuleSet:
-        """What is loaded."""
+        """The loaded rule set."""
         found = rule_set(self.status.snapshot)
         assert found is not None
         return found
 
     @property
     def word(self) -> str:
-        """The description that all loaded rules share, which names the version of the file."""
+        """The description of all loaded rules, which identifies the version of the file."""
         (word,) = {one.description for one in self.loaded.all()}
         return word
 
@@ -84,7 +84,7 @@ class World:
         temporary.replace(self.file)
 
     def refresh(self, scope: str | None = None) -> Outcome:
-        """Refresh by hand, and wait for its end. The rate limit is sat out."""
+        """Request a manual refresh after the rate limit window, and wait for its end."""
         self.clock.advance(2)
         request = self.worker.refresh_now(scope=scope)
         self.attempt_ends()
@@ -92,13 +92,13 @@ class World:
         return request.outcome
 
     def read_from(self, file: Path, data: bytes) -> None:
-        """Have the source read another file from now on, which nobody watches."""
+        """Make the source read another file from now on, which is not watched."""
         file.write_bytes(data)
         source: Any = self.worker.source
         source._file = file
 
     def settles(self) -> None:
-        """Wait until nothing is asked for or executes."""
+        """Wait until no request is pending and no attempt is running."""
         eventually(lambda: self.status.pending is None and self.status.attempt is None, "rest")
 
     def get(self, path: str = "", **arguments: Any) -> Any:
@@ -108,7 +108,7 @@ class World:
         return self.client.post(RULES + path, **arguments)
 
     def metrics(self) -> dict[str, float]:
-        """What /metrics shows: `name{labels}` to value."""
+        """The samples of /metrics: `name{labels}` to value."""
         lines = self.client.get("/metrics").get_data(as_text=True).splitlines()
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
 

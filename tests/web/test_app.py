@@ -259,7 +259,7 @@ def test_nothing_starts_and_nothing_is_logged_when_the_access_log_is_off(caplog:
 
 
 class Endless(BytesIO):
-    """A body that never ends and counts what was read of it."""
+    """An endless body that counts the bytes read from it."""
 
     taken = 0
 

@@ -179,7 +179,7 @@ def test_h23_wrong_tokens_are_counted_and_logged_without_the_token_and_not_more_
 
 
 def codes(world: World, *tokens: str) -> list[int]:
-    """What a request that reveals gets with each of these tokens."""
+    """The response to a request with `reveal` for each of these tokens."""
     return [ask(world, "GET", f"{TARGETS}?reveal=true", f"Bearer {token}").status_code for token in tokens]
 
 
@@ -283,7 +283,7 @@ def test_h29_while_a_token_file_cannot_be_read_the_tokens_it_held_last_count(
 
 
 class HeldRead:
-    """Reads a token file when it is let go, as one on a mount that does not answer is read."""
+    """Reads a token file when it is released, as on a mount that does not respond."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[str] = []

@@ -121,7 +121,7 @@ def test_an_attempt_that_failed_is_not_a_cycle_that_failed() -> None:
 
 
 def cycle_fails(worker: Worker[Any]) -> None:
-    """Wait for a cycle to end that failed."""
+    """Wait for a failed cycle to end."""
     eventually(lambda: worker.get_status().cycle_failed, "a cycle that fails")
 
 

@@ -22,7 +22,7 @@ STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 def shown(response: Any) -> tuple[int, dict[str, Any]]:
-    """Status and JSON, the request_id checked and taken out."""
+    """Status and JSON, with the request_id checked and removed."""
     body = dict(response.json)
     assert str(uuid.UUID(body.pop("request_id"))) == response.headers["X-Request-ID"]
     return response.status_code, body
@@ -291,7 +291,7 @@ def test_a_stop_that_fails_the_running_attempt_ends_the_wait_with_a_503() -> Non
 
 
 def asking(world: World, query: str) -> Callable[[], Any]:
-    """Ask for a refresh in a thread; returns what waits for the answer."""
+    """Request a refresh in a thread; returns a function that waits for the response."""
     answers: list[Any] = []
     thread = threading.Thread(target=lambda: answers.append(world.app.test_client().post(f"{TARGETS}/refresh{query}")))
     thread.start()

@@ -1,4 +1,4 @@
-"""What `GET /metrics` answers, in the format that the client asks for."""
+"""`GET /metrics`, in the format that the client accepts."""
 
 from __future__ import annotations
 

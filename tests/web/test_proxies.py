@@ -15,7 +15,7 @@ PROXY = "10.1.2.3"
 
 
 def client(forwarded: str, peer: str = PROXY, proxies: str = PROXIES) -> str:
-    """Who a request comes from."""
+    """The client of a request."""
     seen: dict[str, Any] = {}
     wrapped = TrustedProxies(
         lambda environ, _: seen.update(environ) or [], read_config({NAME: proxies}).trusted_proxies

@@ -10,7 +10,7 @@ NAME = "alert_refresh_http_requests_total"
 
 
 def counted(world: World) -> dict[tuple[str, str], float]:
-    """What was counted, by route and class; the scrape itself is counted once it is answered."""
+    """The counts, by route and class; the scrape itself is counted after it."""
     found = {}
     for name, value in world.metrics().items():
         if name.startswith(NAME) and value:

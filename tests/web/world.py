@@ -1,4 +1,4 @@
-"""A daemon of one targets worker whose source does as it is told, and the app over it."""
+"""A daemon with one targets worker and a scripted source, and its app."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TARGETS = "/api/v2/publishing/targets"
 
 
 def target(name: str, **changes: Any) -> Target:
-    """A target that posts to Slack, but for `changes`."""
+    """A target that posts to Slack, with `changes`."""
     fields: dict[str, Any] = {
         "name": name,
         "type": "slack",
@@ -44,7 +44,7 @@ def target(name: str, **changes: Any) -> Target:
 def targets(
     *items: Target, digest: str = "one", rejected: int = 0, stats: Mapping[str, float] | None = None
 ) -> Snapshot[Any]:
-    """A snapshot of these targets, with so many rejected Secrets beside them."""
+    """A snapshot of these targets and a number of rejected Secrets."""
     return Snapshot(
         items={item.name: item for item in items},
         rejected=tuple(
@@ -78,7 +78,7 @@ class OneKind(Daemon):
 
 
 class World:
-    """What a test moves: the clock, the source, the daemon; leaving it stops them. `start` waits for one attempt."""
+    """The clock, the source and the daemon of a test; leaving its context stops them. `start` waits for one attempt."""
 
     def __init__(
         self,
@@ -109,11 +109,11 @@ class World:
         return self
 
     def attempt_ends(self) -> None:
-        """Wait for one more attempt to end and to be told to every listener."""
+        """Wait for one more attempt to end and for all listeners to be called."""
         assert self._ended.acquire(timeout=20)
 
     def fail(self, error: Exception) -> None:
-        """Have every attempt from now on fail."""
+        """Make every attempt from now on fail."""
 
         def answer(number: int) -> Snapshot[Any]:
             raise error
@@ -121,7 +121,7 @@ class World:
         self.source.answer = answer
 
     def hang(self) -> tuple[threading.Event, threading.Event]:
-        """Have every attempt from now on wait; returns the events of its beginning and its release."""
+        """Make every attempt from now on wait; returns the events that it has begun and that release it."""
         begun, release = threading.Event(), threading.Event()
         before = self.source.answer
 
@@ -135,22 +135,22 @@ class World:
         return begun, release
 
     def change(self) -> None:
-        """Have the source see a change, as a watch would tell it."""
+        """Report a change to the worker, as a watch would."""
         self.worker.notify(Trigger.WATCH)
 
     def post(self, query: str = "", token: str | None = None, **arguments: Any) -> Any:
-        """Ask for a refresh."""
+        """Request a refresh."""
         headers = dict(arguments.pop("headers", {}))
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         return self.client.post(f"{TARGETS}/refresh{query}", headers=headers, **arguments)
 
     def get(self, path: str = "", **arguments: Any) -> Any:
-        """Ask for something below the targets."""
+        """Request a path below the targets."""
         return self.client.get(TARGETS + path, **arguments)
 
     def metrics(self) -> dict[str, float]:
-        """What /metrics shows: `name{labels}` to value."""
+        """The samples of /metrics: `name{labels}` to value."""
         lines = self.client.get("/metrics").get_data(as_text=True).splitlines()
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
 
@@ -160,7 +160,7 @@ class World:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let go of what hangs, and stop."""
+        """Release what hangs, and stop."""
         for release in self._hanging:
             release.set()
         self.daemon.stop()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-READ = "rules read here are a list, alone or under rules, each with id, match and targets"
+READ = "a file of rules holds a list, alone or under rules, of rules with id, match and targets"
 
 _ALERTMANAGER = "an Alertmanager configuration"
 _PROMETHEUS = "a Prometheus configuration"

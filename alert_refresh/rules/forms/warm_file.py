@@ -107,7 +107,7 @@ def _plain(body: memoryview) -> list[object]:
     except _UNREADABLE as error:
         raise Permanent("the rules file is damaged: its body is not MessagePack", "parse") from error
     if not isinstance(found, list):
-        raise Permanent("the rules file is damaged: its body is no list of rules", "parse")
+        raise Permanent("the rules file is damaged: its body is not a list of rules", "parse")
     return found
 
 

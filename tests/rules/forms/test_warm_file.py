@@ -77,7 +77,7 @@ def test_rf05_an_unknown_version_is_named() -> None:
 
 
 def sealed(body: bytes, count: int) -> bytes:
-    """A whole file, of a body that `pack` would not make."""
+    """A complete file with a body that `pack` would not make."""
     head = struct.pack(">8sHHIQ", b"ARRULES\0", 1, 0, count, len(body))
     return head + hashlib.sha256(head + body).digest() + body
 

@@ -21,7 +21,7 @@ from tests.web.world import TARGETS as TARGETS_PATH
 
 
 def with_targets(world: World, snapshot: Snapshot[Any]) -> World:
-    """Give the world a targets worker that serves these."""
+    """Add a targets worker that serves these."""
     worker: Worker[Any] = Worker(TARGETS, FakeSource(lambda n: snapshot), RefreshSettings(), clock=world.clock)
     world.daemon.workers["targets"] = worker
     del world.daemon.off["targets"]
@@ -220,7 +220,7 @@ def labelled(labels: dict[str, str]) -> bytes:
 
 
 def sized(size: int) -> bytes:
-    """A question of so many bytes that has all the labels it may have."""
+    """A request of this many bytes with the maximum number of labels."""
     labels = {f"n{n}": "" for n in range(64)}
     spare = size - len(labelled(labels))
     return labelled({name: "x" * (spare // 64 + (number < spare % 64)) for number, name in enumerate(labels)})
