@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import yaml
 
-from alert_refresh.targets.secret.json_limits import Unusable
+from alert_refresh.targets.secret.json_text import Unusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,8 +10,8 @@ from alert_refresh.engine import Fault
 from alert_refresh.targets.assemble import Candidate
 from alert_refresh.targets.folder.documents import NotText
 from alert_refresh.targets.folder.recognise import Nameless
-from alert_refresh.targets.secret.json_limits import Unusable
-from alert_refresh.targets.target import parse_base64
+from alert_refresh.targets.secret.json_text import Unusable
+from alert_refresh.targets.secret.parse import parse_base64
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -17,8 +17,8 @@ from alert_refresh.targets.folder.documents import load
 from alert_refresh.targets.folder.manifest import NAMESPACE, Found, find
 from alert_refresh.targets.folder.mounted import read_mounted
 from alert_refresh.targets.folder.recognise import recognise
+from alert_refresh.targets.secret.parse import parse
 from alert_refresh.targets.secret.shapes import keys_of, shape_of
-from alert_refresh.targets.target import parse
 
 if TYPE_CHECKING:
     import os

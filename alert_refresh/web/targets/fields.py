@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from alert_refresh.credential import MASK
-from alert_refresh.targets.secret.json_limits import JsonObject
+from alert_refresh.targets.secret.json_object import JsonObject
 from alert_refresh.web.answers import rfc3339
 
 if TYPE_CHECKING:

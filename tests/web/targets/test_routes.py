@@ -9,7 +9,7 @@ import pytest
 from alert_refresh.credential import Credential
 from alert_refresh.engine import Fault, Partial, Permanent, Rejected, Snapshot, Transient, WatchHealth
 from alert_refresh.targets.counts import Counts, count
-from alert_refresh.targets.secret.json_limits import JsonObject
+from alert_refresh.targets.secret.json_object import JsonObject
 from alert_refresh.web.answers import answer
 from alert_refresh.web.targets.fields import masked_url
 from tests.fakes import START, LivingWatch
