@@ -43,6 +43,8 @@ class Unwatched:
 def check_sources(config: Config) -> list[dict[str, Any]]:
     """One entry per kind: `kind`, `source` (None if off), `items`, `rejected`, `error`, `error_type`, `duration_ms`.
 
+    `skipped` is there if something was left out: the first of it, each with the reason, and `skipped_count`.
+
     Rules have `dangling_targets`, the first of those that rules name and that do not exist, and their count.
     One of Kubernetes also has `missing_rights`, and then `role`: the manifests that grant them.
     """
@@ -70,6 +72,8 @@ def _checked(module: KindModule, settings: Any) -> tuple[dict[str, Any], Snapsho
     with contextlib.suppress(ShutdownTimeout):
         worker.stop(MARGIN)
     entry |= {"source": source.name, "rejected": _rejected(snapshot)} | _outcome(request, once.timeout)
+    if snapshot is not None and snapshot.skipped_count:
+        entry |= {"skipped": _skipped(snapshot), "skipped_count": snapshot.skipped_count}
     if isinstance(source, Authorized):
         entry |= _rights(source, once.timeout)
         source.close()
@@ -96,6 +100,11 @@ def _rejected(snapshot: Snapshot[Any] | None) -> list[dict[str, Any]]:
         {"source": dict(one.origin), "faults": [{"field": f.field, "message": f.message} for f in one.faults]}
         for one in (snapshot.rejected if snapshot else ())
     ]
+
+
+def _skipped(snapshot: Snapshot[Any]) -> list[dict[str, Any]]:
+    """The first of what was left out of what was read."""
+    return [{"source": dict(one.origin), "reason": one.reason} for one in snapshot.skipped]
 
 
 @runtime_checkable
@@ -149,6 +158,10 @@ def text(found: list[dict[str, Any]]) -> str:
         for rejected in one["rejected"]:
             place = "/".join(rejected["source"].values())
             lines += [f"  {place}: {fault['field']}: {fault['message']}" for fault in rejected["faults"]]
+        left_out = one.get("skipped", ())
+        lines += [f"  {'/'.join(skipped['source'].values())}: skipped: {skipped['reason']}" for skipped in left_out]
+        if one.get("skipped_count", 0) > len(left_out):
+            lines.append(f"  and {one['skipped_count'] - len(left_out)} more skipped")
         pairs = one.get("dangling_targets", ())
         lines += [f"  rule {pair['rule']} names target {pair['target']}, which does not exist" for pair in pairs]
         if one.get("dangling_targets_count", 0) > len(pairs):

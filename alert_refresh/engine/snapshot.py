@@ -29,6 +29,14 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """Something that is none of these items and was left out: where it came from (shown to users), and why."""
+
+    origin: Mapping[str, str]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot(Generic[T_co]):
     """The whole truth about a kind at one moment. Immutable: readers keep it as long as they like.
 
@@ -37,7 +45,8 @@ class Snapshot(Generic[T_co]):
     source wants back as `previous.memo` (its cache of unchanged input), and what readers of that kind alone may
     read. `stats` is what the source measured on the way (seconds, counts), for its kind's own metrics. `rebase` is
     there if the source's watch publishes too: when it did so during the attempt, `rebase(current)` is this snapshot
-    brought to what is served now, so that it undoes nothing newer.
+    brought to what is served now, so that it undoes nothing newer. `skipped` are the first things that were left out,
+    `skipped_count` counts all of them.
     """
 
     items: Mapping[str, T_co]
@@ -48,6 +57,9 @@ class Snapshot(Generic[T_co]):
     memo: object = field(default=None, repr=False, compare=False)
     stats: Mapping[str, float] = field(default_factory=dict, repr=False, compare=False)
     rebase: Callable[[Snapshot[Any]], Snapshot[Any]] | None = field(default=None, repr=False, compare=False)
+
+    skipped: tuple[Skipped, ...] = ()
+    skipped_count: int = 0
 
     def __post_init__(self) -> None:
         for name in ("items", "stats"):

@@ -48,6 +48,10 @@ CONTENT = ENTRIES | flags.CLOSE_WRITE | flags.ATTRIB | flags.DELETE_SELF | flags
 WRITES = flags.CLOSE_WRITE | flags.MODIFY | flags.DELETE_SELF
 REPLACED = ENTRIES | flags.DELETE_SELF | flags.IGNORED
 
+DEEPEST = 16
+"""Folders within each other that are read and watched."""
+FOLDERS_WATCHED = 1000
+"""So many subfolders are watched; changes in more of them are found by the periodic refresh."""
 FILES_WATCHED = 500
 """So many files are also watched themselves: one that is a mount of its own, or has another name elsewhere, can be
 written without its folder seeing it."""
@@ -132,9 +136,9 @@ def _resolved(root: Path, path: Path, what: str) -> str | Path:
 class FolderWatch(Watch):
     """Calls `notify(Trigger.FILE)` when something in a folder changes, also when the folder itself is replaced.
 
-    Of hidden entries only the `..data` of a mounted volume counts. With `names` only these entries count;
-    with `subfolders` also what is directly inside the folder's folders. A file that is written in place counts when
-    its writer closes it, or when it has rested; `writers` knows which were closed.
+    Of hidden entries only the `..data` of a mounted volume counts. With `names` only these entries count; with
+    `subfolders` also what is inside the folder's folders, but for hidden ones. A file that is written in place counts
+    when its writer closes it, or when it has rested; `writers` knows which were closed.
 
     Raises:
         OSError: inotify is unavailable.
@@ -211,10 +215,13 @@ class FolderWatch(Watch):
             return False
         if event.wd in self._files:
             return bool(event.mask & flags.CLOSE_WRITE)
-        where = self._watched[event.wd]
-        if not event.name or (event.wd != self._armed and where.parent != self._folder):
+        if not event.name or not self._is_inside(event.wd):
             return False
         return self._means(event.name) if event.wd == self._armed else not _is_hidden(event.name)
+
+    def _is_inside(self, descriptor: int) -> bool:
+        """Whether a watch is of the folder or of one of its folders, and not of the one above."""
+        return descriptor == self._armed or self._folder in self._watched[descriptor].parents
 
     def _means(self, name: str) -> bool:
         """Whether an entry of the folder is one that counts."""
@@ -225,12 +232,18 @@ class FolderWatch(Watch):
         if event.mask & flags.Q_OVERFLOW:
             self.writers.forget()
             return
-        name = self._files.get(event.wd) or (event.name if event.wd == self._armed else "")
-        if not name or name == DATA or event.mask & flags.ISDIR or not self._means(name):
+        name = self._files.get(event.wd) or self._name(event)
+        if not name or event.name == DATA or event.mask & flags.ISDIR or not self._means(event.name or name):
             return
         self.writers.note(event.mask, name, self._folder / name)
-        if event.mask & REPLACED:
+        if event.mask & REPLACED and "/" not in name:
             self._watch_file(name)
+
+    def _name(self, event: Event) -> str:
+        """The path below the folder of what an event is about, empty if it is about nothing in it."""
+        if not event.name or not self._is_inside(event.wd):
+            return ""
+        return str((self._watched[event.wd] / event.name).relative_to(self._folder))
 
     def _watch_file(self, name: str) -> None:
         """Watch the file that has this name now, if there is one, in place of the one that had it before."""
@@ -250,9 +263,7 @@ class FolderWatch(Watch):
             return False
         if event.mask & (SELF | flags.Q_OVERFLOW):
             return True
-        if event.wd == self._armed:
-            return bool(self._subfolders and event.mask & flags.ISDIR)
-        return self._watched[event.wd].parent != self._folder
+        return bool(self._subfolders and event.mask & flags.ISDIR) if self._is_inside(event.wd) else True
 
     def _arm(self) -> None:
         """Watch the folder, the folders in it, and the nearest one above, which tells when it is replaced."""
@@ -266,11 +277,8 @@ class FolderWatch(Watch):
         with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             self._armed = self._inotify.add_watch(self._folder, CONTENT | flags.MODIFY)
             wanted[self._armed] = self._folder
-            folders, files = self._inside()
-            for name in folders:
-                # One that may not be read must not keep the others from being watched.
-                with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-                    wanted[self._inotify.add_watch(self._folder / name, CONTENT)] = self._folder / name
+            folders, files = self._inside(self._folder)
+            self._arm_folders(folders, wanted)
         for name in {*self._watches, *files}:
             self._watch_file(name)
         for old in self._watched.keys() - wanted.keys():
@@ -280,16 +288,36 @@ class FolderWatch(Watch):
         if self._armed is None and above != self._above():
             self._arm()
 
-    def _inside(self) -> tuple[list[str], list[str]]:
-        """The names of the folders and of the files in the folder that are watched themselves."""
+    def _arm_folders(self, folders: list[Path], wanted: dict[int, Path]) -> None:
+        """Watch these subfolders and those in them; a mounted volume's hold nothing that counts."""
+        depth = 1
+        while folders and depth <= DEEPEST:
+            deeper: list[Path] = []
+            for path in folders:
+                # One that may not be read must not keep the others from being watched.
+                with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+                    if len(wanted) >= FOLDERS_WATCHED:
+                        return
+                    watch = self._inotify.add_watch(path, CONTENT | flags.MODIFY)
+                    if watch not in wanted:
+                        wanted[watch] = path
+                        deeper += [] if os.path.lexists(path / DATA) else self._inside(path)[0]
+            folders, depth = deeper, depth + 1
+
+    def _inside(self, folder: Path) -> tuple[list[Path], list[str]]:
+        """The folders in a folder, and the names of its files that are watched themselves."""
         if self._names is not None:
             return [], [name for name in self._names if name != DATA]
-        folders: list[str] = []
+        folders: list[Path] = []
         files: list[str] = []
-        with os.scandir(self._folder) as entries:
+        with os.scandir(folder) as entries:
             for entry in entries:
-                if not entry.name.startswith("."):
-                    (folders if _is_folder(entry) else files).append(entry.name)
+                if entry.name.startswith("."):
+                    continue
+                if _is_folder(entry):
+                    folders.append(folder / entry.name)
+                else:
+                    files.append(entry.name)
         return folders if self._subfolders else [], files[:FILES_WATCHED]
 
     def _above(self) -> Path:

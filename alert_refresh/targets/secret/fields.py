@@ -69,12 +69,11 @@ def unknown_fields(names: Iterable[str], known: Collection[str], of: str = "fiel
     return faults
 
 
-@lru_cache(maxsize=4096)
 def name_problem(name: str) -> str | None:
     """Why a target may not be called that, or None."""
-    if name.endswith(("\n", "\r")):
-        return "bad_name: ends with a line end"
     if not NAME.fullmatch(name):
+        if name.endswith(("\n", "\r")):
+            return "bad_name: ends with a line end"
         return "bad_name: is not 1 to 63 of a-z, 0-9 and -, with a letter or digit at both ends"
     if name in RESERVED_NAMES:
         return "bad_name: is a reserved word"

@@ -35,29 +35,40 @@ def load(text: bytes) -> Any:
     if fault := problem(text):
         raise Unusable(fault)
     decoded = text.decode()
+    value = unique(decoded)
+    if fault := number_problem(text):
+        raise Unusable(fault)
+    if "\\u" in decoded:
+        refuse_lone_surrogates(value)
+    return value
+
+
+def unique(text: str) -> Any:
+    """Parse JSON of any size.
+
+    Raises:
+        Unusable: it is not JSON, or a key is repeated.
+        RecursionError: nested too deeply.
+    """
     repeated = False
 
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def pairs_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         nonlocal repeated
         found = dict(pairs)
         repeated = repeated or len(found) < len(pairs)
         return found
 
     try:
-        value = json.loads(decoded, object_pairs_hook=unique, parse_constant=_refuse_constant)
+        value = json.loads(text, object_pairs_hook=pairs_once, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
-        raise Unusable(_not_json(decoded, error.pos)) from error
+        raise Unusable(_not_json(text, error.pos)) from error
     except _Constant as error:
-        places = (part.start() for part in PART.finditer(decoded) if CONSTANT.fullmatch(part[0]))
-        raise Unusable(_not_json(decoded, next(places))) from error
+        places = (part.start() for part in PART.finditer(text) if CONSTANT.fullmatch(part[0]))
+        raise Unusable(_not_json(text, next(places))) from error
     except ValueError as error:
         raise Unusable("schema: has a number that is negative zero or out of range") from error
     if repeated:
-        raise Unusable(_repeated(decoded))
-    if fault := number_problem(text):
-        raise Unusable(fault)
-    if "\\u" in decoded:
-        _refuse_lone_surrogates(value)
+        raise Unusable(_repeated(text))
     return value
 
 
@@ -74,7 +85,8 @@ def _refuse_constant(_: str) -> NoReturn:
     raise _Constant
 
 
-def _refuse_lone_surrogates(value: object) -> None:
+def refuse_lone_surrogates(value: object) -> None:
+    """Raise `Unusable` for a value with half of a surrogate pair, which no text can hold."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
@@ -145,10 +157,9 @@ def _inside(text: str, at: int) -> str:
 
 
 def _repeated(text: str) -> str:
-    """The first key that is repeated in its object, in JSON that is well-formed."""
-    for key, at in _keys_repeated(text):
-        return f"repeated_key: {shown(key)} is repeated at {place(text, at)}; a key may be there once"
-    return "repeated_key: a key may be there once"
+    """The first key that is repeated in its object, in JSON that is well-formed and has one."""
+    key, at = next(_keys_repeated(text))
+    return f"repeated_key: {shown(key)} is repeated at {place(text, at)}; a key may be there once"
 
 
 def _keys_repeated(text: str) -> Iterator[tuple[str, int]]:

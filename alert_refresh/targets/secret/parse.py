@@ -29,7 +29,7 @@ QUOTES_BESIDE = canonical([{}, "", "", "config"]).count(b'"')
 class _Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
     """The fields of a good `config`, in the order of their names, as in the canonical text of a dict."""
 
-    enabled: bool = True
+    enabled: bool | msgspec.UnsetType = msgspec.UNSET
     filter_config: Any = None
     format: str
     headers: dict[str, str] | None = None
@@ -87,7 +87,11 @@ def parse_base64(
 
 
 def _straight(text: bytes, namespace: str, secret: str, deny_private: bool) -> Target | None:
-    """The target in a good `config`, None for any other."""
+    """The target in a good `config`, None for any other.
+
+    A repeated key is noticed since what was decoded has less quotation marks than the text then: `content` has those
+    of fields that are absent in addition, and an escape of a quotation mark is left to the thorough path.
+    """
     raw = _decoded(text)
     if (
         raw is None
@@ -97,11 +101,15 @@ def _straight(text: bytes, namespace: str, secret: str, deny_private: bool) -> T
         or (raw.headers and not good_headers(raw.headers))
     ):
         return None
-    filters = JsonObject(canonical(raw.filter_config)) if raw.filter_config else NO_FILTERS
-    headers = raw.headers
+    headers, filters = raw.headers, NO_FILTERS
+    absent = (headers is None) + (raw.filter_config is None) + (raw.enabled is msgspec.UNSET)
+    if raw.enabled is msgspec.UNSET:
+        raw.enabled = True
+    if raw.filter_config:
+        filters = JsonObject(canonical(raw.filter_config))
     raw.filter_config, raw.headers = msgspec.Raw(filters.text), headers or {}
     content = canonical((raw, namespace, secret, "config"))
-    if _may_repeat_a_key(text, content):
+    if text.count(b'"') + 2 * absent + QUOTES_BESIDE != content.count(b'"') or b"\\u" in text:
         return None
     return Target(
         raw.name,
@@ -137,15 +145,6 @@ def _decoded_any(text: bytes) -> _Config | None:
     except (ValueError, RecursionError):
         return None
     return None if json_limits.complexity_problem(text) or json_limits.number_problem(text) else raw
-
-
-def _may_repeat_a_key(text: bytes, content: bytes) -> bool:
-    """Whether a key may be in `text` twice: what was decoded has less quotation marks then.
-
-    Fields that are not in `text` have their names in `content`; an escaped quotation mark could make up for a key.
-    """
-    absent = (b'"enabled"' not in text) + (b'"headers"' not in text) + (b'"filter_config"' not in text)
-    return text.count(b'"') + 2 * absent + QUOTES_BESIDE != content.count(b'"') or b"\\u" in text
 
 
 def _thorough(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from alert_refresh.credential import Credential
-    from alert_refresh.engine import Fault, Rejected
+    from alert_refresh.engine import Fault, Rejected, Snapshot
     from alert_refresh.targets.target import Target
 
 ORIGIN = re.compile(r"(https?)://(\[[0-9a-f:.]+\]|[^/?#:@\[\]\\\s]+)(?::[0-9]*)?(?=[/?#]|\Z)", re.IGNORECASE)
@@ -50,6 +50,12 @@ def state(target: Target) -> str:
 def rejected_fields(rejected: Rejected) -> dict[str, Any]:
     """An item that could not be used, and why."""
     return {"source": rejected.origin, "faults": fault_fields(rejected.faults)}
+
+
+def skipped_fields(snapshot: Snapshot[Target]) -> dict[str, Any]:
+    """What was read and is no target: how many objects, and the first of them with the reason."""
+    items = [{"source": one.origin, "reason": one.reason} for one in snapshot.skipped]
+    return {"count": snapshot.skipped_count, "items": items}
 
 
 def fault_fields(faults: Iterable[Fault]) -> list[dict[str, str]]:
