@@ -43,8 +43,9 @@ class Unwatched:
 def check_sources(config: Config) -> list[dict[str, Any]]:
     """One entry per kind: `kind`, `source` (None if off), `items`, `rejected`, `error`, `error_type`, `duration_ms`.
 
-    A kind's own `check` may add fields. A source that needs rights also has `missing_rights`, and if there are any,
-    `role`: the manifests that grant them.
+    With items that were left out also `skipped`, the first of them with the reason, and `skipped_count`. A kind's own
+    `check` may add fields. A source that needs rights also has `missing_rights`, and if there are any, `role`: the
+    manifests that grant them.
     """
     found = {kind.name: _checked(kind, config.kinds[kind.name]) for kind in kinds.KINDS}
     snapshots = {name: snapshot for name, (_, snapshot) in found.items()}
@@ -71,6 +72,8 @@ def _checked(kind: Kind, settings: Any) -> tuple[dict[str, Any], Snapshot[Any] |
     with contextlib.suppress(ShutdownTimeout):
         worker.stop(MARGIN)
     entry |= {"source": source.name, "rejected": _rejected(snapshot)} | _outcome(request, once.timeout)
+    if snapshot is not None and snapshot.skipped_count:
+        entry |= {"skipped": _skipped(snapshot), "skipped_count": snapshot.skipped_count}
     if isinstance(source, Authorized):
         entry |= _rights(source, once.timeout)
         source.close()
@@ -97,6 +100,11 @@ def _rejected(snapshot: Snapshot[Any] | None) -> list[dict[str, Any]]:
         {"source": dict(one.origin), "faults": [fault.fields() for fault in one.faults]}
         for one in (snapshot.rejected if snapshot else ())
     ]
+
+
+def _skipped(snapshot: Snapshot[Any]) -> list[dict[str, Any]]:
+    """The first of what was left out of what was read."""
+    return [{"source": dict(one.origin), "reason": one.reason} for one in snapshot.skipped]
 
 
 @runtime_checkable
@@ -150,5 +158,9 @@ def text(found: list[dict[str, Any]]) -> str:
         for rejected in one["rejected"]:
             place = "/".join(rejected["source"].values())
             lines += [f"  {place}: {fault['field']}: {fault['message']}" for fault in rejected["faults"]]
+        left_out = one.get("skipped", ())
+        lines += [f"  {'/'.join(skipped['source'].values())}: skipped: {skipped['reason']}" for skipped in left_out]
+        if one.get("skipped_count", 0) > len(left_out):
+            lines.append(f"  and {one['skipped_count'] - len(left_out)} more skipped")
         lines += [f"  {warning}" for warning in one.get("warnings", ())]
     return "\n".join(escape(line) for line in lines)

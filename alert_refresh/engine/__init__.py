@@ -31,7 +31,7 @@ from alert_refresh.engine.errors import (
 )
 from alert_refresh.engine.outcome import Outcome, Publication, Request, Result, Trigger
 from alert_refresh.engine.schedule import Adaptive, Interval, Never, Schedule
-from alert_refresh.engine.snapshot import Fault, Rejected, Snapshot
+from alert_refresh.engine.snapshot import Fault, Rejected, Skipped, Snapshot
 from alert_refresh.engine.source import Kind, RefreshSettings, Sink, Source, Watch, WatchHealth
 from alert_refresh.engine.status import Attempt, Status
 from alert_refresh.engine.threads import Mailbox
@@ -67,6 +67,7 @@ __all__ = [
     "Schedule",
     "ShutdownTimeout",
     "Sink",
+    "Skipped",
     "Snapshot",
     "Source",
     "Status",

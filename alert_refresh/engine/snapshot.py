@@ -33,6 +33,14 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """Something that is none of these items and was left out: where it came from (shown to users), and why."""
+
+    origin: Mapping[str, str]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot(Generic[T_co]):
     """The complete state of a kind at one moment. Immutable, so readers may keep it.
 
@@ -40,7 +48,8 @@ class Snapshot(Generic[T_co]):
     reader has changed. `generation` is assigned when the state publishes it. `memo` is data of the source, passed back
     to it as `previous.memo` (its cache of unchanged input), and readable by code of the same kind. `stats` holds
     measurements of the source (seconds, counts) for the metrics of its kind. `rebase` is set if the source's watch
-    publishes too: `rebase(current)` merges what the watch published during the attempt into this snapshot.
+    publishes too: `rebase(current)` merges what the watch published during the attempt into this snapshot. `skipped`
+    holds the first things that were left out, `skipped_count` counts all of them.
     """
 
     items: Mapping[str, T_co]
@@ -51,6 +60,9 @@ class Snapshot(Generic[T_co]):
     memo: object = field(default=None, repr=False, compare=False)
     stats: Mapping[str, float] = field(default_factory=dict, repr=False, compare=False)
     rebase: Callable[[Snapshot[Any]], Snapshot[Any]] | None = field(default=None, repr=False, compare=False)
+
+    skipped: tuple[Skipped, ...] = ()
+    skipped_count: int = 0
 
     def __post_init__(self) -> None:
         for name in ("items", "stats"):

@@ -39,6 +39,10 @@ CONTENT = ENTRIES | flags.CLOSE_WRITE | flags.ATTRIB | flags.DELETE_SELF | flags
 WRITES = flags.CLOSE_WRITE | flags.MODIFY | flags.DELETE_SELF
 REPLACED = ENTRIES | flags.DELETE_SELF | flags.IGNORED
 
+DEEPEST = 16
+"""Folders within each other that are read and watched."""
+FOLDERS_WATCHED = 1000
+"""So many subfolders are watched; changes in more of them are found by the periodic refresh."""
 FILES_WATCHED = 500
 """Files that are also watched individually: a write to a bind mount, or through another hard link, causes no event in
 the folder."""
@@ -48,8 +52,8 @@ class FolderWatch(Watch):
     """Calls `notify(Trigger.FILE)` when something in a folder changes, also when the folder itself is replaced.
 
     Hidden entries are ignored, except the `..data` of a mounted volume. With `names` only these entries are watched;
-    with `subfolders` also the entries of the folder's direct subfolders. A file that is written in place is reported
-    when its writer closes it, or when it has not changed for a while; `writers` tracks which files were closed.
+    with `subfolders` also everything below the folder, except hidden folders. A file that is written in place is
+    reported when its writer closes it, or when it has not changed for a while; `writers` tracks which were closed.
 
     Raises:
         OSError: inotify is unavailable.
@@ -126,10 +130,13 @@ class FolderWatch(Watch):
             return False
         if event.wd in self._files:
             return bool(event.mask & flags.CLOSE_WRITE)
-        where = self._watched[event.wd]
-        if not event.name or (event.wd != self._armed and where.parent != self._folder):
+        if not event.name or not self._is_inside(event.wd):
             return False
         return self._matches(event.name) if event.wd == self._armed else not _is_hidden(event.name)
+
+    def _is_inside(self, descriptor: int) -> bool:
+        """Whether a watch is of the folder or of one below it, and not of its parent."""
+        return descriptor == self._armed or self._folder in self._watched[descriptor].parents
 
     def _matches(self, name: str) -> bool:
         """Whether an entry of the folder is watched."""
@@ -140,12 +147,18 @@ class FolderWatch(Watch):
         if event.mask & flags.Q_OVERFLOW:
             self.writers.forget()
             return
-        name = self._files.get(event.wd) or (event.name if event.wd == self._armed else "")
-        if not name or name == DATA or event.mask & flags.ISDIR or not self._matches(name):
+        name = self._files.get(event.wd) or self._name(event)
+        if not name or event.name == DATA or event.mask & flags.ISDIR or not self._matches(event.name or name):
             return
         self.writers.note(event.mask, name, self._folder / name)
-        if event.mask & REPLACED:
+        if event.mask & REPLACED and "/" not in name:
             self._watch_file(name)
+
+    def _name(self, event: Event) -> str:
+        """The path below the folder of what an event is about, empty if it is about nothing in it."""
+        if not event.name or not self._is_inside(event.wd):
+            return ""
+        return str((self._watched[event.wd] / event.name).relative_to(self._folder))
 
     def _watch_file(self, name: str) -> None:
         """Watch the file with this name, instead of a previous one with the same name."""
@@ -165,9 +178,7 @@ class FolderWatch(Watch):
             return False
         if event.mask & (SELF | flags.Q_OVERFLOW):
             return True
-        if event.wd == self._armed:
-            return bool(self._subfolders and event.mask & flags.ISDIR)
-        return self._watched[event.wd].parent != self._folder
+        return bool(self._subfolders and event.mask & flags.ISDIR) if self._is_inside(event.wd) else True
 
     def _arm(self) -> None:
         """Watch the folder, its subfolders, and its nearest existing parent, which reports a replaced folder."""
@@ -181,11 +192,8 @@ class FolderWatch(Watch):
         with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             self._armed = self._inotify.add_watch(self._folder, CONTENT | flags.MODIFY)
             wanted[self._armed] = self._folder
-            folders, files = self._children()
-            for name in folders:
-                # An unreadable subfolder must not prevent the others from being watched.
-                with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-                    wanted[self._inotify.add_watch(self._folder / name, CONTENT)] = self._folder / name
+            folders, files = self._children(self._folder)
+            self._arm_folders(folders, wanted)
         for name in {*self._watches, *files}:
             self._watch_file(name)
         for old in self._watched.keys() - wanted.keys():
@@ -195,16 +203,36 @@ class FolderWatch(Watch):
         if self._armed is None and above != self._nearest_parent():
             self._arm()
 
-    def _children(self) -> tuple[list[str], list[str]]:
-        """The names of the subfolders and files that are watched individually."""
+    def _arm_folders(self, folders: list[Path], wanted: dict[int, Path]) -> None:
+        """Watch these subfolders and those below them, except what is inside a mounted volume."""
+        depth = 1
+        while folders and depth <= DEEPEST:
+            deeper: list[Path] = []
+            for path in folders:
+                # An unreadable subfolder must not prevent the others from being watched.
+                with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+                    if len(wanted) >= FOLDERS_WATCHED:
+                        return
+                    watch = self._inotify.add_watch(path, CONTENT | flags.MODIFY)
+                    if watch not in wanted:
+                        wanted[watch] = path
+                        deeper += [] if os.path.lexists(path / DATA) else self._children(path)[0]
+            folders, depth = deeper, depth + 1
+
+    def _children(self, folder: Path) -> tuple[list[Path], list[str]]:
+        """The subfolders of a folder, and the names of its files that are watched individually."""
         if self._names is not None:
             return [], [name for name in self._names if name != DATA]
-        folders: list[str] = []
+        folders: list[Path] = []
         files: list[str] = []
-        with os.scandir(self._folder) as entries:
+        with os.scandir(folder) as entries:
             for entry in entries:
-                if not entry.name.startswith("."):
-                    (folders if _is_folder(entry) else files).append(entry.name)
+                if entry.name.startswith("."):
+                    continue
+                if _is_folder(entry):
+                    folders.append(folder / entry.name)
+                else:
+                    files.append(entry.name)
         return folders if self._subfolders else [], files[:FILES_WATCHED]
 
     def _nearest_parent(self) -> Path:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from alert_refresh.engine import Fault, Rejected
+from alert_refresh.targets.gone import DELETED, MAX_LOGGED, log_gone
 from alert_refresh.targets.target import Target
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from alert_refresh.engine import Snapshot
 
-MAX_LOGGED = 20
 MODULUS = 1 << 256
 
 log = logging.getLogger(__name__)
@@ -49,6 +49,7 @@ def assemble(
     *,
     failed: Mapping[str, str] | None = None,
     unreadable: Sequence[Rejected] = (),
+    deleted: str | None = DELETED,
 ) -> Assembled:
     """Apply the rules that need all Secrets at once. The order of `found` does not matter.
 
@@ -58,6 +59,7 @@ def assemble(
     - `failed` maps namespaces that could not be listed to the cause: their targets stay, stale, and keep their
       names, since nothing says that their Secrets are gone or bad.
     - `unreadable` are parts that hold an unknown number of Secrets; they are listed among the rejected.
+    - `deleted` is what the log says of a name whose Secret is not in `found`; None if it needs not be logged.
     """
     before = previous.items if previous is not None else {}
     items, losers = _winners(found)
@@ -77,6 +79,7 @@ def assemble(
     ):
         return Assembled(before, previous.rejected, previous.digest)
     _log_new(items, rejected, previous)
+    log_gone(before, items, deleted=deleted)
     ordered = {name: items[name] for name in sorted(items)}
     return Assembled(ordered, tuple(rejected), _digest(ordered.values(), rejected))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from alert_refresh.engine import AttemptError, Fault
 from alert_refresh.engine.stack import stack_of
 from alert_refresh.targets.assemble import escaped
-from alert_refresh.targets.secret.json_limits import Unusable
+from alert_refresh.targets.secret.json_text import Unusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

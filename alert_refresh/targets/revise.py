@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from alert_refresh.targets.assemble import MODULUS, Assembled, Candidate
+from alert_refresh.targets.gone import DELETED, log_gone
 from alert_refresh.targets.target import Target
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def revise(previous: Snapshot[Target], changes: Sequence[Change]) -> Assembled |
         previous.rejected or any(target.stale_since is not None for target in before.values())
     ):
         return None
+    lost = {name: before[name] for name, target in edits.items() if target is None}
+    log_gone(lost, {name: target for name, target in edits.items() if target is not None}, deleted=DELETED)
     return Assembled(_edited(previous, edits), previous.rejected, f"{total % MODULUS:064x}{previous.digest[64:]}")
 
 

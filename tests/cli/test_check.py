@@ -148,3 +148,17 @@ def test_a_server_that_does_not_answer_is_not_a_fault(
     result = check(monkeypatch, tmp_path, kube, "--json")
     assert result.exit_code == 0 and rule.fired
     assert "missing_rights" not in json.loads(result.stdout)["sources"][0]
+
+
+def test_what_is_no_target_is_listed_with_its_reason_and_is_no_fault(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    documents = [{"kind": "SealedSecret", "metadata": {"name": "a"}}, *({"kind": f"K{n}"} for n in range(104))]
+    (tmp_path / "a.yaml").write_text("\n---\n".join(map(json.dumps, documents)))
+    monkeypatch.setenv("TARGET_DIRECTORY", str(tmp_path))
+    result = CliRunner().invoke(main, ["check"])
+    assert result.exit_code == 0, result.output
+    assert "  a.yaml/1/default/a: skipped: is a SealedSecret; only its controller" in result.output
+    assert "  and 5 more skipped\n" in result.output
+    [targets, *_] = json.loads(CliRunner().invoke(main, ["check", "--json"]).stdout)["sources"]
+    assert (len(targets["skipped"]), targets["skipped_count"]) == (100, 105)

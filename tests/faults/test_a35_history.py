@@ -15,7 +15,7 @@ from alert_refresh.targets.kubernetes.events import decode
 from alert_refresh.targets.kubernetes.snapshot import Memo
 from alert_refresh.targets.kubernetes.source import KubernetesSource
 from alert_refresh.targets.kubernetes.timings import WatchTimings
-from alert_refresh.targets.target import parse
+from alert_refresh.targets.secret.parse import parse
 from tests.fakes import FakeClock
 from tests.faults.kubernetes import TOKEN, captured, refresh_settings, target_settings, world
 from tests.kube import Authority, KubeServer, faults, fill, kubeconfig, raw_secret, secret

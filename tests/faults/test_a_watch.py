@@ -12,11 +12,11 @@ import pytest
 from kubernetes.client.api_client import ApiClient
 
 from alert_refresh.engine import Backoff, RefreshSettings, Result, Trigger
-from alert_refresh.targets import target
 from alert_refresh.targets.kubernetes import list as kube_list
 from alert_refresh.targets.kubernetes import store as listed
 from alert_refresh.targets.kubernetes.reflector import Reflector
 from alert_refresh.targets.kubernetes.timings import WatchTimings
+from alert_refresh.targets.secret import parse as parsing
 from tests.fakes import FakeClock
 from tests.faults.kubernetes import TOKEN, World, at_page, refresh_settings, watches_are_gone, world
 from tests.kube import KubeServer, faults, fill, kubeconfig, secret
@@ -581,7 +581,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, *bad: str) -> list[str]:
         if options["secret"] in bad:
             fired.append(options["secret"])
             raise ZeroDivisionError(TOKEN)
-        return target.parse(data, **options)
+        return parsing.parse(data, **options)
 
     monkeypatch.setattr("alert_refresh.targets.kubernetes.list.parse", parse)
     return fired

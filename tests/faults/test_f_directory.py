@@ -20,8 +20,7 @@ from alert_refresh.engine import AttemptError, Permanent, RefreshSettings, Trans
 from alert_refresh.files import watch
 from alert_refresh.files.read import read_file
 from alert_refresh.targets import KIND
-from alert_refresh.targets.folder import parts
-from alert_refresh.targets.folder import source as manifests
+from alert_refresh.targets.folder import parts, walk
 from tests.fakes import FakeSink
 from tests.targets.folder.folders import World, mount, secret, write
 
@@ -442,7 +441,7 @@ def test_f08_all_files_together_have_a_limit(ten: World, monkeypatch: pytest.Mon
 
 
 def test_f08_more_files_than_the_limit_fail_the_refresh(ten: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifests, "MAX_ENTRIES", 9)
+    monkeypatch.setattr(walk, "MAX_ENTRIES", 9)
     assert fails(ten).error_type == "too_large"
 
 
@@ -452,7 +451,7 @@ def test_f08_a_hundred_thousand_files_are_too_many(tmp_path: Path) -> None:
     (root / "0.yaml").touch()
     descriptor = os.open(root, os.O_DIRECTORY)
     try:
-        for number in range(1, manifests.MAX_ENTRIES + 1):
+        for number in range(1, walk.MAX_ENTRIES + 1):
             os.link("0.yaml", f"{number}.yaml", src_dir_fd=descriptor, dst_dir_fd=descriptor)
     finally:
         os.close(descriptor)

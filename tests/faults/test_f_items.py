@@ -19,8 +19,8 @@ from alert_refresh.engine import Permanent, Stopping, Transient, Trigger
 from alert_refresh.files.at_rest import SETTLED
 from alert_refresh.files.read import read_file
 from alert_refresh.files.watch import FolderWatch
-from alert_refresh.targets import target
 from alert_refresh.targets.folder import documents, parts
+from alert_refresh.targets.secret import parse as parsing
 from tests.fakes import FakeSink
 from tests.files.test_watch import as_nobody
 from tests.targets.folder.folders import CANARY, LABELS, World, config, mount, secret, write
@@ -66,11 +66,11 @@ class TestItemsThatNobodyForesaw:
             if options["secret"].startswith("bad"):
                 fired.append(options["secret"])
                 raise ZeroDivisionError(CANARY)
-            return target.parse(*args, **options)
+            return parsing.parse(*args, **options)
 
         def parse_base64(*args: Any, **options: Any) -> Any:
             parse(*args, **options) if options["secret"].startswith("bad") else None
-            return target.parse_base64(*args, **options)
+            return parsing.parse_base64(*args, **options)
 
         monkeypatch.setattr("alert_refresh.targets.folder.parts.parse", parse)
         monkeypatch.setattr("alert_refresh.targets.folder.manifest.parse_base64", parse_base64)
@@ -107,7 +107,7 @@ class TestItemsThatNobodyForesaw:
     def test_a39_a_target_it_held_stays_stale(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         write(world.root / "a.yaml", secret("a"), secret("b"))
         assert world.names() == ["a", "b"]
-        real = target.parse_base64
+        real = parsing.parse_base64
 
         def refuse(*args: Any, **options: Any) -> Any:
             if options["secret"] == "a":

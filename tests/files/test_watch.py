@@ -105,6 +105,40 @@ def test_folders_inside_count_if_asked(tmp_path: Path) -> None:
     assert watch._read_events() is False
 
 
+def test_folders_inside_folders_count_however_deep_but_hidden_ones_do_not(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / ".git").mkdir()
+    watch = FolderWatch(tmp_path, Seen(), subfolders=True)
+    (tmp_path / "a" / "b" / "x.yaml").write_text("x")
+    assert watch._read_events() is True
+    (tmp_path / "a" / ".git" / "x").write_text("x")
+    assert watch._read_events() is False
+    (tmp_path / "a" / "b" / "c" / "d").mkdir(parents=True)
+    assert watch._read_events() is True
+    (tmp_path / "a" / "b" / "c" / "d" / "y").write_text("y")
+    assert watch._read_events() is True
+
+
+def test_the_writer_of_a_file_in_a_folder_inside_is_known(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    watch = FolderWatch(tmp_path, Seen(), subfolders=True)
+    with (tmp_path / "a" / "x.yaml").open("w") as file:
+        file.write("x")
+        file.flush()
+        watch._read_events()
+        assert watch.writers.rest_in() is not None
+    assert watch._read_events() is True
+    assert watch.writers.closed("a/x.yaml", (tmp_path / "a" / "x.yaml").stat())
+
+
+def test_no_more_folders_are_watched_than_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alert_refresh.files.watch.FOLDERS_WATCHED", 4)
+    for name in "abc":
+        (tmp_path / name).mkdir()
+    watch = FolderWatch(tmp_path, Seen(), subfolders=True)
+    assert len(watch._watched) == 4, "the folder, the one above, and two inside"
+
+
 def test_a_link_that_leads_in_a_circle_does_not_keep_the_others_from_being_watched(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "inside").mkdir()

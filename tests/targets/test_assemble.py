@@ -9,8 +9,8 @@ import pytest
 
 from alert_refresh.credential import Credential
 from alert_refresh.engine import Fault, Rejected, Snapshot
-from alert_refresh.targets import assemble as module
 from alert_refresh.targets.assemble import Assembled, Candidate, assemble
+from alert_refresh.targets.gone import MAX_LOGGED
 from alert_refresh.targets.target import Target
 
 if TYPE_CHECKING:
@@ -204,6 +204,46 @@ def test_each_newly_invalid_secret_is_a_warning_once(caplog: pytest.LogCaptureFi
 
 
 def test_many_warnings_are_summed_up(caplog: pytest.LogCaptureFixture) -> None:
-    assemble([invalid(f"s{n}") for n in range(module.MAX_LOGGED + 5)], None, 1.0)
-    assert len(caplog.records) == module.MAX_LOGGED + 1
+    assemble([invalid(f"s{n}") for n in range(MAX_LOGGED + 5)], None, 1.0)
+    assert len(caplog.records) == MAX_LOGGED + 1
     assert caplog.records[-1].getMessage() == "5 more Secrets are invalid"
+
+
+def gone(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    return [
+        (record.getMessage(), record.error)  # type: ignore[attr-defined]
+        for record in caplog.records
+        if record.getMessage().startswith("Target is not served any more")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("now", "cause"),
+    [
+        ([], "its Secret was deleted, or the label selector does not select it any more"),
+        ([valid("b", "s")], "its Secret is target 'b' now"),
+        ([valid("a", "other", created=YOUNG)], None),
+        ([invalid("s")], None),
+    ],
+)
+def test_a_name_that_is_not_served_any_more_is_logged_once_with_its_cause(
+    caplog: pytest.LogCaptureFixture, now: list[Candidate], cause: str | None
+) -> None:
+    first = snapshot([valid("a", "s"), valid("z")])
+    second = snapshot([*now, valid("z")], first)
+    snapshot([*now, valid("z")], second)
+    assert gone(caplog) == ([("Target is not served any more: a", cause)] if cause else [])
+
+
+def test_many_names_that_are_not_served_any_more_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    snapshot([], snapshot([valid(f"t{number}") for number in range(25)]))
+    assert len(gone(caplog)) == 20
+    assert "5 more targets are not served any more" in caplog.messages
+
+
+def test_a_source_that_has_told_why_a_secret_is_gone_need_not_have_it_told_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    first = snapshot([valid("a"), valid("b", "s")])
+    assemble([valid("c", "s")], first, 1.0, deleted=None)
+    assert gone(caplog) == [("Target is not served any more: b", "its Secret is target 'c' now")]

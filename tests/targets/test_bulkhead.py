@@ -10,7 +10,7 @@ import pytest
 from alert_refresh.engine import Fault, Permanent, Transient
 from alert_refresh.targets import bulkhead as module
 from alert_refresh.targets.bulkhead import Bulkhead
-from alert_refresh.targets.secret.json_limits import Unusable
+from alert_refresh.targets.secret.json_text import Unusable
 
 CANARY = "canary-4f1c"
 

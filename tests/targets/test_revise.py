@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -101,3 +102,18 @@ def test_what_concerns_others_is_left_to_assemble() -> None:
     assert revise(stale, [Change(two, None)]) is None
     assert revise(stale, [Change(candidate("s1", None), one)]) is None
     assert isinstance(loser.rejected[0], Rejected)
+
+
+@pytest.mark.parametrize(
+    ("after", "cause"), [(None, "its Secret was deleted, or the label"), ("b", "its Secret is target 'b' now")]
+)
+def test_a_name_that_is_not_served_any_more_is_logged(
+    caplog: pytest.LogCaptureFixture, after: str | None, cause: str
+) -> None:
+    known = {"s": candidate("s", "a"), "t": candidate("t", "z")}
+    served = snapshot(known.values())
+    then = {"t": known["t"]} | ({"s": candidate("s", after)} if after else {})
+    assert revise(served, changes(known, then)) is not None
+    [record] = caplog.records
+    assert record.getMessage() == "Target is not served any more: a"
+    assert record.error.startswith(cause)  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
 """The documents in a manifest file: YAML (several in one file) or JSON, under limits, and nothing read into scalars.
 
 YAML's plain `true`, `1234` or `2001-01-01` is no string, and is not made one: it comes back as `NotText`.
-Tags, merge keys and repeated keys are refused, aliases are counted.
+Anchors, aliases and merge keys (`<<`) are read and counted; tags and repeated keys are refused.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import yaml
 
-from alert_refresh.targets.secret.json_limits import Unusable
+from alert_refresh.targets.secret import json_text
+from alert_refresh.targets.secret.json_text import Unusable
+from alert_refresh.targets.secret.words import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,11 +61,12 @@ def _json(text: str) -> Any:
     if text.count("{") + text.count("[") + text.count(",") > MAX_NODES:
         raise Unusable(f"too_complex: more than {MAX_NODES} elements")
     try:
-        return msgspec.json.decode(text)
+        value = json_text.unique(text)
+        if "\\u" in text:
+            json_text.refuse_lone_surrogates(value)
+        return value
     except RecursionError as error:
         raise Unusable("too_complex: nested too deeply") from error
-    except ValueError as error:
-        raise Unusable("schema: is not valid JSON") from error
 
 
 def _yaml(text: str, check: Callable[[], object]) -> list[Any]:
@@ -78,8 +80,9 @@ def _yaml(text: str, check: Callable[[], object]) -> list[Any]:
                 documents.append(builder.document())
                 check()
     except yaml.MarkedYAMLError as error:
-        line = f" at line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise Unusable(f"schema: is not valid YAML{line}") from error
+        mark = error.problem_mark
+        place = f": line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise Unusable(f"schema: is not valid YAML{place}") from error
     except (yaml.YAMLError, ValueError) as error:
         if isinstance(error, Unusable):
             raise
@@ -105,7 +108,7 @@ class _Builder:
 
     def _node(self, event: Any, depth: int) -> Any:
         if isinstance(event, yaml.AliasEvent):
-            return self._alias(event.anchor)
+            return self._alias(event)
         if depth > MAX_DEPTH:
             raise Unusable(f"too_complex: nested deeper than {MAX_DEPTH}")
         before = self._nodes
@@ -124,10 +127,10 @@ class _Builder:
             self._anchors[event.anchor] = value, self._nodes - before
         return value
 
-    def _alias(self, anchor: str | None) -> Any:
-        known = self._anchors.get(anchor or "")
+    def _alias(self, event: Any) -> Any:
+        known = self._anchors.get(event.anchor)
         if known is None:
-            raise Unusable("too_complex: an alias stands for nothing, or for what it is in")
+            raise Unusable(f"too_complex: {_at(event)}: an alias stands for nothing, or for what it is in")
         value, size = known
         self._aliased += size
         self._nodes += size
@@ -137,14 +140,14 @@ class _Builder:
 
     def _scalar(self, event: Any) -> Any:
         if event.tag not in TEXT_TAGS:
-            raise Unusable("schema: has a tag that is not allowed")
+            raise Unusable(f"schema: {_at(event)}: a tag is not allowed")
         if event.style or event.tag is not None:
             return event.value
         return plain(event.value)
 
     def _sequence(self, event: Any, depth: int) -> list[Any]:
         if event.tag not in LIST_TAGS:
-            raise Unusable("schema: has a tag that is not allowed")
+            raise Unusable(f"schema: {_at(event)}: a tag is not allowed")
         values = []
         while not isinstance(item := self._event(), yaml.SequenceEndEvent):
             values.append(self._node(item, depth + 1))
@@ -152,16 +155,38 @@ class _Builder:
 
     def _mapping(self, event: Any, depth: int) -> dict[str, Any]:
         if event.tag not in MAP_TAGS:
-            raise Unusable("schema: has a tag that is not allowed")
+            raise Unusable(f"schema: {_at(event)}: a tag is not allowed")
         values: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
         while not isinstance(item := self._event(), yaml.MappingEndEvent):
+            if _is_merge_key(item):
+                merged = self._merge(item, depth) | merged
+                continue
             key = self._node(item, depth + 1)
             if not isinstance(key, str):
-                raise Unusable("schema: has a key that is no string")
+                raise Unusable(f"schema: {_at(item)}: a key is no string; put it in quotes")
             if key in values:
-                raise Unusable("schema: has a repeated key")
+                raise Unusable(f"repeated_key: {_at(item)}: {shown(key)} is repeated; a key may be there once")
             values[key] = self._node(self._event(), depth + 1)
-        return values
+        return merged | values
+
+    def _merge(self, key: Any, depth: int) -> dict[str, Any]:
+        """What a merge key adds: a mapping, or several of which the first goes before the others."""
+        value = self._node(self._event(), depth + 1)
+        merged: dict[str, Any] = {}
+        for one in value if isinstance(value, list) else [value]:
+            if not isinstance(one, dict):
+                raise Unusable(f"schema: {_at(key)}: the merge key << takes a mapping or a list of mappings")
+            merged = one | merged
+        return merged
+
+
+def _is_merge_key(event: Any) -> bool:
+    return isinstance(event, yaml.ScalarEvent) and event.value == "<<" and not event.style and event.tag is None
+
+
+def _at(event: Any) -> str:
+    return f"line {event.start_mark.line + 1}"
 
 
 def plain(text: str) -> str | NotText | None:

@@ -10,11 +10,12 @@ from alert_refresh.engine import Fault
 from alert_refresh.targets.assemble import Candidate
 from alert_refresh.targets.folder.documents import NotText
 from alert_refresh.targets.folder.recognise import Nameless
-from alert_refresh.targets.secret.json_limits import Unusable
-from alert_refresh.targets.target import parse_base64
+from alert_refresh.targets.secret.json_text import Unusable
+from alert_refresh.targets.secret.parse import parse_base64
+from alert_refresh.targets.secret.words import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from alert_refresh.targets.bulkhead import Bulkhead
     from alert_refresh.targets.secret.selector import Selector
@@ -23,22 +24,23 @@ NAMESPACE = "default"
 """Of a manifest that names none."""
 
 
-class Skipped(NamedTuple):
-    """An object that is not meant; `key` names the Secret that it may have been before."""
+class LeftOut(NamedTuple):
+    """An object that is no target; `key` is the namespace and name of the Secret that it may have been before."""
 
     key: tuple[str, str] | None
+    origin: dict[str, str]
     reason: str
 
 
 @dataclass(slots=True)
 class Found:
     """What a file holds: Secrets that the selector selects, objects that do not say which Secret they are, and those
-    that are not meant.
+    that are no targets.
     """
 
     candidates: list[Candidate] = field(default_factory=list)
     nameless: list[Nameless] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
+    skipped: list[LeftOut] = field(default_factory=list)
 
 
 def find(file: str, documents: Iterable[Any], selector: Selector, bulkhead: Bulkhead, *, deny_private: bool) -> Found:
@@ -62,7 +64,7 @@ def find(file: str, documents: Iterable[Any], selector: Selector, bulkhead: Bulk
         one = bulkhead.hold(place, "secret", read)
         if isinstance(one, Candidate):
             found.candidates.append(one)
-        elif isinstance(one, Skipped):
+        elif isinstance(one, LeftOut):
             found.skipped.append(one)
         else:
             found.nameless.append(one if isinstance(one, Nameless) else Nameless(place, number, one, _name(document)))
@@ -73,17 +75,18 @@ def find(file: str, documents: Iterable[Any], selector: Selector, bulkhead: Bulk
 
 def _read(
     place: str, number: int, manifest: dict[str, Any], selector: Selector, bulkhead: Bulkhead, deny_private: bool
-) -> Candidate | Skipped | Nameless:
+) -> Candidate | LeftOut | Nameless:
     """What an object is."""
     metadata = manifest.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     name, namespace = _name(manifest), metadata.get("namespace", NAMESPACE)
     key = (namespace, name) if name is not None and isinstance(namespace, str) else None
-    if manifest["kind"] != "Secret" or manifest.get("apiVersion", "v1") != "v1":
-        return Skipped(key, "its kind is not Secret of v1")
+    origin = {"document": str(number)} | ({"namespace": key[0], "secret": key[1]} if key else {})
+    if (reason := _not_a_secret(manifest)) is not None:
+        return LeftOut(key, origin, reason)
     labels, faults = _strings("metadata.labels", metadata.get("labels"))
     if not faults and not selector.matches(labels):
-        return Skipped(key, "the label selector does not select it")
+        return LeftOut(key, origin, _not_selected(selector, labels))
     if name is None:
         missing = metadata.get("name") in (None, "")
         faults.append(Fault("metadata.name", "schema: is required" if missing else "schema: is not a string"))
@@ -101,6 +104,27 @@ def _read(
         return Nameless(place, number, tuple(faults), name, result)
     faults += wrong + also_wrong
     return Candidate(where, secret, place, _created(metadata), tuple(faults) or result)
+
+
+def _not_a_secret(manifest: dict[str, Any]) -> str | None:
+    """Why an object is no Secret that can be read, or None."""
+    kind, version = manifest["kind"], manifest.get("apiVersion", "v1")
+    if "sops" in manifest or kind.startswith("ENC["):
+        return "is encrypted by SOPS; decrypt it before it is put into this folder"
+    if kind == "SealedSecret":
+        return "is a SealedSecret; only its controller can decrypt it, into a Secret of the cluster"
+    if kind == "Secret" and version == "v1":
+        return None
+    if kind.lower() == "secret" and version in ("v1", "V1"):
+        return "its kind is not Secret of v1: kind and apiVersion are written 'Secret' and 'v1'"
+    of = shown(version) if isinstance(version, str) else "no version"
+    return f"its kind is not Secret of v1 but {shown(kind)} of {of}"
+
+
+def _not_selected(selector: Selector, labels: Mapping[str, str]) -> str:
+    """Why an object is not selected: what its labels are that the selector asks for."""
+    have = [f"{key} is {shown(labels[key])}" if key in labels else f"it has no label {key}" for key in selector.keys]
+    return f"the label selector does not select it: {', '.join(have)}"
 
 
 def _name(document: Any) -> str | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from alert_refresh.engine import AttemptError, Fault, Permanent, Rejected
+from alert_refresh.engine import AttemptError, Fault, Permanent, Rejected, Skipped
 from alert_refresh.files.at_rest import signature, written_in_place
 from alert_refresh.files.read import STORAGE, TOO_LARGE, Changed, Exhausted, Missing, read_file, shown, storage_error
 from alert_refresh.targets.assemble import Candidate
@@ -17,8 +17,9 @@ from alert_refresh.targets.folder.documents import load
 from alert_refresh.targets.folder.manifest import NAMESPACE, Found, find
 from alert_refresh.targets.folder.mounted import read_mounted
 from alert_refresh.targets.folder.recognise import recognise
+from alert_refresh.targets.folder.walk import EXTENSIONS
+from alert_refresh.targets.secret.parse import parse
 from alert_refresh.targets.secret.shapes import keys_of, shape_of
-from alert_refresh.targets.target import parse
 
 if TYPE_CHECKING:
     import os
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
     from alert_refresh.engine import Clock, Deadline
     from alert_refresh.targets.bulkhead import Bulkhead
     from alert_refresh.targets.folder.recognise import Nameless
+    from alert_refresh.targets.folder.walk import Entry
     from alert_refresh.targets.secret.selector import Selector
 
-EXTENSIONS = (".yaml", ".yml", ".json")
 MAX_FILE = 16 << 20
 MAX_TOTAL = 64 << 20
 
@@ -63,7 +64,7 @@ class Part:
     digest: bytes = b""
     candidates: tuple[Candidate, ...] = ()
     rejected: tuple[Rejected, ...] = ()
-    skipped: int = 0
+    skipped: tuple[Skipped, ...] = ()
     last: tuple[Candidate, ...] = ()
     fault: Fault | None = None
     inode: tuple[int, ...] = ()
@@ -126,7 +127,7 @@ class Reader:
         self._total = 0
         self.unsettled.clear()
 
-    def part(self, path: Path, *, is_mount: bool, final: bool) -> dict[str, Part]:
+    def part(self, entry: Entry, *, final: bool) -> dict[str, Part]:
         """Read a file or mounted Secret; one that cannot be read keeps the Secrets it held, with that as their fault.
 
         Raises:
@@ -135,9 +136,11 @@ class Reader:
             Transient, Permanent: not this part is the reason, or the limits of the whole folder are exceeded.
         """
         self._deadline.check()
-        name = shown(path.name)
+        path, name = self._root / entry.name, shown(entry.name or self._root.name)
         try:
-            return self._mounted(name, path) if is_mount else self._file(name, path)
+            if entry.error is not None:
+                raise entry.error
+            return self._mounted(name, path) if entry.is_mount else self._file(name, path, entry.name)
         except AttemptError as error:
             passing = isinstance(error, (Missing, Changed)) and not final
             own = error.error_type in (STORAGE, TOO_LARGE) and not isinstance(error, (Exhausted, OverBudget))
@@ -168,7 +171,7 @@ class Reader:
         candidates = (Candidate(NAMESPACE, name, name, "", result),)
         return {name: Part(None, digest, candidates, last=candidates)}
 
-    def _file(self, name: str, path: Path) -> dict[str, Part]:
+    def _file(self, name: str, path: Path, below: str) -> dict[str, Part]:
         """A manifest file; nothing if there was none before and it may still be being written."""
         state = _state(path)
         self._count(state.st_size if state.st_size <= MAX_FILE else 0)
@@ -178,7 +181,7 @@ class Reader:
             return {name: known}
         now = self._clock.time()
         before = None if known is None else known.inode
-        if written_in_place(state, now, before) and not self._closed(path.name, state):
+        if written_in_place(state, now, before) and not self._closed(below, state):
             self.unsettled.add(name)
             return self._before(name)
         content = read_file(self._root, path, MAX_FILE)
@@ -261,7 +264,7 @@ def _placed(name: str, found: Found, last: tuple[Candidate, ...], strangers: Ite
     return Part(
         candidates=(*found.candidates, *damaged),
         rejected=tuple(Rejected({"file": name, "document": str(one.number)}, one.faults) for one in none),
-        skipped=len(found.skipped),
+        skipped=tuple(Skipped({"file": name} | one.origin, one.reason) for one in found.skipped),
         last=(*found.candidates, *(secret for _, secret in kept)),
         left=tuple(Left(*key, why.get(key, "the file no longer holds it")) for key in lost),
         strangers=tuple(one.key for one in none),

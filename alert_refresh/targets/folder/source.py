@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 from dataclasses import replace
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from alert_refresh.engine import Fault, Permanent, Snapshot, Trigger
+from alert_refresh.engine import Fault, Snapshot, Trigger
 from alert_refresh.files.at_rest import SETTLED
-from alert_refresh.files.read import TOO_LARGE, Changed, Missing, shown, storage_error
+from alert_refresh.files.read import Changed, Missing
 from alert_refresh.files.watch import FolderWatch
-from alert_refresh.targets.assemble import MAX_LOGGED, Candidate, assemble, escaped
+from alert_refresh.targets.assemble import Candidate, assemble, escaped
 from alert_refresh.targets.bulkhead import Bulkhead
 from alert_refresh.targets.folder.mounted import is_mounted
-from alert_refresh.targets.folder.parts import EXTENSIONS, Left, Memo, Part, Reader, broken
+from alert_refresh.targets.folder.parts import Left, Memo, Part, Reader, broken
+from alert_refresh.targets.folder.walk import Entry, Walk
+from alert_refresh.targets.gone import MAX_LOGGED
 from alert_refresh.targets.secret.selector import parse_selector
 from alert_refresh.targets.target import Target
 
@@ -25,10 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from alert_refresh.engine import Clock, Deadline, Request, Sink, Watch
+    from alert_refresh.engine import Clock, Deadline, Request, Sink, Skipped, Watch
     from alert_refresh.targets import Settings
 
-MAX_ENTRIES = 20_000
+MAX_SKIPPED = 100
+"""So many objects that are no targets are listed."""
+DIGEST = 128
+"""Characters of a digest that are of the targets; the rest is of what was skipped."""
 SCANS = 5
 """So often a folder is read when something in it goes or changes meanwhile; then that is a fault of the file."""
 
@@ -36,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 class DirectorySource:
-    """Reads every manifest in a folder; what has not changed is not parsed again."""
+    """Reads every manifest in a folder and its subfolders; what has not changed is not parsed again."""
 
     name = "directory"
 
@@ -76,22 +81,25 @@ class DirectorySource:
             log.warning("No Secret was found", extra={"kind": "targets", "error": "no manifest matches the selector"})
         now = self._clock.time()
         unreadable = [rejected for part in parts.values() for rejected in part.rejected]
-        items, rejected, digest = assemble(candidates, previous, now, unreadable=unreadable)
+        items, rejected, digest = assemble(candidates, previous, now, unreadable=unreadable, deleted=None)
+        skipped = [one for part in parts.values() for one in part.skipped]
         _log_left(parts, memo or Memo(), candidates)
         valid = sum(isinstance(candidate.result, Target) for candidate in candidates)
         return Snapshot(
             items=items,
             rejected=rejected,
-            digest=digest,
+            digest=digest[:DIGEST] + _digest(skipped),
             taken_at=now,
             memo=Memo(parts),
+            skipped=tuple(skipped[:MAX_SKIPPED]),
+            skipped_count=len(skipped),
             stats={
                 "discover_seconds": read_seconds,
                 "parse_seconds": reader.parse_seconds,
                 "validate_seconds": self._clock.monotonic() - began,
                 "secrets_valid": valid,
                 "secrets_invalid": len(candidates) - valid + len(unreadable),
-                "secrets_skipped": sum(part.skipped for part in parts.values()),
+                "secrets_skipped": len(skipped),
             },
         )
 
@@ -144,38 +152,18 @@ class DirectorySource:
     def _scan(self, reader: Reader, *, final: bool) -> dict[str, Part]:
         reader.begin()
         if is_mounted(self._folder):
-            return reader.part(self._folder, is_mount=True, final=final)
+            return reader.part(Entry("", is_mount=True), final=final)
         parts: dict[str, Part] = {}
-        for name, is_folder in self._entries():
-            path = self._folder / name
-            if not is_folder or is_mounted(path):
-                parts |= reader.part(path, is_mount=is_folder, final=final)
+        for entry in Walk(self._folder).entries():
+            parts |= reader.part(entry, final=final)
         return parts
 
-    def _entries(self) -> list[tuple[str, bool]]:
-        """What may be a part of ours, in order, and whether it is a folder; hidden files are an editor's or the
-        kubelet's.
-        """
-        found = []
-        try:
-            with os.scandir(self._folder) as entries:
-                for count, entry in enumerate(entries):
-                    if count == MAX_ENTRIES:
-                        raise Permanent(f"the folder holds more than {MAX_ENTRIES} files", TOO_LARGE)
-                    is_folder = _is_folder(entry)
-                    if not entry.name.startswith(".") and (is_folder or entry.name.endswith(EXTENSIONS)):
-                        found.append((entry.name, is_folder))
-        except OSError as error:
-            raise storage_error(error, "the folder") from error
-        return sorted(found, key=lambda one: shown(one[0]))
 
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a folder, or a symlink that may lead to one where we may not look."""
-    try:
-        return entry.is_dir()
-    except OSError as error:
-        return error.errno != errno.ELOOP
+def _digest(skipped: Sequence[Skipped]) -> str:
+    """Names what was skipped; empty for nothing."""
+    if not skipped:
+        return ""
+    return sha256(repr([(*one.origin.items(), one.reason) for one in skipped]).encode()).hexdigest()
 
 
 def _without_twins(candidates: Iterable[Candidate]) -> list[Candidate]:

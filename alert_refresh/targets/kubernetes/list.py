@@ -13,7 +13,7 @@ from alert_refresh.targets.assemble import Candidate
 from alert_refresh.targets.kubernetes import page as secret_list
 from alert_refresh.targets.kubernetes.errors import Gone
 from alert_refresh.targets.kubernetes.store import number
-from alert_refresh.targets.target import parse, parse_base64
+from alert_refresh.targets.secret.parse import parse, parse_base64
 
 if TYPE_CHECKING:
     from msgspec import Raw

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from alert_refresh.engine import Fault
 from alert_refresh.targets.secret import url as urls
+from alert_refresh.targets.secret.words import shown, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 FORMATS_OF_TYPE: Final[Mapping[str, tuple[str, ...]]] = {
     "rootly": ("rootly",),
@@ -18,6 +19,10 @@ FORMATS_OF_TYPE: Final[Mapping[str, tuple[str, ...]]] = {
     "slack": ("slack",),
     "webhook": ("alertmanager", "webhook"),
 }
+FIELDS = ("name", "type", "url", "format", "enabled", "headers", "filter_config")
+MAX_UNKNOWN = 20
+"""So many unknown fields are named."""
+
 TYPES = tuple(FORMATS_OF_TYPE)
 FORMATS = ("alertmanager", "rootly", "pagerduty", "slack", "webhook")
 PAIRS = frozenset((type_, format_) for type_, formats in FORMATS_OF_TYPE.items() for format_ in formats)
@@ -55,13 +60,39 @@ def check(raw: Mapping[str, object], *, deny_private: bool) -> list[Fault]:
     return faults
 
 
+def unknown_fields(names: Iterable[str], known: Collection[str], of: str = "field of a target") -> list[Fault]:
+    """A fault for each name that is not known, and one for all that are too many to be named."""
+    found = [name for name in names if name not in known]
+    faults = [Fault(shown(name).strip("'"), unknown(name, known, of)) for name in found[:MAX_UNKNOWN]]
+    if len(found) > MAX_UNKNOWN:
+        faults.append(Fault("config", f"unknown_field: {len(found) - MAX_UNKNOWN} more are no {of}"))
+    return faults
+
+
 def name_problem(name: str) -> str | None:
     """Why a target may not be called that, or None."""
     if not NAME.fullmatch(name):
+        if name.endswith(("\n", "\r")):
+            return "bad_name: ends with a line end"
         return "bad_name: is not 1 to 63 of a-z, 0-9 and -, with a letter or digit at both ends"
     if name in RESERVED_NAMES:
         return "bad_name: is a reserved word"
     return None
+
+
+def good_headers(headers: Mapping[str, str]) -> bool:
+    """Whether `header_problems` finds nothing; quick for headers as most of them are."""
+    values = headers.values()
+    text = "".join(values)
+    if text.isascii() and text.isprintable() and all(map(str.strip, values)) and _good_names(tuple(headers)):
+        return True
+    return not header_problems(headers.items())
+
+
+@lru_cache(maxsize=1024)
+def _good_names(names: tuple[str, ...]) -> bool:
+    """Whether these headers may have these names. Cached: many targets have the same few."""
+    return not header_problems((name, "x") for name in names)
 
 
 def header_problems(pairs: Iterable[tuple[object, object]]) -> list[str]:
@@ -82,14 +113,15 @@ def header_problems(pairs: Iterable[tuple[object, object]]) -> list[str]:
         seen.add(folded)
         if not isinstance(value, str):
             found.append(f"schema: the value of header {position} is not a string")
+        elif value.endswith(("\n", "\r")):
+            found.append(f"bad_header: the value of header {position} ends with a line end")
         elif not HEADER_VALUE.fullmatch(value) or not value.strip():
             found.append(f"bad_header: the value of header {position} is empty or has a character no value may have")
     return found
 
 
-@lru_cache(maxsize=256)
 def _folded(name: str) -> str | None:
-    """A header's name in lower case, None if it is no name. Cached: many targets have the same few."""
+    """A header's name in lower case, None if it is no name."""
     return name.lower() if HEADER_NAME.fullmatch(name) else None
 
 
@@ -110,12 +142,21 @@ def _kind(raw: Mapping[str, object]) -> list[Fault]:
         if not isinstance(value, str):
             faults += value
         elif value not in options:
-            faults.append(Fault(field, f"schema: is none of {', '.join(options)}"))
+            faults.append(Fault(field, f"schema: is none of {', '.join(options)}{_almost(value, options)}"))
         else:
             chosen.append(value)
     if len(chosen) == 2 and (chosen[0], chosen[1]) not in PAIRS:
         faults.append(Fault("format", f"schema: type {chosen[0]} takes {' or '.join(FORMATS_OF_TYPE[chosen[0]])}"))
     return faults
+
+
+def _almost(value: str, options: tuple[str, ...]) -> str:
+    """Why a value is none of the options that it looks like."""
+    if value.endswith(("\n", "\r")):
+        return "; it ends with a line end"
+    if value.strip().lower() in options:
+        return "; it is written in lower case and without blanks"
+    return ""
 
 
 def _url(raw: Mapping[str, object], deny_private: bool) -> list[Fault]:

@@ -1,14 +1,9 @@
-"""JSON from a Secret: refused before it is parsed when it is too large, too deep, or no clean text."""
+"""What JSON from a Secret may be: refused before it is parsed when it is too large, too deep, or not clean text."""
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
-
-import msgspec
 
 MAX_BYTES = 1 << 20
 """What the Kubernetes API allows all values of a Secret together."""
@@ -21,13 +16,7 @@ TOKEN = re.compile(STRING.pattern + rb"|[\[\]{},]", re.DOTALL)
 NUMBER = re.compile(rb"-?[0-9][0-9.eE+-]*")
 ROUGHLY = bytes.maketrans(b"123456789E,[ \t\r\n", b"000000000e::::::")
 """Makes what might be an odd number look alike, to find most texts without one quickly."""
-
-
 LONG = b"0" * 17
-
-
-class Unusable(ValueError):
-    """Raised when a text is not usable JSON; the message begins with a code word and never holds the text."""
 
 
 def problem(text: bytes) -> str | None:
@@ -61,7 +50,7 @@ def size_problem(text: bytes) -> str | None:
 
 
 def encoding_problem(text: bytes) -> str | None:
-    """Why these bytes are no clean text, or None."""
+    """Why these bytes are not clean text, or None."""
     if b"\0" in text:
         return "encoding: has a NUL byte"
     if text.isascii():
@@ -73,63 +62,6 @@ def encoding_problem(text: bytes) -> str | None:
     except UnicodeDecodeError:
         return "encoding: is not UTF-8"
     return None
-
-
-def load(text: bytes) -> Any:
-    """Parse JSON; of a repeated key the last counts.
-
-    Raises:
-        Unusable: too large, too complex, not UTF-8 or not JSON.
-    """
-    if fault := problem(text):
-        raise Unusable(fault)
-    try:
-        value = json.loads(text, parse_constant=_no_constant)
-    except ValueError as error:
-        raise Unusable("schema: is not valid JSON") from error
-    if fault := number_problem(text):
-        raise Unusable(fault)
-    if b"\\u" in text:
-        try:
-            json.dumps(value, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise Unusable("encoding: has a lone surrogate") from error
-    return value
-
-
-def canonical(value: object) -> bytes:
-    """The one text for this value: keys in order, no blanks."""
-    return msgspec.json.encode(value, order="deterministic")
-
-
-class JsonObject(Mapping[str, Any]):
-    """A JSON object that cannot be changed: kept as text, decoded anew for whoever looks into it.
-
-    Kept like this ten thousand of them cost a third of the memory of dicts, and no reader can alter what
-    another one sees.
-    """
-
-    __slots__ = ("text",)
-
-    def __init__(self, text: bytes = b"{}") -> None:
-        self.text = text
-
-    def decode(self) -> dict[str, Any]:
-        """A dict of the caller's own."""
-        value: dict[str, Any] = msgspec.json.decode(self.text)
-        return value
-
-    def __getitem__(self, key: str) -> Any:
-        return self.decode()[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.decode())
-
-    def __len__(self) -> int:
-        return len(self.decode())
-
-    def __repr__(self) -> str:
-        return f"JsonObject({self.decode()!r})"
 
 
 def _elements(text: bytes) -> int:
@@ -166,7 +98,3 @@ def _odd_number(text: bytes) -> bool:
         elif len(number) > 20 or not -(1 << 63) <= int(number) < 1 << 63 or number == b"-0":
             return True
     return False
-
-
-def _no_constant(_: str) -> None:
-    raise ValueError("NaN and Infinity are not JSON")

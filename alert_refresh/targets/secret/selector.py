@@ -35,6 +35,11 @@ class Selector:
     def __init__(self, requirements: tuple[Requirement, ...]) -> None:
         self._requirements = requirements
 
+    @property
+    def keys(self) -> list[str]:
+        """The labels that it looks at, each once."""
+        return list(dict.fromkeys(one.key for one in self._requirements))
+
     def matches(self, labels: Labels) -> bool:
         """Whether what has these labels is selected."""
         return all(matches(labels.get(key)) for key, matches in self._requirements)

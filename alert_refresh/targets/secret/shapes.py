@@ -15,8 +15,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from alert_refresh.engine import Fault
-from alert_refresh.targets.secret import json_limits as json_text
-from alert_refresh.targets.secret.fields import INVALID
+from alert_refresh.targets.secret import json_text
+from alert_refresh.targets.secret.fields import FIELDS, FORMATS, FORMATS_OF_TYPE, INVALID, TYPES, unknown_fields
+from alert_refresh.targets.secret.json_limits import MAX_BYTES, encoding_problem, size_problem
+from alert_refresh.targets.secret.words import listed, nearest, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -30,7 +32,13 @@ OLDER_KEYS = (
     "filter-namespaces", "exclude-noise", "min-confidence", "alert-name-pattern",
 )  # fmt: skip
 OLDER_HEADER = "header-"
+OLDER_KEY = frozenset(("webhook-url", "target-name"))
+"""Keys that make a Secret one of the older shape."""
+ANY_LINES = ("headers", "filter_config", "filter-severity", "filter-namespaces")
+"""Flat keys whose values may end with a line end: they mean the same without it."""
 ROUTING_KEY_HEADER = "X-Routing-Key"
+
+TWICE = "bad_base64: is base64 where its content is expected: encoded twice, or encoded under stringData"
 
 BOOLEANS = {"true": True, "false": False}
 
@@ -43,7 +51,7 @@ def shape_of(keys: Iterable[str]) -> str:
             return shape
     if present & {"url", "type"}:
         return "flat"
-    return "older" if present & {"webhook-url", "target-name"} else "config"
+    return "older" if present & OLDER_KEY else "config"
 
 
 def keys_of(shape: str, keys: Iterable[str]) -> list[str]:
@@ -58,16 +66,15 @@ def keys_of(shape: str, keys: Iterable[str]) -> list[str]:
 def decode(data: Mapping[str, object], strings: Mapping[str, object], faults: list[Fault]) -> dict[str, bytes | None]:
     """The values a Secret's shape is read from, out of base64 (`data`) or plain text (`strings`, which go first).
 
-    A value that cannot be had is None and its fault noted. Blanks and line ends in base64 are skipped, as
-    files wrap it; anything else that does not belong there is a fault.
+    A value that cannot be decoded is None and its fault noted, and so is one that the shape does not read. Blanks and
+    line ends in base64 are skipped, as files wrap it; any other character that is not base64 is a fault.
     """
-    values: dict[str, bytes | None] = {}
     keys = {**data, **strings}
+    values: dict[str, bytes | None] = dict.fromkeys(keys)
     for key in keys_of(shape_of(keys), keys):
         value = keys[key]
         if not isinstance(value, str):
             faults.append(Fault(key, "schema: is not a string"))
-            values[key] = None
         elif key in strings:
             values[key] = value.encode("utf-8", "surrogatepass")
         else:
@@ -75,7 +82,6 @@ def decode(data: Mapping[str, object], strings: Mapping[str, object], faults: li
                 values[key] = binascii.a2b_base64("".join(value.split()), strict_mode=True)
             except ValueError:
                 faults.append(Fault(key, "bad_base64: is not valid base64"))
-                values[key] = None
     return values
 
 
@@ -84,31 +90,54 @@ def read(values: Mapping[str, bytes | None], secret: str, faults: list[Fault]) -
     shape = shape_of(values)
     if shape in JSON_SHAPES:
         return shape, _json_object(shape, values, faults)
+    faults += _unknown_keys(shape, values)
     texts = {key: _text(key, values[key], faults) for key in keys_of(shape, values)}
     return shape, (_flat if shape == "flat" else _older)(texts, secret, faults)
 
 
+def _unknown_keys(shape: str, values: Mapping[str, object]) -> list[Fault]:
+    """A fault for each key of `data` that is read in no shape that the Secret has."""
+    read = {*keys_of(shape, values), *(keys_of("older", values) if values.keys() & OLDER_KEY else ())}
+    known = FLAT_KEYS if shape == "flat" else OLDER_KEYS
+    return unknown_fields((key for key in values if key not in read), known, f"key of the {shape} shape")
+
+
 def _json_object(shape: str, values: Mapping[str, bytes | None], faults: list[Fault]) -> dict[str, object] | None:
-    text = values.get(shape, b"")
+    if shape not in values:
+        faults.append(Fault(shape, _no_target(values)))
+        return None
+    text = values[shape]
     if text is None:
         return None
     if not text.strip():
-        faults.append(Fault(shape, "missing_config: the Secret holds no target"))
+        faults.append(Fault(shape, "missing_config: is empty"))
         return None
     value = _load(shape, text, faults)
     if not isinstance(value, dict):
         if value is not INVALID:
             faults.append(Fault(shape, "schema: is not a JSON object"))
         return None
+    faults += unknown_fields(value, FIELDS if shape == "config" else (*FIELDS, "filters"))
     if shape != "config" and "filter_config" not in value and "filters" in value:
         value["filter_config"] = value["filters"]
     return value
 
 
+def _no_target(keys: Iterable[str]) -> str:
+    """The message for a Secret without a key that is read."""
+    read = f"{listed(JSON_SHAPES)}; or url and type; or webhook-url and target-name"
+    for key in keys:
+        if near := nearest(key.rpartition(".")[0] or key, JSON_SHAPES) or nearest(key, JSON_SHAPES):
+            return (
+                f"missing_config: key {shown(key)} is not read, did you mean '{near}'? The keys that are read: {read}"
+            )
+    return f"missing_config: has none of the keys that are read: {read}"
+
+
 def _flat(texts: Mapping[str, Any], secret: str, faults: list[Fault]) -> dict[str, object]:
     raw = {"name": secret} | {key: texts[key] for key in ("name", "type", "url", "format") if key in texts}
-    if "format" not in raw and "type" in raw:
-        raw["format"] = raw["type"]
+    if "format" not in raw:
+        raw["format"] = raw["type"] if raw.get("type") in FORMATS_OF_TYPE else INVALID
     if "enabled" in texts:
         raw["enabled"] = _converted("enabled", texts["enabled"], BOOLEANS.get, "true or false", faults)
     headers = _header_pairs(texts["headers"], faults) if "headers" in texts else []
@@ -212,19 +241,46 @@ def _text(key: str, value: bytes | None, faults: list[Fault]) -> Any:
     """A flat value as text; INVALID if it has none."""
     if value is None:
         return INVALID
-    fault = json_text.size_problem(value) or json_text.encoding_problem(value)
+    fault = size_problem(value) or encoding_problem(value) or _flat_problem(key, value)
     if fault:
         faults.append(Fault(key, fault))
         return INVALID
     return value.decode()
 
 
+def _flat_problem(key: str, value: bytes) -> str | None:
+    """What is wrong with how a flat value was written."""
+    if value.endswith((b"\n", b"\r")) and key not in ANY_LINES:
+        return "line_end: ends with a line end, which belongs to the value; write it without (echo -n, printf)"
+    inner = _from_base64(value)
+    texts = {"type": TYPES, "format": FORMATS}.get(key, ())
+    if inner.lower().startswith((b"http://", b"https://")) or inner.decode("latin-1").strip() in texts:
+        return TWICE
+    return None
+
+
+def _from_base64(value: bytes) -> bytes:
+    """What a value is in base64, without blanks; empty if it is not base64."""
+    try:
+        return binascii.a2b_base64(b"".join(value.split()), strict_mode=True).strip()
+    except ValueError:
+        return b""
+
+
 def _load(key: str, text: bytes, faults: list[Fault]) -> Any:
     try:
         return json_text.load(text)
     except json_text.Unusable as error:
-        faults.append(Fault(key, str(error)))
+        faults.append(Fault(key, TWICE if _holds_base64_of_json(text) else str(error)))
         return INVALID
+
+
+def _holds_base64_of_json(text: bytes) -> bool:
+    """Whether a text is a JSON object in base64, however often it was encoded."""
+    text = _from_base64(text) if len(text) <= MAX_BYTES else b""
+    while text and not text.startswith(b"{"):
+        text = _from_base64(text)
+    return bool(text)
 
 
 def _words(text: str) -> list[str]:

@@ -20,9 +20,15 @@ MAX_LENGTH = 8192
 
 NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f-\xa0\\\u2028\u2029\ufeff]")
 """Blanks, control characters and the backslash, which clients read in different ways."""
+PLACEHOLDER = re.compile(
+    r"<[^<>]+>|\{\{|\}\}|[$#]\{|\$\(|\{\w+\}|\[\[|\$[A-Z_][A-Z0-9_]+|@@\w+@@|%(?![0-9A-Fa-f]{2})\w+%", re.ASCII
+)
+"""What stands in a template for a part that was to be filled in."""
+INVISIBLE = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs")
+"""Unicode categories of what is not seen: zero-width and bidirectional characters, blanks of other kinds."""
 
-PLAIN_URL = re.compile(r"https?://([a-z0-9.-]+)(?:/[!-\[\]-~]*)?")
-"""What most of them look like."""
+PLAIN_URL = re.compile(r"https?://([a-z0-9.-]+)(?:/[\w!#&'()*+,./:;=?~-]*)?", re.ASCII)
+"""What most of them look like; nothing that `PLACEHOLDER` begins with is in it."""
 URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?://([^/?#]*))?")
 AUTHORITY = re.compile(r"(?:\[([0-9A-Za-z:.%]*)\]|([^:\[\]]*))(?::([0-9]*))?")
 HOST_NAME = re.compile(r"(?:[^\W_]|[^\W_][\w-]{0,61}[^\W_]|_[\w-]{0,62})(?:\.(?:[^\W_]|[\w-]{1,62}[^\W_]))*")
@@ -44,21 +50,37 @@ METADATA_NETWORKS: tuple[IPv4Network | IPv6Network, ...] = tuple(
         "fd20:ce::254",  # Google
     )
 )
-PRIVATE_SUFFIXES = ("localhost", "local", "internal", "svc", "cluster.local")
+PRIVATE_SUFFIXES = tuple(
+    f".{suffix}"
+    for suffix in (
+        "localhost", "local", "localdomain", "localdomain4", "localdomain6", "internal", "intranet", "private",
+        "corp", "home", "lan", "home.arpa", "svc", "pod", "cluster.local",
+    )
+)  # fmt: skip
+"""Names that no public DNS has (RFC 6761, RFC 8375, ICANN's name collisions), and those of a cluster."""
+NUMBER_LAST = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
+"""A last label that makes a host an IPv4 address or nothing (WHATWG URL, "ends in a number")."""
+
+GLOBAL_UNICAST = ip_network("2000::/3")
+NAT64 = ip_network("64:ff9b::/96")
+NAT64_LOCAL = 0x64FF9B0001
+"""The upper 48 bits of 64:ff9b:1::/48; what follows is an IPv4 address, around bits 64 to 71 or at the end."""
+ISATAP = (0x00005EFE, 0x02005EFE)
+"""Bits 64 to 95 of an address whose last 32 bits are an IPv4 address (RFC 5214)."""
 
 
 def check(url: str, *, deny_private: bool = False) -> str | None:
     """None if `url` may be used, else what is wrong with it, without showing it.
 
-    It is http or https with a host, without user info, blanks or control characters. Link-local and cloud
-    metadata hosts are refused in any spelling; loopback, private and cluster ones with `deny_private`.
+    It is http or https with a host, without user info, blanks, invisible characters or placeholders. Link-local and
+    cloud metadata hosts are refused in any spelling; with `deny_private` whatever is not a public host.
     """
     if len(url) > MAX_LENGTH:
         return f"bad_url: longer than {MAX_LENGTH} characters"
     if plain := PLAIN_URL.fullmatch(url):
         return _authority(plain[1], deny_private)
-    if NOT_IN_A_URL.search(url):
-        return "bad_url: has a blank, a control character or a backslash"
+    if problem := _character_problem(url):
+        return problem
     parts = URL.match(url)
     if parts is None:
         return "bad_url: has no scheme"
@@ -71,8 +93,19 @@ def check(url: str, *, deny_private: bool = False) -> str | None:
     return _authority(parts[2], deny_private)
 
 
-NAT64_LOCAL = 0x64FF9B0001
-"""The upper 48 bits of 64:ff9b:1::/48; what follows is an IPv4 address, around bits 64 to 71 or at the end."""
+def _character_problem(url: str) -> str | None:
+    """What is wrong with the characters of a URL."""
+    if url.endswith(("\n", "\r")):
+        return "bad_url: ends with a line end"
+    if PLACEHOLDER.search(url):
+        return "bad_url: has a placeholder that was not filled in, such as ${NAME}, <name> or {{ name }}"
+    if NOT_IN_A_URL.search(url):
+        return "bad_url: has a blank, a control character or a backslash"
+    if not url.isascii():
+        for character in url:
+            if unicodedata.category(character) in INVISIBLE:
+                return f"bad_url: has the invisible character U+{ord(character):04X}"
+    return None
 
 
 @lru_cache(maxsize=1024)
@@ -96,12 +129,15 @@ def _authority(authority: str, deny_private: bool) -> str | None:
         # All the spellings of an IPv4 address that C libraries connect to: 127.1, 0x7f.1, 2130706433.
         return _address(IPv4Address(socket.inet_aton(host)), deny_private)
     except (OSError, ValueError):
-        pass
-    if len(host) > 253 or not HOST_NAME.fullmatch(host) or host.rpartition(".")[2].isdigit():
+        return _name(host, deny_private)
+
+
+def _name(host: str, deny_private: bool) -> str | None:
+    if len(host) > 253 or not HOST_NAME.fullmatch(host) or NUMBER_LAST.fullmatch(host.rpartition(".")[2]):
         return "bad_url: the host is malformed"
     if host in METADATA_HOSTS:
         return "url_forbidden: the host serves cloud metadata"
-    if deny_private and ("." not in host or host.endswith(tuple("." + suffix for suffix in PRIVATE_SUFFIXES))):
+    if deny_private and ("." not in host or host.endswith(PRIVATE_SUFFIXES) or host.split(".")[2:3] == ["svc"]):
         return "url_forbidden: the host is inside the cluster or the machine"
     return None
 
@@ -110,18 +146,27 @@ def _address(address: IPv4Address | IPv6Address, deny_private: bool) -> str | No
     for one in (address, *_embedded(address)):
         if any(one in network for network in METADATA_NETWORKS if network.version == one.version):
             return "url_forbidden: a link-local or cloud metadata address"
-        if deny_private and not one.is_global:
-            return "url_forbidden: a loopback or private address"
+        if deny_private and not _is_public(one):
+            return "url_forbidden: is not a public unicast address"
     return None
 
 
+def _is_public(address: IPv4Address | IPv6Address) -> bool:
+    """Whether an address is one of the public internet's, for one host."""
+    if isinstance(address, IPv6Address) and address not in GLOBAL_UNICAST:
+        return address in NAT64
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
 def _embedded(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
-    """The IPv4 addresses that an IPv6 address leads to: mapped, translated, compatible, 6to4, Teredo, NAT64."""
+    """The IPv4 addresses that an IPv6 address leads to: mapped, translated, compatible, 6to4, Teredo, NAT64, ISATAP."""
     if isinstance(address, IPv4Address):
         return []
     found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
     number = int(address)
     if (number >> 32 in (0, 0xFFFF0000, 0x64FF9B << 64) or number >> 80 == NAT64_LOCAL) and number >> 16:
+        found.append(IPv4Address(number & 0xFFFFFFFF))
+    if number >> 32 & 0xFFFFFFFF in ISATAP:
         found.append(IPv4Address(number & 0xFFFFFFFF))
     if number >> 80 == NAT64_LOCAL:
         found.append(IPv4Address((number >> 64 & 0xFFFF) << 16 | number >> 40 & 0xFFFF))

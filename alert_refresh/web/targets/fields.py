@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from alert_refresh.credential import MASK
-from alert_refresh.targets.secret.json_limits import JsonObject
+from alert_refresh.targets.secret.json_object import JsonObject
 from alert_refresh.web.answers import rfc3339
 
 if TYPE_CHECKING:
     from alert_refresh.credential import Credential
-    from alert_refresh.engine import Rejected
+    from alert_refresh.engine import Rejected, Snapshot
     from alert_refresh.targets.target import Target
 
 ORIGIN = re.compile(r"(https?)://(\[[0-9a-f:.]+\]|[^/?#:@\[\]\\\s]+)(?::[0-9]*)?(?=[/?#]|\Z)", re.IGNORECASE)
@@ -48,6 +48,12 @@ def state(target: Target) -> str:
 def rejected_fields(rejected: Rejected) -> dict[str, Any]:
     """An item that could not be used, and why."""
     return {"source": rejected.origin, "faults": [fault.fields() for fault in rejected.faults]}
+
+
+def skipped_fields(snapshot: Snapshot[Target]) -> dict[str, Any]:
+    """What was read and is no target: how many objects, and the first of them with the reason."""
+    items = [{"source": one.origin, "reason": one.reason} for one in snapshot.skipped]
+    return {"count": snapshot.skipped_count, "items": items}
 
 
 def masked_url(url: Credential) -> str:

@@ -15,7 +15,7 @@ from alert_refresh.web.answers import answer, rfc3339
 from alert_refresh.web.errors import ApiError
 from alert_refresh.web.manual_refresh import ManualRefresh
 from alert_refresh.web.status import loaded, off_fields, status_fields
-from alert_refresh.web.targets.fields import rejected_fields, target_fields
+from alert_refresh.web.targets.fields import rejected_fields, skipped_fields, target_fields
 
 if TYPE_CHECKING:
     from flask.blueprints import BlueprintSetupState
@@ -86,7 +86,14 @@ def build(daemon: Daemon, auth: Auth, metrics: TargetMetrics) -> Blueprint:
         ]
         metrics.looked_up(operation, hit=bool(found))
         rejected = [rejected_fields(one) for one in snapshot.rejected]
-        return answer({"generation": snapshot.generation, "targets": found, "rejected": rejected})
+        return answer(
+            {
+                "generation": snapshot.generation,
+                "targets": found,
+                "rejected": rejected,
+                "skipped": skipped_fields(snapshot),
+            }
+        )
 
     @blueprint.get("/<target_name:name>")
     def one(name: str) -> JsonResponse:

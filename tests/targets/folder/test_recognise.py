@@ -8,7 +8,8 @@ from typing import Any
 from alert_refresh.engine import Fault
 from alert_refresh.targets.assemble import Candidate
 from alert_refresh.targets.folder.recognise import Nameless, recognise
-from alert_refresh.targets.target import Target, parse
+from alert_refresh.targets.secret.parse import parse
+from alert_refresh.targets.target import Target
 from tests.targets.folder.folders import CANARY, config
 
 FAULTS = (Fault("metadata.name", "schema: is required"),)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from alert_refresh.engine import Deadline, Request, Transient, Trigger
+from alert_refresh.engine import Deadline, Permanent, Request, Transient, Trigger
 from alert_refresh.targets.folder import documents, parts
 from alert_refresh.targets.folder.documents import NotText
 from tests.fakes import FakeSink
@@ -193,11 +193,191 @@ def test_json_files_are_json(world: World) -> None:
 def test_a_folder_with_data_is_one_mounted_secret(world: World) -> None:
     mount(world.root / "team-a", "..2024_1", {"type": b"slack", "url": b"https://hooks.example.com/x"})
     mount(world.root / "team-b", "..2024_1", {"config": json.dumps(config("b")).encode()})
-    (world.root / "plain").mkdir()
-    write(world.root / "plain" / "c.yaml", secret("c"))
     items = world.refresh().items
     assert list(items) == ["b", "team-a"]
     assert (items["team-a"].namespace, items["team-a"].secret, items["team-a"].shape) == ("default", "team-a", "flat")
+
+
+def test_subfolders_are_read_and_hidden_ones_are_not(world: World) -> None:
+    for place in ("one", "one/two/three", ".git", "one/.cache", "mounts"):
+        (world.root / place).mkdir(parents=True, exist_ok=True)
+    write(world.root / "a.yaml", secret("a"))
+    write(world.root / "one" / "a.yaml", secret("b"))
+    write(world.root / "one" / "two" / "three" / "c.json", secret("c"))
+    write(world.root / ".git" / "d.yaml", secret("d"))
+    write(world.root / "one" / ".cache" / "e.yaml", secret("e"))
+    mount(world.root / "mounts" / "f", "..1", {"config": json.dumps(config("f")).encode()})
+    assert world.names() == ["a", "b", "c", "f"]
+    write(world.root / "one" / "two" / "three" / "c.json", secret("c", data={}))
+    assert world.names() == ["a", "b", "~c", "f"]
+    (world.root / "one" / "a.yaml").unlink()
+    assert world.names() == ["a", "~c", "f"]
+
+
+def test_a_file_in_a_subfolder_is_told_with_its_path(world: World) -> None:
+    (world.root / "one" / "two").mkdir(parents=True)
+    write(world.root / "one" / "two" / "x.yaml", {"kind": "Secret", "metadata": {"labels": LABELS}}, secret("a"))
+    assert world.names() == ["a"]
+    assert world.rejected() == [("one/two/x.yaml/1", "metadata.name", "schema")]
+
+
+def test_subfolders_that_are_links_are_read_once_and_never_outside(tmp_path: Path) -> None:
+    world = World(tmp_path / "root")
+    (world.root / "one" / "two").mkdir(parents=True)
+    write(world.root / "one" / "two" / "a.yaml", secret("a"))
+    (world.root / "one" / "circle").symlink_to("..")
+    (world.root / "one" / "two" / "self").symlink_to(".")
+    (world.root / "zwei").symlink_to("one/two")
+    outside = tmp_path / "elsewhere"
+    outside.mkdir()
+    write(outside / "b.yaml", secret("b"))
+    (world.root / "out").symlink_to(outside)
+    assert world.names() == ["a"]
+    assert world.rejected() == [("out", "file", "storage")]
+
+
+def test_folders_that_are_nested_too_deeply_are_told(world: World) -> None:
+    deep = world.root.joinpath(*["d"] * 17)
+    deep.mkdir(parents=True)
+    write(deep.parent / "a.yaml", secret("a"))
+    write(deep / "b.yaml", secret("b"))
+    assert world.names() == ["a"]
+    assert world.rejected() == [("/".join("d" * 17), "file", "storage")]
+
+
+def test_the_limit_of_files_holds_for_all_folders_together(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alert_refresh.targets.folder.walk.MAX_ENTRIES", 3)
+    (world.root / "one").mkdir()
+    write(world.root / "one" / "a.yaml", secret("a"))
+    write(world.root / "b.yaml", secret("b"))
+    assert world.names() == ["a", "b"]
+    write(world.root / "one" / "c.yaml", secret("c"))
+    with pytest.raises(Permanent, match="more than 3 files"):
+        world.refresh()
+
+
+SOPS = {"sops": {"version": "3.9.0"}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"kind": "ConfigMap"}, "its kind is not Secret of v1 but 'ConfigMap' of 'v1'"),
+        (
+            {"kind": "ExternalSecret", "apiVersion": "e.io"},
+            "its kind is not Secret of v1 but 'ExternalSecret' of 'e.io'",
+        ),
+        ({"kind": "Secret", "apiVersion": None}, "its kind is not Secret of v1 but 'Secret' of no version"),
+        ({"kind": "Secret", "apiVersion": "v2"}, "its kind is not Secret of v1 but 'Secret' of 'v2'"),
+        ({"kind": "secret"}, "its kind is not Secret of v1: kind and apiVersion are written 'Secret' and 'v1'"),
+        ({"kind": "SECRET", "apiVersion": "V1"}, "its kind is not Secret of v1: kind and apiVersion are written"),
+        ({"kind": "SealedSecret", "apiVersion": "bitnami.com/v1alpha1"}, "is a SealedSecret; only its controller"),
+        (SOPS, "is encrypted by SOPS; decrypt it"),
+        ({"kind": "ENC[AES256_GCM,data:x]"} | SOPS, "is encrypted by SOPS; decrypt it"),
+        ({"kind": "ENC[AES256_GCM,data:x]"}, "is encrypted by SOPS; decrypt it"),
+        ({"metadata": {"name": "x"}}, "the label selector does not select it: it has no label publishing-target"),
+        (
+            {"metadata": {"name": "x", "labels": {"publishing-target": "True"}}},
+            "the label selector does not select it: publishing-target is 'True'",
+        ),
+        (
+            {"metadata": {"name": "x", "labels": {"publishing-targets": "true"}}},
+            "the label selector does not select it: it has no label publishing-target",
+        ),
+    ],
+)
+def test_what_is_no_target_is_skipped_with_its_reason(world: World, changes: dict[str, Any], reason: str) -> None:
+    write(world.root / "a.yaml", secret("a"), secret("x", **changes))
+    assert world.names() == ["a"]
+    snapshot = world.refresh()
+    [skipped] = snapshot.skipped
+    assert skipped.reason.startswith(reason)
+    assert skipped.origin == {"file": "a.yaml", "document": "2", "namespace": "default", "secret": "x"}
+    assert (snapshot.skipped_count, snapshot.rejected) == (1, ())
+
+
+def test_the_first_hundred_skipped_are_listed_and_all_are_counted(world: World) -> None:
+    write(world.root / "a.yaml", *[{"kind": f"Kind{number}"} for number in range(130)])
+    snapshot = world.refresh()
+    assert (len(snapshot.skipped), snapshot.skipped_count) == (100, 130)
+    assert snapshot.skipped[2].origin == {"file": "a.yaml", "document": "3"}
+
+
+def test_another_reason_to_skip_is_another_content(world: World) -> None:
+    digests = set()
+    for kind in ("ConfigMap", "SealedSecret", "Secret"):
+        write(world.root / "a.yaml", secret("a"), secret("x", kind=kind, metadata={"name": "x"}))
+        digests |= {world.refresh().digest, world.refresh().digest}
+    write(world.root / "a.yaml", secret("a"))
+    assert len(digests | {world.refresh().digest}) == 4
+
+
+def test_anchors_and_merge_keys_are_read(world: World) -> None:
+    (world.root / "a.yaml").write_text(
+        f"""
+apiVersion: v1
+kind: Secret
+metadata: &meta
+  name: a
+  labels: &labels {{publishing-target: "true"}}
+stringData: {{config: '{json.dumps(config("a"))}'}}
+---
+kind: Secret
+metadata:
+  name: b
+  labels:
+    <<: {{publishing-target: "true", team: "x"}}
+stringData: {{config: '{json.dumps(config("b"))}'}}
+---
+.common: &common {{publishing-target: "false", tier: gold}}
+kind: Secret
+metadata:
+  name: c
+  labels:
+    <<: [*common, {{publishing-target: "no", more: "x"}}]
+    publishing-target: "true"
+stringData: {{config: '{json.dumps(config("c"))}'}}
+"""
+    )
+    assert world.names() == ["a", "b", "c"], world.rejected()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "kind: Secret\nmetadata:\n  <<: text",
+            "schema: line 3: the merge key << takes a mapping or a list of mappings",
+        ),
+        ("kind: Secret\n<<: [{}, x]", "schema: line 2: the merge key << takes a mapping or a list of mappings"),
+        ("kind: Secret\nkind: Secret", "repeated_key: line 2: 'kind' is repeated; a key may be there once"),
+        ("kind: Secret\nmetadata:\n  name: a\n  name: b", "repeated_key: line 4: 'name' is repeated"),
+        ("kind: Secret\n1: x", "schema: line 2: a key is no string; put it in quotes"),
+        ("kind: Secret\nx: !env A", "schema: line 2: a tag is not allowed"),
+        ("kind: Secret\nx: *a", "too_complex: line 2: an alias stands for nothing"),
+        ("kind: Secret\n  x: {", "schema: is not valid YAML: line 2, column 4"),
+        ("kind: Secret\n\tx: 1", "schema: is not valid YAML: line 2, column 1"),
+    ],
+)
+def test_a_fault_of_a_yaml_file_is_told_with_its_line(world: World, text: str, message: str) -> None:
+    (world.root / "a.yaml").write_text(text)
+    [rejected] = world.refresh().rejected
+    assert rejected.faults[0].message.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"kind": "Secret",\n "kind": "Secret"}', "repeated_key: 'kind' is repeated at line 2, column 2"),
+        ('{"kind": "Secret", "data": {"a": "", "a": ""}}', "repeated_key: 'a' is repeated at line 1, column 38"),
+        ('{"kind": "Secret",\n}', "schema: is not valid JSON: line 2, column 1: expected a key in double quotes"),
+        ('{"kind": NaN}', "schema: is not valid JSON: line 1, column 10: expected a value; JSON has neither NaN"),
+    ],
+)
+def test_a_fault_of_a_json_file_is_told_with_its_place(world: World, text: str, message: str) -> None:
+    (world.root / "a.json").write_text(text)
+    [rejected] = world.refresh().rejected
+    assert rejected.faults[0].message.startswith(message)
 
 
 def test_the_folder_itself_may_be_the_mounted_secret(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from alert_refresh.targets.kubernetes import list as kube_list
 from alert_refresh.targets.kubernetes import page as secret_list
 from alert_refresh.targets.kubernetes.page import Page, decode
 from alert_refresh.targets.kubernetes.store import UNKNOWN
-from alert_refresh.targets.target import parse_base64
+from alert_refresh.targets.secret.parse import parse_base64
 from tests.fakes import FakeClock
 from tests.kube import secret
 

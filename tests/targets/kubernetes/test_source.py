@@ -42,7 +42,7 @@ from alert_refresh.targets.kubernetes.errors import (
 )
 from alert_refresh.targets.kubernetes.snapshot import Memo
 from alert_refresh.targets.kubernetes.source import KubernetesSource
-from alert_refresh.targets.target import parse
+from alert_refresh.targets.secret.parse import parse
 from tests.fakes import START, FakeClock, FakeSource
 from tests.faults.kubernetes import refresh_settings, target_settings
 from tests.kube import (

@@ -11,9 +11,10 @@ import pytest
 
 from alert_refresh.credential import Credential
 from alert_refresh.engine import Fault
-from alert_refresh.targets import target
-from alert_refresh.targets.secret import json_limits as json_text
-from alert_refresh.targets.target import Target, as_config, parse, parse_base64
+from alert_refresh.targets.secret import json_limits as limits
+from alert_refresh.targets.secret import parse as parsing
+from alert_refresh.targets.secret.parse import parse, parse_base64
+from alert_refresh.targets.target import Target, as_config
 
 GOOD: dict[str, Any] = {
     "name": "team-a",
@@ -78,8 +79,195 @@ def test_s17_enabled_is_a_boolean_and_nothing_like_one(value: Any) -> None:
     assert faults(config(enabled=value)) == {"enabled": ["schema"]}
 
 
-def test_s17_unknown_fields_are_ignored() -> None:
-    assert good(config(note={"deep": [1, 2]})) == good(config())
+@pytest.mark.parametrize(
+    ("field", "meant"),
+    [
+        ("enable", "enabled"),
+        ("filters", "filter_config"),
+        ("filter_conf", "filter_config"),
+        ("URL", "url"),
+        ("webhookUrl", "url"),
+        ("header", "headers"),
+        ("Format", "format"),
+    ],
+)
+def test_s17_an_unknown_field_is_named_with_the_nearest_right_one(field: str, meant: str) -> None:
+    [fault] = read(config(**{field: CANARY}))  # type: ignore[misc]
+    assert fault == Fault(field, f"unknown_field: is no field of a target; did you mean '{meant}'?")
+
+
+@pytest.mark.parametrize("field", ["note", "expires", "x_y"])
+def test_s17_an_unknown_field_that_resembles_none_is_told_all_of_them(field: str) -> None:
+    [fault] = read(config(**{field: {"deep": [1, 2]}}))  # type: ignore[misc]
+    known = "name, type, url, format, enabled, headers, filter_config"
+    assert fault == Fault(field, f"unknown_field: is no field of a target; known are {known}")
+
+
+def test_s17_many_unknown_fields_are_counted() -> None:
+    found = read(config(**{f"zz{n}": 1 for n in range(30)}))
+    assert isinstance(found, tuple) and len(found) == 21
+    assert found[-1] == Fault("config", "unknown_field: 10 more are no field of a target")
+
+
+@pytest.mark.parametrize("field", ["https://hooks.example.com/x", "x" * 65, "two words", "a\nb"])
+def test_a_field_that_may_be_a_credential_is_not_shown(field: str) -> None:
+    [fault] = read(config(**{field: 1}))  # type: ignore[misc]
+    assert fault.field == "a name that is not shown"
+    assert field not in fault.message
+
+
+def test_a_field_that_is_not_ascii_is_escaped() -> None:
+    [fault] = read(config(naнe=1))  # type: ignore[misc]
+    assert fault.field == "na\\u043de"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"name": "a", // mine\n}', "line 1, column 15: expected a key in double quotes; JSON has no comments"),
+        ('{"a": 1,\n# mine\n}', "line 2, column 1: expected a key in double quotes; JSON has no comments"),
+        (
+            '{"a": 1,\n}',
+            "line 2, column 1: expected a key in double quotes; a comma is not allowed before a closing bracket",
+        ),
+        ('{"a": [1,]}', "line 1, column 10: expected a value; a comma is not allowed before a closing bracket"),
+        (
+            "{'a': 1}",
+            'line 1, column 2: expected a key in double quotes or "}"; '
+            "JSON has no other quotation marks than double ones",
+        ),
+        ('{"a": NaN}', "line 1, column 7: expected a value; JSON has neither NaN nor Infinity"),
+        ('{"NaN": [1,\n -Infinity]}', "line 2, column 2: expected a value; JSON has neither NaN nor Infinity"),
+        (
+            '{"a": yes}',
+            "line 1, column 7: expected a value; only true, false and null are words without quotation marks",
+        ),
+        ("{a: 1}", 'line 1, column 2: expected a key in double quotes or "}"; only true, false and null are words'),
+        ('{"a" 1}', "line 1, column 6: expected a colon"),
+        ('{"a": 1 "b": 2}', 'line 1, column 9: expected a comma or "}"'),
+        ('{"a": {"x": 1} "b": 2}', 'line 1, column 16: expected a comma or "}"'),
+        ("[1 2]", 'line 1, column 4: expected a comma or "]"'),
+        ("[", 'line 1, column 2: expected a value or "]"; the text ends early'),
+        ('{"a": 1', 'line 1, column 8: expected a comma or "}"; the text ends early'),
+        ('{"a": 1}\n{"b": 2}', "line 2, column 1: expected the end of the text"),
+        ('{"a": "x', "line 1, column 7: the string that begins here does not end"),
+        ('{"a": "x\ny"}', "line 1, column 9: a line end, tab or other control character in a string must be escaped"),
+        ('{"a": "\\x"}', "line 1, column 8: a backslash must begin one of the escapes of JSON"),
+        ('{"a": 2025-11-25}', 'line 1, column 11: expected a comma or "}"'),
+        ("name: a", "line 1, column 1: expected a value; only true, false and null are words"),
+        (",", "line 1, column 1: expected a value"),
+    ],
+)
+@pytest.mark.parametrize("shape", ["config", "target.json"])
+def test_json_that_is_malformed_is_told_with_its_place_and_what_was_expected(text: str, said: str, shape: str) -> None:
+    [fault] = read({shape: text})  # type: ignore[misc]
+    assert fault.field == shape
+    assert fault.message.startswith(f"schema: is not valid JSON: {said}"), fault.message
+
+
+@pytest.mark.parametrize("shape", ["config", "target.json", "target"])
+@pytest.mark.parametrize("times", [1, 2])
+def test_json_that_is_still_base64_is_told(shape: str, times: int) -> None:
+    text = json.dumps(GOOD).encode()
+    for _ in range(times):
+        text = base64.b64encode(text)
+    [fault] = read({shape: text})  # type: ignore[misc]
+    assert (fault.field, "encoded twice" in fault.message) == (shape, True)
+
+
+@pytest.mark.parametrize(("key", "value"), [("url", GOOD["url"]), ("type", "slack"), ("format", "slack\n")])
+def test_a_flat_value_that_is_still_base64_is_told(key: str, value: str) -> None:
+    data = {"type": "slack", "url": GOOD["url"], "format": "slack"} | {key: base64.b64encode(value.encode()).decode()}
+    [fault] = read(data)  # type: ignore[misc]
+    assert (fault.field, "encoded twice" in fault.message) == (key, True)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"])
+@pytest.mark.parametrize("key", ["url", "type", "name", "api_key", "enabled"])
+def test_a_flat_value_that_ends_with_a_line_end_is_named_and_nothing_else_is(key: str, end: str) -> None:
+    good_one = {"type": "slack", "url": GOOD["url"], "name": "a", "api_key": "k", "enabled": "true"}
+    assert faults(good_one | {key: good_one[key] + end}) == {key: ["line_end"]}
+
+
+@pytest.mark.parametrize("key", ["webhook-url", "token", "header-X", "alert-name-pattern"])
+def test_an_older_value_that_ends_with_a_line_end_is_named(key: str) -> None:
+    good_one = {"webhook-url": GOOD["url"], "token": "t", "header-X": "x", "alert-name-pattern": "^a"}
+    assert faults(good_one | {key: good_one[key] + "\n"}) == {key: ["line_end"]}
+
+
+def test_json_and_lists_may_end_with_a_line_end() -> None:
+    assert good({"config": json.dumps(GOOD) + "\n"}) == good(config())
+    flat = {"type": "slack", "url": GOOD["url"], "headers": "A: 1\n", "filter_config": "{}\n"}
+    assert good(flat).headers == {"A": Credential("1")}
+    assert good({"webhook-url": GOOD["url"], "filter-severity": "a,b\n"}).filter_config == {"severity": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [({"name": "a\n"}, "name"), ({"url": GOOD["url"] + "\n"}, "url"), ({"headers": {"A": "x\r\n"}}, "headers")],
+)
+def test_a_string_in_json_that_ends_with_a_line_end_is_told(change: dict[str, Any], field: str) -> None:
+    [fault] = read(config(**change))  # type: ignore[misc]
+    assert fault.field == field and "ends with a line end" in fault.message
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"), [("slack\n", "it ends with a line end"), ("Slack", "lower case"), (" slack", "without blanks")]
+)
+def test_a_type_that_is_almost_right_is_told_what_is_wrong(value: str, hint: str) -> None:
+    found = read(config(type=value, format="slack"))
+    assert isinstance(found, tuple) and hint in found[0].message
+
+
+@pytest.mark.parametrize(
+    ("key", "near"),
+    [
+        ("config.json", "config"),
+        ("Config", "config"),
+        ("config.yaml", "config"),
+        ("target.yaml", "target"),
+        ("targets.json", "target"),
+        ("CONFIG_JSON", "config"),
+    ],
+)
+def test_a_secret_without_a_key_that_is_read_is_told_which_are(key: str, near: str) -> None:
+    [fault] = read({key: json.dumps(GOOD)})  # type: ignore[misc]
+    assert fault.field == "config"
+    assert f"key '{key}' is not read, did you mean '{near}" in fault.message
+    assert "config, target.json, target; or url and type; or webhook-url and target-name" in fault.message
+    encoded = parse_base64({key: "e30="}, namespace="ns", secret="s")
+    assert encoded == (fault,)
+
+
+def test_a_secret_with_nothing_like_a_key_that_is_read_is_told_which_are() -> None:
+    [fault] = read({"tls.crt": "x", "password": CANARY})  # type: ignore[misc]
+    assert fault.message.startswith("missing_config: has none of the keys that are read: config,")
+
+
+@pytest.mark.parametrize(
+    ("data", "key", "near"),
+    [
+        ({"type": "slack", "url": GOOD["url"], "api-key": "k"}, "api-key", "api_key"),
+        ({"type": "slack", "url": GOOD["url"], "enable": "false"}, "enable", "enabled"),
+        ({"type": "slack", "url": GOOD["url"], "filters": "{}"}, "filters", "filter_config"),
+        ({"webhook-url": GOOD["url"], "filter-severities": "x"}, "filter-severities", "filter-severity"),
+        ({"webhook-url": GOOD["url"], "auth_header": "x"}, "auth_header", "auth-header"),
+    ],
+)
+def test_an_unknown_key_beside_flat_or_older_ones_is_a_fault(data: dict[str, Any], key: str, near: str) -> None:
+    [fault] = read(data)  # type: ignore[misc]
+    assert fault.field == key
+    assert fault.message.startswith("unknown_field: ") and f"did you mean '{near}'?" in fault.message
+
+
+def test_keys_beside_the_one_that_holds_json_are_no_fields() -> None:
+    assert good(config() | {"enable": "x", "ca.crt": b"\xff"}) == good(config())
+
+
+@pytest.mark.parametrize("type_", [..., "fax", 5])
+def test_a_format_that_nobody_wrote_is_not_blamed(type_: Any) -> None:
+    data = {"url": GOOD["url"]} | ({} if type_ is ... else {"type": type_})
+    assert faults(data) == {"type": ["schema"]}
 
 
 def test_null_headers_and_filters_are_none_at_all() -> None:
@@ -95,10 +283,6 @@ def test_the_same_json_under_other_keys_may_call_its_filters_filters(key: str) -
     assert both.filter_config == {"b": 1}
 
 
-def test_config_does_not_know_filters() -> None:
-    assert good(config(filters={"a": "b"})).filter_config == {}
-
-
 def test_flat_keys() -> None:
     found = good(
         {
@@ -111,7 +295,6 @@ def test_flat_keys() -> None:
             "api_key": "key",
             "routing-key": "route",
             "filter_config": '{"severity": ["critical"]}',
-            "unrelated": b"\xff",
         }
     )
     assert found.shape == "flat"
@@ -173,7 +356,6 @@ def test_faults_of_flat_keys_are_told_together() -> None:
         "api_key": ["bad_header"],
         "filter_config": ["schema"],
         "type": ["schema"],
-        "format": ["schema"],
         "url": ["bad_url"],
     }
 
@@ -419,12 +601,13 @@ def test_becoming_stale_leaves_the_content_alone() -> None:
 def test_both_ways_to_read_a_config_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     written = [
         config(headers={"X-Team": "a"}, filter_config={"n": [1, -2.5, 1e3, None, True, "-0"]}),
-        config(note="ignored"),
+        config(headers=None, filter_config=None),
+        config(enabled=False),
         config(name="b-0", filter_config={"deep": [[["1e999"]]]}),
         config(filter_config={"\u00e9": "\u20ac"}),
     ]
     quick = [good(data) for data in written]
-    monkeypatch.setattr(target, "_fast", lambda *_: None)
+    monkeypatch.setattr(parsing, "_straight", lambda *_: None)
     slow = [good(data) for data in written]
     assert quick == slow
     assert [one.digest for one in quick] == [one.digest for one in slow]
@@ -462,11 +645,11 @@ def test_a_config_can_be_made_from_a_target() -> None:
 
 
 def test_limits_are_just_that() -> None:
-    padding = json_text.MAX_BYTES - len(json.dumps(GOOD | {"note": ""}))
-    assert good(config(note="x" * padding)) == good(config())
-    assert faults(config(note="x" * (padding + 1))) == {"config": ["target_too_large"]}
+    padding = limits.MAX_BYTES - len(json.dumps(GOOD | {"filter_config": {"note": ""}}))
+    assert len(good(config(filter_config={"note": "x" * padding})).filter_config["note"]) == padding
+    assert faults(config(filter_config={"note": "x" * (padding + 1)})) == {"config": ["target_too_large"]}
     deep: Any = 1
-    for _ in range(json_text.MAX_DEPTH - 2):
+    for _ in range(limits.MAX_DEPTH - 2):
         deep = [deep]
     assert good(config(filter_config={"deep": deep}))
     assert faults(config(filter_config={"deep": [deep]})) == {"config": ["too_complex"]}
@@ -486,7 +669,7 @@ def test_s06_what_begins_as_a_number_and_is_none_is_no_json(number: str) -> None
 
 def test_brackets_in_strings_do_not_count() -> None:
     assert good(config(filter_config={"pattern": '[{"\\' * 500}))
-    assert good(config(note="," * 20_000))
+    assert good(config(filter_config={"pattern": "," * 20_000}))
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,13 @@ from alert_refresh.targets.secret.url import MAX_LENGTH, check
         "https://example.com/a@b",
         "https://example.com/%0d%0a",
         "https://" + "a" * 63 + ".example.com/",
+        "https://[64:ff9b::8.8.8.8]/",
+        "https://[2002:808:808::1]/",
+        "https://[2600::5efe:8.8.8.8]/",
+        "https://svc.example.com/",
+        "https://local.example.com/",
+        "https://example.com/a$b?price=$5&c=%20%41#x",
+        "https://example.com/\u00e9",
     ],
 )
 def test_what_may_be_published_to(url: str) -> None:
@@ -49,6 +56,34 @@ def test_what_may_be_published_to(url: str) -> None:
         "http://alertmanager.monitoring.svc.cluster.local:9093/",
         "http://printer.local/",
         "http://box.internal/",
+        "http://localhost.localdomain/",
+        "http://LOCALHOST./",
+        "http://db.localdomain6/",
+        "http://nas.home.arpa/",
+        "http://wiki.corp/",
+        "http://alertmanager.monitoring.svc.example.org/",
+        "http://224.0.0.1/",
+        "http://239.255.255.250/",
+        "http://255.255.255.255/",
+        "http://240.0.0.1/",
+        "http://100.64.0.1/",
+        "http://[ff02::1]/",
+        "http://[ff0e::1]/",
+        "http://[fec0::1]/",
+        "http://[100::1]/",
+        "http://[4000::1]/",
+        "http://[2001:db8::1]/",
+        "http://[2002:0a00:0001::]/",
+        "http://[2002:7f00:1::1]/",
+        "http://[64:ff9b::7f00:1]/",
+        "http://[64:ff9b:1:a00:1::]/",
+        "http://[2600::5efe:192.168.0.1]/",
+        "http://[2600::200:5efe:10.0.0.1]/",
+        "http://[::10.0.0.1]/",
+        "http://0x7F000001/",
+        "http://017700000001/",
+        "http://10.0x1/",
+        "http://\uff11\uff12\uff17.1/",
     ],
 )
 def test_the_inside_is_refused_only_when_asked(url: str) -> None:
@@ -77,6 +112,10 @@ def test_the_inside_is_refused_only_when_asked(url: str) -> None:
         "http://a%2eb/",
         "http://256.1.1.1/",
         "http://1.2.3.4.5/",
+        "http://0x/",
+        "http://example.0x7f/",
+        "http://127.0.0.08/",
+        "http://4294967296/",
         "http://a:x/",
         "http://a:-1/",
         "http://a:0/",
@@ -94,3 +133,32 @@ def test_the_inside_is_refused_only_when_asked(url: str) -> None:
 )
 def test_malformed(url: str) -> None:
     assert (check(url) or "").startswith("bad_url: ")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "${SLACK_URL}", "$SLACK_URL", "$(SLACK_URL)", "#{slack}", "<token>", "<your token here>", "{{ slack }}",
+        "{{.Values.url}}", "{token}", "[[token]]", "%SLACK_URL%", "@@TOKEN@@",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("where", ["{}", "https://{}/x", "https://example.com/{}", "https://example.com/a?b={}"])
+def test_a_placeholder_that_was_not_filled_in_is_told(part: str, where: str) -> None:
+    url = where.replace("{}", part)
+    message = check(url) or ""
+    assert message.startswith("bad_url: has a placeholder that was not filled in")
+    assert part not in message or part == "${NAME}"
+
+
+@pytest.mark.parametrize(
+    "character",
+    ["\u200b", "\u200d", "\u2060", "\u202e", "\u2066", "\u200e", "\u00ad", "\u2003", "\u3000", "\ue000", "\ud800"],
+)
+@pytest.mark.parametrize("where", ["https://exa{}mple.com/", "https://example.com/a{}b", "https://example.com/{}"])
+def test_an_invisible_character_is_told_by_its_code_point(character: str, where: str) -> None:
+    assert check(where.replace("{}", character)) == f"bad_url: has the invisible character U+{ord(character):04X}"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_line_end_at_the_end_is_told(end: str) -> None:
+    assert check(f"https://example.com/x{end}") == "bad_url: ends with a line end"

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from alert_refresh.credential import Credential
-from alert_refresh.engine import Fault, Partial, Permanent, Rejected, Snapshot, Transient, WatchHealth
+from alert_refresh.engine import Fault, Partial, Permanent, Rejected, Skipped, Snapshot, Transient, WatchHealth
 from alert_refresh.targets.counts import Counts, count
-from alert_refresh.targets.secret.json_limits import JsonObject
+from alert_refresh.targets.secret.json_object import JsonObject
 from alert_refresh.web.answers import answer
 from alert_refresh.web.targets.fields import masked_url
 from tests.fakes import START, LivingWatch
@@ -235,6 +236,17 @@ def test_the_list_shows_every_target_masked_and_every_rejected_secret() -> None:
                     "faults": [{"field": "url", "message": "has no host"}],
                 }
             ],
+            "skipped": {"count": 0, "items": []},
+        }
+
+
+def test_the_list_shows_what_was_skipped_and_counts_it() -> None:
+    one = Skipped({"file": "a.yaml", "document": "2"}, "is encrypted by SOPS")
+    snapshot = replace(targets(target("one")), skipped=(one,), skipped_count=7)
+    with World(answer=lambda n: snapshot).start() as world:
+        assert world.get().json["skipped"] == {
+            "count": 7,
+            "items": [{"source": {"file": "a.yaml", "document": "2"}, "reason": "is encrypted by SOPS"}],
         }
 
 

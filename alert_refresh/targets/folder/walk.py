@@ -1,0 +1,105 @@
+"""What a folder of manifests holds, in its subfolders too: manifest files and mounted Secrets."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from alert_refresh.engine import AttemptError, Permanent
+from alert_refresh.files.read import STORAGE, TOO_LARGE, shown, storage_error
+from alert_refresh.files.watch import DEEPEST
+from alert_refresh.targets.folder.mounted import is_mounted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+EXTENSIONS = (".yaml", ".yml", ".json")
+MAX_ENTRIES = 20_000
+
+
+class Entry(NamedTuple):
+    """A manifest file, a mounted Secret, or a subfolder that cannot be read and why; `name` is its path below the
+    folder.
+    """
+
+    name: str
+    is_mount: bool = False
+    error: AttemptError | None = None
+
+
+class Walk:
+    """One look at a folder. Hidden entries are an editor's or the kubelet's."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._left = MAX_ENTRIES
+        self._seen: set[tuple[int, int]] = set()
+
+    def entries(self) -> list[Entry]:
+        """Everything that may be a part of ours, in the order of the names that are shown.
+
+        Raises:
+            Transient, Permanent: the folder itself cannot be read (`storage`), or holds too much (`too_large`).
+        """
+        return sorted(self._below("", 0), key=lambda one: shown(one.name))
+
+    def _below(self, inside: str, depth: int) -> Iterator[Entry]:
+        for name, is_folder in self._names(inside):
+            if is_folder:
+                yield from self._subfolder(name, depth + 1)
+            elif name.endswith(EXTENSIONS):
+                yield Entry(name)
+
+    def _subfolder(self, name: str, depth: int) -> Iterator[Entry]:
+        if is_mounted(self._root / name):
+            yield Entry(name, is_mount=True)
+            return
+        try:
+            if self._is_new(name):
+                if depth > DEEPEST:
+                    raise Permanent(f"folder '{shown(name)}' is more than {DEEPEST} folders deep", STORAGE)
+                yield from self._below(name + "/", depth)
+        except AttemptError as error:
+            if error.error_type != STORAGE:
+                raise
+            yield Entry(name, error=error)
+
+    def _is_new(self, name: str) -> bool:
+        """Whether a subfolder is inside the folder and was not seen yet: a symlink may lead out, or in a circle."""
+        path, what = self._root / name, f"folder '{shown(name)}'"
+        try:
+            real, base = os.path.realpath(path, strict=True), os.path.realpath(self._root, strict=True)
+            state = path.stat()
+        except OSError as error:
+            raise storage_error(error, what) from error
+        if os.path.commonpath((real, base)) != base:
+            raise Permanent(f"{what} leads out of its folder", STORAGE)
+        key = state.st_dev, state.st_ino
+        new = key not in self._seen and real != base
+        self._seen.add(key)
+        return new
+
+    def _names(self, inside: str) -> list[tuple[str, bool]]:
+        """The names in one folder, and whether each is a folder."""
+        found = []
+        try:
+            with os.scandir(self._root / inside) as entries:
+                for entry in entries:
+                    self._left -= 1
+                    if self._left < 0:
+                        raise Permanent(f"the folder holds more than {MAX_ENTRIES} files", TOO_LARGE)
+                    if not entry.name.startswith("."):
+                        found.append((inside + entry.name, _is_folder(entry)))
+        except OSError as error:
+            raise storage_error(error, f"folder '{shown(inside[:-1])}'" if inside else "the folder") from error
+        return sorted(found)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder, or a symlink that may lead to one where we may not look."""
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        return error.errno != errno.ELOOP

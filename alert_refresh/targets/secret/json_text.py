@@ -1,0 +1,179 @@
+"""JSON from a Secret as plain values; what is wrong with it is said with line and column and without the text."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from alert_refresh.targets.secret.json_limits import number_problem, problem
+from alert_refresh.targets.secret.words import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PART = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{},:]|[^\s\[\]{},:"]++', re.DOTALL)
+"""Strings, brackets, commas, colons, and whatever else there is between them."""
+CONSTANT = re.compile(r"-?(?:NaN|Infinity)")
+WORD = re.compile(r"[A-Za-z_$]")
+
+AFTER_OPENING = {"{": 'a key in double quotes or "}"', "[": 'a value or "]"'}
+AFTER_COMMA = {"{": "a key in double quotes", "[": "a value"}
+AFTER_VALUE = {"{": 'a comma or "}"', "[": 'a comma or "]"', "": "the end of the text"}
+
+
+class Unusable(ValueError):
+    """Raised when a text is not usable; the message begins with a code word and never holds the text."""
+
+
+def load(text: bytes) -> Any:
+    """Parse JSON.
+
+    Raises:
+        Unusable: too large, too complex, not UTF-8, not JSON, or with a key that is repeated.
+    """
+    if fault := problem(text):
+        raise Unusable(fault)
+    decoded = text.decode()
+    value = unique(decoded)
+    if fault := number_problem(text):
+        raise Unusable(fault)
+    if "\\u" in decoded:
+        refuse_lone_surrogates(value)
+    return value
+
+
+def unique(text: str) -> Any:
+    """Parse JSON of any size.
+
+    Raises:
+        Unusable: it is not JSON, or a key is repeated.
+        RecursionError: nested too deeply.
+    """
+    repeated = False
+
+    def pairs_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal repeated
+        found = dict(pairs)
+        repeated = repeated or len(found) < len(pairs)
+        return found
+
+    try:
+        value = json.loads(text, object_pairs_hook=pairs_once, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise Unusable(_not_json(text, error.pos)) from error
+    except _Constant as error:
+        places = (part.start() for part in PART.finditer(text) if CONSTANT.fullmatch(part[0]))
+        raise Unusable(_not_json(text, next(places))) from error
+    except ValueError as error:
+        raise Unusable("schema: has a number that is negative zero or out of range") from error
+    if repeated:
+        raise Unusable(_repeated(text))
+    return value
+
+
+def place(text: str, at: int) -> str:
+    """Line and column of a character, both counted from 1."""
+    return f"line {text.count(chr(10), 0, at) + 1}, column {at - text.rfind(chr(10), 0, at)}"
+
+
+class _Constant(ValueError):
+    """Raised when a text has NaN or Infinity, which Python reads and JSON does not have."""
+
+
+def _refuse_constant(_: str) -> NoReturn:
+    raise _Constant
+
+
+def refuse_lone_surrogates(value: object) -> None:
+    """Raise `Unusable` for a value with half of a surrogate pair, which no text can hold."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise Unusable("encoding: has a lone surrogate") from error
+
+
+def _not_json(text: str, at: int) -> str:
+    expected, inside = _expected(text, at)
+    if not inside:
+        at += len(text[at:]) - len(text[at:].lstrip(" \t\r\n"))
+        expected = f"expected {expected}{_hint(text, at)}"
+    return f"schema: is not valid JSON: {place(text, at)}: {expected}"
+
+
+def _hint(text: str, at: int) -> str:
+    """What is there in place of JSON, where that is a usual mistake."""
+    found = text[at : at + 2]
+    if not found:
+        return "; the text ends early"
+    if found in ("//", "/*") or found[0] == "#":
+        return "; JSON has no comments"
+    if found[0] in "'`\u2018\u2019\u201c\u201d":
+        return "; JSON has no other quotation marks than double ones"
+    if found[0] in "]}" and text[:at].rstrip().endswith(","):
+        return "; a comma is not allowed before a closing bracket"
+    if CONSTANT.match(text, at):
+        return "; JSON has neither NaN nor Infinity"
+    return "; only true, false and null are words without quotation marks" if WORD.match(text, at) else ""
+
+
+def _expected(text: str, at: int) -> tuple[str, bool]:
+    """What JSON has at this place, given what comes before; whether the place is inside a string."""
+    open_: list[str] = []
+    expected = "a value"
+    for part in PART.finditer(text):
+        if part.start() >= at and not (part.start() == at and text[at] == '"' and _unterminated(part[0])):
+            break
+        if part[0][0] == '"' and part.end() > at:
+            return _inside(text, at), True
+        inner = open_[-1] if open_ else ""
+        if part[0] in ("{", "["):
+            open_.append(part[0])
+            expected = AFTER_OPENING[part[0]]
+        elif part[0] == ":":
+            expected = "a value"
+        elif part[0] == ",":
+            expected = AFTER_COMMA.get(inner, "a value")
+        elif inner == "{" and expected.startswith("a key"):
+            expected = "a colon"
+        else:
+            if part[0] in ("}", "]") and open_:
+                open_.pop()
+            expected = AFTER_VALUE[open_[-1] if open_ else ""]
+    return expected, False
+
+
+def _unterminated(part: str) -> bool:
+    return len(part) < 2 or not part.endswith('"')
+
+
+def _inside(text: str, at: int) -> str:
+    """What is wrong at a place in a string."""
+    if text[at] == '"':
+        return "the string that begins here does not end"
+    if text[at] == "\\":
+        return "a backslash must begin one of the escapes of JSON"
+    return "a line end, tab or other control character in a string must be escaped, such as \\n"
+
+
+def _repeated(text: str) -> str:
+    """The first key that is repeated in its object, in JSON that is well-formed and has one."""
+    key, at = next(_keys_repeated(text))
+    return f"repeated_key: {shown(key)} is repeated at {place(text, at)}; a key may be there once"
+
+
+def _keys_repeated(text: str) -> Iterator[tuple[str, int]]:
+    seen: list[set[str] | None] = []
+    key_follows = False
+    for part in PART.finditer(text):
+        first = part[0][0]
+        if key_follows and first == '"' and seen[-1] is not None:
+            key = json.loads(part[0])
+            if key in seen[-1]:
+                yield key, part.start()
+            seen[-1].add(key)
+        if first in "{[":
+            seen.append(set() if first == "{" else None)
+        elif first in "]}":
+            seen.pop()
+        key_follows = first == "{" or (first == "," and seen[-1] is not None)
