@@ -438,13 +438,15 @@ class TestStatus:
 
 class TestPages:
     @pytest.fixture(autouse=True)
-    def four_pages(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def four_pages(self, kube: KubeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Pages are those of JSON: a server that answers in JSON is asked for pages from the second list on."""
+        kube.protobuf = False
         monkeypatch.setattr(kube_list, "PAGE", 3)
 
     def test_every_page_is_read(self, kube: KubeServer, tmp_path: Path) -> None:
         with world(tmp_path, kube) as it:
-            assert [request.query.get("limit") for request in kube.lists()] == ["3"] * 4
             it.heals()
+            assert [request.query.get("limit") for request in kube.lists()] == [None] + ["3"] * 4
 
     def test_a12_a_list_never_asks_for_any_version(self, kube: KubeServer, tmp_path: Path) -> None:
         with world(tmp_path, kube) as it:
@@ -638,7 +640,7 @@ class TestSizes:
         fill(kube.store, 10)
         with world(tmp_path, kube):
             kube.close()
-            assert 10_000 < kube.sent < MIB
+            assert 5_000 < kube.sent < MIB
         kube.open()
         with world(tmp_path, kube, label_selector="owner=helm", refresh=refresh_settings(timeout=10), served=40):
             kube.close()

@@ -13,7 +13,7 @@ from alert_refresh.targets.kubernetes.access import access_watches
 from alert_refresh.targets.kubernetes.applier import Applier
 from alert_refresh.targets.kubernetes.body import KubeReader
 from alert_refresh.targets.kubernetes.client import KubeClient
-from alert_refresh.targets.kubernetes.list import EVERYWHERE, Lister, name_of
+from alert_refresh.targets.kubernetes.list import EVERYWHERE, JsonServers, Lister, name_of
 from alert_refresh.targets.kubernetes.reflector import Reflector
 from alert_refresh.targets.kubernetes.rights import VERBS, Right, manifests, missing, subject
 from alert_refresh.targets.kubernetes.snapshot import Memo, counts, join, memo_of, serve, surviving
@@ -55,6 +55,7 @@ class KubernetesSource:
         self._serial = itertools.count(1)
         self._versions = HighestVersions()
         self._bulkhead = Bulkhead()
+        self._json_servers = JsonServers(clock)
 
     def refresh(self, previous: Snapshot[Target] | None, request: Request, deadline: Deadline) -> Snapshot[Target]:
         """List everything; see `Source`.
@@ -145,6 +146,7 @@ class KubernetesSource:
             self._bulkhead,
             deny_private=self._settings.deny_private,
             clock=self._clock,
+            json_servers=self._json_servers,
         )
         lists = _Lists(reader.server, lister.timing, {}, {})
         known = memo.known if memo.server == reader.server else {}
