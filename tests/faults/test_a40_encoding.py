@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from alert_refresh.engine import Result
-from alert_refresh.targets.kubernetes.list import JSON_AGAIN, PROTOBUF, JsonServers
+from alert_refresh.targets.kubernetes.list import JSON_AGAIN, METADATA, PROTOBUF, JsonServers
 from tests.fakes import FakeClock
 from tests.faults.kubernetes import RETRIES, TOKEN, refresh_settings, world
 from tests.faults.test_a_api import MIB, broken, peak_memory
@@ -34,7 +34,7 @@ def kube() -> Iterator[KubeServer]:
 
 
 def asks_for_protobuf(request: Request) -> bool:
-    return request.headers["accept"] == PROTOBUF
+    return CONTENT_TYPE in request.headers["accept"]
 
 
 def accepts(kube: KubeServer) -> list[str]:
@@ -55,7 +55,7 @@ class TestFallback:
     def test_protobuf_is_asked_for_and_answered(self, kube: KubeServer, tmp_path: Path) -> None:
         with world(tmp_path, kube) as it:
             it.heals()
-            assert accepts(kube) == [PROTOBUF] * 2
+            assert accepts(kube) == [PROTOBUF, METADATA, PROTOBUF]
 
     def test_a40_after_a_406_the_same_attempt_asks_for_json_and_later_ones_at_once(
         self, kube: KubeServer, tmp_path: Path
@@ -65,7 +65,7 @@ class TestFallback:
             with broken(it, faults.status(406), when=asks_for_protobuf) as rule:
                 assert len(it.heals()) == 1
                 it.heals()
-            assert rule.fired == 1 and accepts(kube) == [PROTOBUF, JSON, JSON]
+            assert rule.fired == 1 and accepts(kube) == [METADATA, JSON, JSON]
 
     def test_a40_a_406_for_json_too_is_an_error_of_the_api(self, kube: KubeServer, tmp_path: Path) -> None:
         with world(tmp_path, kube) as it:
@@ -122,7 +122,7 @@ class TestFallback:
             kube.requests.clear()
             with broken(it, rewritten(edit), when=asks_for_protobuf) as rule:
                 outcomes = it.heals()
-            assert rule.fired == 1 and accepts(kube) == [PROTOBUF, JSON]
+            assert rule.fired == 1 and accepts(kube) == [METADATA, JSON]
             assert [(one.result, one.error_type) for one in outcomes] == [
                 (Result.FAILED, "parse"),
                 (Result.SUCCESS, None),

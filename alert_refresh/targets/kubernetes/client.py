@@ -140,7 +140,7 @@ class KubeClient:
         session = self._connected()
         if server is not None and session.server != server:
             raise OtherServer("the kubeconfig names another API server now", "config")
-        url = f"{path}?{urlencode(query, quote_via=quote)}"
+        url = f"{path}?{urlencode(query, quote_via=quote)}" if query else path
         return self._send(session, "GET", url, None, connect, read, accept)
 
     def post(self, path: str, document: object, *, connect: float, read: float) -> HTTPResponse:

@@ -1,7 +1,7 @@
 """Reads all Secrets of one namespace under the attempt's deadline, and parses those that changed.
 
-A list is asked for in protobuf, whole. A server that does not answer in protobuf is asked in JSON from then on, page
-by page.
+A list is asked for in protobuf, whole. Where what is known can be trusted, the metadata are enough, and the few Secrets
+that differ are read one by one. A server that does not answer in protobuf is asked in JSON from then on, page by page.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from urllib.parse import quote
 from alert_refresh.engine import Fault, Permanent, Transient
 from alert_refresh.targets.assemble import Candidate
 from alert_refresh.targets.kubernetes.encoding import json_list, protobuf_list
-from alert_refresh.targets.kubernetes.errors import Gone, NotAcceptable
+from alert_refresh.targets.kubernetes.errors import Forbidden, Gone, NotAcceptable, NotFound
 from alert_refresh.targets.kubernetes.store import UNKNOWN, number
 from alert_refresh.targets.target import parse, parse_base64
 
@@ -36,6 +36,9 @@ AT_ONCE = 50
 MAX_PAGES = 1000
 
 PROTOBUF = f"{protobuf_list.CONTENT_TYPE}, {json_list.CONTENT_TYPE}"
+METADATA = f"{protobuf_list.CONTENT_TYPE};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1, {PROTOBUF}"
+SINGLES = 16
+"""Secrets read one by one at most; if more differ, a full list takes less time."""
 JSON_AGAIN = 3600.0
 """Seconds after which a server that did not answer in protobuf is asked for it again."""
 
@@ -113,7 +116,7 @@ class Found(NamedTuple):
 
 
 class Lister:
-    """Reads lists for one attempt."""
+    """Reads lists for one attempt; a `trusting` one asks for metadata alone where something is known."""
 
     def __init__(
         self,
@@ -124,6 +127,7 @@ class Lister:
         deny_private: bool,
         clock: Clock,
         json_servers: JsonServers,
+        trusting: bool = False,
     ) -> None:
         self._reader = reader
         self._bulkhead = bulkhead
@@ -131,6 +135,7 @@ class Lister:
         self._deny_private = deny_private
         self._clock = clock
         self._json_servers = json_servers
+        self._trusting = trusting
         self.timing = Timing()
 
     def read(self, namespace: str, known: Known, deadline: Deadline, floor: int) -> Found:
@@ -142,21 +147,49 @@ class Lister:
         Raises:
             Transient, Permanent: it cannot be read.
         """
+        accept = METADATA if known and self._trusting else PROTOBUF
         try:
-            return self._pages(namespace, known, deadline, floor)
+            parsing = self._pages(namespace, known, deadline, floor, accept)
+            complete = self._complete(parsing, deadline)
         except Gone:
-            return self._pages(namespace, known, deadline, floor)
+            complete = False
+        if not complete:
+            parsing = self._pages(namespace, known, deadline, floor, PROTOBUF)
+        return Found(parsing.found, parsing.version, parsing.went_back)
 
-    def _pages(self, namespace: str, known: Known, deadline: Deadline, floor: int) -> Found:
+    def _complete(self, parsing: _Parsing, deadline: Deadline) -> bool:
+        """Read what a list of metadata left out; False if everything must be listed."""
+        if len(parsing.missing) > SINGLES or (parsing.partial and parsing.went_back):
+            return False
+        try:
+            return all(self._read_single(about, parsing, deadline) for about in parsing.missing)
+        except (Forbidden, NotAcceptable, NotFound):
+            return False
+
+    def _read_single(
+        self, about: json_list.Metadata | protobuf_list.Metadata, parsing: _Parsing, deadline: Deadline
+    ) -> bool:
+        """Read a Secret; False if it is not the version that was listed."""
+        path = f"{path_of(about.namespace)}/{quote(about.name, safe='')}"
+        with self._reader.get(path, {}, deadline, PROTOBUF) as answer:
+            if not answer.protobuf:
+                return False
+            found = protobuf_list.ProtobufList(answer.pieces(), protobuf_list.SECRET).single()
+        if (found.metadata.uid, found.metadata.resourceVersion) != (about.uid, about.resourceVersion):
+            return False
+        parsing.add_single(found)
+        return True
+
+    def _pages(self, namespace: str, known: Known, deadline: Deadline, floor: int, accept: str) -> _Parsing:
         query = {"labelSelector": self._label_selector}
         parsing = _Parsing(known, floor, deadline, self._clock, self._bulkhead, deny_private=self._deny_private)
         tokens: set[str] = set()
         began = self._clock.monotonic()
         try:
             while True:
-                token = self._page(path_of(namespace), query, parsing, deadline)
+                token = self._page(path_of(namespace), query, parsing, deadline, accept)
                 if not token:
-                    return Found(parsing.found, parsing.version, parsing.went_back)
+                    return parsing
                 if token in tokens:
                     raise Transient("the API server's list goes in a circle", "parse")
                 if len(tokens) + 1 >= MAX_PAGES:
@@ -167,33 +200,33 @@ class Lister:
             self.timing.parse += parsing.seconds
             self.timing.discover += self._clock.monotonic() - began - parsing.seconds
 
-    def _page(self, path: str, query: dict[str, str], parsing: _Parsing, deadline: Deadline) -> str:
+    def _page(self, path: str, query: dict[str, str], parsing: _Parsing, deadline: Deadline, accept: str) -> str:
         """Read a page; returns the token of the next one, empty if there is none."""
         server = self._reader.server
         if server in self._json_servers:
             with self._reader.get(path, query | {"limit": str(PAGE)}, deadline, json_list.CONTENT_TYPE) as answer:
                 return self._json(answer, parsing)
         try:
-            with self._reader.get(path, query, deadline, PROTOBUF) as answer:
+            with self._reader.get(path, query, deadline, accept) as answer:
                 if answer.protobuf:
                     return self._protobuf(answer, parsing)
                 token = self._json(answer, parsing)
         except NotAcceptable:
             self._json_servers.add(server)
-            return self._page(path, query, parsing, deadline)
+            return self._page(path, query, parsing, deadline, accept)
         self._json_servers.add(server)
         return token
 
     def _protobuf(self, answer: Answer, parsing: _Parsing) -> str:
-        page = protobuf_list.ProtobufList(answer.pieces())
+        page = protobuf_list.ProtobufList(answer.pieces(), protobuf_list.SECRETS, protobuf_list.METADATA)
         try:
             for secrets in page.secrets():
-                parsing.add(secrets, page.version)
+                parsing.add(secrets, page.version, partial=page.partial)
         except protobuf_list.MalformedProtobuf:
             # Something between us and the server does not pass it as it is: the next attempt asks for JSON.
             self._json_servers.add(self._reader.server)
             raise
-        parsing.add((), page.version)
+        parsing.add((), page.version, partial=page.partial)
         return page.next_page
 
     def _json(self, answer: Answer, parsing: _Parsing) -> str:
@@ -203,7 +236,10 @@ class Lister:
 
 
 class _Parsing:
-    """Parses what changed of the Secrets of one list; `version` is the list's own."""
+    """Parses what changed of the Secrets of one list, whose version is `version`.
+
+    Of a `partial` one, which has metadata alone, those that changed are `missing`, one more than `SINGLES` at most.
+    """
 
     def __init__(
         self, known: Known, floor: int, deadline: Deadline, clock: Clock, bulkhead: Bulkhead, *, deny_private: bool
@@ -217,6 +253,8 @@ class _Parsing:
         self._found: Known = {}
         self._changed = 0
         self.version = UNKNOWN
+        self.partial = False
+        self.missing: list[json_list.Metadata | protobuf_list.Metadata] = []
         self.went_back = False
         self.seconds = 0.0
 
@@ -226,14 +264,14 @@ class _Parsing:
         same = not self._changed and len(self._found) == len(self._known)
         return self._known if same else self._found
 
-    def add(self, secrets: Iterable[Secret], version: str) -> None:
+    def add(self, secrets: Iterable[Secret], version: str, *, partial: bool = False) -> None:
         """Parse the next Secrets, from a page of that version.
 
         Raises:
             Transient: the deadline has passed, or only a later page is older than it may be.
             Permanent: one of them has no uid.
         """
-        self.version = number(version)
+        self.version, self.partial = number(version), partial
         if not self.went_back and self.version < self._floor:
             if self._found:
                 raise Transient("the pages of the API server's list are of several versions", "parse")
@@ -248,11 +286,23 @@ class _Parsing:
 
     def _add(self, secret: Secret) -> None:
         about = secret.metadata
-        uid, version = about.uid, about.resourceVersion
+        uid = about.uid
         if not uid:
             raise Permanent("the API server's answer is not a list of Secrets", "parse")
         old = self._known.get(uid)
-        if old is None or old[0] != version:
-            self._changed += 1
-            old = version, candidate(secret, self._bulkhead, deny_private=self._deny_private)
+        if old is None or old[0] != about.resourceVersion:
+            if self.partial:
+                if len(self.missing) <= SINGLES:
+                    self.missing.append(secret.metadata)
+                return
+            old = self._parsed(secret)
         self._found[uid] = old
+
+    def add_single(self, secret: Secret) -> None:
+        """Parse one that was missing."""
+        self._found[secret.metadata.uid] = self._parsed(secret)
+
+    def _parsed(self, secret: Secret) -> tuple[str, Candidate]:
+        self._changed += 1
+        made = candidate(secret, self._bulkhead, deny_private=self._deny_private)
+        return secret.metadata.resourceVersion, made

@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from alert_refresh.engine import AttemptError, Deadline, Partial, Permanent, Snapshot, Transient
+from alert_refresh.engine import AttemptError, Deadline, Partial, Permanent, Snapshot, Transient, Trigger
 from alert_refresh.targets.bulkhead import Bulkhead
 from alert_refresh.targets.kubernetes.access import access_watches
 from alert_refresh.targets.kubernetes.applier import Applier
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from alert_refresh.targets.target import Target
 
 log = logging.getLogger(__name__)
+
+TRUSTING = (Trigger.PERIODIC, Trigger.MANUAL)
+"""Triggers that mean no doubt about what is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ class KubernetesSource:
             Partial: some could not.
         """
         memo = memo_of(previous) or Memo()
-        lists = self._read(memo, deadline)
+        lists = self._read(memo, deadline, trusting=request.trigger in TRUSTING)
         if any(error.error_type == "tls" for error in lists.failed.values()):
             # A plugin may have made the client certificate.
             self._client.reset()
@@ -137,7 +140,7 @@ class KubernetesSource:
         """What to list; without a setting it is the namespace we are in."""
         return tuple(self._client.namespace() if name is None else name for name in self._named())
 
-    def _read(self, memo: Memo, deadline: Deadline) -> _Lists:
+    def _read(self, memo: Memo, deadline: Deadline, *, trusting: bool) -> _Lists:
         """List all namespaces. Where history went back in one of them, nothing known of any is used."""
         reader = KubeReader(self._client)
         lister = Lister(
@@ -147,6 +150,7 @@ class KubernetesSource:
             deny_private=self._settings.deny_private,
             clock=self._clock,
             json_servers=self._json_servers,
+            trusting=trusting,
         )
         lists = _Lists(reader.server, lister.timing, {}, {})
         known = memo.known if memo.server == reader.server else {}

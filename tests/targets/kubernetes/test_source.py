@@ -34,6 +34,8 @@ from alert_refresh.targets.kubernetes.errors import (
     Behind,
     Forbidden,
     Gone,
+    NotAcceptable,
+    NotFound,
     Unauthorized,
     refused,
     retry_after,
@@ -590,7 +592,8 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("status", "expected", "error_type"),
         [
-            (401, Unauthorized, "auth"), (403, Forbidden, "auth"), (404, Permanent, "k8s_api"),
+            (401, Unauthorized, "auth"), (403, Forbidden, "auth"), (404, NotFound, "k8s_api"),
+            (406, NotAcceptable, "k8s_api"),
             (400, Permanent, "k8s_api"), (422, Permanent, "k8s_api"), (410, Gone, "k8s_api"),
             (408, Transient, "k8s_api"), (429, Transient, "k8s_api"), (500, Transient, "k8s_api"),
             (501, Transient, "k8s_api"), (503, Transient, "k8s_api"), (504, Behind, "k8s_api"),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=Message)
 Secret = secrets_pb2.Secret
+Metadata = secrets_pb2.Metadata
 
 CONTENT_TYPE = "application/vnd.kubernetes.protobuf"
 MAGIC = b"k8s\0"
@@ -36,6 +37,7 @@ MAX_VARINT = 10
 SECRETS = ("v1", "SecretList")
 METADATA = ("meta.k8s.io/v1", "PartialObjectMetadataList")
 """What a list is: apiVersion and kind."""
+SECRET = ("v1", "Secret")
 
 LATEST = 253_402_300_799
 """Unix seconds: the end of the year 9999, the last that RFC 3339 can write."""
@@ -54,13 +56,17 @@ class Field(NamedTuple):
 
 
 class ProtobufList:
-    """One list whose body arrives in `pieces`; `version` and `next_page` are known once Secrets come out of it."""
+    """One list whose body arrives in `pieces`, of one of these kinds.
 
-    def __init__(self, pieces: Iterable[bytes], kind: tuple[str, str] = SECRETS) -> None:
+    `version`, `next_page` and `partial` (it holds metadata alone) are known once Secrets come out of it.
+    """
+
+    def __init__(self, pieces: Iterable[bytes], *kinds: tuple[str, str]) -> None:
         self.version = ""
         self.next_page = ""
+        self.partial = False
         self._pieces = iter(pieces)
-        self._kind = kind
+        self._kinds = kinds or (SECRETS,)
         self._body = bytearray()
 
     def secrets(self) -> Iterator[Sequence[Secret]]:
@@ -82,6 +88,15 @@ class ProtobufList:
         self._read_trailer()
         self._require_version()
 
+    def single(self) -> Secret:
+        """The Secret that the body is, instead of a list; raises as `secrets`."""
+        left = self._read_header()
+        while len(self._body) < left:
+            self._require_more()
+        found = parse(Secret, self._take(left))
+        self._read_trailer()
+        return found
+
     def _read_header(self) -> int:
         """Read the envelope up to the list; returns the length of the list in bytes."""
         while len(self._body) < len(MAGIC):
@@ -95,8 +110,9 @@ class ProtobufList:
             if field.number == TYPE_META:
                 about = parse(secrets_pb2.TypeMeta, value)
                 found = about.apiVersion, about.kind
-        if found != self._kind:
+        if found not in self._kinds:
             raise not_a_list()
+        self.partial = found == METADATA
         del self._body[: field.begin]
         return field.end - field.begin
 

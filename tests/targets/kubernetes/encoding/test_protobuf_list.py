@@ -43,9 +43,9 @@ def cut(body: bytes, cuts: Iterable[int]) -> Iterator[bytes]:
         begin = end
 
 
-def decoded(body: bytes, cuts: Iterable[int] = (), **how: Any) -> tuple[str, str, list[str]]:
+def decoded(body: bytes, cuts: Iterable[int] = (), *kinds: tuple[str, str]) -> tuple[str, str, list[str]]:
     """What comes of a body that arrives in pieces: version, token, and the uids."""
-    page = ProtobufList(cut(body, cuts), **how)
+    page = ProtobufList(cut(body, cuts), *kinds)
     uids = [found.metadata.uid for some in page.secrets() for found in some]
     return page.version, page.next_page, uids
 
@@ -86,7 +86,7 @@ class TestArriving:
 
     def test_a_list_of_metadata_is_read_when_it_is_asked_for(self) -> None:
         body = document(one(1), kind=protobuf_list.METADATA)
-        assert decoded(body, kind=protobuf_list.METADATA)[2] == ["u1"]
+        assert decoded(body, (), protobuf_list.METADATA)[2] == ["u1"]
         with pytest.raises(Permanent):
             decoded(body)
 
