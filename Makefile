@@ -6,8 +6,9 @@ PGBOUNCER := .cache/pgbouncer/usr/sbin/pgbouncer
 PYTEST := PATH="$(CURDIR)/$(dir $(PROMTOOL)):$$PATH" $(BIN)/python -m pytest
 # Test processes at once: most tests wait more than they compute.
 JOBS ?= 4
+PROTO := alert_refresh/targets/kubernetes/encoding/secrets.proto
 
-.PHONY: install run demo-views test lint check smoke late bench bench-views soak lock tools clean
+.PHONY: install run demo-views test lint check smoke late bench bench-views soak proto lock tools clean
 
 install: .venv/installed ## make .venv with the program, all extras and the development tools
 
@@ -61,6 +62,9 @@ bench: install ## what performance claims rest on; prints tables
 
 bench-views: install ## what the views' claims rest on, on a real PostgreSQL; takes ten minutes
 	$(BIN)/python -m bench.views
+
+proto: install ## generate the protobuf module anew from its .proto file
+	$(BIN)/python -m grpc_tools.protoc --proto_path=. --python_out=. --pyi_out=. $(PROTO)
 
 lock: ## write the lock files anew from setup.cfg; UPGRADE=--upgrade takes newer releases
 	$(BIN)/uv pip compile setup.cfg --all-extras --universal --generate-hashes -q $(UPGRADE) -o requirements-dev.lock

@@ -262,12 +262,14 @@ class TestAuth:
                 token.write_text("canary-new")
                 return exchange.answer()
 
+            requests = len(kube.requests)
             with broken(it, rotate, times=1) as rule:
                 it.heals()
             assert rule.fired == 1
-            assert [one.headers["authorization"] for one in kube.requests[-2:]] == [
+            # The list that is refused, the list, and the Secret that is new.
+            assert [one.headers["authorization"] for one in kube.requests[requests:]] == [
                 f"Bearer {TOKEN}",
-                "Bearer canary-new",
+                *["Bearer canary-new"] * 2,
             ]
 
     def test_a05_the_token_file_of_a_kubeconfig_is_read_again_too(self, kube: KubeServer, tmp_path: Path) -> None:
@@ -280,7 +282,8 @@ class TestAuth:
             token.write_text("canary-new")
             requests = len(kube.requests)
             it.heals()
-            assert len(kube.requests) - requests == 1, "a permanent failure has already dropped the old token"
+            used = {one.headers["authorization"] for one in kube.requests[requests:]}
+            assert used == {"Bearer canary-new"}, "a permanent failure has already dropped the old token"
 
             def rotate(exchange: Exchange) -> bool:
                 kube.tokens = {"canary-newer"}
@@ -437,13 +440,15 @@ class TestStatus:
 
 class TestPages:
     @pytest.fixture(autouse=True)
-    def four_pages(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def four_pages(self, kube: KubeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Pages are those of JSON: a server that answers in JSON is asked for pages from the second list on."""
+        kube.protobuf = False
         monkeypatch.setattr(kube_list, "PAGE", 3)
 
     def test_every_page_is_read(self, kube: KubeServer, tmp_path: Path) -> None:
         with world(tmp_path, kube) as it:
-            assert [request.query.get("limit") for request in kube.lists()] == ["3"] * 4
             it.heals()
+            assert [request.query.get("limit") for request in kube.lists()] == [None] + ["3"] * 4
 
     def test_a12_a_list_never_asks_for_any_version(self, kube: KubeServer, tmp_path: Path) -> None:
         with world(tmp_path, kube) as it:
@@ -637,7 +642,7 @@ class TestSizes:
         fill(kube.store, 10)
         with world(tmp_path, kube):
             kube.close()
-            assert 10_000 < kube.sent < MIB
+            assert 5_000 < kube.sent < MIB
         kube.open()
         with world(tmp_path, kube, label_selector="owner=helm", refresh=refresh_settings(timeout=10), served=40):
             kube.close()

@@ -9,6 +9,8 @@ from bisect import bisect_left
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from tests.kube import protobuf
+from tests.kube.negotiation import JSON, Format, negotiate
 from tests.kube.selectors import parse_fields, parse_labels
 from tests.kube.store import Conflict, Query, Store, Stored
 from tests.kube.wire import Response, failure, reply
@@ -73,8 +75,18 @@ def forbidden(request: Request, namespace: str) -> Response:
     )
 
 
-def answer(store: Store, request: Request, allowed: Callable[[str, str], bool], user: str = "") -> Response:
-    """Answer anything but a watch; `allowed(verb, namespace)` says what the caller, who is `user`, may do."""
+def answer(
+    store: Store,
+    request: Request,
+    allowed: Callable[[str, str], bool],
+    user: str = "",
+    *,
+    protobuf: bool = True,
+) -> Response:
+    """Answer anything but a watch; `allowed(verb, namespace)` says what the caller, who is `user`, may do.
+
+    Without `protobuf` there is only JSON.
+    """
     if request.path in OPEN:
         return Response(200, [OPEN[request.path]], {"Content-Type": "text/plain; charset=utf-8"})
     if request.path == "/version":
@@ -89,17 +101,20 @@ def answer(store: Store, request: Request, allowed: Callable[[str, str], bool], 
     namespace, name = found[1] or "", found[2]
     if not allowed(verb_of(request), namespace):
         return forbidden(request, namespace)
+    form = negotiate(request.headers.get("accept", ""), verb_of(request), protobuf=protobuf)
+    if form is None:
+        return failure(406, "NotAcceptable", f"only the following media types are accepted: {JSON}")
     try:
         if name is None and request.method == "GET":
-            return _list(store, request)
-        return _one(store, request, namespace, name)
+            return _list(store, request, form)
+        return _one(store, request, namespace, name, form)
     except Conflict as conflict:
         return failure(conflict.code, conflict.reason, str(conflict))
     except (ValueError, KeyError, TypeError) as error:
         return failure(400, "BadRequest", str(error))
 
 
-def _one(store: Store, request: Request, namespace: str, name: str | None) -> Response:
+def _one(store: Store, request: Request, namespace: str, name: str | None, form: Format) -> Response:
     if name is None and request.method == "POST":
         document = _sent(request, namespace)
         return Response(201, [store.create(document).whole()])
@@ -118,7 +133,15 @@ def _one(store: Store, request: Request, namespace: str, name: str | None) -> Re
     stored = store.objects.get((namespace, name))
     if stored is None:
         raise Conflict(404, "NotFound", f'secrets "{name}" not found')
-    return Response(200, [stored.whole()])
+    return _single(stored, form)
+
+
+def _single(stored: Stored, form: Format) -> Response:
+    if form.protobuf and stored.encoded is not None:
+        kind = ("meta.k8s.io/v1", "PartialObjectMetadata") if form.metadata else ("v1", "Secret")
+        content = stored.encoded.partial(stored.padding) if form.metadata else stored.encoded.secret(stored.padding)
+        return Response(200, [protobuf.wrap(*kind, content)], {"Content-Type": form.content_type})
+    return Response(200, [stored.partial() if form.metadata else stored.whole()])
 
 
 def _sent(request: Request, namespace: str) -> dict[str, Any]:
@@ -130,7 +153,7 @@ def _sent(request: Request, namespace: str) -> dict[str, Any]:
     return document
 
 
-def _list(store: Store, request: Request) -> Response:
+def _list(store: Store, request: Request, form: Format) -> Response:
     query, limit = query_of(request), int(request.query.get("limit") or 0)
     asked = request.query.get("resourceVersion", "")
     version, start = None, ("", "")
@@ -157,14 +180,40 @@ def _list(store: Store, request: Request) -> Response:
         metadata["continue"] = _token(version, found.pop().key)
         if not (query.labels or query.fields):
             metadata["remainingItemCount"] = end - begin - limit
-    return Response(200, _list_body(metadata, found))
+    if form.protobuf and all(one.encoded is not None for one in found):
+        return Response(200, _protobuf_body(metadata, found, form), {"Content-Type": form.content_type})
+    return Response(200, _list_body(metadata, found, form))
 
 
-def _list_body(metadata: dict[str, Any], found: list[Stored]) -> Iterator[bytes]:
-    yield b'{"kind":"SecretList","apiVersion":"v1","metadata":' + json.dumps(metadata).encode() + b',"items":['
+def _list_body(metadata: dict[str, Any], found: list[Stored], form: Format) -> Iterator[bytes]:
+    api_version, kind = kind_of(form)
+    yield b'{"kind":"%b","apiVersion":"%b","metadata":' % (kind.encode(), api_version.encode())
+    yield json.dumps(metadata).encode() + b',"items":['
     for start in range(0, len(found), BLOCK):
-        yield (b"," if start else b"") + b",".join([one.item() for one in found[start : start + BLOCK]])
+        items = [one.partial() if form.metadata else one.item() for one in found[start : start + BLOCK]]
+        yield (b"," if start else b"") + b",".join(items)
     yield b"]}\n"
+
+
+def _protobuf_body(metadata: dict[str, Any], found: list[Stored], form: Format) -> Iterator[bytes]:
+    first = protobuf.list_metadata(metadata)
+    blocks = [
+        b"".join([_item(one, form) for one in found[start : start + BLOCK]]) for start in range(0, len(found), BLOCK)
+    ]
+    yield protobuf.begin(*kind_of(form), len(first) + sum(map(len, blocks))) + first
+    yield from blocks
+    yield protobuf.END
+
+
+def _item(stored: Stored, form: Format) -> bytes:
+    assert stored.encoded is not None
+    encoded, padding = stored.encoded, stored.padding
+    return protobuf.field(2, encoded.partial(padding) if form.metadata else encoded.secret(padding))
+
+
+def kind_of(form: Format) -> tuple[str, str]:
+    """apiVersion and kind of a list."""
+    return ("meta.k8s.io/v1", "PartialObjectMetadataList") if form.metadata else ("v1", "SecretList")
 
 
 def _token(version: int, start: tuple[str, str]) -> str:

@@ -13,7 +13,7 @@ import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.kube.wire import Response, Wire, chunked, failure
+from tests.kube.wire import JSON, Response, Wire, chunked, failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -99,7 +99,7 @@ def edited(edit: Callable[[dict[str, Any]], Any]) -> Action:
     """The right answer, its JSON changed in place by `edit`."""
 
     def act(exchange: Exchange) -> bool:
-        response = exchange.compute()
+        response = exchange.compute(JSON)
         document = json.loads(response.body())
         edit(document)
         response.blocks = [json.dumps(document).encode()]
@@ -142,8 +142,9 @@ def drip(seconds: float, *, close: bool = False) -> Action:
     ending = {"Connection": "close"} if close else {}
 
     def act(exchange: Exchange) -> bool:
-        body = exchange.compute().body()
-        exchange.wire.head(200, {"Content-Type": "application/json", "Content-Length": str(len(body))} | ending)
+        response = exchange.compute()
+        body = response.body()
+        exchange.wire.head(200, response.headers | {"Content-Length": str(len(body))} | ending)
         for number in range(len(body)):
             exchange.wire.send(body[number : number + 1])
             if exchange.wire.wait(seconds):
@@ -158,10 +159,11 @@ def truncated(how: str) -> Action:
     headers = {"length": {}, "no-length": {"Connection": "close"}, "chunked": {"Transfer-Encoding": "chunked"}}[how]
 
     def act(exchange: Exchange) -> bool:
-        body = exchange.compute().body()
+        response = exchange.compute()
+        body = response.body()
         half = body[: len(body) // 2]
         length = {"Content-Length": str(len(body))} if how == "length" else {}
-        exchange.wire.head(200, {"Content-Type": "application/json", **headers, **length})
+        exchange.wire.head(200, response.headers | headers | length)
         exchange.wire.send(chunked(half) if how == "chunked" else half)
         return False
 
@@ -172,9 +174,10 @@ def reset(stage: str) -> Action:
     """RST after the `request`, after the `headers` or in the middle of the `body`."""
 
     def act(exchange: Exchange) -> bool:
-        body = exchange.compute().body()
+        response = exchange.compute()
+        body = response.body()
         if stage != "request":
-            exchange.wire.head(200, {"Content-Type": "application/json", "Content-Length": str(len(body))})
+            exchange.wire.head(200, response.headers | {"Content-Length": str(len(body))})
         if stage == "body":
             exchange.wire.send(body[: len(body) // 2])
         if stage != "request":
@@ -189,6 +192,7 @@ def encoded(how: str, size: int = 0) -> Action:
     """A body declared gzip: `garbage`, `plain` (the right answer, not packed) or `bomb` (`size` bytes of spaces)."""
 
     def act(exchange: Exchange) -> bool:
+        response = exchange.compute(JSON)
         if how == "bomb":
             # After a full flush the packer begins anew, so that the same packed block can be repeated.
             packer, block = zlib.compressobj(9, wbits=31), b" " * (1 << 20)
@@ -196,12 +200,10 @@ def encoded(how: str, size: int = 0) -> Action:
             again = packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH)
             data = first + again * (size >> 20)
         elif how == "garbage":
-            data = gzip.compress(exchange.compute().body())[:10] + b"\xff\x00garbage" * 100
+            data = gzip.compress(response.body())[:10] + b"\xff\x00garbage" * 100
         else:
-            data = exchange.compute().body()
-        return exchange.wire.respond(
-            Response(200, [data], {"Content-Type": "application/json", "Content-Encoding": "gzip"})
-        )
+            data = response.body()
+        return exchange.wire.respond(Response(200, [data], response.headers | {"Content-Encoding": "gzip"}))
 
     return act
 

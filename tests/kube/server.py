@@ -6,7 +6,7 @@ import gzip
 import socket
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tests.kube import api, watching
@@ -44,13 +44,17 @@ class Exchange:
             api.verb_of(self.request), api.query_of(self.request).namespace
         )
 
-    def compute(self) -> Response:
-        """The answer, not sent; of a watch only its refusal."""
+    def compute(self, accept: str | None = None) -> Response:
+        """The answer, not sent, to what the client accepts, or to `accept`; of a watch only its refusal."""
+        request = self.request
+        if accept is not None:
+            request = replace(request, headers={**request.headers, "accept": accept})
         if not self.server.knows(self.request):
             return failure(401, "Unauthorized", "Unauthorized")
         if api.is_watch(self.request):
             return api.forbidden(self.request, api.query_of(self.request).namespace)
-        response = api.answer(self.server.store, self.request, self.server.allows, self.server.user)
+        server = self.server
+        response = api.answer(server.store, request, server.allows, server.user, protobuf=server.protobuf)
         if self.server.cost:
             response.blocks = _paced(response.blocks, self.server.cost)
         if "gzip" in self.request.headers.get("accept-encoding", "") and len(response.body()) > GZIP_ABOVE:
@@ -66,6 +70,7 @@ class KubeServer:
     `denied` holds (verb, namespace) pairs that are answered 403, `user` is whom a SelfSubjectReview names.
     `requests` is the log of everything read, `sent` counts the bytes given to connections that have ended.
     `cost` is seconds that each full block of a list takes to make, `chunk` the size of chunks in bytes.
+    Without `protobuf` it answers in JSON only.
     """
 
     def __init__(
@@ -77,6 +82,7 @@ class KubeServer:
         cost: float = 0.0,
         chunk: int = 32768,
         bookmark_interval: float = 60.0,
+        protobuf: bool = True,
     ) -> None:
         self.store = Store()
         self.faults = Faults()
@@ -91,6 +97,7 @@ class KubeServer:
         self.cost = cost
         self.chunk = chunk
         self.bookmark_interval = bookmark_interval
+        self.protobuf = protobuf
         self.port = port
         self._guard = threading.Lock()
         self._wires: dict[Wire, threading.Thread] = {}

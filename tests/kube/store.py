@@ -11,6 +11,8 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tests.kube import protobuf
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -32,7 +34,9 @@ class Conflict(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One version of a Secret. `body` is its JSON without kind; `padding` bytes are put into it when it is sent."""
+    """One version of a Secret. `body` is its JSON without kind, `encoded` its protobuf (None if there is none for it);
+    `padding` bytes are put into it when it is sent.
+    """
 
     namespace: str
     name: str
@@ -41,6 +45,7 @@ class Stored:
     fields: Mapping[str, str]
     body: bytes
     padding: int = 0
+    encoded: protobuf.Encoded | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -55,6 +60,11 @@ class Stored:
     def whole(self) -> bytes:
         """As it stands alone or in an event."""
         return b'{"kind":"Secret","apiVersion":"v1",' + self.item()[1:]
+
+    def partial(self) -> bytes:
+        """Its metadata alone, as it stands in a list."""
+        metadata = json.dumps(json.loads(self.item())["metadata"], separators=(",", ":")).encode()
+        return b'{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":%b}' % metadata
 
     def document(self) -> dict[str, Any]:
         """As a dictionary of its own."""
@@ -108,7 +118,8 @@ def encode(document: dict[str, Any], version: int, padding: int = 0) -> Stored:
     name, namespace = metadata["name"], metadata["namespace"]
     fields = {"metadata.name": name, "metadata.namespace": namespace, "type": document.get("type", "")}
     body = json.dumps(document, separators=(",", ":")).encode()
-    return Stored(namespace, name, version, metadata.get("labels") or {}, fields, body, padding)
+    labels = metadata.get("labels") or {}
+    return Stored(namespace, name, version, labels, fields, body, padding, protobuf.encode(document))
 
 
 class Backup(NamedTuple):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from alert_refresh.engine import Clock, Outcome, Sink
     from alert_refresh.targets.bulkhead import Bulkhead
-    from alert_refresh.targets.kubernetes.page import Secret
+    from alert_refresh.targets.kubernetes.encoding.json_list import Secret
     from alert_refresh.targets.kubernetes.reflector import Reflector
     from alert_refresh.targets.kubernetes.store import Store
     from alert_refresh.targets.revise import Change

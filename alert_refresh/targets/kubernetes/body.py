@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import re
-import termios
-from array import array
+import threading
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from urllib3.exceptions import HTTPError
 
-from alert_refresh.engine import Permanent
+from alert_refresh.engine import Permanent, Transient
+from alert_refresh.engine.errors import TIMEOUT
+from alert_refresh.engine.threads import spawn
+from alert_refresh.targets.kubernetes.encoding import protobuf_list
 from alert_refresh.targets.kubernetes.errors import Unauthorized, unreachable
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from urllib3 import HTTPResponse
 
@@ -28,14 +29,12 @@ MAX_BYTES = 128 * 1024 * 1024
 CONNECT_SHARE = 0.3
 """Of the time left, what connecting with its TLS handshake may take at most."""
 
-ENOUGH = 1024
-"""Bytes that are worth a read while there is something else to do."""
 READ = 256 * 1024
-"""Bytes taken at once at most."""
+"""Bytes taken at once."""
 
 
 class KubeReader:
-    """Reads whole bodies for one attempt, all of them from one `server`, as `KubeClient.server` names it."""
+    """Reads bodies for one attempt, all of them from one `server`, as `KubeClient.server` names it."""
 
     def __init__(self, client: KubeClient, max_bytes: int | None = None) -> None:
         self._client = client
@@ -44,74 +43,122 @@ class KubeReader:
         self._left = self._limit
         self._second_chance = True
 
-    def get(
-        self,
-        path: str,
-        query: Mapping[str, str],
-        deadline: Deadline,
-        meanwhile: Callable[[bytearray], bool] | None = None,
-    ) -> bytearray:
-        """The body of an answer with status 200, read to its end by the deadline.
+    @contextmanager
+    def get(self, path: str, query: Mapping[str, str], deadline: Deadline, accept: str) -> Iterator[Answer]:
+        """An answer with status 200, whose body is read within the context, to its end by the deadline.
 
-        While there is nothing to read `meanwhile` is called with what has been read: it does a little of something
-        else, and says whether there was anything to do. A 401 makes the client read the token (of a kubeconfig: all
-        of it) again and try once more.
+        A 401 makes the client read the token (of a kubeconfig: all of it) again and try once more.
 
         Raises:
             Transient, Permanent: there is none, or it is larger than what the attempt may still read.
         """
+        with closing(self._open(path, query, deadline, accept)) as response, Watchdog(response, deadline) as watchdog:
+            promised = response.headers.get("Content-Length", "")
+            if re.fullmatch(r"[0-9]+", promised) and float(promised) > self._left:
+                raise self._too_large()
+            try:
+                yield Answer(response, deadline, watchdog, self._count)
+            except HTTPError as error:
+                watchdog.check()
+                raise unreachable(error) from error
+
+    def _open(self, path: str, query: Mapping[str, str], deadline: Deadline, accept: str) -> HTTPResponse:
         try:
-            return self._get(path, query, deadline, meanwhile)
+            return self._send(path, query, deadline, accept)
         except Unauthorized:
             if not self._second_chance:
                 raise
         self._second_chance = False
         self._client.reset()
-        return self._get(path, query, deadline, meanwhile)
+        return self._send(path, query, deadline, accept)
 
-    def _get(
-        self, path: str, query: Mapping[str, str], deadline: Deadline, meanwhile: Callable[[bytearray], bool] | None
-    ) -> bytearray:
+    def _send(self, path: str, query: Mapping[str, str], deadline: Deadline, accept: str) -> HTTPResponse:
         left = deadline.check()
-        response = self._client.get(path, query, connect=left * CONNECT_SHARE, read=left, server=self.server)
-        try:
-            return self._body(response, deadline, meanwhile)
-        except HTTPError as error:
-            raise unreachable(error) from error
-        finally:
-            # Ends the connection, unless the answer was read to its end.
-            response.close()
+        return self._client.get(path, query, connect=left * CONNECT_SHARE, read=left, server=self.server, accept=accept)
 
-    def _body(
-        self, response: HTTPResponse, deadline: Deadline, meanwhile: Callable[[bytearray], bool] | None
-    ) -> bytearray:
-        body = bytearray()
-        promised = response.headers.get("Content-Length", "")
-        if re.fullmatch(r"[0-9]+", promised) and float(promised) > self._left:
+    def _count(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
             raise self._too_large()
-        # An answer that ends the connection has given up its socket: its reads keep the first timeout each.
-        sock = getattr(response.connection, "sock", None)
-        while True:
-            # What is buffered above the socket waits too; nothing is lost by it but that wait.
-            while meanwhile is not None and sock is not None and not _arrived(sock) and meanwhile(body):
-                deadline.check()
-            left = deadline.check()
-            if sock is not None:
-                sock.settimeout(left)
-            piece = response.read1(READ)
-            if not piece:
-                return body
-            self._left -= len(piece)
-            if self._left < 0:
-                raise self._too_large()
-            body += piece
 
     def _too_large(self) -> Permanent:
         return Permanent(f"the API server's answer is larger than {self._limit >> 20} MiB", "too_large")
 
 
-def _arrived(sock: socket.socket) -> bool:
-    """Whether there is enough to read. A few bytes may be the end of a chunk, behind which a read would wait."""
-    waiting = array("i", [0])
-    fcntl.ioctl(sock, termios.FIONREAD, waiting)
-    return waiting[0] >= ENOUGH
+class Answer:
+    """An answer whose body has not been read yet."""
+
+    def __init__(
+        self, response: HTTPResponse, deadline: Deadline, watchdog: Watchdog, count: Callable[[int], None]
+    ) -> None:
+        self._response = response
+        self._deadline = deadline
+        self._watchdog = watchdog
+        self._count = count
+        self.content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+    @property
+    def protobuf(self) -> bool:
+        """Whether the body is declared as protobuf."""
+        return self.content_type == protobuf_list.CONTENT_TYPE
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body, piece by piece.
+
+        Raises:
+            HTTPError: it ends early, or the connection broke.
+            Transient: the deadline has passed.
+            Permanent: it is too large.
+        """
+        while True:
+            piece = self._response.read(READ)
+            self._watchdog.check()
+            self._deadline.check()
+            if not piece:
+                return
+            self._count(len(piece))
+            yield piece
+
+    def whole(self) -> bytearray:
+        """The whole body; raises as `pieces`."""
+        body = bytearray()
+        for piece in self.pieces():
+            body += piece
+        return body
+
+
+class Watchdog:
+    """Shuts a response down at the deadline: a read of many bytes never returns while a few arrive now and then."""
+
+    def __init__(self, response: HTTPResponse, deadline: Deadline) -> None:
+        self._response = response
+        self._seconds = deadline.check()
+        self._over = threading.Event()
+        self._fired = False
+
+    def __enter__(self) -> Watchdog:
+        self._thread = spawn("targets-read-deadline", self._run)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raises Transient: the deadline has passed, so that the body is not complete (error type `timeout`)."""
+        if self._fired:
+            raise Transient("the API server's answer did not end in time", TIMEOUT)
+
+    def _run(self) -> None:
+        if not self._over.wait(self._seconds):
+            self._fired = True
+            shut_down(self._response)
+
+
+def shut_down(response: HTTPResponse) -> None:
+    """End a read that another thread is blocked in; from then on the response is at its end."""
+    try:
+        response.shutdown()
+    except (ValueError, RuntimeError, OSError, HTTPError):
+        # There is no socket any more.
+        return

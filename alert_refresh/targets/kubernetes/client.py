@@ -45,7 +45,8 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 MAX_TOKEN = 64 * 1024
 """Bytes of a token file; what is longer is not a token."""
 
-HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "alert-refresh"}
+JSON = "application/json"
+HEADERS = {"Accept": JSON, "Accept-Encoding": "identity", "User-Agent": "alert-refresh"}
 """Not packed: on a cluster's network unpacking costs more than it saves, and a packed answer hides its size."""
 
 FILE_KEYS = ("tokenFile", "client-certificate", "client-key", "certificate-authority")
@@ -119,7 +120,14 @@ class KubeClient:
         return [file for config in configs for file in (config, *_named_in(config))]
 
     def get(
-        self, path: str, query: Mapping[str, str], *, connect: float, read: float, server: str | None = None
+        self,
+        path: str,
+        query: Mapping[str, str],
+        *,
+        connect: float,
+        read: float,
+        server: str | None = None,
+        accept: str = JSON,
     ) -> HTTPResponse:
         """Send a GET and return its answer, status 200, the body not read yet. Close it, or read it to its end.
 
@@ -132,16 +140,24 @@ class KubeClient:
         session = self._connected()
         if server is not None and session.server != server:
             raise OtherServer("the kubeconfig names another API server now", "config")
-        return self._send(session, "GET", f"{path}?{urlencode(query, quote_via=quote)}", None, connect, read)
+        url = f"{path}?{urlencode(query, quote_via=quote)}" if query else path
+        return self._send(session, "GET", url, None, connect, read, accept)
 
     def post(self, path: str, document: object, *, connect: float, read: float) -> HTTPResponse:
         """Send a POST with a JSON document and return its answer, status 200 or 201; as `get` in all else."""
         return self._send(self._connected(), "POST", path, document, connect, read)
 
     def _send(
-        self, session: _Session, method: str, path: str, document: object, connect: float, read: float
+        self,
+        session: _Session,
+        method: str,
+        path: str,
+        document: object,
+        connect: float,
+        read: float,
+        accept: str = JSON,
     ) -> HTTPResponse:
-        headers = dict(HEADERS)
+        headers = HEADERS | {"Accept": accept}
         if document is not None:
             headers["Content-Type"] = "application/json"
         if (authorization := _authorization(session)) is not None:

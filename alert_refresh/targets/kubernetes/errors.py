@@ -42,6 +42,14 @@ class Behind(Transient):
     """Raised when the API server answers 504: it may be older than the version that it is asked for."""
 
 
+class NotFound(Permanent):
+    """Raised when the API server answers 404."""
+
+
+class NotAcceptable(Permanent):
+    """Raised when the API server answers 406: it has none of the encodings that were asked for."""
+
+
 class OtherServer(Transient):
     """Raised when a request was meant for another API server than the one that is configured now."""
 
@@ -53,6 +61,10 @@ def refused(status: int, headers: Mapping[str, str], now: float) -> AttemptError
         return Unauthorized(message, "auth")
     if status == 403:
         return Forbidden(message, "auth")
+    if status == 404:
+        return NotFound(message, "k8s_api")
+    if status == 406:
+        return NotAcceptable(message, "k8s_api")
     if status == 410:
         return Gone(message, "k8s_api")
     if status == 504:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from alert_refresh.targets.kubernetes.page import NOTHING, Secret
+from alert_refresh.targets.kubernetes.encoding.json_list import NOTHING, Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,37 +1,62 @@
-"""Reads all Secrets of one namespace: every page under the attempt's deadline, parsed where something changed."""
+"""Reads all Secrets of one namespace under the attempt's deadline, and parses those that changed.
+
+A list is asked for in protobuf, whole. Where what is known can be trusted, the metadata are enough, and the few Secrets
+that differ are read one by one. A server that does not answer in protobuf is asked in JSON from then on, page by page.
+"""
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
-from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from alert_refresh.engine import Fault, Permanent, Transient
 from alert_refresh.targets.assemble import Candidate
-from alert_refresh.targets.kubernetes import page as secret_list
-from alert_refresh.targets.kubernetes.errors import Gone
-from alert_refresh.targets.kubernetes.store import number
+from alert_refresh.targets.kubernetes.encoding import json_list, protobuf_list
+from alert_refresh.targets.kubernetes.errors import Forbidden, Gone, NotAcceptable, NotFound
+from alert_refresh.targets.kubernetes.store import UNKNOWN, number
 from alert_refresh.targets.secret.parse import parse, parse_base64
 
 if TYPE_CHECKING:
-    from msgspec import Raw
+    from collections.abc import Iterable
 
     from alert_refresh.engine import Clock, Deadline
     from alert_refresh.targets.bulkhead import Bulkhead
-    from alert_refresh.targets.kubernetes.body import KubeReader
+    from alert_refresh.targets.kubernetes.body import Answer, KubeReader
     from alert_refresh.targets.kubernetes.store import Known
     from alert_refresh.targets.target import Target
 
+    Secret = json_list.Secret | protobuf_list.Secret
+
 PAGE = 1000
-"""Secrets asked for at once: few requests, which a server reads from its store each, and yet several, so that neither
-side has to hold all of them as text."""
+"""Secrets of a page in JSON, which is decoded whole."""
 AT_ONCE = 50
-"""Secrets parsed between two looks at whether more has come."""
+"""Secrets parsed between two looks at the deadline."""
 MAX_PAGES = 1000
 
+PROTOBUF = f"{protobuf_list.CONTENT_TYPE}, {json_list.CONTENT_TYPE}"
+METADATA = f"{protobuf_list.CONTENT_TYPE};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1, {PROTOBUF}"
+SINGLES = 16
+"""Secrets read one by one at most; if more differ, a full list takes less time."""
+JSON_AGAIN = 3600.0
+"""Seconds after which a server that did not answer in protobuf is asked for it again."""
+
 EVERYWHERE = "*"
+
+
+class JsonServers:
+    """Remembers which servers do not answer in protobuf, by the name that `KubeClient.server` gives them."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._until: dict[str, float] = {}
+
+    def add(self, server: str) -> None:
+        self._until[server] = self._clock.monotonic() + JSON_AGAIN
+
+    def __contains__(self, server: str) -> bool:
+        return self._clock.monotonic() < self._until.get(server, 0.0)
 
 
 @dataclass(slots=True)
@@ -52,27 +77,34 @@ def name_of(namespace: str) -> str:
     return "all namespaces" if namespace == EVERYWHERE else f"namespace {namespace}"
 
 
-def candidate(secret: secret_list.Secret, bulkhead: Bulkhead, *, deny_private: bool) -> Candidate:
+def candidate(secret: Secret, bulkhead: Bulkhead, *, deny_private: bool) -> Candidate:
     """What is made of a Secret, whatever parsing it raises."""
     about = secret.metadata
+    namespace, name = about.namespace, about.name
+    if isinstance(secret, json_list.Secret):
+        result = bulkhead.hold(
+            f"{namespace}/{name}", "secret", lambda: _parse_json(secret, namespace, name, deny_private)
+        )
+        return Candidate(namespace, name, secret.metadata.uid, secret.metadata.creationTimestamp or "", result)
+    data = secret.data
     result = bulkhead.hold(
-        f"{about.namespace}/{about.name}",
+        f"{namespace}/{name}",
         "secret",
-        lambda: _parse(secret.data, about.namespace, about.name, deny_private),
+        lambda: parse(data, namespace=namespace, secret=name, deny_private=deny_private),
     )
-    return Candidate(about.namespace, about.name, about.uid, about.creationTimestamp or "", result)
+    return Candidate(namespace, name, about.uid, protobuf_list.created(secret.metadata), result)
 
 
-def _parse(data: Raw, namespace: str, secret: str, deny_private: bool) -> Target | tuple[Fault, ...]:
+def _parse_json(secret: json_list.Secret, namespace: str, name: str, deny_private: bool) -> Target | tuple[Fault, ...]:
     try:
-        plain = secret_list.values(data)
+        plain = json_list.values(secret.data)
     except ValueError:
         try:
-            values = secret_list.any_values(data)
+            values = json_list.any_values(secret.data)
         except ValueError:
             return (Fault("data", "bad_data: is not a mapping"),)
-        return parse_base64(values, namespace=namespace, secret=secret, deny_private=deny_private)
-    return parse(plain or {}, namespace=namespace, secret=secret, deny_private=deny_private)
+        return parse_base64(values, namespace=namespace, secret=name, deny_private=deny_private)
+    return parse(plain or {}, namespace=namespace, secret=name, deny_private=deny_private)
 
 
 class Found(NamedTuple):
@@ -84,16 +116,26 @@ class Found(NamedTuple):
 
 
 class Lister:
-    """Reads lists for one attempt."""
+    """Reads lists for one attempt; a `trusting` one asks for metadata alone where something is known."""
 
     def __init__(
-        self, reader: KubeReader, label_selector: str, bulkhead: Bulkhead, *, deny_private: bool, clock: Clock
+        self,
+        reader: KubeReader,
+        label_selector: str,
+        bulkhead: Bulkhead,
+        *,
+        deny_private: bool,
+        clock: Clock,
+        json_servers: JsonServers,
+        trusting: bool = False,
     ) -> None:
         self._reader = reader
         self._bulkhead = bulkhead
         self._label_selector = label_selector
         self._deny_private = deny_private
         self._clock = clock
+        self._json_servers = json_servers
+        self._trusting = trusting
         self.timing = Timing()
 
     def read(self, namespace: str, known: Known, deadline: Deadline, floor: int) -> Found:
@@ -105,28 +147,49 @@ class Lister:
         Raises:
             Transient, Permanent: it cannot be read.
         """
+        accept = METADATA if known and self._trusting else PROTOBUF
         try:
-            return self._pages(namespace, known, deadline, floor)
+            parsing = self._pages(namespace, known, deadline, floor, accept)
+            complete = self._complete(parsing, deadline)
         except Gone:
-            return self._pages(namespace, known, deadline, floor)
+            complete = False
+        if not complete:
+            parsing = self._pages(namespace, known, deadline, floor, PROTOBUF)
+        return Found(parsing.found, parsing.version, parsing.went_back)
 
-    def _pages(self, namespace: str, known: Known, deadline: Deadline, floor: int) -> Found:
-        path = path_of(namespace)
-        query = {"labelSelector": self._label_selector, "limit": str(PAGE)}
-        parsing = _Parsing(known, floor, self._clock, self._bulkhead, deny_private=self._deny_private)
+    def _complete(self, parsing: _Parsing, deadline: Deadline) -> bool:
+        """Read what a list of metadata left out; False if everything must be listed."""
+        if len(parsing.missing) > SINGLES or (parsing.partial and parsing.went_back):
+            return False
+        try:
+            return all(self._read_single(about, parsing, deadline) for about in parsing.missing)
+        except (Forbidden, NotAcceptable, NotFound):
+            return False
+
+    def _read_single(
+        self, about: json_list.Metadata | protobuf_list.Metadata, parsing: _Parsing, deadline: Deadline
+    ) -> bool:
+        """Read a Secret; False if it is not the version that was listed."""
+        path = f"{path_of(about.namespace)}/{quote(about.name, safe='')}"
+        with self._reader.get(path, {}, deadline, PROTOBUF) as answer:
+            if not answer.protobuf:
+                return False
+            found = protobuf_list.ProtobufList(answer.pieces(), protobuf_list.SECRET).single()
+        if (found.metadata.uid, found.metadata.resourceVersion) != (about.uid, about.resourceVersion):
+            return False
+        parsing.add_single(found)
+        return True
+
+    def _pages(self, namespace: str, known: Known, deadline: Deadline, floor: int, accept: str) -> _Parsing:
+        query = {"labelSelector": self._label_selector}
+        parsing = _Parsing(known, floor, deadline, self._clock, self._bulkhead, deny_private=self._deny_private)
         tokens: set[str] = set()
         began = self._clock.monotonic()
         try:
             while True:
-                page = secret_list.Page()
-                body = self._reader.get(path, query, deadline, partial(parsing.ahead, page))
-                parsing.rest(deadline)
-                metadata, secrets = page.rest(body)
-                parsing.add(secrets, metadata)
-                token = metadata.next_page
+                token = self._page(path_of(namespace), query, parsing, deadline, accept)
                 if not token:
-                    parsing.rest(deadline)
-                    return Found(parsing.found, number(metadata.resourceVersion), parsing.went_back)
+                    return parsing
                 if token in tokens:
                     raise Transient("the API server's list goes in a circle", "parse")
                 if len(tokens) + 1 >= MAX_PAGES:
@@ -137,19 +200,61 @@ class Lister:
             self.timing.parse += parsing.seconds
             self.timing.discover += self._clock.monotonic() - began - parsing.seconds
 
+    def _page(self, path: str, query: dict[str, str], parsing: _Parsing, deadline: Deadline, accept: str) -> str:
+        """Read a page; returns the token of the next one, empty if there is none."""
+        server = self._reader.server
+        if server in self._json_servers:
+            with self._reader.get(path, query | {"limit": str(PAGE)}, deadline, json_list.CONTENT_TYPE) as answer:
+                return self._json(answer, parsing)
+        try:
+            with self._reader.get(path, query, deadline, accept) as answer:
+                if answer.protobuf:
+                    return self._protobuf(answer, parsing)
+                token = self._json(answer, parsing)
+        except NotAcceptable:
+            self._json_servers.add(server)
+            return self._page(path, query, parsing, deadline, accept)
+        self._json_servers.add(server)
+        return token
+
+    def _protobuf(self, answer: Answer, parsing: _Parsing) -> str:
+        page = protobuf_list.ProtobufList(answer.pieces(), protobuf_list.SECRETS, protobuf_list.METADATA)
+        try:
+            for secrets in page.secrets():
+                parsing.add(secrets, page.version, partial=page.partial)
+        except protobuf_list.MalformedProtobuf:
+            # Something between us and the server does not pass it as it is: the next attempt asks for JSON.
+            self._json_servers.add(self._reader.server)
+            raise
+        parsing.add((), page.version, partial=page.partial)
+        return page.next_page
+
+    def _json(self, answer: Answer, parsing: _Parsing) -> str:
+        page = json_list.decode(answer.whole())
+        parsing.add(page.items, page.metadata.resourceVersion)
+        return page.metadata.next_page
+
 
 class _Parsing:
-    """Parses Secrets while more of them are awaited."""
+    """Parses what changed of the Secrets of one list, whose version is `version`.
 
-    def __init__(self, known: Known, floor: int, clock: Clock, bulkhead: Bulkhead, *, deny_private: bool) -> None:
+    Of a `partial` one, which has metadata alone, those that changed are `missing`, one more than `SINGLES` at most.
+    """
+
+    def __init__(
+        self, known: Known, floor: int, deadline: Deadline, clock: Clock, bulkhead: Bulkhead, *, deny_private: bool
+    ) -> None:
         self._known = known
         self._floor = floor
+        self._deadline = deadline
         self._bulkhead = bulkhead
         self._clock = clock
         self._deny_private = deny_private
         self._found: Known = {}
         self._changed = 0
-        self._waiting: deque[secret_list.Secret] = deque()
+        self.version = UNKNOWN
+        self.partial = False
+        self.missing: list[json_list.Metadata | protobuf_list.Metadata] = []
         self.went_back = False
         self.seconds = 0.0
 
@@ -159,44 +264,45 @@ class _Parsing:
         same = not self._changed and len(self._found) == len(self._known)
         return self._known if same else self._found
 
-    def add(self, secrets: list[secret_list.Secret], metadata: secret_list.ListMetadata | None) -> None:
-        """These come next, from a page that says so much of itself; None if it has not begun.
+    def add(self, secrets: Iterable[Secret], version: str, *, partial: bool = False) -> None:
+        """Parse the next Secrets, from a page of that version.
 
         Raises:
-            Transient: only a later page is older than it may be.
+            Transient: the deadline has passed, or only a later page is older than it may be.
+            Permanent: one of them has no uid.
         """
-        if not self.went_back and metadata is not None and number(metadata.resourceVersion) < self._floor:
+        self.version, self.partial = number(version), partial
+        if not self.went_back and self.version < self._floor:
             if self._found:
                 raise Transient("the pages of the API server's list are of several versions", "parse")
             self.went_back, self._known = True, {}
-        self._waiting.extend(secrets)
-
-    def ahead(self, page: secret_list.Page, body: bytearray) -> bool:
-        """Do a little of what can be done already, with what has arrived of a page; whether there was anything."""
-        if not self._waiting:
-            self.add(page.some(body), page.metadata)
-        return self._some()
-
-    def rest(self, deadline: Deadline) -> None:
-        """Parse those that are left.
-
-        Raises:
-            Transient: the deadline has passed.
-        """
-        while self._some():
-            deadline.check()
-        deadline.check()
-
-    def _some(self) -> bool:
-        """Parse a few; whether there were any."""
         began = self._clock.monotonic()
-        few = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
-        for secret in few:
-            about = secret.metadata
-            old = self._known.get(about.uid)
-            if old is None or old[0] != about.resourceVersion:
-                self._changed += 1
-                old = about.resourceVersion, candidate(secret, self._bulkhead, deny_private=self._deny_private)
-            self._found[about.uid] = old
+        some = iter(secrets)
+        while few := list(islice(some, AT_ONCE)):
+            for secret in few:
+                self._add(secret)
+            self._deadline.check()
         self.seconds += self._clock.monotonic() - began
-        return bool(few)
+
+    def _add(self, secret: Secret) -> None:
+        about = secret.metadata
+        uid = about.uid
+        if not uid:
+            raise Permanent("the API server's answer is not a list of Secrets", "parse")
+        old = self._known.get(uid)
+        if old is None or old[0] != about.resourceVersion:
+            if self.partial:
+                if len(self.missing) <= SINGLES:
+                    self.missing.append(secret.metadata)
+                return
+            old = self._parsed(secret)
+        self._found[uid] = old
+
+    def add_single(self, secret: Secret) -> None:
+        """Parse one that was missing."""
+        self._found[secret.metadata.uid] = self._parsed(secret)
+
+    def _parsed(self, secret: Secret) -> tuple[str, Candidate]:
+        self._changed += 1
+        made = candidate(secret, self._bulkhead, deny_private=self._deny_private)
+        return secret.metadata.resourceVersion, made

@@ -11,6 +11,7 @@ from urllib3.exceptions import HTTPError
 
 from alert_refresh.engine import AttemptError, Deadline, Result, Transient, Trigger, Watch
 from alert_refresh.targets.kubernetes.applier import FULL_PAUSE, Entry
+from alert_refresh.targets.kubernetes.body import READ, shut_down
 from alert_refresh.targets.kubernetes.errors import Behind, Forbidden, Gone, OtherServer, Unauthorized
 from alert_refresh.targets.kubernetes.events import BOOKMARK, DELETED, Lines, RelistNeeded, decode
 from alert_refresh.targets.kubernetes.health import HealthRecorder
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from alert_refresh.targets.kubernetes.store import Store
     from alert_refresh.targets.kubernetes.timings import WatchTimings
     from alert_refresh.targets.kubernetes.versions import HighestVersions
-
-READ = 256 * 1024
-"""Bytes taken at once at most."""
 
 
 class Reflector(Watch):
@@ -82,7 +80,7 @@ class Reflector(Watch):
         self._wake.set()
         response = self._response
         if response is not None and self._over():
-            _shut(response)
+            shut_down(response)
 
     def corrected(self, namespace: str, count: int) -> None:
         """So many Secrets of a namespace were corrected by a list; it counts if a watch should have told them."""
@@ -94,7 +92,7 @@ class Reflector(Watch):
         if namespace == self._key():
             self._unapplied.set()
             if (response := self._response) is not None:
-                _shut(response)
+                shut_down(response)
 
     def stop(self) -> None:
         """End `run`, also while it waits for bytes."""
@@ -102,7 +100,7 @@ class Reflector(Watch):
         self._wake.set()
         response = self._response
         if response is not None:
-            _shut(response)
+            shut_down(response)
 
     def run(self) -> None:
         """Watch until stopped."""
@@ -308,10 +306,3 @@ class Reflector(Watch):
     def _listed(self) -> Store | None:
         key, memo = self._key(), memo_of(self._sink.current())
         return None if memo is None or key is None else memo.known.get(key)
-
-
-def _shut(response: HTTPResponse) -> None:
-    try:
-        response.shutdown()
-    except (ValueError, OSError, HTTPError):
-        return

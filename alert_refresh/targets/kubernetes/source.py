@@ -7,13 +7,13 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from alert_refresh.engine import AttemptError, Deadline, Partial, Permanent, Snapshot, Transient
+from alert_refresh.engine import AttemptError, Deadline, Partial, Permanent, Snapshot, Transient, Trigger
 from alert_refresh.targets.bulkhead import Bulkhead
 from alert_refresh.targets.kubernetes.access import access_watches
 from alert_refresh.targets.kubernetes.applier import Applier
 from alert_refresh.targets.kubernetes.body import KubeReader
 from alert_refresh.targets.kubernetes.client import KubeClient
-from alert_refresh.targets.kubernetes.list import EVERYWHERE, Lister, name_of
+from alert_refresh.targets.kubernetes.list import EVERYWHERE, JsonServers, Lister, name_of
 from alert_refresh.targets.kubernetes.reflector import Reflector
 from alert_refresh.targets.kubernetes.rights import VERBS, Right, manifests, missing, subject
 from alert_refresh.targets.kubernetes.snapshot import Memo, counts, join, memo_of, serve, surviving
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from alert_refresh.targets.target import Target
 
 log = logging.getLogger(__name__)
+
+TRUSTING = (Trigger.PERIODIC, Trigger.MANUAL)
+"""Triggers that mean no doubt about what is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class KubernetesSource:
         self._serial = itertools.count(1)
         self._versions = HighestVersions()
         self._bulkhead = Bulkhead()
+        self._json_servers = JsonServers(clock)
 
     def refresh(self, previous: Snapshot[Target] | None, request: Request, deadline: Deadline) -> Snapshot[Target]:
         """List everything; see `Source`.
@@ -68,7 +72,7 @@ class KubernetesSource:
             Partial: some could not.
         """
         memo = memo_of(previous) or Memo()
-        lists = self._read(memo, deadline)
+        lists = self._read(memo, deadline, trusting=request.trigger in TRUSTING)
         if any(error.error_type == "tls" for error in lists.failed.values()):
             # A plugin may have made the client certificate.
             self._client.reset()
@@ -136,7 +140,7 @@ class KubernetesSource:
         """What to list; without a setting it is the namespace we are in."""
         return tuple(self._client.namespace() if name is None else name for name in self._named())
 
-    def _read(self, memo: Memo, deadline: Deadline) -> _Lists:
+    def _read(self, memo: Memo, deadline: Deadline, *, trusting: bool) -> _Lists:
         """List all namespaces. Where history went back in one of them, nothing known of any is used."""
         reader = KubeReader(self._client)
         lister = Lister(
@@ -145,6 +149,8 @@ class KubernetesSource:
             self._bulkhead,
             deny_private=self._settings.deny_private,
             clock=self._clock,
+            json_servers=self._json_servers,
+            trusting=trusting,
         )
         lists = _Lists(reader.server, lister.timing, {}, {})
         known = memo.known if memo.server == reader.server else {}

@@ -30,11 +30,12 @@ from alert_refresh.engine import (
 )
 from alert_refresh.targets import KIND, build, read
 from alert_refresh.targets.kubernetes import client as kube_client
-from alert_refresh.targets.kubernetes import list as kube_list
 from alert_refresh.targets.kubernetes.errors import (
     Behind,
     Forbidden,
     Gone,
+    NotAcceptable,
+    NotFound,
     Unauthorized,
     refused,
     retry_after,
@@ -135,13 +136,14 @@ class TestLists:
         assert {one.origin["secret"] for one in snapshot.rejected} == {"bad", "bare", "list"}
         assert snapshot.stats["secrets_invalid"] == 3
 
-    def test_a_list_asks_for_the_label_and_a_page_and_nothing_else(
+    def test_a_list_asks_for_the_label_in_protobuf_and_nothing_else(
         self, kube: KubeServer, cluster: Callable[..., Cluster]
     ) -> None:
         cluster(label_selector="publishing-target=true,team in (a, b)").refresh()
         (request,) = kube.requests
         assert request.path == "/api/v1/namespaces/default/secrets"
-        assert request.query == {"labelSelector": "publishing-target=true,team in (a, b)", "limit": str(kube_list.PAGE)}
+        assert request.query == {"labelSelector": "publishing-target=true,team in (a, b)"}
+        assert request.headers["accept"] == "application/vnd.kubernetes.protobuf, application/json"
         assert request.headers["accept-encoding"] == "identity"
         assert "authorization" not in request.headers
 
@@ -295,22 +297,6 @@ class TestMemo:
 
         monkeypatch.setattr("alert_refresh.targets.kubernetes.list.parse", slow)
         it.fails(Transient, "timeout")
-
-    def test_what_is_done_while_nothing_arrives_ends_at_the_deadline(
-        self, cluster: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        it, times = cluster(), 0
-
-        def ahead(*_: object) -> bool:
-            nonlocal times
-            times += 1
-            it.clock.advance(2)
-            return times < 10
-
-        monkeypatch.setattr("alert_refresh.targets.kubernetes.body._arrived", lambda _: False)
-        monkeypatch.setattr(kube_list._Parsing, "ahead", ahead)
-        it.fails(Transient, "timeout")
-        assert times == 3, "of the 5 seconds"
 
     def test_a_snapshot_without_a_memo_is_parsed_whole(
         self, kube: KubeServer, cluster: Callable[..., Cluster], parsed: list[str]
@@ -606,7 +592,8 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("status", "expected", "error_type"),
         [
-            (401, Unauthorized, "auth"), (403, Forbidden, "auth"), (404, Permanent, "k8s_api"),
+            (401, Unauthorized, "auth"), (403, Forbidden, "auth"), (404, NotFound, "k8s_api"),
+            (406, NotAcceptable, "k8s_api"),
             (400, Permanent, "k8s_api"), (422, Permanent, "k8s_api"), (410, Gone, "k8s_api"),
             (408, Transient, "k8s_api"), (429, Transient, "k8s_api"), (500, Transient, "k8s_api"),
             (501, Transient, "k8s_api"), (503, Transient, "k8s_api"), (504, Behind, "k8s_api"),
