@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PROMTOOL := .cache/promtool/usr/bin/promtool
+PGBOUNCER := .cache/pgbouncer/usr/sbin/pgbouncer
 PYTEST := PATH="$(CURDIR)/$(dir $(PROMTOOL)):$$PATH" $(BIN)/python -m pytest
 # Test processes at once: most tests wait more than they compute.
 JOBS ?= 4
@@ -66,13 +67,20 @@ lock: ## write the lock files anew from setup.cfg; UPGRADE=--upgrade takes newer
 	$(BIN)/uv pip compile setup.cfg --extra build --extra postgres --extra redis --universal --generate-hashes -q \
 	  $(UPGRADE) -c requirements-dev.lock -o requirements.lock
 
-tools: $(PROMTOOL) ## Prometheus and promtool, from Debian's package; without them the tests that need them are skipped
+tools: $(PROMTOOL) $(PGBOUNCER) ## Prometheus, promtool and pgbouncer, from Debian's packages; without one its tests are skipped
 
 $(PROMTOOL):
 	@mkdir -p .cache/promtool
 	@(cd .cache && { apt-get download prometheus || { apt-get update -qq && apt-get download prometheus; }; } >/dev/null 2>&1 \
 	  && dpkg -x prometheus_*.deb promtool && rm prometheus_*.deb) \
 	  || echo "Prometheus cannot be fetched here: the tests that need it are skipped"
+
+$(PGBOUNCER):
+	@mkdir -p .cache/pgbouncer
+	@(cd .cache && for package in pgbouncer libc-ares2; do \
+	  { apt-get download $$package || { apt-get update -qq && apt-get download $$package; }; } >/dev/null 2>&1 \
+	  && dpkg -x $${package}_*.deb pgbouncer && rm $${package}_*.deb || exit 1; done) \
+	  || echo "pgbouncer cannot be fetched here: the tests that need it are skipped"
 
 clean: ## remove what the other targets made
 	rm -rf .venv .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

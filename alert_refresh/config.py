@@ -19,10 +19,7 @@ from alert_refresh.engine import AttemptError, ConfigError, ConfigErrors, Refres
 from alert_refresh.web.token_file import read_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-PREFIXES = ("ALERT_REFRESH_", "TARGET_REFRESH_", "RULES_REFRESH_", "VIEWS_REFRESH_")
-"""A variable that begins with one of these and is not known is a misspelling, and stops the start."""
+    from collections.abc import Iterable, Mapping
 
 SERVICE_VARIABLE = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT$|_PORT_\d+_\w+$")
 """What Kubernetes puts into every pod of a namespace for a Service named like one of our prefixes."""
@@ -231,14 +228,14 @@ class Env:
             self.fault(name, f"must not be less than {prefix}BASE_BACKOFF", self.effective[name])
         return RefreshSettings() if len(self.faults) > before else RefreshSettings(**values)
 
-    def finish(self) -> None:
-        """Look for unknown variables; call it when everything was read.
+    def finish(self, prefixes: Iterable[str]) -> None:
+        """Look for unknown variables that begin with one of these; call it when everything was read.
 
         Raises:
             ConfigErrors: something is wrong, all of it listed.
         """
         for name in sorted(self._environ):
-            if name.startswith(PREFIXES) and name not in self.defaults and not SERVICE_VARIABLE.search(name):
+            if name.startswith(tuple(prefixes)) and name not in self.defaults and not SERVICE_VARIABLE.search(name):
                 self.fault(name, "is not a setting of this program", MASK)
         if self.faults:
             raise ConfigErrors(self.faults)

@@ -5,37 +5,23 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from alert_refresh import __version__, durations, rules, targets, views
 from alert_refresh.config import Config, Env, read_server
 from alert_refresh.engine import Clock, Deadline, ShutdownTimeout, SystemClock, Trigger, Worker
 from alert_refresh.observe.outcomes import log_outcome, log_publication
-from alert_refresh.rules.dangling import Dangling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from alert_refresh.engine import Kind, Source
+    from alert_refresh.kind import Kind
 
 log = logging.getLogger(__name__)
 
 
-class KindModule(Protocol):
-    """What the folder of a kind exports."""
-
-    KIND: Kind
-    OFF: str
-    """How to switch the kind on, for a user whose settings leave it off."""
-
-    def read(self, env: Env) -> Any:
-        """The kind's own frozen settings, with a `refresh: RefreshSettings` among them."""
-
-    def build(self, settings: Any, clock: Clock) -> Source[Any] | None:
-        """The source those settings name, or None when the kind is off."""
-
-
-KINDS: tuple[KindModule, ...] = (targets, rules, views)
+KINDS: tuple[Kind, ...] = (targets.KIND, rules.KIND, views.KIND)
+PREFIX = "ALERT_REFRESH_"
 
 SERVER_VARIABLES = (
     "FORWARDED_ALLOW_IPS",
@@ -57,8 +43,8 @@ def read_config(environ: Mapping[str, str] | None = None) -> Config:
         ConfigErrors: every fault, each with name, value and reason.
     """
     env = Env(os.environ if environ is None else environ)
-    config = read_server(env, {module.KIND.name: module.read(env) for module in KINDS})
-    env.finish()
+    config = read_server(env, {kind.name: kind.read(env) for kind in KINDS})
+    env.finish((PREFIX, *(kind.prefix for kind in KINDS)))
     return config
 
 
@@ -68,11 +54,11 @@ def take_server_variables() -> dict[str, str]:
 
 
 class Daemon:
-    """All workers together. `workers` maps a kind's name to its worker; `off` maps a kind that is off to its cure.
+    """All workers together. `workers` maps a kind's name to its worker, `off` the name of one that is off to how it is
+    enabled.
 
-    `halted` is set as soon as the daemon stops, for whoever waits on its behalf. `gauges` holds what the server
-    around it measures, by name: threads, connections, log lines dropped. `dangling` tells which rules name targets
-    that do not exist.
+    `halted` is set as soon as the daemon stops, for whatever waits on its behalf. `gauges` holds what the server
+    around it measures, by name: threads, connections, log lines dropped.
     """
 
     def __init__(self, config: Config, clock: Clock | None = None) -> None:
@@ -83,25 +69,22 @@ class Daemon:
         self.halted = threading.Event()
         self.gauges: dict[str, Callable[[], float]] = {}
         self._stop_by: Deadline | None = None
-        for module in KINDS:
-            settings = config.kinds[module.KIND.name]
-            source = module.build(settings, self.clock)
+        for kind in KINDS:
+            settings = config.kinds[kind.name]
+            source = kind.build(settings, self.clock)
             if source is None:
-                self.off[module.KIND.name] = module.OFF
+                self.off[kind.name] = kind.enable_hint
             else:
-                listeners = (log_outcome, *module.KIND.listeners)
-                worker = Worker(module.KIND, source, settings.refresh, clock=self.clock, listeners=listeners)
+                listeners = (log_outcome, *kind.listeners)
+                worker = Worker(kind, source, settings.refresh, clock=self.clock, listeners=listeners)
                 worker.listen_publish(log_publication)
-                self.workers[module.KIND.name] = worker
-        self.dangling = Dangling(self.workers)
-        if rules.KIND.name in self.workers:
-            self.gauges["rules_dangling_targets"] = lambda: len(self.dangling())
+                self.workers[kind.name] = worker
 
     def start(self) -> None:
         """Start every worker, and say with which settings."""
         log.info("alert-refresh %s starts", __version__, extra={"settings": dict(self.config.effective)})
-        for kind, cure in self.off.items():
-            log.info("%s are off; to switch them on, %s", kind.capitalize(), cure, extra={"kind": kind})
+        for kind, enable_hint in self.off.items():
+            log.info("%s are off; to switch them on, %s", kind.capitalize(), enable_hint, extra={"kind": kind})
         self.halted.clear()
         self._stop_by = None
         for worker in self.workers.values():

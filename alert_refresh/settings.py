@@ -101,43 +101,94 @@ SETTINGS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "Connection string of the PostgreSQL database with the materialized views, URI or key=value; unset: "
             "views are off",
         ),
+        "VIEWS_READ_URL": (
+            "",
+            "Connection string for the reads, which may lead through a pooler in transaction mode; unset: VIEWS_DATABASE_URL",
+        ),
         "VIEWS": (
             "mv_entity_ancestors,mv_descendant_counts,mv_entity_hierarchy_stats",
-            "Views to refresh, separated by commas, each NAME or SCHEMA.NAME exactly as in the catalog",
+            "Views to refresh, separated by commas, each NAME or SCHEMA.NAME exactly as in the catalog, in double quotes where SQL needs them",
         ),
         "VIEWS_REFRESH_ENABLED": (
             "true",
             "Start the automated service with the daemon; without it views are refreshed only when asked for",
         ),
-        "VIEWS_REFRESH_INTERVAL": ("300s", "Time between periodic refreshes"),
+        "VIEWS_REFRESH_INTERVAL": (
+            "300s",
+            "Time between periodic refreshes",
+        ),
         "VIEWS_REFRESH_MAX_RETRIES": (
             "5",
-            "Retries after the first attempt of a refresh; a retry takes up the failed views only",
+            "Retries after the first attempt of a refresh; a retry takes up the failed views and what reads them",
         ),
-        "VIEWS_REFRESH_BASE_BACKOFF": ("30s", "First wait between attempts; each next one is twice as long"),
-        "VIEWS_REFRESH_MAX_BACKOFF": ("5m", "Longest wait between attempts"),
-        "VIEWS_REFRESH_JITTER": ("false", "Draw each wait between 0 and its length at random"),
+        "VIEWS_REFRESH_BASE_BACKOFF": (
+            "30s",
+            "First wait between attempts; each next one is twice as long",
+        ),
+        "VIEWS_REFRESH_MAX_BACKOFF": (
+            "5m",
+            "Longest wait between attempts",
+        ),
+        "VIEWS_REFRESH_JITTER": (
+            "false",
+            "Draw each wait between 0 and its length at random",
+        ),
         "VIEWS_REFRESH_RATE_LIMIT": (
             "0s",
             "After an accepted manual refresh the next one is refused for so long; 0s refuses none",
         ),
-        "VIEWS_REFRESH_TIMEOUT": ("16m", "Longest time of one attempt over all views"),
-        "VIEWS_REFRESH_WARMUP": ("30s", "Time from the start to the first periodic refresh"),
-        "VIEWS_LOCK_TIMEOUT": ("5s", "Longest wait for a lock, of a refresh and of a read"),
-        "VIEWS_STATEMENT_TIMEOUT": ("5m", "Longest time of the refresh of one view"),
-        "VIEWS_POOL_MAX": ("5", "Most connections that answer reads at once"),
+        "VIEWS_REFRESH_TIMEOUT": (
+            "16m",
+            "Longest time of one attempt over all views",
+        ),
+        "VIEWS_REFRESH_WARMUP": (
+            "30s",
+            "Time from the start to the first periodic refresh",
+        ),
+        "VIEWS_LOCK_TIMEOUT": (
+            "5s",
+            "Longest wait for a lock, of a refresh and of a read",
+        ),
+        "VIEWS_STATEMENT_TIMEOUT": (
+            "5m",
+            "Longest time of the refresh of one view",
+        ),
+        "VIEWS_POOL_MAX": (
+            "5",
+            "Most connections that answer reads at once",
+        ),
         "VIEWS_SKIP_UNCHANGED": (
             "true",
-            "Let scheduled refreshes leave a view alone while nothing it reads has changed",
+            "Let scheduled refreshes leave a view alone while it is proven that nothing it reads has changed",
         ),
-        "VIEWS_HISTORY_RETENTION": ("30d", "How long rows of refresh_metrics are kept, in days or as a duration"),
-        "VIEWS_CACHE_SIZE": ("100000", "Most answers kept in memory"),
+        "VIEWS_SKIP_MAX_AGE": (
+            "1h",
+            "Refresh a view at least this often although nothing it reads has changed; 0 never skips",
+        ),
+        "VIEWS_CONFIG_FILE": (
+            "",
+            "YAML file with settings of single views: interval or cron, skip, max_age, lock_timeout, statement_timeout, analyze",
+        ),
+        "VIEWS_NOTIFY_DEBOUNCE": (
+            "1s",
+            "Notifications on the channel alert_refresh that come within this time make one refresh",
+        ),
+        "VIEWS_HISTORY_RETENTION": (
+            "30d",
+            "How long rows of refresh_metrics are kept, in days or as a duration",
+        ),
+        "VIEWS_CACHE_SIZE": (
+            "100000",
+            "Most answers kept in memory",
+        ),
         "VIEWS_CACHE_LEASE": (
             "50ms",
-            "How long a daemon answers from its caches before it looks again whether they are valid; every refresh "
-            "takes that much longer",
+            "How long a daemon answers from its caches before it looks again whether they are valid; every refresh takes that much longer",
         ),
-        "REDIS_URL": ("", "Redis or Valkey that daemons share answers through; unset: memory only"),
+        "REDIS_URL": (
+            "",
+            "Redis or Valkey that daemons share answers through; unset: memory only",
+        ),
     },
 }
 """By what they are settings of: name, default as one would write it (empty if there is none), and a sentence without

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from alert_refresh.credential import Credential
 from alert_refresh.engine import Deadline, RefreshSettings, Request, SystemClock, Trigger
 from alert_refresh.views import Settings
-from alert_refresh.views.postgres import PostgresSource
+from alert_refresh.views.source import PostgresSource
 from tests.postgres import BIN, HIERARCHY, VIEWS, Server
 from tests.process.program import Program
 from tests.valkey import Valkey

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import uuid
 import warnings
 from pathlib import Path
@@ -41,7 +42,9 @@ SETTINGS = {
 class Server:
     """A PostgreSQL server on a Unix socket in a folder of its own; another user runs it where we are root."""
 
-    def __init__(self, folder: Path | None = None, **settings: str) -> None:
+    def __init__(self, folder: Path | None = None, binaries: Path = BIN, language: str = "", **settings: str) -> None:
+        self.binaries = binaries
+        self.language = language
         self.folder = folder or Path(tempfile.mkdtemp(prefix="ar-pg-"))
         self.data = self.folder / "data"
         self.settings = SETTINGS | settings
@@ -72,7 +75,7 @@ class Server:
 
     def standby(self) -> Server:
         """A hot standby of this server, not yet started."""
-        other = Server()
+        other = Server(binaries=self.binaries)
         self.run("pg_basebackup", "-D", str(other.data), "-R", "-c", "fast", "-h", str(self.folder), "-U", "postgres")
         with (other.data / "postgresql.conf").open("a") as file:
             file.write(f"unix_socket_directories = '{other.folder}'\n")
@@ -84,14 +87,14 @@ class Server:
 
     def run(self, program: str, *arguments: str, check: bool = True) -> None:
         subprocess.run(
-            [str(BIN / program), *arguments],
+            [str(self.binaries / program), *arguments],
             check=check,
             user=self._user,
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"},
+            env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC", "LANGUAGE": self.language},
         )
 
     @property
@@ -143,6 +146,22 @@ class Database:
     def value(self, query: str, *values: object) -> Any:
         rows = self.rows(query, *values)
         return rows[0][0] if rows else None
+
+    def crash_backend(self) -> None:
+        """Kill one backend, and wait until the server has started its others anew."""
+        reset = "select pg_stat_get_bgwriter_stat_reset_time()"
+        before = self.value(reset)
+        with self.connect() as victim:
+            os.kill(victim.info.backend_pid, signal.SIGKILL)
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            try:
+                if self.value(reset) != before:
+                    return
+            except psycopg.Error:
+                pass
+            time.sleep(0.05)
+        raise AssertionError("the server does not come back")
 
     def drop(self) -> None:
         with self.server.connect() as connection:

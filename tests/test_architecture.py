@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import graphlib
+import importlib
 import io
 import re
 import subprocess
@@ -13,6 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from alert_refresh import daemon
+from alert_refresh.cli.check import check_sources
+from alert_refresh.engine import ConfigErrors
+from alert_refresh.kind import load
+from alert_refresh.web.app import create_app
+from tests.stage import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -320,9 +329,9 @@ def test_no_error_of_a_client_library_is_shown_as_text(path: Path) -> None:
 def test_what_is_dear_is_imported_in_its_own_place(path: Path) -> None:
     places = {
         "kubernetes": re.compile(r"targets/kubernetes/\w+\.py"),
-        "psycopg": re.compile(r"views/(tiers/)?\w+\.py"),
-        "psycopg_pool": re.compile(r"views/(tiers/)?\w+\.py"),
-        "redis": re.compile(r"views/(tiers/)?\w+\.py"),
+        "psycopg": re.compile(r"views/(\w+/)?\w+\.py"),
+        "psycopg_pool": re.compile(r"views/(\w+/)?\w+\.py"),
+        "redis": re.compile(r"views/(\w+/)?\w+\.py"),
     }
     for module in {name.split(".")[0] for name in imports_of(path)} & set(places):
         assert places[module].fullmatch(name_of(path)), f"{module} is imported"
@@ -424,3 +433,181 @@ def test_the_engine_needs_the_standard_library_and_tenacity(code: str, allowed: 
     extra = loaded_after(code) - loaded_after("")
     outside = {name for name in extra if name not in sys.stdlib_module_names and not name.startswith("_")}
     assert outside == {"alert_refresh"} | allowed
+
+
+NEW_KIND = {
+    "__init__.py": '''
+"""Weather: a kind of its own in a folder of its own."""
+
+from types import SimpleNamespace
+
+from alert_refresh.engine import Snapshot
+from alert_refresh.kind import Kind
+
+
+class Source:
+    name = "sky"
+
+    def refresh(self, previous, request, deadline):
+        return Snapshot(items={"today": "sunny"}, digest="1")
+
+    def watches(self, sink):
+        return ()
+
+    def close(self):
+        return None
+
+
+def read(env):
+    return SimpleNamespace(refresh=env.refresh("WEATHER_REFRESH_"), on=env.boolean("WEATHER", default=True))
+
+
+def build(settings, clock):
+    return Source() if settings.on else None
+
+
+KIND = Kind(
+    name="weather",
+    prefix="WEATHER_REFRESH_",
+    error_types=("network", "unknown"),
+    enable_hint="set WEATHER=true",
+    read=read,
+    build=build,
+    gates_readiness=True,
+    metrics="weather.rest:measure",
+    blueprint="weather.rest:routes",
+    check="weather.rest:check",
+)
+''',
+    "rest.py": '''
+"""Its metrics, its routes, its check."""
+
+from flask import Blueprint
+from prometheus_client import Gauge
+
+from alert_refresh.web.answers import answer
+from alert_refresh.web.status import loaded
+
+
+def measure(registry, workers):
+    return Gauge("weather_questions", "Questions that were asked.", registry=registry)
+
+
+def routes(daemon, auth, metrics):
+    blueprint = Blueprint("weather", __name__, url_prefix="/api/v2/weather")
+
+    @blueprint.get("")
+    def listing():
+        """The weather."""
+        metrics.inc()
+        return answer({"weather": loaded(daemon, "weather").items})
+
+    return blueprint
+
+
+def check(snapshots):
+    return {"warnings": [f"it is {snapshots['weather'].items['today']}"]}
+''',
+}
+"""A kind that the program does not have: a folder, and one line in `daemon.KINDS`."""
+
+
+def test_a_new_kind_is_a_folder_and_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "weather"
+    folder.mkdir()
+    for name, text in NEW_KIND.items():
+        (folder / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    weather = importlib.import_module("weather")
+    monkeypatch.setattr(daemon, "KINDS", (*daemon.KINDS, weather.KIND))
+    try:
+        with pytest.raises(ConfigErrors, match="WEATHER_REFRESH_INTERVALL"):
+            daemon.read_config({"WEATHER_REFRESH_INTERVALL": "5m"})
+        config = daemon.read_config({"WEATHER_REFRESH_INTERVAL": "1m"})
+        program = daemon.Daemon(config)
+        client = create_app(program).test_client()
+        assert client.get("/readyz").status_code == 503
+        program.start()
+        try:
+            eventually(lambda: client.get("/readyz").status_code == 200, "ready")
+            assert client.get("/api/v2/weather").get_json() == {"weather": {"today": "sunny"}}
+            assert client.get("/health").get_json()["kinds"]["weather"]["status"] == "healthy"
+            shown = client.get("/metrics").get_data(as_text=True)
+            assert "weather_questions 1.0" in shown
+            assert 'alert_refresh_attempts_total{kind="weather",status="success"} 1.0' in shown
+        finally:
+            program.stop()
+        [checked] = [one for one in check_sources(config) if one["kind"] == "weather"]
+        assert (checked["source"], checked["items"], checked["warnings"]) == ("sky", 1, ["it is sunny"])
+        off = create_app(daemon.Daemon(daemon.read_config({"WEATHER": "false"}))).test_client()
+        assert 'alert_refresh_kind_enabled{kind="weather"} 0.0' in off.get("/metrics").get_data(as_text=True)
+        assert "set WEATHER=true" in off.get("/api/v2/weather").get_json()["message"]
+    finally:
+        for name in ("weather", "weather.rest"):
+            sys.modules.pop(name, None)
+
+
+def test_every_name_by_which_a_kind_is_loaded_exists() -> None:
+    for kind in daemon.KINDS:
+        for name in filter(None, (kind.metrics, kind.blueprint, kind.check)):
+            assert callable(load(name))
+
+
+def test_no_module_is_imported_in_a_circle() -> None:
+    """By what importing a module imports; what functions import later may close a circle."""
+    known = {
+        ".".join(("alert_refresh", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
+        for path in MODULES
+    }
+
+    def imported(path: Path) -> set[str]:
+        found: set[str] = set()
+        for node in ast.walk(
+            ast.Module(body=[one for one in tree_of(path).body if not is_for_types(one)], type_ignores=[])
+        ):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module or ""}
+        return found & known.keys()
+
+    def is_for_types(node: ast.stmt) -> bool:
+        return isinstance(node, ast.FunctionDef | ast.ClassDef) or (
+            isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        )
+
+    order = graphlib.TopologicalSorter({name: imported(path) - {name} for name, path in known.items()})
+    order.prepare()
+
+
+def test_the_rooms_know_only_what_they_may() -> None:
+    rooms = {
+        "targets/secret": ("targets.kubernetes", "targets.folder", "web", "server", "daemon"),
+        "targets/folder": ("targets.kubernetes", "web", "server", "daemon"),
+        "targets/kubernetes": ("targets.folder", "web", "server", "daemon"),
+        "server": ("targets", "rules", "views", "alertmanager"),
+        "files": ("targets", "rules", "views", "web", "server", "daemon"),
+        "rules": ("targets", "views", "web", "server", "daemon", "cli"),
+        "views": ("targets", "rules", "web", "server", "daemon", "cli"),
+    }
+    for room, strangers in rooms.items():
+        for path in (PACKAGE / room).rglob("*.py"):
+            for name in imports_of(path):
+                assert not name.startswith(tuple(f"alert_refresh.{one}" for one in strangers)), (name_of(path), name)
+
+
+def test_no_folder_is_a_drawer() -> None:
+    for folder in {path.parent for path in MODULES}:
+        names = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]
+        assert len(names) <= 18, (name_of(folder), len(names))
+
+
+@every_module
+def test_a_function_is_short(path: Path) -> None:
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.FunctionDef):
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            nested = [one for one in ast.walk(node) if isinstance(one, ast.FunctionDef) and one is not node]
+            own = lines - sum((one.end_lineno or 0) - one.lineno + 1 for one in nested)
+            own -= len((ast.get_docstring(node) or "").splitlines())
+            assert own <= 43, f"{node.name} has {own} lines"

@@ -11,7 +11,8 @@ import pytest
 
 from alert_refresh import daemon as program
 from alert_refresh.daemon import Daemon, read_config, take_server_variables
-from alert_refresh.engine import Kind, RefreshSettings, Snapshot
+from alert_refresh.engine import RefreshSettings, Snapshot
+from alert_refresh.kind import Kind
 from tests.fakes import FakeClock, FakeSource
 
 if TYPE_CHECKING:
@@ -20,17 +21,20 @@ if TYPE_CHECKING:
     from alert_refresh.config import Env
 
 
-def kind(name: str, source: FakeSource | None) -> Any:
-    """A kind's module whose source is this one, or which is off."""
+def kind(name: str, source: FakeSource | None) -> Kind:
+    """A kind whose source is this one, or which is off."""
 
     def read(env: Env) -> Any:
         return SimpleNamespace(refresh=RefreshSettings(warmup=30))
 
-    return SimpleNamespace(
-        KIND=Kind(name, f"{name.upper()}_REFRESH_", ("unknown",)),
-        OFF=f"set {name.upper()}_FILE",
+    return Kind(
+        name=name,
+        prefix=f"{name.upper()}_REFRESH_",
+        error_types=("unknown",),
+        enable_hint=f"set {name.upper()}_FILE",
         read=read,
         build=lambda _settings, _clock: source,
+        blueprint="",
     )
 
 

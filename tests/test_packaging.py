@@ -29,7 +29,7 @@ def documented() -> dict[str, str]:
 def known() -> dict[str, str]:
     """Every setting that is read, with its default."""
     env = Env({})
-    read_server(env, {module.KIND.name: module.read(env) for module in daemon.KINDS})
+    read_server(env, {kind.name: kind.read(env) for kind in daemon.KINDS})
     assert env.faults == []
     return env.defaults
 

@@ -6,21 +6,21 @@ import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from alert_refresh.daemon import KINDS
+from alert_refresh import daemon as kinds
 from alert_refresh.engine import AttemptError, Deadline, ShutdownTimeout, SystemClock, Worker
 from alert_refresh.engine.attempt_threads import ABANDON_AFTER
 from alert_refresh.engine.errors import TIMEOUT
 from alert_refresh.engine.threads import Call, spawn
+from alert_refresh.kind import load
 from alert_refresh.observe.formats import escape
-from alert_refresh.rules.dangling import dangling, listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alert_refresh.config import Config
-    from alert_refresh.daemon import KindModule
     from alert_refresh.engine import Request, Snapshot, Source, Watch
     from alert_refresh.engine.source import Sink
+    from alert_refresh.kind import Kind
     from alert_refresh.targets.kubernetes.rights import Right
 
 MARGIN = 10.0
@@ -43,26 +43,27 @@ class Unwatched:
 def check_sources(config: Config) -> list[dict[str, Any]]:
     """One entry per kind: `kind`, `source` (None if off), `items`, `rejected`, `error`, `error_type`, `duration_ms`.
 
-    Rules also have `dangling_targets`, pairs of a rule and a target that does not exist, and their count. Kubernetes
-    targets also have `missing_rights`, and if there are any, `role`: the manifests that grant them.
+    A kind's own `check` may add fields. A source that needs rights also has `missing_rights`, and if there are any,
+    `role`: the manifests that grant them.
     """
-    found = {module.KIND.name: _checked(module, config.kinds[module.KIND.name]) for module in KINDS}
-    entry, rules = found["rules"]
-    if entry["source"] is not None:
-        pairs = dangling(rules, found["targets"][1])
-        entry |= {"dangling_targets": listed(pairs), "dangling_targets_count": len(pairs)}
+    found = {kind.name: _checked(kind, config.kinds[kind.name]) for kind in kinds.KINDS}
+    snapshots = {name: snapshot for name, (_, snapshot) in found.items()}
+    for kind in kinds.KINDS:
+        entry, _ = found[kind.name]
+        if kind.check and entry["source"] is not None:
+            entry |= load(kind.check)(snapshots)
     return [entry for entry, _ in found.values()]
 
 
-def _checked(module: KindModule, settings: Any) -> tuple[dict[str, Any], Snapshot[Any] | None]:
+def _checked(kind: Kind, settings: Any) -> tuple[dict[str, Any], Snapshot[Any] | None]:
     """The entry of one kind, and its snapshot."""
     clock = SystemClock()
-    entry: dict[str, Any] = {"kind": module.KIND.name, "source": None, "items": 0, "rejected": [], "error": None}
-    source: Source[Any] | None = getattr(module, "build_check", module.build)(settings, clock)
+    entry: dict[str, Any] = {"kind": kind.name, "source": None, "items": 0, "rejected": [], "error": None}
+    source = (kind.build_check or kind.build)(settings, clock)
     if source is None:
-        return entry | {"off": module.OFF}, None
+        return entry | {"off": kind.enable_hint}, None
     once = replace(settings.refresh, max_retries=0, paused=True)
-    worker = Worker(module.KIND, Unwatched(source), once, clock=clock)
+    worker = Worker(kind, Unwatched(source), once, clock=clock)
     worker.start()
     request = worker.refresh_now()
     request.done.wait(once.timeout + ABANDON_AFTER + MARGIN)
@@ -149,8 +150,5 @@ def text(found: list[dict[str, Any]]) -> str:
         for rejected in one["rejected"]:
             place = "/".join(rejected["source"].values())
             lines += [f"  {place}: {fault['field']}: {fault['message']}" for fault in rejected["faults"]]
-        pairs = one.get("dangling_targets", ())
-        lines += [f"  rule {pair['rule']} names target {pair['target']}, which does not exist" for pair in pairs]
-        if one.get("dangling_targets_count", 0) > len(pairs):
-            lines.append(f"  and {one['dangling_targets_count'] - len(pairs)} more")
+        lines += [f"  {warning}" for warning in one.get("warnings", ())]
     return "\n".join(escape(line) for line in lines)

@@ -86,7 +86,7 @@ def check(as_json: bool, strict: bool) -> None:
         click.echo(json.dumps({"settings": [], "sources": found}))
     else:
         click.echo("Settings are valid.\n" + text(found))
-    wrong = ("error", "rejected", "missing_rights", *(["dangling_targets"] if strict else []))
+    wrong = ("error", "rejected", "missing_rights", *(["warnings"] if strict else []))
     sys.exit(FAULTS if any(one.get(field) for one in found for field in wrong) else 0)
 
 

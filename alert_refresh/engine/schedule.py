@@ -32,7 +32,7 @@ class Interval:
     interval: float
     warmup: float = 0.0
 
-    def next_due(self, started: float, now: float) -> float | None:
+    def next_due(self, started: float, now: float) -> float:
         first = started + (self.warmup or self.interval)
         if now < first:
             return first

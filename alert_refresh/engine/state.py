@@ -250,28 +250,7 @@ class RefreshState(Generic[T]):
                 raise Overtaken("a watch published meanwhile")
             result = Result.SUCCESS if error is None else Result.CANCELLED if status.stopping else Result.FAILED
             served, changed = self._published(status.snapshot, snapshot, wall)
-            streak = {
-                Result.SUCCESS: 0,
-                Result.FAILED: status.consecutive_failures + 1,
-                Result.CANCELLED: status.consecutive_failures,
-            }[result]
-            outcome = Outcome(
-                kind=self._kind,
-                trigger=attempt.request.trigger,
-                request_id=attempt.request.request_id,
-                attempt=attempt.number,
-                result=result,
-                started_at=attempt.started_at,
-                duration=max(0.0, now - attempt.started),
-                error=None if error is None else str(error),
-                error_type=None if error is None else error.error_type,
-                streak_before=status.consecutive_failures,
-                consecutive_failures=streak,
-                items=len(served.items) if served else 0,
-                rejected=len(served.rejected) if served else 0,
-                generation=served.generation if served else 0,
-                changed=changed,
-            )
+            outcome = self._outcome(attempt, result, error, served, changed)
             succeeded = result is Result.SUCCESS
             self._status = replace(
                 status,
@@ -280,7 +259,7 @@ class RefreshState(Generic[T]):
                 last=outcome,
                 last_success_at=wall if succeeded else status.last_success_at,
                 last_success=now if succeeded else status.last_success,
-                consecutive_failures=streak,
+                consecutive_failures=outcome.consecutive_failures,
                 succeeded=status.succeeded + succeeded,
                 failed=status.failed + (result is Result.FAILED),
                 cancelled=status.cancelled + (result is Result.CANCELLED),
@@ -308,6 +287,29 @@ class RefreshState(Generic[T]):
                     failed = outcome.result is Result.FAILED
                 next_due = None if status.paused else self._schedule.next_due(status.started, now)
                 self._status = replace(status, next_attempt=None, next_due=next_due, cycle_failed=failed)
+
+    def _outcome(
+        self, attempt: Attempt, result: Result, error: AttemptError | None, served: Snapshot[T] | None, changed: bool
+    ) -> Outcome:
+        """What the listeners get of an attempt that ends now."""
+        before = self._status.consecutive_failures
+        return Outcome(
+            kind=self._kind,
+            trigger=attempt.request.trigger,
+            request_id=attempt.request.request_id,
+            attempt=attempt.number,
+            result=result,
+            started_at=attempt.started_at,
+            duration=max(0.0, self._clock.monotonic() - attempt.started),
+            error=None if error is None else str(error),
+            error_type=None if error is None else error.error_type,
+            streak_before=before,
+            consecutive_failures={Result.SUCCESS: 0, Result.FAILED: before + 1, Result.CANCELLED: before}[result],
+            items=len(served.items) if served else 0,
+            rejected=len(served.rejected) if served else 0,
+            generation=served.generation if served else 0,
+            changed=changed,
+        )
 
     def _next_due(self, status: Status[T], after: float) -> float | None:
         """The first tick that is not skipped if a cycle runs until `after`."""

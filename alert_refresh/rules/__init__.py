@@ -1,7 +1,7 @@
 """Rules, from a warm-storage file into a hot cache in memory.
 
-This is the smallest complete kind, and the one to copy. It exports what `daemon.KindModule` requires: `KIND`,
-`OFF`, `read` (settings) and `build` (the source). `source.py` reads the file; most of the folder is pure functions.
+This is the smallest complete kind, and the one to copy. The daemon reads `KIND`, at the end of this file; `source.py`
+reads the file of rules.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from alert_refresh.engine import Adaptive, Kind, Never, RefreshSettings
+from alert_refresh.engine import Adaptive, Never, RefreshSettings
+from alert_refresh.kind import Kind
 from alert_refresh.rules.log import log_cycle
 
 if TYPE_CHECKING:
@@ -19,15 +20,8 @@ if TYPE_CHECKING:
     from alert_refresh.engine import Clock, Source
     from alert_refresh.rules.rule import Rule
 
-KIND = Kind(
-    name="rules",
-    prefix="RULES_REFRESH_",
-    error_types=("storage", "parse", "validate", "too_large", "timeout", "unknown"),
-    listeners=(log_cycle,),
-    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 10, 30, 60),
-)
 
-OFF = "set RULES_FILE to a file of rules"
+PREFIX = "RULES_REFRESH_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +40,7 @@ class Settings:
 
 def read(env: Env) -> Settings:
     """Read the settings of the rules; faults are collected in `env`."""
-    refresh = env.refresh(KIND.prefix, interval="6h", rate_limit="1s")
+    refresh = env.refresh(PREFIX, interval="6h", rate_limit="1s")
     interval = refresh.interval
     shortest = env.duration("RULES_REFRESH_ADAPTIVE_MIN", "1m")
     longest = env.duration("RULES_REFRESH_ADAPTIVE_MAX", "24h")
@@ -75,3 +69,19 @@ def build(settings: Settings, clock: Clock) -> Source[Rule] | None:
     from alert_refresh.rules.source import FileSource
 
     return FileSource(settings.file, settings, clock)
+
+
+KIND = Kind(
+    name="rules",
+    prefix=PREFIX,
+    error_types=("storage", "parse", "validate", "too_large", "timeout", "unknown"),
+    listeners=(log_cycle,),
+    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 10, 30, 60),
+    read=read,
+    build=build,
+    enable_hint="set RULES_FILE to a file of rules",
+    gates_readiness=True,
+    metrics="alert_refresh.rules.metrics:RuleMetrics",
+    blueprint="alert_refresh.web.rules.routes:build",
+    check="alert_refresh.rules.dangling:check",
+)

@@ -60,6 +60,15 @@ class Dangling:
             log.warning("Rules name targets that do not exist %d times more", more, extra={"kind": "rules"})
 
 
+def check(snapshots: Mapping[str, Snapshot[Any] | None]) -> dict[str, Any]:
+    """What `alert-refresh check` shows of it: `dangling_targets` (the first ones), their count, and `warnings`."""
+    pairs = dangling(snapshots.get("rules"), snapshots.get("targets"))
+    lines = [f"rule {rule_id} names target {name}, which does not exist" for rule_id, name in pairs[:MOST]]
+    if len(pairs) > MOST:
+        lines.append(f"and {len(pairs) - MOST} more")
+    return {"dangling_targets": listed(pairs), "dangling_targets_count": len(pairs), "warnings": lines}
+
+
 def listed(pairs: tuple[Pair, ...]) -> list[dict[str, str]]:
     """The first `MOST` pairs as JSON fields."""
     return [{"rule": rule_id, "target": name} for rule_id, name in pairs[:MOST]]

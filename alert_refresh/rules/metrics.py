@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from alert_refresh.engine import Result
+from alert_refresh.rules.dangling import Dangling
 from alert_refresh.rules.hot_cache import CacheStats
 from alert_refresh.rules.rule_set import rule_set
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
@@ -27,9 +28,17 @@ MILLISECONDS = (1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_00
 
 
 class RuleMetrics(Collector):
-    """The metrics of the rules' worker, in `registry`. Adds a listener to the worker."""
+    """The metrics of the rules' worker, in `registry`; none while rules are off. Adds a listener to the worker.
 
-    def __init__(self, registry: CollectorRegistry, worker: Worker[Rule]) -> None:
+
+    `dangling` returns which rules name targets that do not exist.
+    """
+
+    def __init__(self, registry: CollectorRegistry, workers: Mapping[str, Worker[Any]]) -> None:
+        self.dangling = Dangling(workers)
+        worker: Worker[Rule] | None = workers.get("rules")
+        if worker is None:
+            return
         self._worker = worker
         self._durations = Histogram(
             f"{SCHEDULER}_refresh_duration_ms",
@@ -64,5 +73,6 @@ class RuleMetrics(Collector):
             (f"{CACHE}_size", "Rules in the hot cache.", cache.size),
             (f"{CACHE}_capacity", "Maximum number of rules in the hot cache.", cache.capacity),
             ("alert_refresh_rules_loaded", "Rules that are loaded.", 0 if found is None else len(found.rules)),
+            ("alert_refresh_rules_dangling_targets", "Pairs of a rule and a missing target.", len(self.dangling())),
         ):
             yield GaugeMetricFamily(name, help_text, value=value)

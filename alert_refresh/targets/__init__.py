@@ -6,28 +6,20 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from alert_refresh.engine import Kind, RefreshSettings
+from alert_refresh.kind import Kind
 from alert_refresh.targets.secret.selector import parse_selector
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from alert_refresh.config import Env
-    from alert_refresh.engine import Clock, Source
+    from alert_refresh.engine import Clock, RefreshSettings, Source
     from alert_refresh.targets.target import Target
 
-KIND = Kind(
-    name="targets",
-    prefix="TARGET_REFRESH_",
-    error_types=(
-        "network", "timeout", "dns", "tls", "auth", "k8s_api", "parse",
-        "validate", "config", "storage", "too_large", "unknown",
-    ),
-)  # fmt: skip
+
+PREFIX = "TARGET_REFRESH_"
 
 NAMESPACE = re.compile(r"\*|[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
-
-OFF = "set TARGET_DIRECTORY to a folder of Secret manifests, or KUBECONFIG, or run in a pod"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +55,7 @@ def read(env: Env) -> Settings:
     except ValueError as error:
         env.fault("TARGET_LABEL_SELECTOR", str(error))
     return Settings(
-        refresh=env.refresh(KIND.prefix),
+        refresh=env.refresh(PREFIX),
         source=source,
         directory=directory,
         namespaces=namespaces,
@@ -86,3 +78,19 @@ def build(settings: Settings, clock: Clock) -> Source[Target] | None:
 
         return DirectorySource(settings, clock)
     return None
+
+
+KIND = Kind(
+    name="targets",
+    prefix=PREFIX,
+    error_types=(
+        "network", "timeout", "dns", "tls", "auth", "k8s_api", "parse",
+        "validate", "config", "storage", "too_large", "unknown",
+    ),
+    read=read,
+    build=build,
+    enable_hint="set TARGET_DIRECTORY to a folder of Secret manifests, or KUBECONFIG, or run in a pod",
+    gates_readiness=True,
+    metrics="alert_refresh.targets.metrics:TargetMetrics",
+    blueprint="alert_refresh.web.targets.routes:build",
+)  # fmt: skip

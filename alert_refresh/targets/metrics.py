@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -15,7 +15,7 @@ from alert_refresh.targets.counts import CachedCounts, Faulty
 from alert_refresh.targets.secret.fields import TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from prometheus_client.core import Metric
 
@@ -60,27 +60,33 @@ PROPAGATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 class TargetMetrics(Collector):
     """Metrics of the targets' worker, in `registry`, which gets none without a worker. Listens to it from now on."""
 
-    def __init__(self, registry: CollectorRegistry, worker: Worker[Target] | None) -> None:
+    def __init__(self, registry: CollectorRegistry, workers: Mapping[str, Worker[Any]]) -> None:
+        worker: Worker[Target] | None = workers.get("targets")
         if worker is None:
             registry = CollectorRegistry()
         self._worker = worker
         self._counted = CachedCounts()
 
-        def counter(name: str, help_text: str, *labels: tuple[str, Iterable[str]]) -> Counter:
-            metric = Counter(name, help_text, [label for label, _ in labels], registry=registry)
-            _fill(metric, [list(values) for _, values in labels])
-            return metric
+        self._count_refreshes(registry)
+        self._count_discoveries(registry)
+        self._count_requests(registry)
+        if worker is not None:
+            worker.listen(self)
+            worker.listen_publish(lambda published: self.propagation.observe(published.seconds))
+            registry.register(self)
 
-        def histogram(name: str, help_text: str, buckets: tuple[float, ...], label: str, *values: str) -> Histogram:
-            metric = Histogram(name, help_text, [label], buckets=buckets, registry=registry)
-            _fill(metric, [values])
-            return metric
-
-        self._errors = counter(
-            f"{REFRESH}_errors_total", "Failed attempts by type of error.", ("error_type", KIND.error_types)
+    def _count_refreshes(self, registry: CollectorRegistry) -> None:
+        self._errors = _counter(
+            registry, f"{REFRESH}_errors_total", "Failed attempts by type of error.", ("error_type", KIND.error_types)
         )
-        self._durations = histogram(
-            f"{REFRESH}_duration_seconds", "Duration of attempts.", KIND.buckets, "status", "success", "failed"
+        self._durations = _histogram(
+            registry,
+            f"{REFRESH}_duration_seconds",
+            "Duration of attempts.",
+            KIND.buckets,
+            "status",
+            "success",
+            "failed",
         )
         self.propagation = Histogram(
             f"{REFRESH}_propagation_seconds",
@@ -88,39 +94,47 @@ class TargetMetrics(Collector):
             buckets=PROPAGATION_BUCKETS,
             registry=registry,
         )
-        self._operations = histogram(
+
+    def _count_discoveries(self, registry: CollectorRegistry) -> None:
+        self._operations = _histogram(
+            registry,
             f"{DISCOVERY}_duration_seconds",
             "Duration of the parts of a discovery.",
             DISCOVERY_BUCKETS,
             "operation",
             *OPERATIONS,
         )
-        self._discovery_errors = counter(
+        self._discovery_errors = _counter(
+            registry,
             f"{DISCOVERY}_errors_total",
             "Discoveries that failed, and Secrets that were not valid.",
             ("error_type", ("k8s_api", "parse", "validate")),
         )
-        self._secrets = counter(f"{DISCOVERY}_secrets_total", "Secrets that were looked at.", ("status", SECRETS))
-        self._lookups = counter(
+        self._secrets = _counter(
+            registry, f"{DISCOVERY}_secrets_total", "Secrets that were looked at.", ("status", SECRETS)
+        )
+
+    def _count_requests(self, registry: CollectorRegistry) -> None:
+        self._lookups = _counter(
+            registry,
             "alert_history_publishing_target_lookups_total",
             "Questions for targets, and whether any was found.",
             ("operation", ("get", "list", "get_by_type")),
             ("status", ("hit", "miss")),
         )
         statuses = sorted(set(API_STATUS.values()))
-        self._requests = counter(f"{API}_requests_total", "Refreshes asked for over HTTP.", ("status", statuses))
-        self._request_durations = histogram(
+        self._requests = _counter(
+            registry, f"{API}_requests_total", "Refreshes asked for over HTTP.", ("status", statuses)
+        )
+        self._request_durations = _histogram(
+            registry,
             f"{API}_duration_seconds",
             "Time to accept or refuse a refresh asked for over HTTP.",
             API_BUCKETS,
             "status",
             *statuses,
         )
-        self._limited = counter(f"{API}_rate_limit_hits_total", "Refreshes refused by the rate limit.")
-        if worker is not None:
-            worker.listen(self)
-            worker.listen_publish(lambda published: self.propagation.observe(published.seconds))
-            registry.register(self)
+        self._limited = _counter(registry, f"{API}_rate_limit_hits_total", "Refreshes refused by the rate limit.")
 
     def __call__(self, outcome: Outcome) -> None:
         """Count one attempt that ended."""
@@ -224,6 +238,22 @@ def _watching(health: WatchHealth) -> Iterable[Metric]:
     proof = "Unix time at which the most silent watch was told something, 0 before the first."
     name = f"{REFRESH}_watch_last_proof_of_life_timestamp"
     yield GaugeMetricFamily(name, proof, value=health.last_proof_of_life or 0)
+
+
+def _counter(registry: CollectorRegistry, name: str, help_text: str, *labels: tuple[str, Iterable[str]]) -> Counter:
+    """A counter with 0 for every combination of these label values."""
+    metric = Counter(name, help_text, [label for label, _ in labels], registry=registry)
+    _fill(metric, [list(values) for _, values in labels])
+    return metric
+
+
+def _histogram(
+    registry: CollectorRegistry, name: str, help_text: str, buckets: tuple[float, ...], label: str, *values: str
+) -> Histogram:
+    """A histogram with a series for each of these label values."""
+    metric = Histogram(name, help_text, [label], buckets=buckets, registry=registry)
+    _fill(metric, [values])
+    return metric
 
 
 def _fill(metric: Counter | Histogram, values: list[Iterable[str]]) -> None:

@@ -4,39 +4,36 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from alert_refresh.credential import MASK, Credential
-from alert_refresh.engine import Kind, RefreshSettings
+from alert_refresh.kind import Kind
+from alert_refresh.views.names import name_fault, parts, split
+from alert_refresh.views.view_settings import Earliest, ViewSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from alert_refresh.config import Env
-    from alert_refresh.engine import Clock, Source
-    from alert_refresh.views.postgres import PostgresSource
+    from alert_refresh.engine import Clock, RefreshSettings, Source
+    from alert_refresh.views.source import PostgresSource
 
-KIND = Kind(
-    name="views",
-    prefix="VIEWS_REFRESH_",
-    error_types=("network", "timeout", "dns", "auth", "config", "storage", "parse", "unknown"),
-    buckets=(0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600, 1200),
-    serves=lambda state: state.refreshed_at is not None or not state.failed,
-)
 
-OFF = "set VIEWS_DATABASE_URL to the PostgreSQL database that holds the materialized views"
+READ = ("mv_entity_ancestors", "mv_descendant_counts")
+"""The views of the example schema that entities are read from."""
 
 VIEWS = "mv_entity_ancestors,mv_descendant_counts,mv_entity_hierarchy_stats"
 
-NAME = re.compile(r"[^\W\d][\w$]*(\.[^\W\d][\w$]*)?")
-"""A view's name, or its schema's and its own, as they are in the catalog: nothing is folded to lower case."""
 
-LONGEST_NAME = 63
-"""Bytes of a PostgreSQL identifier."""
+PREFIX = "VIEWS_REFRESH_"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings of the views; durations in seconds. `url` and `redis` are connection strings, None when not used."""
+    """Settings of the views; durations in seconds. `url`, `read_url` and `redis` are connection strings, None when not
+    used. `skip_max_age` is how long a view is left alone at most, 0 never. `own` are the settings of single views.
+    """
 
     refresh: RefreshSettings
     url: Credential | None
@@ -45,15 +42,45 @@ class Settings:
     statement_timeout: float = 300.0
     pool_max: int = 5
     skip_unchanged: bool = True
+    skip_max_age: float = 3600.0
     history_retention: float = 30 * 86400.0
     redis: Credential | None = None
     cache_size: int = 100_000
     cache_lease: float = 0.05
+    read_url: Credential | None = None
+    notify_debounce: float = 1.0
+    own: Mapping[str, ViewSettings] = field(default_factory=dict)
+
+    def of(self, name: str) -> ViewSettings:
+        """The settings of one view: its own, else the general ones."""
+        return self.own.get(name) or ViewSettings(
+            interval=self.refresh.interval,
+            lock_timeout=self.lock_timeout,
+            statement_timeout=self.statement_timeout,
+            skip_max_age=self.skip_max_age if self.skip_unchanged else 0.0,
+        )
 
 
 def read(env: Env) -> Settings:
     """The views' settings; faults are left in `env`."""
-    refresh = env.refresh(KIND.prefix, interval="300s", rate_limit="0s", timeout="16m")
+    settings, path = _general(env), env.path("VIEWS_CONFIG_FILE")
+    if path is None:
+        return settings
+    from alert_refresh.views import view_file
+
+    own, faults = view_file.read(path, settings.views, settings.of(""))
+    for fault in faults:
+        env.fault("VIEWS_CONFIG_FILE", fault)
+    if faults:
+        return settings
+    own = {name: own.get(name) or settings.of(name) for name in settings.views}
+    schedule = Earliest(tuple({one.schedule(settings.refresh.warmup) for one in own.values()}))
+    interval = min((one.interval for one in own.values()), default=settings.refresh.interval)  # VIEWS may name none
+    return replace(settings, own=own, refresh=replace(settings.refresh, schedule=schedule, interval=interval))
+
+
+def _general(env: Env) -> Settings:
+    refresh = env.refresh(PREFIX, interval="300s", rate_limit="0s", timeout="16m")
     if not env.boolean("VIEWS_REFRESH_ENABLED", default=True):
         refresh = replace(refresh, paused=True)
     return Settings(
@@ -64,10 +91,13 @@ def read(env: Env) -> Settings:
         statement_timeout=env.duration("VIEWS_STATEMENT_TIMEOUT", "5m"),
         pool_max=env.integer("VIEWS_POOL_MAX", 5, minimum=1, maximum=100),
         skip_unchanged=env.boolean("VIEWS_SKIP_UNCHANGED", default=True),
+        skip_max_age=env.duration("VIEWS_SKIP_MAX_AGE", "1h", zero=True),
         history_retention=_days(env, "VIEWS_HISTORY_RETENTION", 30),
         redis=_connection_string(env, "REDIS_URL", "redis", "redis"),
         cache_size=env.integer("VIEWS_CACHE_SIZE", 100_000, minimum=1, maximum=10_000_000),
         cache_lease=env.duration("VIEWS_CACHE_LEASE", "50ms", zero=True),
+        notify_debounce=env.duration("VIEWS_NOTIFY_DEBOUNCE", "1s"),
+        read_url=_connection_string(env, "VIEWS_READ_URL", "psycopg_pool", "postgres"),
     )
 
 
@@ -75,33 +105,22 @@ def build(settings: Settings, clock: Clock) -> PostgresSource | None:
     """The source these settings name; None when views are off."""
     if settings.url is None:
         return None
-    from alert_refresh.views.postgres import PostgresSource
+    from alert_refresh.views.source import PostgresSource
 
     return PostgresSource(settings, clock)
 
 
-def build_check(settings: Settings, _: Clock) -> Source[Any] | None:
+def build_check(settings: Settings, clock: Clock) -> Source[Any] | None:
     """What `alert-refresh check` reads instead: it must not refresh anything."""
     if settings.url is None:
         return None
     from alert_refresh.views.look import Look
 
-    return Look(settings)
-
-
-def name_fault(name: str) -> str | None:
-    """What is wrong with a view's name as given, or None."""
-    if not NAME.fullmatch(name):
-        return "is neither NAME nor SCHEMA.NAME"
-    if any(len(part.encode()) > LONGEST_NAME for part in name.split(".")):
-        return f"has a part of more than {LONGEST_NAME} bytes"
-    if name.startswith(("pg_catalog.", "information_schema.", "pg_toast.")):
-        return "names a system schema"
-    return None
+    return Look(settings, clock)
 
 
 def _names(env: Env) -> tuple[str, ...]:
-    names = [name.strip() for name in env.text("VIEWS", VIEWS).split(",") if name.strip()]
+    names = split(env.text("VIEWS", VIEWS))
     if not names:
         env.fault("VIEWS", "names no view")
     if len(set(names)) < len(names):
@@ -109,6 +128,10 @@ def _names(env: Env) -> tuple[str, ...]:
     for name in names:
         if (fault := name_fault(name)) is not None:
             env.fault("VIEWS", f"{name!a} {fault}")
+    own = [parts(name)[-1] for name in names]
+    for name in READ:
+        if own.count(name) > 1:
+            env.fault("VIEWS", f"names {name} in two schemas; the reads could not tell which one to answer from")
     return tuple(names)
 
 
@@ -122,7 +145,7 @@ def _connection_string(env: Env, name: str, module: str, extra: str) -> Credenti
     if importlib.util.find_spec(module) is None:
         env.fault(name, f"needs the extra {extra!r}, which is not installed: install requirements.lock", MASK)
     elif extra == "postgres":
-        from alert_refresh.views.connection import is_dsn
+        from alert_refresh.views.database.connect import is_dsn
 
         if not is_dsn(text):
             env.fault(name, "is not a PostgreSQL connection string such as postgresql://user@host/database", MASK)
@@ -140,3 +163,18 @@ def _days(env: Env, name: str, default: int) -> float:
     if re.fullmatch(r"[1-9][0-9]{0,4}d", text):
         return float(text[:-1]) * 86400
     return env.duration(name, f"{default * 24}h")
+
+
+KIND = Kind(
+    name="views",
+    prefix=PREFIX,
+    error_types=("network", "timeout", "dns", "auth", "config", "storage", "parse", "unknown"),
+    buckets=(0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600, 1200),
+    serves=lambda state: state.refreshed_at is not None or not state.failed,
+    read=read,
+    build=build,
+    build_check=build_check,
+    enable_hint="set VIEWS_DATABASE_URL to the PostgreSQL database that holds the materialized views",
+    metrics="alert_refresh.views.metrics:ViewMetrics",
+    blueprint="alert_refresh.web.views.routes:build",
+)

@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import psycopg
 
 from alert_refresh.engine import AttemptError, Transient
-from alert_refresh.views import advice, catalog, tables
-from alert_refresh.views.connection import connect, set_timeouts
-from alert_refresh.views.failure import failure
+from alert_refresh.views import advice, catalog
+from alert_refresh.views.database.executor import BUSY
+from alert_refresh.views.database.failure import failure
 from alert_refresh.views.history import Record
-from alert_refresh.views.tables import Tables
+from alert_refresh.views.tiers import generations
 from alert_refresh.views.tiers.reads import Unavailable
 from alert_refresh.views.view import Mode, ViewState, in_order, read_again, unchanged
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 
-    from alert_refresh.credential import Credential
-    from alert_refresh.engine import Clock, Deadline
+    from alert_refresh.engine import Clock
     from alert_refresh.views import Settings
-    from alert_refresh.views.connection import BoundedConnection
-    from alert_refresh.views.executor import Executor
+    from alert_refresh.views.database.executor import Executor
+    from alert_refresh.views.database.session import Session
     from alert_refresh.views.history import History
     from alert_refresh.views.tiers.reads import Reads
     from alert_refresh.views.view import Plan, Reading
 
 UNCHANGED = "nothing that it reads has changed"
+ELSEWHERE = "another instance has refreshed it"
+
+OVERDUE = 2
+"""Intervals after which a view that is busy, and was neither refreshed nor proven unchanged, has failed."""
 
 log = logging.getLogger(__name__)
 
@@ -39,28 +41,36 @@ log = logging.getLogger(__name__)
 class Attempt:
     """Goes through views and keeps what became of each in `states`; `readings` are of the ones now up to date.
 
-    `tables` says which of our own tables can be written, `refreshed` which views this cycle has refreshed so far,
-    `reached` whether there was a connection at all. `advise` asks for a look at the role and the server.
+    `refreshed` are the views that this cycle has refreshed so far, `reached` whether there was a connection at all.
+    `may_skip` leaves unchanged views alone, but for those that a notification told of (`payloads`); `take_turns` those
+    that another daemon has just refreshed. `advise` asks for a look at the role and the
+    server. `tell` gets every state.
     """
 
     settings: Settings
-    url: Credential
-    reads: Reads
+    session: Session
+    direct: Reads
     clock: Clock
     executor: Executor
     history: History
-    deadline: Deadline
-    stopping: threading.Event
     readings: dict[str, Reading]
+    proofs: MutableMapping[str, str]
+    may_skip: bool
+    take_turns: bool
+    payloads: frozenset[str]
+    tell: Callable[[ViewState], None]
     refreshed: list[str] = field(default_factory=list)
     states: dict[str, ViewState] = field(default_factory=dict)
-    tables: Tables = field(default_factory=Tables)
     advise: bool = False
     reached: bool = True
-    _connection: BoundedConnection | None = None
 
-    def run(self, names: Sequence[str], before: Mapping[str, ViewState], *, may_skip: bool) -> None:
-        """Take up these views. `before` are the states they were in; `may_skip` leaves unchanged ones alone.
+    def run(
+        self, names: Sequence[str], todo: Collection[str], wanted: Collection[str], before: Mapping[str, ViewState]
+    ) -> None:
+        """Look at the views `names`; take up those of `todo`, those that notifications told of, and what of `wanted`
+        reads one that is refreshed now.
+
+        `before` are the states they were in.
 
         Raises:
             Stopping: stop was asked for.
@@ -68,48 +78,79 @@ class Attempt:
         try:
             began = self.clock.monotonic()
             try:
-                plans = self._plans(names, may_skip)
+                plans = self._plans(names)
             except AttemptError as error:
-                self.reached = self._connection is not None
-                for name in names:
-                    self._note(self._failed(name, error).after(before.get(name)))
+                self.reached = self.session.current is not None
+                for name in todo or names:
+                    old = before.get(name)
+                    self._note(replace(self._failed(name, error), never=old.never if old else ""), old)
                 return
             planned = self.clock.monotonic()
             for plan in plans:
-                old = before.get(plan.name)
-                if may_skip and unchanged(plan, self.readings.get(plan.name), began, self.refreshed):
-                    self._note(ViewState(plan.name, Mode.SKIPPED, UNCHANGED).after(old))
-                else:
-                    self._note(self._refresh(plan, planned).after(old))
+                below = plan.name in wanted and self._rebuilt(plan)
+                if plan.name in todo or below or plan.told(self.payloads):
+                    old = before.get(plan.name)
+                    state = self._skipped(plan, old, began) or self._refresh(plan, planned)
+                    self._note(self._settled(plan, state, old), self._known(plan, old))
         finally:
-            if self._connection is not None:
-                self._connection.close()
+            self.session.close()
 
-    def _plans(self, names: Sequence[str], may_skip: bool) -> list[Plan]:
+    def _plans(self, names: Sequence[str]) -> list[Plan]:
         """What the catalog says now. The change counters are read here, before any refresh.
 
         When all may turn out unchanged, a connection of the pool will do, which knows the query already.
         """
-        if may_skip and not self.advise:
+        if self.may_skip and not self.advise:
             try:
-                with self.reads.connection() as pooled:
-                    return in_order(catalog.plan(pooled, names))
+                with self.direct.connection() as pooled:
+                    if not self.direct.pooled:
+                        return in_order(catalog.survey(pooled, names, self.proofs))
             except Unavailable:
                 log.debug("The pool has no connection to look at the views with")
-        connection = self._connected()
+        connection = self.session.connection()
         try:
-            plans = in_order(catalog.plan(connection, names))
+            plans = in_order(catalog.survey(connection, names, self.proofs))
             if self.advise:
                 advice.warn(connection, plans)
         except psycopg.Error as error:
             raise failure(error) from error
         return plans
 
+    def _rebuilt(self, plan: Plan) -> bool:
+        """Whether something that the view reads was refreshed in this attempt."""
+        return any(name in self.states and self.states[name].refreshed for name in plan.upstream)
+
+    def _known(self, plan: Plan, old: ViewState | None) -> ViewState | None:
+        """What was known of the view before, with the last refresh by anyone."""
+        if plan.age is None or plan.generation is None or (old is not None and old.generation == plan.generation):
+            return old
+        seen = self._elsewhere(plan.name, plan.generation, plan.age)
+        return seen.after(old, self.clock.monotonic(), self.clock.time())
+
+    def _skipped(self, plan: Plan, old: ViewState | None, began: float) -> ViewState | None:
+        """The state of a view that this attempt may leave alone, else None."""
+        if not self.may_skip or plan.fault() is not None or plan.told(self.payloads):
+            return None
+        own, reading = self.settings.of(plan.name), self.readings.get(plan.name)
+        recent = reading is not None and began - reading.refreshed < own.skip_max_age
+        if recent and unchanged(plan, reading, began, self.refreshed):
+            return ViewState(plan.name, Mode.SKIPPED, UNCHANGED)
+        seen = old is not None and plan.generation != old.generation
+        if self.take_turns and seen and not self._rebuilt(plan) and plan.age is not None and plan.age < own.interval:
+            return self._elsewhere(plan.name, plan.generation or 0, plan.age)
+        return None
+
+    def _elsewhere(self, name: str, generation: int, age: float) -> ViewState:
+        """The state of a view that another daemon refreshed `age` seconds ago."""
+        return ViewState(name, Mode.SKIPPED, ELSEWHERE, refreshed_at=self.clock.time() - age, generation=generation)
+
     def _refresh(self, plan: Plan, planned: float) -> ViewState:
         started = self.clock.monotonic()
         try:
-            connection = self._connected()
-            state = self.executor.refresh(connection, plan, self.deadline, shared=self.tables.generations)
+            connection = self.session.connection()
+            state = self.executor.refresh(
+                connection, plan, self.session.deadline, shared=self.session.tables.generations
+            )
         except AttemptError as error:
             self.readings.pop(plan.name, None)
             return self._failed(plan.name, error, (self.clock.monotonic() - started) * 1000)
@@ -120,43 +161,59 @@ class Attempt:
 
     def _failed(self, name: str, error: AttemptError, duration_ms: float = 0.0) -> ViewState:
         """The state of a view that failed. A server that became read-only is not asked again on this connection."""
-        if isinstance(error.__cause__, psycopg.errors.ReadOnlySqlTransaction) and self._connection is not None:
-            self._connection.close()
+        if isinstance(error.__cause__, psycopg.errors.ReadOnlySqlTransaction):
+            self.session.close()
         transient = isinstance(error, Transient)
         return ViewState(name, Mode.FAILED, str(error), error.error_type, transient, duration_ms)
 
-    def _note(self, state: ViewState) -> None:
+    def _settled(self, plan: Plan, state: ViewState, old: ViewState | None) -> ViewState:
+        """The state, once it is known what a view that is busy amounts to."""
+        state = replace(state, never=plan.opaque, rows=plan.rows, size=plan.size)
+        if state.busy is None:
+            return state
+        if self.take_turns and (seen := self._seen(plan.name, old)) is not None:
+            return replace(seen, never=plan.opaque, rows=plan.rows, size=plan.size)
+        now, (holder, since) = self.clock.monotonic(), state.busy
+        if old is not None and old.busy is not None and old.busy[0] == holder:
+            since = old.busy[1]
+        reason = f"{BUSY}: {holder}, for at least {now - since:.0f} s"
+        state = replace(state, busy=(holder, since), reason=reason)
+        known = self._known(plan, old)
+        fresh = now if known is None or known.since is None else known.since
+        if now - fresh < OVERDUE * self.settings.of(plan.name).interval:
+            return state
+        return replace(state, error_type="storage", transient=True)
+
+    def _seen(self, name: str, old: ViewState | None) -> ViewState | None:
+        """The state of a busy view that another daemon has refreshed since it was last looked at."""
+        try:
+            found = generations.rows(self.session.connection(), [name]).get(name)
+        except psycopg.Error:
+            return None
+        if found is None or old is None or found[0] == old.generation:
+            return None
+        return self._elsewhere(name, *found)
+
+    def _note(self, state: ViewState, old: ViewState | None) -> None:
         """Keep the state, log it, and record it if something was tried."""
+        state = state.after(old, self.clock.monotonic(), self.clock.time())
         self.states[state.name] = state
+        self.tell(state)
         fields = {"kind": "views", "view": state.name, "mode": str(state.mode), "duration_ms": state.duration_ms}
-        if state.mode is Mode.SKIPPED:
-            log.debug("View %s skipped: %s", state.name, state.reason, extra=fields)
+        if not state.failed and not state.refreshed:
+            log.debug("View %s %s: %s", state.name, state.mode, state.reason, extra=fields)
             return
         if state.failed:
             log.warning("View %s failed: %s", state.name, state.reason, extra=fields)
         else:
             log.info("View %s refreshed", state.name, extra=fields)
-        error = state.reason if state.failed else None
-        self.history.add(Record(state.name, state.duration_ms, not state.failed, self.clock.time(), error))
+        self.history.add(Record.of(state, self.clock.time()))
         self._write_history()
 
     def _write_history(self) -> None:
-        connection = self._connection
-        if connection is None or connection.closed or not self.tables.history:
+        if not self.session.open or not self.session.tables.history:
             return
         try:
-            self.history.write(connection)
+            self.history.write(self.session.connection(), outcomes=self.session.tables.outcomes)
         except psycopg.Error as error:
             log.warning("The history could not be written: %s", failure(error))
-
-    def _connected(self) -> BoundedConnection:
-        """The connection, or a new one if it broke."""
-        if self._connection is None or self._connection.closed:
-            self._connection = connect(self.url, self.deadline, self.stopping)
-            statement = min(self.settings.statement_timeout, self.deadline.check())
-            try:
-                set_timeouts(self._connection, lock=self.settings.lock_timeout, statement=statement)
-                self.tables = tables.ensure(self._connection)
-            except psycopg.Error as error:
-                raise failure(error) from error
-        return self._connection

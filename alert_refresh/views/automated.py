@@ -15,7 +15,8 @@ class Automated:
 
     def __init__(self, worker: Worker[Any]) -> None:
         self._worker = worker
-        self._forced: set[str] = set()
+        self._forced: dict[str, None] = {}
+        self._counted = ""
         self.succeeded = 0
         self.failed = 0
         self.last_run: float | None = None
@@ -34,6 +35,7 @@ class Automated:
             return False
         self.succeeded = self.failed = 0
         self._seconds = 0.0
+        self._counted = ""
         return self._worker.resume()
 
     def stop(self, timeout: float) -> dict[str, Any] | None:
@@ -52,29 +54,35 @@ class Automated:
 
     def force(self, request_id: str) -> None:
         """The refresh of this id is one of the service's own, though a person asked for it."""
-        self._forced.add(request_id)
+        self._forced[request_id] = None
+
+    def forced(self, request_id: str) -> None:
+        """It was accepted, so whatever was forced before is over: one cycle runs at a time."""
+        for earlier in list(self._forced):
+            if earlier == request_id:
+                return
+            self.unforce(earlier)
 
     def unforce(self, request_id: str) -> None:
         """It was refused."""
-        self._forced.discard(request_id)
+        self._forced.pop(request_id, None)
 
     def heard(self, outcome: Outcome) -> None:
         """An attempt has ended."""
         if outcome.result is Result.CANCELLED:
+            self.unforce(outcome.request_id)
             return
         if not outcome.trigger.scheduled and outcome.request_id not in self._forced:
             return
         good = outcome.result is Result.SUCCESS
         self._seconds += outcome.duration
         self.last_run = outcome.started_at
-        if outcome.attempt > 1:
-            self.failed -= good
-            self.succeeded += good
-        else:
-            self.failed += not good
-            self.succeeded += good
+        self.failed -= self._counted == outcome.request_id
+        self.failed += not good
+        self.succeeded += good
+        self._counted = "" if good else outcome.request_id
         if outcome.retry_in is None:
-            self._forced.discard(outcome.request_id)
+            self.unforce(outcome.request_id)
 
     def _average(self) -> float | None:
         cycles = self.succeeded + self.failed

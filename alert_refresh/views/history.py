@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -12,26 +12,29 @@ import psycopg
 if TYPE_CHECKING:
     from psycopg import Connection
 
+    from alert_refresh.views.view import ViewState
+
 KEPT = 10_000
 """Rows kept in memory while they cannot be written; the oldest go first."""
 
 BATCH = 1000
 
 INSERT = """
-insert into refresh_metrics (view_name, refresh_duration_ms, success, created_at, error_message)
-select view_name, duration, success, to_timestamp(ended), error
-from unnest(%s::text[], %s::double precision[], %s::boolean[], %s::double precision[], %s::text[])
-    as r(view_name, duration, success, ended, error)
+insert into refresh_metrics (view_name, refresh_duration_ms, success, created_at, error_message{columns})
+select view_name, duration, success, to_timestamp(ended), error{columns}
+from unnest(%s::text[], %s::double precision[], %s::boolean[], %s::double precision[], %s::text[],
+    %s::text[], %s::text[]) as r(view_name, duration, success, ended, error, outcome, reason)
 """
 
 FILTER = """
-from refresh_metrics
+from refresh_metrics m
 where (%(view)s::text is null or view_name = %(view)s)
     and (%(since)s::double precision is null or created_at >= to_timestamp(%(since)s))
 """
 
 ROWS = f"""
-select id, view_name, refresh_duration_ms, success, extract(epoch from created_at)::double precision, error_message
+select id, view_name, refresh_duration_ms, success, extract(epoch from created_at)::double precision, error_message,
+    to_jsonb(m) ->> 'outcome', to_jsonb(m) ->> 'reason'
 {FILTER} order by created_at desc, id desc limit %(limit)s
 """  # noqa: S608
 
@@ -57,6 +60,16 @@ class Record:
     success: bool
     created_at: float
     error: str | None = None
+    outcome: str | None = None
+    reason: str | None = None
+
+    @staticmethod
+    def of(state: ViewState, ended: float) -> Record:
+        """The record of a view that was refreshed or failed."""
+        error = state.reason if state.failed else None
+        return Record(
+            state.name, state.duration_ms, not state.failed, ended, error, state.outcome, state.reason or None
+        )
 
 
 class History:
@@ -76,19 +89,28 @@ class History:
         self.lost += len(self._pending) == KEPT
         self._pending.append(record)
 
-    def write(self, connection: Connection[Any]) -> None:
-        """Write what is pending; what cannot be written stays.
+    def write(self, connection: Connection[Any], *, outcomes: bool = True) -> None:
+        """Write what is pending; what cannot be written stays. `outcomes` says whether the table has these columns.
 
         Raises:
             psycopg.Error: the rows could not be written.
         """
         while batch := self._take():
-            columns = zip(*((r.view_name, r.duration_ms, r.success, r.created_at, r.error) for r in batch), strict=True)
+            columns = zip(*map(astuple, batch), strict=True)
+            statement = INSERT.format(columns=", outcome, reason" if outcomes else "")
             try:
-                connection.execute(INSERT.encode(), [list(column) for column in columns])
+                connection.execute(statement.encode(), [list(column) for column in columns])
             except psycopg.Error:
-                self._pending.extendleft(reversed(batch))
+                self._put_back(batch)
                 raise
+
+    def _put_back(self, batch: list[Record]) -> None:
+        """Keep a batch that could not be written; where there is no room for all of it, its oldest are lost."""
+        for record in reversed(batch):
+            if len(self._pending) == KEPT:
+                self.lost += 1
+            else:
+                self._pending.appendleft(record)
 
     def _take(self) -> list[Record]:
         batch: list[Record] = []
@@ -107,7 +129,7 @@ def read(connection: Connection[Any], *, limit: int, view: str | None, since: fl
     summary = connection.execute(SUMMARY.encode(), values).fetchone()
     assert summary is not None
     total, succeeded, average, p95, p99, shortest, longest = summary
-    names = ("id", "view_name", "refresh_duration_ms", "success", "created_at", "error_message")
+    names = ("id", "view_name", "refresh_duration_ms", "success", "created_at", "error_message", "outcome", "reason")
     return {
         "metrics": [dict(zip(names, row, strict=True)) for row in rows],
         "summary": {

@@ -7,7 +7,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from alert_refresh.engine import Watch
-from alert_refresh.views import history, tables
+from alert_refresh.views import history
+from alert_refresh.views.database import tables
 from alert_refresh.views.tiers.reads import Unavailable
 
 if TYPE_CHECKING:
@@ -63,8 +64,9 @@ class Upkeep(Watch):
 
     def _write(self) -> None:
         with self._reads.connection() as connection:
-            if tables.ensure(connection).history:
-                self._history.write(connection)
+            found = tables.ensure(connection)
+            if found.history:
+                self._history.write(connection, outcomes=found.outcomes)
 
     def _prune(self) -> None:
         with self._reads.connection() as connection:

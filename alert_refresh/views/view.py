@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 SETTLED = 60.0
 """Seconds between two equal readings of the change counters before they are believed: the counters lag a commit."""
@@ -26,6 +26,7 @@ class Mode(StrEnum):
     CONCURRENT = "concurrent"
     BLOCKING = "blocking"
     SKIPPED = "skipped"
+    BUSY = "busy"
     FAILED = "failed"
 
 
@@ -33,9 +34,15 @@ class Mode(StrEnum):
 class Plan:
     """What the catalog says of one configured view. `name` is the configured name, `oid` None if there is no such view.
 
-    `kind` is pg_class.relkind. `fingerprint` names the state of everything the view reads: equal fingerprints mean
-    that no row was changed, as far as the counters know. `opaque` says why that cannot be known, or is empty.
-    `upstream` are the configured views that this one reads, by configured name.
+    `kind` is pg_class.relkind, `namesakes` how many materialized views the configured name may mean. `may_refresh`
+    is whether the role may refresh it. `fingerprint` names the state of everything the view reads: equal
+    fingerprints mean that no row and no definition was changed, as far as the counters know; `definitions` is the
+    part of it that its proof depends on, over the views `relations` and the `functions` below it. `opaque` says why
+    a change cannot be known, or is empty; `unsettled` why the counters cannot be trusted now. `upstream` are the
+    configured views that this one reads, by configured name, `reads` all tables and views, and `unpopulated` the
+    materialized views among these that hold nothing. `rows` is an estimate, `size` in bytes.
+    `generation` and `age` (seconds) are of its last refresh by
+    any daemon, None if it is not known.
     """
 
     name: str
@@ -43,11 +50,32 @@ class Plan:
     schema: str = ""
     relation: str = ""
     kind: str = ""
+    namesakes: int = 1
     populated: bool = False
     unique_index: bool = False
+    may_refresh: bool = True
     fingerprint: str = ""
+    definitions: str = ""
+    relations: tuple[int, ...] = ()
+    functions: tuple[int, ...] = ()
     opaque: str = ""
+    unsettled: str = ""
     upstream: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    unpopulated: tuple[str, ...] = ()
+    generation: int | None = None
+    age: float | None = None
+    rows: int | None = None
+    size: int | None = None
+
+    def told(self, payloads: Collection[str]) -> bool:
+        """Whether one of these payloads of notifications means this view, or something that it reads directly.
+
+        A payload is a name, with its schema or without; an empty one means everything.
+        """
+        own = {self.name, self.relation, f"{self.schema}.{self.relation}", ""}
+        below = {name for read in self.reads for name in (read, read.partition(".")[2])}
+        return bool((own | below) & set(payloads))
 
     def fault(self) -> str | None:
         """Why this cannot be refreshed at all, or None."""
@@ -57,6 +85,8 @@ class Plan:
             return f"it is {KINDS.get(self.kind, 'something else')}, not a materialized view"
         if self.schema in ("pg_catalog", "information_schema"):
             return "it is in a system schema"
+        if self.namesakes > 1:
+            return "views of this name are in several schemas, or VIEWS names this one twice; give each its schema once"
         return None
 
     def mode(self) -> Mode:
@@ -84,18 +114,23 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the change counters showed when a view was last refreshed, and since when (monotonic) they have."""
+    """What the fingerprint was when a view was last `refreshed`, and `since` when it has been (both monotonic)."""
 
     fingerprint: str
     since: float
+    refreshed: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class ViewState:
     """What became of one view, the last time it was its turn. Items of the views' snapshot.
 
-    `reason` tells why it was skipped, blocking or failed. `refreshed_at` (Unix seconds) and `generation` are
-    those of its last refresh by this program, None and 0 before one. `transient` failures are retried.
+    `reason` tells why it was skipped, busy, blocking or failed. `refreshed_at` (Unix seconds) and `generation` are
+    those of its last refresh by anyone that is known of, None and 0 before one. `fresh_at` (Unix seconds) is when it
+    was last refreshed or proven unchanged, `since` the same on the monotonic clock, or when it was first looked at.
+    `busy` says who holds its lock, and since when (monotonic). `never` says why it is never skipped.
+    `rows` (the planner's estimate) and `size` (bytes, with indexes) are None while they are not known.
+    `transient` failures are retried. `analyzed` is the result of ANALYZE, None where it was not asked for.
     """
 
     name: str
@@ -106,6 +141,13 @@ class ViewState:
     duration_ms: float = 0.0
     refreshed_at: float | None = None
     generation: int = 0
+    fresh_at: float | None = None
+    since: float | None = None
+    busy: tuple[str, float] | None = None
+    never: str = ""
+    analyzed: str | None = None
+    rows: int | None = None
+    size: int | None = None
 
     @property
     def refreshed(self) -> bool:
@@ -114,25 +156,57 @@ class ViewState:
 
     @property
     def failed(self) -> bool:
-        return self.mode is Mode.FAILED
+        """Whether it counts as a failure: also a view that was busy for too long."""
+        return self.mode is Mode.FAILED or bool(self.error_type)
 
-    def after(self, old: ViewState | None) -> ViewState:
-        """This state; one that was not refreshed still shows the last refresh of `old`."""
-        if old is None or self.refreshed:
-            return self
-        return replace(self, refreshed_at=old.refreshed_at, generation=old.generation)
+    @property
+    def outcome(self) -> str:
+        """The one word of metrics and of the history."""
+        return "refreshed" if self.mode is Mode.CONCURRENT else str(self.mode)
+
+    def after(self, old: ViewState | None, now: float, wall: float) -> ViewState:
+        """This state with what it keeps of `old`; `now` is monotonic, `wall` Unix seconds.
+
+        A view that was refreshed, here or elsewhere, has been fresh since then; one that was skipped is fresh now; any
+        other is as old as it was.
+        """
+        if self.refreshed_at is not None:
+            state = replace(self, fresh_at=self.refreshed_at, since=now - max(0.0, wall - self.refreshed_at))
+        elif self.mode is Mode.SKIPPED:
+            state = replace(self, fresh_at=wall, since=now)
+        else:
+            state = replace(self, since=now)
+        return state if old is None else state._older(old)
+
+    def _older(self, old: ViewState) -> ViewState:
+        """Keep what `old` knows better."""
+        state = self
+        if state.refreshed_at is None:
+            state = replace(state, refreshed_at=old.refreshed_at, generation=old.generation)
+        if old.since is not None and (state.fresh_at is None or (old.fresh_at or 0.0) > state.fresh_at):
+            state = replace(state, fresh_at=old.fresh_at, since=old.since)
+        return state
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What one cycle has done so far: its views' states, by name, and whether the database was reached at last."""
+    """What one cycle has done so far: its views' states, by name, and whether the database was reached at last.
+
+    `wanted` are the views that are due in it, `payloads` what notifications have said was changed.
+    """
 
     states: dict[str, ViewState] = field(default_factory=dict)
     reached: bool = True
+    wanted: tuple[str, ...] = ()
+    payloads: frozenset[str] = frozenset()
 
-    def todo(self, wanted: Sequence[str]) -> list[str]:
-        """What an attempt should take up: everything at first, then what failed in a way that may pass."""
-        return [name for name in wanted if name not in self.states or self.states[name].transient]
+    def todo(self) -> list[str]:
+        """What an attempt should take up: everything at first, then what failed in a way that may pass.
+
+        What reads one of these is taken up too, once that one is refreshed; see `Attempt`.
+        """
+        both = dict.fromkeys((*self.wanted, *self.states))
+        return [name for name in both if name not in self.states or self.states[name].transient]
 
 
 def in_order(plans: Sequence[Plan]) -> list[Plan]:
@@ -146,7 +220,7 @@ def in_order(plans: Sequence[Plan]) -> list[Plan]:
     return ordered
 
 
-def unchanged(plan: Plan, reading: Reading | None, now: float, refreshed: Sequence[str]) -> bool:
+def unchanged(plan: Plan, reading: Reading | None, now: float, refreshed: Collection[str]) -> bool:
     """Whether a scheduled refresh may leave this view alone.
 
     Only if the counters read the same now as before its last refresh, and have for `SETTLED` seconds, and no
@@ -155,6 +229,7 @@ def unchanged(plan: Plan, reading: Reading | None, now: float, refreshed: Sequen
     return (
         plan.populated
         and not plan.opaque
+        and not plan.unsettled
         and reading is not None
         and reading.fingerprint == plan.fingerprint
         and now - reading.since >= SETTLED
@@ -165,5 +240,5 @@ def unchanged(plan: Plan, reading: Reading | None, now: float, refreshed: Sequen
 def read_again(plan: Plan, reading: Reading | None, now: float) -> Reading:
     """The reading to keep with a refresh that begins now: as old as the counters have shown the same."""
     if reading is not None and reading.fingerprint == plan.fingerprint:
-        return reading
-    return Reading(plan.fingerprint, now)
+        return replace(reading, refreshed=now)
+    return Reading(plan.fingerprint, now, now)

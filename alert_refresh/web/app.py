@@ -12,17 +12,14 @@ from flask import Flask, g, request
 from prometheus_client import CollectorRegistry
 from werkzeug.exceptions import NotFound
 
+from alert_refresh import daemon as kinds
+from alert_refresh.kind import load
 from alert_refresh.observe.metrics import EngineMetrics
-from alert_refresh.rules.metrics import RuleMetrics
-from alert_refresh.targets.metrics import TargetMetrics
 from alert_refresh.web import compression, errors, health, index, metrics
 from alert_refresh.web.answers import JsonResponse
 from alert_refresh.web.auth import Auth
 from alert_refresh.web.proxies import TrustedProxies
 from alert_refresh.web.request_metrics import count_requests
-from alert_refresh.web.rules import routes as rules
-from alert_refresh.web.targets import routes as targets
-from alert_refresh.web.views import routes as views
 
 if TYPE_CHECKING:
     from flask import Response
@@ -61,11 +58,9 @@ def create_app(daemon: Daemon) -> Flask:
     registry = CollectorRegistry()
     engine = EngineMetrics(registry, daemon.workers, daemon.gauges, off=daemon.off, stuck=daemon.stuck)
     auth = Auth(daemon.config, daemon.clock, engine.wrong_token)
-    app.register_blueprint(targets.build(daemon, auth, TargetMetrics(registry, daemon.workers.get("targets"))))
-    app.register_blueprint(rules.build(daemon, auth))
-    if (worker := daemon.workers.get("rules")) is not None:
-        RuleMetrics(registry, worker)
-    app.register_blueprint(views.build(daemon, auth))
+    for kind in kinds.KINDS:
+        measured = load(kind.metrics)(registry, daemon.workers) if kind.metrics else None
+        app.register_blueprint(load(kind.blueprint)(daemon, auth, measured))
     app.register_blueprint(health.build(daemon))
     app.register_blueprint(metrics.build(registry))
     index.install(app)

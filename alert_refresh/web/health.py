@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint
 
+from alert_refresh import daemon as kinds
 from alert_refresh.web.answers import answer, rfc3339
 from alert_refresh.web.errors import ApiError
 
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from alert_refresh.daemon import Daemon
     from alert_refresh.engine import Kind, Status, Worker
     from alert_refresh.web.answers import JsonResponse
-
-GATES = ("targets", "rules")
-"""The kinds that must be loaded before this process is ready, where configured."""
 
 DEGRADED_AFTER, UNHEALTHY_AFTER = 2, 6
 """Intervals since the last success (before the first: since the start)."""
@@ -87,7 +85,11 @@ def build(daemon: Daemon) -> Blueprint:
     def readyz() -> JsonResponse:
         """200 once targets and rules, where configured, are loaded."""
         waiting = [
-            kind for kind in GATES if kind in daemon.workers and daemon.workers[kind].get_status().snapshot is None
+            kind.name
+            for kind in kinds.KINDS
+            if kind.gates_readiness
+            and kind.name in daemon.workers
+            and daemon.workers[kind.name].get_status().snapshot is None
         ]
         if waiting:
             fields = {"waiting_for": waiting}

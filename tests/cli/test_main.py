@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from alert_refresh import __version__, rules, targets, views
+from alert_refresh import __version__, daemon
 from alert_refresh.cli.main import main
 from alert_refresh.daemon import KINDS
 from alert_refresh.engine import Fault, Partial, Permanent, Rejected, Snapshot
 from tests.fakes import FakeSource
+from tests.kinds import with_source
 from tests.test_packaging import listed
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def run(*arguments: str, env: Mapping[str, str] | None = None) -> Result:
 
 def answer(monkeypatch: pytest.MonkeyPatch, how: Callable[[int], Snapshot[Any]]) -> FakeSource:
     source = FakeSource(how)
-    monkeypatch.setattr(targets, "build", lambda _settings, _clock: source)
+    monkeypatch.setattr(daemon, "KINDS", with_source("targets", lambda _settings, _clock: source))
     return source
 
 
@@ -58,7 +59,7 @@ def test_the_help_is_the_same_whatever_is_set() -> None:
 def test_check_with_nothing_configured_is_right_and_says_what_is_off() -> None:
     result = run("check")
     assert result.exit_code == 0
-    off = [f"{module.KIND.name}: off; to switch them on, {module.OFF}" for module in KINDS]
+    off = [f"{kind.name}: off; to switch them on, {kind.enable_hint}" for kind in KINDS]
     assert result.output.splitlines() == ["Settings are valid.", *off]
 
 
@@ -120,7 +121,7 @@ def test_check_gives_up_on_a_source_that_hangs(monkeypatch: pytest.MonkeyPatch) 
     assert "failed (timeout)" in result.output
 
 
-@pytest.mark.parametrize("kind", [targets, rules, views], ids=lambda module: module.KIND.name)
+@pytest.mark.parametrize("kind", ["targets", "rules", "views"])
 @pytest.mark.parametrize(
     "env",
     [
@@ -132,13 +133,13 @@ def test_check_gives_up_on_a_source_that_hangs(monkeypatch: pytest.MonkeyPatch) 
     ids=["disabled", "adaptive", "rate limit", "warm-up"],
 )
 def test_check_makes_one_attempt_whatever_the_schedule_says(
-    monkeypatch: pytest.MonkeyPatch, kind: Any, env: Mapping[str, str]
+    monkeypatch: pytest.MonkeyPatch, kind: str, env: Mapping[str, str]
 ) -> None:
     source = FakeSource(lambda n: Snapshot({"a": "1"}, digest="x"))
-    monkeypatch.setattr(kind, "build_check", lambda _settings, _clock: source, raising=False)
+    monkeypatch.setattr(daemon, "KINDS", with_source(kind, lambda _settings, _clock: source))
     result = run("check", env=env)
     assert result.exit_code == 0
-    assert f"{kind.KIND.name} from fake: 1 read in " in result.output
+    assert f"{kind} from fake: 1 read in " in result.output
     assert source.calls == 1
 
 
@@ -209,7 +210,7 @@ def test_check_does_not_wait_for_rights_that_cannot_be_checked(monkeypatch: pyte
         return []
 
     source = Asked(hang)
-    monkeypatch.setattr(targets, "build", lambda _settings, _clock: source)
+    monkeypatch.setattr(daemon, "KINDS", with_source("targets", lambda _settings, _clock: source))
     monkeypatch.setattr("alert_refresh.cli.check.ABANDON_AFTER", 0.01)
     result = run("check", "--json", env={"TARGET_REFRESH_TIMEOUT": "200ms"})
     let_go.set()
@@ -235,7 +236,7 @@ def test_check_speaks_json(monkeypatch: pytest.MonkeyPatch) -> None:
         "error_type": None,
         "rejected": [{"source": {"secret": "bad"}, "faults": [{"field": "url", "message": "has no host"}]}],
     }
-    assert [one["kind"] for one in found["sources"]] == [module.KIND.name for module in KINDS]
+    assert [one["kind"] for one in found["sources"]] == [kind.name for kind in KINDS]
 
 
 @pytest.mark.parametrize("command", [["check"], ["serve"]])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.postgres import Database
 
 TARGETS = Path(__file__).parents[2] / "config" / "examples" / "targets"
-NAMES = [module.KIND.name for module in KINDS]
+NAMES = [kind.name for kind in KINDS]
 TICKS = 5
 
 
@@ -43,7 +43,7 @@ def all_kinds(database: Database, folder: Path) -> Daemon:
     }
     if "rules" in NAMES:
         environ["RULES_FILE"] = str(rules)
-    for prefix in [module.KIND.prefix for module in KINDS]:
+    for prefix in [kind.prefix for kind in KINDS]:
         environ |= {f"{prefix}INTERVAL": "1m", f"{prefix}WARMUP": "0s", f"{prefix}TIMEOUT": "30s"}
     return Daemon(read_config(environ), FakeClock())
 

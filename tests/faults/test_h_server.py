@@ -405,7 +405,7 @@ def test_more_connections_than_allowed_push_out_those_that_wait_longest(program:
     with ExitStack() as stack:
         clients = [stack.enter_context(program.connect()) for _ in range(80)]
         assert eventually(lambda: bool(program.find("No file descriptor is left")))
-        assert healthz_takes(program) < SECONDS + SLOW_MACHINE
+        assert eventually(program.answers), "a client that is slow to ask may be closed as well"
         selector = selectors.DefaultSelector()
         for client in clients:
             selector.register(client, selectors.EVENT_READ)

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import alert_refresh.daemon as program
-from alert_refresh import targets
 from alert_refresh.cli.main import main
 from alert_refresh.credential import Credential
 from alert_refresh.engine import Permanent, Snapshot, Transient
 from alert_refresh.targets.target import Target
+from tests.kinds import with_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -170,7 +170,7 @@ def run() -> None:
     if len(sys.argv) > 2:
         connection.READ_SECONDS = connection.TimedSocket.write_seconds = float(sys.argv[2])
         attempt_threads.ABANDON_AFTER = float(sys.argv[2])
-    targets.build = lambda _settings, _clock: Scripted(script)  # type: ignore[assignment]
+    program.KINDS = with_source("targets", lambda _settings, _clock: Scripted(script))
     app.create_app = with_more_routes(app.create_app)
     Breaking.install()
     main(["serve"], prog_name="alert-refresh")

@@ -122,6 +122,8 @@ def test_p04_a_stop_ends_each_backoff_and_starts_no_attempt(wait: int) -> None:
     with scripted("fail", **FAST) as program:
         program.wait_for("Serving")
         program.wait_for("Refresh failed, retrying", wait)
+        if wait >= 3:
+            program.wait_for("Refresh failed 3 times in a row")
         took = program.stop()
         assert took < 0.5 + SLOW_MACHINE
         messages = [line["message"] for line in program.log]

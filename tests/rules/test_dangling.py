@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from alert_refresh.cli.main import main
 from alert_refresh.daemon import Daemon, read_config
 from alert_refresh.rules import dangling as dangling_module
-from alert_refresh.rules.dangling import dangling
+from alert_refresh.rules.dangling import Dangling, dangling
 from alert_refresh.web.app import create_app
 from tests.fakes import FakeClock
 from tests.rules.examples import rule, rule_set
@@ -46,6 +46,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def daemon(environ: dict[str, str]) -> Iterator[Daemon]:
     found = Daemon(read_config(environ), FakeClock())
+    Dangling(found.workers)
     yield found
     found.stop()
 
@@ -134,8 +135,7 @@ def test_very_many_are_not_logged_one_by_one(
     load(daemon)
     caplog.clear()
     monkeypatch.setattr(dangling_module, "MOST_LOGGED", 1)
-    daemon.dangling._reported = frozenset()
-    daemon.dangling._warn(None)
+    Dangling(daemon.workers)._warn(None)
     assert warnings(caplog) == [
         "Rule old names target mail, which does not exist",
         "Rules name targets that do not exist 1 times more",
@@ -146,7 +146,9 @@ def test_very_many_are_not_logged_one_by_one(
 def test_with_a_kind_that_is_off_nothing_dangles(environ: dict[str, str], off: str) -> None:
     del environ[off]
     found = Daemon(read_config(environ), FakeClock())
-    assert found.dangling() == () and ("rules_dangling_targets" in found.gauges) == (off != "RULES_FILE")
+    assert Dangling(found.workers)() == ()
+    shown = create_app(found).test_client().get("/metrics").get_data(as_text=True)
+    assert ("alert_refresh_rules_dangling_targets 0.0" in shown) == (off != "RULES_FILE")
 
 
 def check(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], *options: str) -> Any:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def settings(environ: Mapping[str, str]) -> rules.Settings:
     env = Env(environ)
     found = rules.read(env)
-    env.finish()
+    env.finish((rules.KIND.prefix,))
     return found
 
 

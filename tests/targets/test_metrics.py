@@ -244,7 +244,7 @@ def test_every_post_is_counted_by_how_it_was_answered() -> None:
 def test_an_answer_without_a_word_of_its_own_counts_as_an_error() -> None:
     registry = CollectorRegistry()
     with World() as world:
-        TargetMetrics(registry, world.worker).asked("something new", 0.1)
+        TargetMetrics(registry, {"targets": world.worker}).asked("something new", 0.1)
     assert registry.get_sample_value("publishing_refresh_api_requests_total", {"status": "error"}) == 1
 
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from alert_refresh.views import history, tables
+from alert_refresh.views import history
+from alert_refresh.views.database import tables
 from alert_refresh.views.history import KEPT, History, Record
 from alert_refresh.views.upkeep import EVERY, PRUNE_EVERY, Upkeep
-from tests.fakes import FakeClock, FakeSink
+from tests.fakes import FakeClock
 from tests.views.world import World, in_thread
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def test_the_tables_are_made_once_by_however_many_at_once(world: World) -> None:
             return tables.ensure(connection)
 
     calls = [in_thread(make) for _ in range(6)]
-    assert {call() for call in calls} == {tables.Tables(history=True, generations=True)}
+    assert {call() for call in calls} == {tables.Tables(history=True, generations=True, outcomes=True)}
 
 
 def test_the_history_survives_its_table_being_dropped_meanwhile(world: World) -> None:
@@ -129,11 +130,30 @@ def test_a_pool_that_was_nearly_used_up_is_warned_of(world: World, caplog: pytes
 
 
 def test_a_closed_pool_can_be_begun_anew(world: World) -> None:
-    upkeep = world.source.watches(FakeSink())[0]
+    upkeep = world.upkeep
     with world.source.reads.connection() as connection:
         assert connection.execute("select 1").fetchone() == (1,)
     upkeep.stop()
     world.source.close()
-    world.source.watches(FakeSink())[0]
+    assert world.upkeep.name == "watch"
     with world.source.reads.connection() as connection:
         assert connection.execute("select 2").fetchone() == (2,)
+
+
+def test_a_batch_put_back_at_the_cap_keeps_the_newest_and_counts_what_is_lost(world: World) -> None:
+    kept = History()
+    for n in range(KEPT):
+        kept.add(Record("v", float(n), True, 1.0))
+    real = kept._take
+
+    def take() -> list[Record]:
+        batch = real()
+        for n in range(7):
+            kept.add(Record("v", float(KEPT + n), True, 1.0))
+        return batch
+
+    kept._take = take  # type: ignore[method-assign]
+    with world.database.connect() as connection, pytest.raises(psycopg.errors.UndefinedTable):
+        kept.write(connection)
+    assert (kept.pending, kept.lost) == (KEPT, 7)
+    assert [record.duration_ms for record in kept._pending] == [float(n) for n in range(7, KEPT + 7)]

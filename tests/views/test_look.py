@@ -8,6 +8,7 @@ import pytest
 
 from alert_refresh.cli.check import check_sources
 from alert_refresh.daemon import read_config
+from alert_refresh.views import catalog
 from tests.postgres import hierarchy
 
 if TYPE_CHECKING:
@@ -46,3 +47,8 @@ def test_a_check_names_what_is_no_view_and_a_database_that_is_away(database: Dat
         }
     ]
     assert views("host=/nowhere password=canary")["error_type"] == "network"
+
+
+def test_a_check_whose_look_at_the_catalog_fails_says_why(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "QUERY", "select 1 / 0")
+    assert "22012" in str(views(database.dsn())["error"])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from alert_refresh.engine import Backoff, Kind, Outcome, Permanent, RefreshSettings, Result, Transient, Trigger, Worker
 from alert_refresh.views.automated import Automated
-from alert_refresh.views.failure import TooLate, connect_failure, failure
+from alert_refresh.views.database.failure import TooLate, connect_failure, failure
 from alert_refresh.views.tiers.circuit import Circuit
 from alert_refresh.views.tiers.lru import LRU
 from tests.fakes import FakeClock, FakeSource
@@ -142,3 +142,44 @@ def test_a_cycle_counts_once_and_as_its_last_attempt_ended() -> None:
     automated.heard(outcome(1, trigger=Trigger.MANUAL, request_id="mine"))
     automated.heard(outcome(1, trigger=Trigger.MANUAL, request_id="mine"))
     assert (automated.succeeded, automated.last_run) == (2, 5.0)
+
+
+def service() -> Automated:
+    return Automated(Worker(Kind("views", "V_", ()), FakeSource(), RefreshSettings(paused=True), clock=FakeClock()))
+
+
+def test_a_cycle_that_goes_on_over_a_stop_and_a_start_counts_once_in_the_new_service() -> None:
+    automated = service()
+    automated.heard(outcome(1, Result.FAILED, retry_in=1.0))
+    automated.start()
+    assert (automated.succeeded, automated.failed) == (0, 0)
+    automated.heard(outcome(2, Result.FAILED, retry_in=1.0))
+    assert (automated.succeeded, automated.failed) == (0, 1)
+    automated.heard(outcome(3, Result.FAILED))
+    assert (automated.succeeded, automated.failed) == (0, 1)
+    automated.heard(outcome(1, Result.FAILED, request_id="next"))
+    assert (automated.succeeded, automated.failed) == (0, 2)
+
+
+def test_a_cycle_that_succeeds_after_a_stop_and_a_start_takes_no_failure_back() -> None:
+    automated = service()
+    automated.heard(outcome(1, Result.FAILED, retry_in=1.0))
+    automated.start()
+    automated.heard(outcome(2, Result.SUCCESS))
+    assert (automated.succeeded, automated.failed) == (1, 0)
+
+
+def test_ids_of_forced_refreshes_are_let_go_however_their_cycles_end() -> None:
+    automated = service()
+    for number in range(50):
+        automated.force(f"superseded-{number}")
+        automated.forced(f"superseded-{number}")
+    assert len(automated._forced) == 1
+    automated.force("cancelled")
+    automated.heard(outcome(1, Result.CANCELLED, request_id="cancelled"))
+    automated.force("refused")
+    automated.unforce("refused")
+    automated.force("done")
+    automated.heard(outcome(1, trigger=Trigger.MANUAL, request_id="done"))
+    automated.forced("done")
+    assert list(automated._forced) in ([], ["superseded-49"]) and automated.succeeded == 1

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alert_refresh.views import name_fault
-from alert_refresh.views.catalog import quoted
+from alert_refresh.views.names import name_fault, quoted
 from alert_refresh.views.view import (
     SETTLED,
     Mode,
@@ -92,28 +91,35 @@ def test_a_view_is_left_alone_only_when_the_counters_have_read_the_same_for_long
     assert not unchanged(plan(fingerprint="g"), reading, late, [])
     assert not unchanged(plan(opaque="a foreign table"), reading, late, [])
     assert not unchanged(plan(populated=False), reading, late, [])
+    assert not unchanged(plan(unsettled="another session works"), reading, late, [])
     assert not unchanged(plan(upstream=("w",)), reading, late, ["w"])
     assert unchanged(plan(upstream=("w",)), reading, late, ["x"])
 
 
 def test_a_reading_ages_while_the_counters_stay_and_begins_anew_when_they_move() -> None:
     first = read_again(plan(), None, 10.0)
-    assert first == Reading("f", 10.0)
-    assert read_again(plan(), first, 50.0) is first
-    assert read_again(plan(fingerprint="g"), first, 50.0) == Reading("g", 50.0)
+    assert first == Reading("f", 10.0, 10.0)
+    assert read_again(plan(), first, 50.0) == Reading("f", 10.0, 50.0)
+    assert read_again(plan(fingerprint="g"), first, 50.0) == Reading("g", 50.0, 50.0)
 
 
 def test_a_retry_takes_up_what_failed_and_may_pass_and_nothing_else() -> None:
-    progress = Progress(
-        {
-            "done": ViewState("done", Mode.CONCURRENT),
-            "lost": ViewState("lost", Mode.FAILED, transient=True),
-            "wrong": ViewState("wrong", Mode.FAILED),
-            "busy": ViewState("busy", Mode.SKIPPED),
-        }
-    )
-    assert progress.todo(["wrong", "lost", "busy", "done", "new"]) == ["lost", "new"]
-    assert Progress().todo(["a", "b"]) == ["a", "b"]
+    done = {
+        "done": ViewState("done", Mode.CONCURRENT),
+        "lost": ViewState("lost", Mode.FAILED, transient=True),
+        "wrong": ViewState("wrong", Mode.FAILED),
+        "busy": ViewState("busy", Mode.BUSY),
+        "told": ViewState("told", Mode.FAILED, transient=True),
+    }
+    assert Progress(done, wanted=("wrong", "lost", "busy", "done", "new")).todo() == ["lost", "new", "told"]
+    assert Progress(wanted=("a", "b")).todo() == ["a", "b"]
+
+
+def test_a_payload_means_a_view_or_what_it_reads_with_or_without_the_schema() -> None:
+    one = plan("mv", schema="s", relation="mv", reads=("public.t", "other.u"))
+    for payload in ("mv", "s.mv", "t", "public.t", "u", "other.u", ""):
+        assert one.told({payload, "else"}), payload
+    assert not one.told({"public.u", "x"}) and not one.told(set())
 
 
 letters = st.characters(categories=["L"])

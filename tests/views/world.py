@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from alert_refresh.credential import Credential
 from alert_refresh.engine import AttemptError, Deadline, Partial, RefreshSettings, Request, SystemClock, Trigger
 from alert_refresh.views import Settings
-from alert_refresh.views.postgres import PostgresSource
+from alert_refresh.views.source import PostgresSource
+from alert_refresh.views.upkeep import Upkeep
+from tests.fakes import FakeSink
 from tests.postgres import VIEWS, Database, hierarchy
 
 if TYPE_CHECKING:
@@ -73,6 +75,15 @@ class World:
         except Partial as partial:
             self.snapshot, self.error = partial.snapshot, partial.cause
         return dict(self.snapshot.items)
+
+    @property
+    def upkeep(self) -> Upkeep:
+        """Its upkeep; its other watches are stopped."""
+        upkeep, *others = self.source.watches(FakeSink())
+        for other in others:
+            other.stop()
+        assert isinstance(upkeep, Upkeep)
+        return upkeep
 
     def __enter__(self) -> Self:
         return self

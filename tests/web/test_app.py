@@ -113,7 +113,11 @@ def test_a_query_parameter_that_a_route_does_not_know_is_a_400_on_every_route(
 
 def test_every_route_of_a_kind_that_is_off_says_how_to_switch_it_on_and_when_to_come_again() -> None:
     client = create_app(Daemon(read_config({}))).test_client()
-    kinds = {TARGETS: targets.OFF, "/api/v2/rules": rules.OFF, "/api/entities": views.OFF}
+    kinds = {
+        TARGETS: targets.KIND.enable_hint,
+        "/api/v2/rules": rules.KIND.enable_hint,
+        "/api/entities": views.KIND.enable_hint,
+    }
     asked = 0
     for method, path in ROUTES:
         enable_hint = next((enable_hint for prefix, enable_hint in kinds.items() if path.startswith(prefix)), None)

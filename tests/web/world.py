@@ -68,7 +68,7 @@ class OneKind(Daemon):
         kind: Any = KIND,
     ) -> None:
         env = Env(environ)
-        super().__init__(read_server(env, {module.KIND.name: module.read(env) for module in KINDS}), clock)
+        super().__init__(read_server(env, {kind.name: kind.read(env) for kind in KINDS}), clock)
         assert not env.faults
         self.off = {}
         if source is None:

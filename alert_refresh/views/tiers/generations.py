@@ -1,19 +1,20 @@
 """Which generation of a view is current, shared by all daemons on one database.
 
 A refresh that has committed draws a new token for its view; what is cached carries the token it was read under,
-in one statement with the rows. A daemon may trust the tokens it knows for one lease, then it looks again; whoever
-refreshes waits one lease before saying success. So a read that begins after that success sees the new token.
+in one statement with the rows, and a mark that was read before, which moves when somebody else refreshed the view.
+A daemon may trust the tokens and marks it knows for one lease, then it looks again; whoever refreshes waits one lease
+before saying success. So a read that begins after that success sees the new token.
 """
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from alert_refresh.views.tables import refused
+from alert_refresh.views.database.tables import refused
+from alert_refresh.views.names import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,21 +24,37 @@ if TYPE_CHECKING:
     from alert_refresh.engine import Clock
     from alert_refresh.views.view import Plan
 
+MOVE = """
+update refresh_generations set view_oid = %(oid)s
+where view_oid = (select min(view_oid) from refresh_generations where view_name = %(name)s and view_oid <> %(oid)s)
+    and not exists (select from refresh_generations where view_oid = %(oid)s)
+"""
+"""A view that was dropped and recreated takes over the row of the old one."""
+
 ADVANCE = """
 insert into refresh_generations as g (view_oid, view_name, generation, token, refreshed_at)
-values (%s, %s, extract(epoch from clock_timestamp()) * 1000, gen_random_uuid(), clock_timestamp())
+values (%(oid)s, %(name)s, extract(epoch from clock_timestamp()) * 1000, gen_random_uuid(), clock_timestamp())
 on conflict (view_oid) do update set view_name = excluded.view_name,
     generation = greatest(g.generation + 1, excluded.generation),
     token = excluded.token, refreshed_at = excluded.refreshed_at
 returning generation
 """
 
+# The mark moves when somebody else has refreshed the view: its file changes with a plain REFRESH at once, its counters
+# with a CONCURRENT one once the session that did it has reported them; and every hour, whatever else happens.
 LOOK = """
-select v.name, g.token::text from unnest(%s::text[]) as v(name)
-join refresh_generations g on g.view_oid = to_regclass(v.name)::oid
+select v.name, g.token::text, md5(concat_ws(':', c.relfilenode, pg_stat_get_tuples_inserted(c.oid),
+    pg_stat_get_tuples_updated(c.oid), pg_stat_get_tuples_deleted(c.oid), pg_stat_get_bgwriter_stat_reset_time(),
+    floor(extract(epoch from clock_timestamp()) / 3600)))
+from unnest(%s::text[]) as v(name) join pg_class c on c.oid = to_regclass(v.name)::oid
+join refresh_generations g on g.view_oid = c.oid
 """
 
-log = logging.getLogger(__name__)
+ROWS = """
+select v.name, g.generation, extract(epoch from clock_timestamp() - g.refreshed_at)::double precision
+from unnest(%s::text[], %s::text[]) as v(name, quoted)
+join refresh_generations g on g.view_oid = to_regclass(v.quoted)::oid
+"""
 
 
 def advance(connection: Connection[Any], plan: Plan) -> int:
@@ -46,18 +63,30 @@ def advance(connection: Connection[Any], plan: Plan) -> int:
     Raises:
         psycopg.Error: the caches of other daemons were not told.
     """
-    row = connection.execute(ADVANCE, [plan.oid, f"{plan.schema}.{plan.relation}"]).fetchone()
+    values = {"oid": plan.oid, "name": f"{plan.schema}.{plan.relation}"}
+    connection.execute(MOVE, values)
+    row = connection.execute(ADVANCE, values).fetchone()
     assert row is not None
     return int(row[0])
 
 
-def look(connection: Connection[Any], names: Sequence[str]) -> dict[str, str]:
-    """The current tokens of views, by quoted name; a view that was never refreshed by us has none."""
+def look(connection: Connection[Any], names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """The current tokens and marks of views, by quoted name; a view that was never refreshed by us has none."""
+    return {name: (token, mark) for name, token, mark in _read(connection, LOOK, list(names))}
+
+
+def rows(connection: Connection[Any], names: Sequence[str]) -> dict[str, tuple[int, float]]:
+    """The generations of views and their ages in seconds, by configured name, as far as they are known."""
+    found = _read(connection, ROWS, list(names), [quoted(name) for name in names])
+    return {name: (generation, age) for name, generation, age in found}
+
+
+def _read(connection: Connection[Any], query: str, *values: list[str]) -> list[Any]:
     try:
-        return dict(connection.execute(LOOK, [list(names)]).fetchall())
+        return connection.execute(query.encode(), values).fetchall()
     except psycopg.Error as error:
         if refused(error):
-            return {}
+            return []
         raise
 
 
@@ -69,7 +98,7 @@ RENEW_AT = 0.5
 class _Known:
     """`ticket` holds one item; whoever takes it renews the lease early."""
 
-    tokens: Mapping[str, str]
+    tokens: Mapping[str, tuple[str, str]]
     renew_at: float
     until: float
     ticket: list[None]
@@ -83,7 +112,7 @@ class Lease:
         self._known = _Known({}, float("-inf"), float("-inf"), [])
         self.length = length
 
-    def tokens(self) -> Mapping[str, str] | None:
+    def tokens(self) -> Mapping[str, tuple[str, str]] | None:
         """The tokens, or None to whoever must look them up: one reader early, everybody once the lease is over."""
         known, now = self._known, self._clock.monotonic()
         if now < known.renew_at:
@@ -100,6 +129,6 @@ class Lease:
         """Call before looking the tokens up, and hand the answer to `renew`: a lease runs from the question."""
         return self._clock.monotonic()
 
-    def renew(self, tokens: Mapping[str, str], asked: float) -> None:
+    def renew(self, tokens: Mapping[str, tuple[str, str]], asked: float) -> None:
         """Trust these tokens until one lease after `asked`."""
         self._known = _Known(tokens, asked + RENEW_AT * self.length, asked + self.length, [None])

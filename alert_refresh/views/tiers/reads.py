@@ -11,8 +11,9 @@ import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from alert_refresh.engine import Backoff, Deadline, RefreshError
-from alert_refresh.views.connection import BoundedConnection, parameters, set_timeouts
-from alert_refresh.views.failure import failure
+from alert_refresh.views.database import pooler
+from alert_refresh.views.database.connect import BoundedConnection, parameters, set_timeouts
+from alert_refresh.views.database.failure import failure
 from alert_refresh.views.tiers.circuit import Circuit
 
 if TYPE_CHECKING:
@@ -46,7 +47,11 @@ class Unavailable(RefreshError):
 
 
 class Reads:
-    """Connections for reads. `limit` is how long in seconds a read that meets a lock waits for it."""
+    """Connections for reads. `limit` is how long in seconds a read that meets a lock waits for it.
+
+    `pooled` is whether they go through a pooler. There nothing is set on a connection, nor are statements prepared,
+    since the next client may get the same session; reads are bounded by their deadlines alone.
+    """
 
     def __init__(self, url: Credential, clock: Clock, *, size: int, limit: float) -> None:
         self._url = url
@@ -57,6 +62,7 @@ class Reads:
         self.size = size
         self.in_use = 0
         self.peak = 0
+        self.pooled = False
 
     @property
     def available(self) -> bool:
@@ -125,7 +131,11 @@ class Reads:
 
     def _configure(self, connection: psycopg.Connection[Any]) -> None:
         self._bound(connection)
-        set_timeouts(connection, lock=self._limit, statement=self._limit + SLOW)
+        self.pooled = pooler.pooled(connection)
+        if self.pooled:
+            connection.prepare_threshold = None
+        else:
+            set_timeouts(connection, lock=self._limit, statement=self._limit + SLOW)
 
     def _bound(self, connection: psycopg.Connection[Any]) -> None:
         """What the pool does with a connection ends, too."""

@@ -14,7 +14,7 @@ import msgspec
 import psycopg
 from psycopg import sql
 
-from alert_refresh.views.catalog import quoted
+from alert_refresh.views.names import parts, quoted
 from alert_refresh.views.tiers import generations
 from alert_refresh.views.tiers.reads import Unavailable
 
@@ -100,7 +100,7 @@ class Resolver:
         self.found = 0
         self.unknown = 0
         self.reads_seconds = 0.0
-        self._names = {name.rpartition(".")[2]: quoted(name) for name in views}
+        self._names = {parts(name)[-1]: quoted(name) for name in views}
 
     def ancestors(self, path: str) -> bytes | None:
         """Everything above an entity, the root first.
@@ -148,29 +148,32 @@ class Resolver:
         name = self._names.get(question.view)
         if name is None:
             raise Unavailable(f"{question.view} is not among VIEWS", 60.0)
-        token = self._tokens().get(name)
-        if token is None:
+        known = self._tokens().get(name)
+        if known is None:
             return self._query(question, name, path)[1]
-        key = (token, path)
-        body = self.l1.get(key)
+        token, mark = known
+        body = self.l1.get((token, mark, path))
         if body is None:
-            body = self._beyond(question, name, path, token)
+            body = self._beyond(question, name, path, token, mark)
         return None if body == NONE else body
 
-    def _beyond(self, question: Question, name: str, path: str, token: str) -> bytes:
-        """Ask the tiers behind the first, and tell those before of the answer."""
-        if self.l2 is not None and (body := self.l2.get(_key(question, token, path))) is not None:
+    def _beyond(self, question: Question, name: str, path: str, token: str, mark: str) -> bytes:
+        """Ask the tiers behind the first, and tell those before of the answer.
+
+        The mark is from before the query, so the rows are at least as new as it says.
+        """
+        if self.l2 is not None and (body := self.l2.get(_key(question, token, mark, path))) is not None:
             if _is_answer(body, path):
                 self.l2.hits += 1
-                self.l1.put((token, path), body)
+                self.l1.put((token, mark, path), body)
                 return body
             self.l2.misses += 1
         seen, answer = self._query(question, name, path, cacheable=True)
         body = NONE if answer is None else answer
         if seen is not None:
-            self.l1.put((seen, path), body)
+            self.l1.put((seen, mark, path), body)
             if self.l2 is not None:
-                self.l2.put(_key(question, seen, path), body)
+                self.l2.put(_key(question, seen, mark, path), body)
         return body
 
     def _query(
@@ -179,7 +182,7 @@ class Resolver:
         """The token and the answer as one statement shows them."""
         if len(path) > 4000 or not PATH.fullmatch(path):
             raise BadPath(path)
-        body = sql.SQL(question.body).format(view=sql.SQL(name))
+        body = sql.SQL(question.body).format(view=sql.SQL(name.replace("%", "%%")))
         statement = sql.SQL(CACHEABLE if cacheable else "select null, {body}::text").format(body=body)
         started = self._clock.monotonic()
         with self._reads.connection() as connection:
@@ -196,7 +199,7 @@ class Resolver:
         self.found += 1
         return token, msgspec.json.format(answer.encode(), indent=-1)
 
-    def _tokens(self) -> Mapping[str, str]:
+    def _tokens(self) -> Mapping[str, tuple[str, str]]:
         tokens = self._lease.tokens()
         if tokens is None:
             asked = self._lease.begin()
@@ -206,8 +209,8 @@ class Resolver:
         return tokens
 
 
-def _key(question: Question, token: str, path: str) -> str:
-    return f"alert-refresh:{question.name}:{token}:{path}"
+def _key(question: Question, token: str, mark: str, path: str) -> str:
+    return f"alert-refresh:{question.name}:{token}:{mark}:{path}"
 
 
 def _is_answer(body: bytes, path: str) -> bool:

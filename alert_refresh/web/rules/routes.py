@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from flask.blueprints import BlueprintSetupState
 
     from alert_refresh.daemon import Daemon
+    from alert_refresh.rules.metrics import RuleMetrics
     from alert_refresh.rules.rule import Rule
     from alert_refresh.rules.rule_set import RuleSet
     from alert_refresh.web.answers import JsonResponse
@@ -53,7 +54,7 @@ class Alert(msgspec.Struct, forbid_unknown_fields=True):
 _decoder = msgspec.json.Decoder(Alert)
 
 
-def build(daemon: Daemon, auth: Auth) -> Blueprint:
+def build(daemon: Daemon, auth: Auth, metrics: RuleMetrics) -> Blueprint:
     """The blueprint of everything below `/api/v2/rules`."""
     blueprint = Blueprint(KIND, __name__, url_prefix=PREFIX)
     blueprint.record_once(_add_converter)
@@ -79,7 +80,7 @@ def build(daemon: Daemon, auth: Auth) -> Blueprint:
             return answer(off_fields(daemon, KIND))
         now = worker.get_status()
         found = rule_set(now.snapshot)
-        dangling = daemon.dangling()
+        dangling = metrics.dangling()
         return answer(
             status_fields(
                 worker,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from flask import Blueprint
 
-    from alert_refresh.views.postgres import PostgresSource
+    from alert_refresh.views.source import PostgresSource
 
 
 def add(blueprint: Blueprint, source: PostgresSource) -> None:

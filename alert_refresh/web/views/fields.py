@@ -10,10 +10,11 @@ from alert_refresh.web.answers import wall
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from alert_refresh.engine import Worker
+    from alert_refresh.engine import WatchHealth, Worker
     from alert_refresh.views.automated import Automated
-    from alert_refresh.views.postgres import PostgresSource
+    from alert_refresh.views.source import PostgresSource
     from alert_refresh.views.view import ViewState
+    from alert_refresh.views.view_settings import ViewSettings
 
 OPERATIONAL = "LTREE materialized view refresh service is operational"
 
@@ -22,6 +23,7 @@ def result_fields(states: Mapping[str, ViewState], seconds: float) -> dict[str, 
     """What became of each view. A view that another instance was refreshing is not done: its result is false."""
     failed = {name: state.reason for name, state in states.items() if state.failed}
     skipped = {name: state.reason for name, state in states.items() if not state.failed and not state.refreshed}
+    busy = [name for name, state in states.items() if state.busy]
     good = not failed and not skipped
     fields: dict[str, Any] = {
         "status": "success" if good else "partial_success",
@@ -35,6 +37,8 @@ def result_fields(states: Mapping[str, ViewState], seconds: float) -> dict[str, 
         fields["failed_views"] = list(failed)
     if skipped:
         fields["skipped_views"] = list(skipped)
+    if busy:
+        fields["busy_views"] = busy
     if not good:
         fields["reasons"] = failed | skipped
     return fields
@@ -65,24 +69,64 @@ def status_fields(worker: Worker[Any], source: PostgresSource, automated: Automa
         "error_type": last.error_type if failed and last else None,
         "views": {
             name: view_fields(
-                status.snapshot.items[name] if status.snapshot and name in status.snapshot.items else None
+                status.snapshot.items.get(name) if status.snapshot else None,
+                worker.clock.monotonic(),
+                source.settings.of(name),
+                wall(worker.clock, next_run(worker, source, name)),
             )
             for name in source.settings.views
         },
+        "notifications": notification_fields(worker.watch_health()),
         "pool": {"in_use": source.reads.in_use, "max": source.reads.size},
         "history_pending": source.history.pending,
     }
 
 
-def view_fields(state: ViewState | None) -> dict[str, Any] | None:
-    """What became of a view the last time it was its turn; None before that."""
+def notification_fields(life: WatchHealth | None) -> dict[str, Any] | None:
+    """How the connection that listens fares; None while the daemon does not run."""
+    if life is None:
+        return None
+    return {"connected": life.connected, "last_proof_of_life": life.last_proof_of_life, "error": life.error}
+
+
+def next_run(worker: Worker[Any], source: PostgresSource, name: str) -> float | None:
+    """When a view is due next (monotonic); None while the schedule rests."""
+    status, settings = worker.get_status(), source.settings
+    if status.next_due is None or not settings.own:
+        return status.next_due
+    schedule = settings.of(name).schedule(settings.refresh.warmup)
+    return schedule.next_due(status.started, worker.clock.monotonic())
+
+
+def view_fields(state: ViewState | None, now: float, own: ViewSettings, due: float | None) -> dict[str, Any] | None:
+    """What became of a view the last time it was its turn; None before that.
+
+    Its age is the seconds since it was last refreshed, by anyone, or proven unchanged; `now` is monotonic.
+    """
     if state is None:
         return None
     return {
         "mode": str(state.mode),
+        "outcome": state.outcome,
+        "last_refreshed": state.refreshed_at,
+        "last_success": state.fresh_at,
+        "age_seconds": None if state.fresh_at is None or state.since is None else round(now - state.since, 3),
+        "next_run": due,
+        "interval_seconds": own.interval,
+        "skip": skip_words(state, own.skip_max_age),
+        "rows": state.rows,
+        "size_bytes": state.size,
+        "analyze": state.analyzed,
         "reason": state.reason or None,
         "error_type": state.error_type or None,
         "duration_ms": round(state.duration_ms, 3),
         "refreshed_at": state.refreshed_at,
         "generation": state.generation or None,
     }
+
+
+def skip_words(state: ViewState, max_age: float) -> str:
+    """Whether a scheduled refresh may leave the view alone."""
+    if max_age == 0:
+        return "never, because it is switched off"
+    return f"never, because {state.never}" if state.never else "when nothing that it reads has changed"

@@ -30,6 +30,8 @@ WAIT = 60.0
 """Seconds a POST waits for the first attempt; then it is a 202."""
 BUSY_RETRY = 60.0
 """The longest that a client is asked to stay away while another refresh runs: it may run for much longer."""
+AWAY = ("network", "dns")
+"""Types of errors of a database that cannot be reached."""
 OTHER_RETRY = 5.0
 """Seconds to stay away while another instance refreshes the views."""
 
@@ -64,17 +66,7 @@ class ViewsRefresh(ManualRefresh):
         progress = progress_of(self.worker.get_status().snapshot, accepted.request_id)
         if progress is None:
             raise ApiError(500, accepted.outcome.error or "The refresh failed", error="refresh_failed")
-        states = progress.states.values()
-        if all(state.failed for state in states):
-            reasons = "; ".join(f"{state.name}: {state.reason}" for state in states)
-            if not progress.reached:
-                raise ApiError(
-                    503, f"The database is unreachable: {reasons}", error="unreachable", retry_after=OTHER_RETRY
-                )
-            raise ApiError(500, f"All materialized views failed: {reasons}", error="refresh_failed")
-        if not any(state.refreshed or state.failed for state in states):
-            words = "Another instance is refreshing the views"
-            raise ApiError(503, words, error="refresh_in_progress", retry_after=OTHER_RETRY)
+        _refuse(progress)
         return answer(shape(result_fields(progress.states, accepted.outcome.duration)))
 
     @contextmanager
@@ -106,9 +98,28 @@ class ViewsRefresh(ManualRefresh):
             raise
 
 
+def _refuse(progress: Progress) -> None:
+    """Answer with an error where no view was refreshed.
+
+    Raises:
+        ApiError: 503 with Retry-After if all are busy elsewhere or the database is away, 500 if all failed otherwise.
+    """
+    states = progress.states.values()
+    reasons = "; ".join(f"{state.name}: {state.reason}" for state in states)
+    if all(state.busy for state in states):
+        words = f"Another session is refreshing the views: {reasons}"
+        raise ApiError(503, words, error="refresh_in_progress", retry_after=OTHER_RETRY)
+    if not all(state.failed for state in states):
+        return
+    if not progress.reached or all(state.error_type in AWAY for state in states):
+        words = f"The database is unreachable: {reasons}"
+        raise ApiError(503, words, error="unreachable", retry_after=OTHER_RETRY)
+    raise ApiError(500, f"All materialized views failed: {reasons}", error="refresh_failed")
+
+
 def progress_of(snapshot: Snapshot[Any] | None, request_id: str) -> Progress | None:
     """What the cycle of this request has done, if that is still remembered."""
-    from alert_refresh.views.postgres import Memo
+    from alert_refresh.views.source import Memo
 
     memo = None if snapshot is None else snapshot.memo
     return memo.cycles.get(request_id) if isinstance(memo, Memo) else None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from flask import Blueprint, g, request
 
+from alert_refresh.views.names import among, name_fault
 from alert_refresh.web import query
 from alert_refresh.web.answers import answer
 from alert_refresh.web.errors import ApiError, bad_request
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from alert_refresh.daemon import Daemon
     from alert_refresh.views import Settings
     from alert_refresh.views.automated import Automated
-    from alert_refresh.views.postgres import PostgresSource
+    from alert_refresh.views.source import PostgresSource
     from alert_refresh.web.answers import JsonResponse
     from alert_refresh.web.auth import Auth
 
@@ -28,13 +29,15 @@ LIMIT = 1000
 """Rows of the history that one answer may have."""
 SINCE = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,9})?")
 HISTORY_PARAMETERS = ("limit", "view_name", "since")
+FIRST, LAST = -62_135_596_800, 253_402_300_800
+"""The years 1 to 9999, in Unix seconds."""
 STOP_WAIT = 60.0
 """Seconds that stopping the service waits for a refresh that runs."""
 
 NOT_RUNNING = "Automated refresh service is not running"
 
 
-def build(daemon: Daemon, auth: Auth) -> Blueprint:
+def build(daemon: Daemon, auth: Auth, _: object) -> Blueprint:
     """The blueprint of everything below `/api/entities`."""
     blueprint = Blueprint(KIND, __name__, url_prefix=PREFIX)
     worker = daemon.workers.get(KIND)
@@ -52,9 +55,11 @@ def build(daemon: Daemon, auth: Auth) -> Blueprint:
 
     def scope() -> str | None:
         view = query.one("view")
-        if view is not None and view not in source.settings.views:
+        if view is None:
+            return None
+        if (name := among(view, source.settings.views)) is None:
             raise ApiError(404, "There is no such view among VIEWS")
-        return view
+        return name
 
     @blueprint.post("/refresh")
     def refresh() -> JsonResponse:
@@ -121,10 +126,12 @@ def _add_service(blueprint: Blueprint, ask: ViewsRefresh, automated: Automated, 
 
         automated.force(g.request_id)
         try:
-            return ask.result(scope, shape=_forced)
+            answered = ask.result(scope, shape=_forced)
         except ApiError:
             automated.unforce(g.request_id)
             raise
+        automated.forced(g.request_id)
+        return answered
 
 
 def _forced(fields: dict[str, Any]) -> dict[str, Any]:
@@ -152,15 +159,14 @@ def _add_history(blueprint: Blueprint, source: PostgresSource) -> None:
         limit, view, since = query.one("limit"), query.one("view_name"), query.one("since")
         if limit is not None and not (re.fullmatch(r"[0-9]{1,4}", limit) and 1 <= int(limit) <= LIMIT):
             raise bad_request(f"Query parameter limit must be a whole number from 1 to {LIMIT}")
-        if since is not None and not SINCE.fullmatch(since):
-            raise bad_request("Query parameter since must be a time in Unix seconds")
-        from alert_refresh.views import name_fault
-
-        if view is not None and name_fault(view) is not None:
+        if since is not None and not (SINCE.fullmatch(since) and FIRST <= float(since) < LAST):
+            raise bad_request("Query parameter since must be a time in Unix seconds, in the years 1 to 9999")
+        known = view is not None and among(view, source.settings.views)
+        if view is not None and not known and name_fault(view) is not None:
             raise bad_request("Query parameter view_name must be the name of a view")
         with entities.unavailable():
             found = source.read_history(
-                limit=int(limit or 100), view=view, since=None if since is None else float(since)
+                limit=int(limit or 100), view=known or view, since=None if since is None else float(since)
             )
         return answer({"status": "success", **found})
 

@@ -96,5 +96,5 @@ def test_a_malformed_selector_stops_the_start() -> None:
     env = Env({"TARGET_LABEL_SELECTOR": "a in b"})
     read(env)
     with pytest.raises(ConfigErrors) as raised:
-        env.finish()
+        env.finish(())
     assert [fault.field for fault in raised.value.faults] == ["TARGET_LABEL_SELECTOR"]

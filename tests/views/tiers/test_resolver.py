@@ -160,19 +160,19 @@ def test_one_reader_renews_a_lease_early_while_the_others_go_on_and_all_do_once_
     clock = FakeClock()
     lease = Lease(clock, 1.0)
     assert lease.tokens() is None, "nothing is known at first"
-    lease.renew({"v": "a"}, lease.begin())
+    lease.renew({"v": ("a", "m")}, lease.begin())
     clock.advance(0.49)
-    assert lease.tokens() == {"v": "a"}
+    assert lease.tokens() == {"v": ("a", "m")}
     clock.advance(0.02)
     assert lease.tokens() is None, "the one"
-    assert lease.tokens() == {"v": "a"} == lease.tokens(), "the others"
+    assert lease.tokens() == {"v": ("a", "m")} == lease.tokens(), "the others"
     clock.advance(0.5)
     assert lease.tokens() is None is lease.tokens()
     asked = lease.begin()
     clock.advance(0.9)
-    lease.renew({"v": "b"}, asked)
+    lease.renew({"v": ("b", "m")}, asked)
     assert lease.tokens() is None, "the lease runs from the question"
-    assert lease.tokens() == {"v": "b"}
+    assert lease.tokens() == {"v": ("b", "m")}
     clock.advance(0.1)
     assert lease.tokens() is None
 
@@ -206,6 +206,14 @@ def test_a_view_with_other_columns_or_none_is_unavailable_not_a_crash(world: Wor
         world.source.resolver.descendants("e1")
     with World(world.database, views=["mv_entity_ancestors"]) as other, pytest.raises(Unavailable, match="among VIEWS"):
         other.source.resolver.descendants("e1")
+
+
+def test_a_schema_with_a_percent_sign_can_be_read_from() -> None:
+    with World(views=['"50%s".mv_descendant_counts']) as world:
+        world.database.run('create schema "50%s"', 'alter materialized view mv_descendant_counts set schema "50%s"')
+        for _ in range(2):
+            world.refresh()
+            assert world.source.resolver.descendants("e1")
 
 
 def test_the_metrics_add_up(world: World, valkey: Valkey) -> None:

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from alert_refresh.engine import Permanent
+from alert_refresh.views import catalog
 from tests.faults.test_d_postgres import backend, slow_view, wait_for
 from tests.postgres import VIEWS, Server
-from tests.views.test_postgres import block
+from tests.views.test_source import block
 from tests.views.world import in_thread
 from tests.web.views.world import AUTOMATED, REFRESH, ViewsWorld
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def test_some_failed_views_make_a_partial_success(world: ViewsWorld) -> None:
     assert world.worker.get_status().consecutive_failures == 1
 
 
-def test_a_retry_of_the_cycle_takes_up_the_failed_view_only_and_ends_the_failure() -> None:
+def test_a_retry_takes_up_the_failed_view_and_what_reads_it_and_ends_the_failure() -> None:
     with ViewsWorld(VIEWS_REFRESH_BASE_BACKOFF="1s") as world:
         world.start()
         with world.database.connect() as blocker, blocker.transaction():
@@ -62,7 +64,7 @@ def test_a_retry_of_the_cycle_takes_up_the_failed_view_only_and_ends_the_failure
         world.attempt_ends()
         assert world.worker.get_status().consecutive_failures == 0
         count = "select view_name, count(*) from refresh_metrics group by view_name order by 1"
-        assert dict(world.database.rows(count)) == dict(zip(VIEWS, (2, 3, 2), strict=True))
+        assert dict(world.database.rows(count)) == dict(zip(VIEWS, (2, 3, 3), strict=True))
 
 
 def test_when_every_view_failed_the_answer_is_a_500_without_sql_or_dsn(world: ViewsWorld) -> None:
@@ -162,6 +164,20 @@ def test_d17_fifty_forced_refreshes_at_once_are_one_refresh_and_forty_nine_503s(
         assert other.source.reads.in_use == 0
 
 
+def test_a_busy_view_is_false_in_the_results_and_a_503_where_all_are(world: ViewsWorld) -> None:
+    with world.database.connect() as other:
+        key = catalog.plan(other, ["mv_descendant_counts"])[0].lock_key()
+        other.execute("select pg_advisory_lock(%s)", [key])
+        body = world.post().get_json()
+        assert body["status"] == "partial_success" and body["busy_views"] == ["mv_descendant_counts"]
+        assert body["results"] == dict(zip(VIEWS, (True, False, True), strict=True))
+        assert "another session holds its lock: process" in body["reasons"]["mv_descendant_counts"]
+        alone = world.post("?view=mv_descendant_counts")
+        assert alone.status_code == 503 and int(alone.headers["Retry-After"]) >= 1
+        assert list(alone.get_json()) == ["detail"]
+    assert world.worker.get_status().consecutive_failures == 0
+
+
 def test_two_daemons_asked_at_once_refresh_no_view_twice_at_a_time(world: ViewsWorld) -> None:
     slow_view(world.database, seconds=1)
     with (
@@ -197,6 +213,32 @@ def test_the_status_shows_the_service_its_caches_and_its_schedule(world: ViewsWo
     assert caches["l4_cache"]["queries"] == 1
     assert caches["overall"]["hit_ratio"] == 0.5
     assert {view["mode"] for view in body["views"].values()} == {"concurrent"}
+
+
+def test_the_status_says_of_each_view_how_old_it_is_when_it_is_due_and_why_it_is_never_skipped(
+    world: ViewsWorld, tmp_path: Path
+) -> None:
+    file = tmp_path / "views.yaml"
+    file.write_text("views: [{name: mv_now, interval: 2h}, {name: mv_entity_ancestors, skip: false}]")
+    world.database.run("create materialized view mv_now as select id, now() as at from entities")
+    with ViewsWorld(
+        world.database, VIEWS="mv_now,mv_entity_ancestors,mv_descendant_counts", VIEWS_CONFIG_FILE=str(file)
+    ) as other:
+        body = other.start().get("/refresh/status").get_json()
+        found = body["views"]
+        assert [view["skip"] for view in found.values()] == [
+            "never, because it calls now(), whose result may change by itself",
+            "never, because it is switched off",
+            "when nothing that it reads has changed",
+        ]
+        assert {view["outcome"] for view in found.values()} == {"refreshed", "blocking"}
+        assert all(0 <= view["age_seconds"] < 60 for view in found.values())
+        assert [view["interval_seconds"] for view in found.values()] == [7200, 300, 300]
+        assert found["mv_now"]["next_run"] >= found["mv_descendant_counts"]["next_run"]
+        assert set(body["notifications"]) == {"connected", "last_proof_of_life", "error"}
+        assert (
+            other.get("/refresh/automated/metrics?view_name=mv_now").get_json()["metrics"][0]["outcome"] == "blocking"
+        )
 
 
 def test_before_the_first_refresh_the_times_are_null() -> None:
@@ -276,7 +318,16 @@ def test_the_history_has_every_refresh_and_a_summary_equal_to_other_percentiles(
     body = world.get("/refresh/automated/metrics?limit=7&view_name=mv_x").get_json()
     assert body["status"] == "success" and len(body["metrics"]) == 7
     newest = body["metrics"][0]
-    assert set(newest) == {"id", "view_name", "refresh_duration_ms", "success", "created_at", "error_message"}
+    assert set(newest) == {
+        "id",
+        "view_name",
+        "refresh_duration_ms",
+        "success",
+        "created_at",
+        "error_message",
+        "outcome",
+        "reason",
+    }
     assert newest["created_at"] == 1_700_000_499
     percentiles = statistics.quantiles(values, n=100, method="inclusive")
     expected = {
@@ -301,7 +352,9 @@ def test_the_history_has_every_refresh_and_a_summary_equal_to_other_percentiles(
     "query",
     [
         "limit=-1", "limit=0", "limit=1001", "limit=1e9", "limit=abc", "limit=", "limit=1&limit=2", "since=NaN",
-        "since=inf", "since=", "since=1e400", "view_name='; drop table refresh_metrics--", "view_name=", "other=1",
+        "since=inf", "since=", "since=1e400",
+        "since=999999999999", "since=-999999999999",
+        "view_name='; drop table refresh_metrics--", "view_name=", "other=1",
     ],
 )  # fmt: skip
 def test_h13_hostile_query_parameters_are_a_400_and_never_reach_sql(world: ViewsWorld, query: str) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from alert_refresh.engine import Worker
-    from alert_refresh.views.postgres import PostgresSource
+    from alert_refresh.views.source import PostgresSource
     from tests.postgres import Database
 
 ENTITIES = "/api/entities"

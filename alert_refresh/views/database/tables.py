@@ -19,7 +19,9 @@ DDL = {
             refresh_duration_ms double precision not null,
             success boolean not null,
             created_at timestamptz not null default now(),
-            error_message text
+            error_message text,
+            outcome text,
+            reason text
         );
         create index if not exists refresh_metrics_created_at on refresh_metrics (created_at);
     """,
@@ -34,6 +36,9 @@ DDL = {
     """,
 }
 
+ADD_OUTCOMES = "alter table refresh_metrics add column if not exists outcome text, add column if not exists reason text"
+"""For a table that an earlier version made."""
+
 CREATE_LOCK = 0x616C6572 << 32
 """An advisory lock for creating them: `if not exists` alone fails when two sessions do it at once."""
 
@@ -42,10 +47,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Which of the two can be written. Without generations nothing is cached: others could not tell us to forget."""
+    """Which of the two can be written, and whether the history has columns for outcome and reason.
+
+    Without generations nothing is cached: others could not tell us to forget.
+    """
 
     history: bool = False
     generations: bool = False
+    outcomes: bool = False
 
 
 LOOK = """
@@ -54,28 +63,34 @@ select to_regclass('refresh_metrics') is not null, to_regclass('refresh_generati
     coalesce(has_table_privilege(to_regclass('refresh_generations'), 'insert')
         and has_table_privilege(to_regclass('refresh_generations'), 'update')
         and has_table_privilege(to_regclass('refresh_generations'), 'select'), false),
-    coalesce(has_schema_privilege(current_schema(), 'create'), false)
+    coalesce(has_schema_privilege(current_schema(), 'create'), false),
+    (select count(*) = 2 from pg_attribute where attrelid = to_regclass('refresh_metrics')
+        and attname in ('outcome', 'reason') and not attisdropped),
+    coalesce((select pg_has_role(relowner, 'usage') from pg_class where oid = to_regclass('refresh_metrics')), false)
 """
 
 
 def ensure(connection: Connection[Any]) -> Tables:
     """Create what is missing, if the role may; without them refreshing goes on."""
-    history, generations, may_record, may_advance, may_create = _look(connection)
+    history, generations, may_record, may_advance, may_create, outcomes, own = _look(connection)
     missing = [name for name, there in zip(DDL, (history, generations), strict=True) if not there]
-    if missing and may_create:
+    statements = [DDL[name] for name in missing] if may_create else []
+    if own and not outcomes:
+        statements.append(ADD_OUTCOMES)
+    if statements:
         with connection.transaction():
             connection.execute("select pg_advisory_xact_lock(%s)", [CREATE_LOCK])
-            for name in missing:
-                connection.execute(DDL[name].encode())
-        _, _, may_record, may_advance, _ = _look(connection)
-    return Tables(may_record, may_advance)
+            for statement in statements:
+                connection.execute(statement.encode())
+        _, _, may_record, may_advance, _, outcomes, _ = _look(connection)
+    return Tables(may_record, may_advance, outcomes)
 
 
-def _look(connection: Connection[Any]) -> tuple[bool, bool, bool, bool, bool]:
+def _look(connection: Connection[Any]) -> tuple[bool, bool, bool, bool, bool, bool, bool]:
     row = connection.execute(LOOK).fetchone()
     assert row is not None
-    history, generations, may_record, may_advance, may_create = row
-    return history, generations, may_record, may_advance, may_create
+    history, generations, may_record, may_advance, may_create, outcomes, own = row
+    return history, generations, may_record, may_advance, may_create, outcomes, own
 
 
 def refused(error: psycopg.Error) -> bool:

@@ -8,12 +8,12 @@ import psycopg
 import pytest
 
 from alert_refresh.engine import Deadline, Permanent, Stopping, SystemClock
-from alert_refresh.views import catalog, tables
-from alert_refresh.views.connection import connect
-from alert_refresh.views.executor import Executor
+from alert_refresh.views import catalog
+from alert_refresh.views.database import tables
+from alert_refresh.views.database.connect import connect
+from alert_refresh.views.database.executor import Executor
 from alert_refresh.views.tiers import generations
 from alert_refresh.views.view import Mode
-from tests.fakes import FakeSink
 from tests.postgres import VIEWS
 from tests.views.world import World, in_thread
 
@@ -111,7 +111,7 @@ def test_without_the_table_of_generations_nothing_is_known(world: World) -> None
 
 
 def test_stop_cancels_a_running_statement_and_cuts_the_connection(world: World) -> None:
-    upkeep = world.source.watches(FakeSink())[0]
+    upkeep = world.upkeep
     connection = connect(world.source.settings.url, Deadline(SystemClock(), 20), upkeep.stopping)  # type: ignore[arg-type]
     pid = connection.info.backend_pid
     result = in_thread(lambda: connection.execute("select pg_sleep(30)"))
@@ -141,7 +141,7 @@ def test_the_least_privileges_of_the_runbook_are_enough(world: World) -> None:
             assert all(state.mode is Mode.CONCURRENT and state.generation for state in states.values())
             assert world.database.value("select count(*) from refresh_metrics") == 3
             assert other.source.resolver.ancestors("e1.e2")
-            other.source.watches(FakeSink())[0].round()
+            other.upkeep.round()
             assert other.source.read_history(limit=1, view=None, since=None)["summary"]["total_count"] == 3
     finally:
         world.database.run(f"drop owned by {role}", f"drop role {role}")

@@ -1,4 +1,4 @@
-"""One view refreshed on one connection: lock, REFRESH, the fallback where it is right, a new generation, the record."""
+"""One view refreshed on one connection: lock, REFRESH, the fallback where it is right, a new generation, ANALYZE."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg import sql
 
 from alert_refresh.engine import Permanent
 from alert_refresh.views.catalog import plan as read_plan
-from alert_refresh.views.connection import set_timeouts
-from alert_refresh.views.failure import failure
-from alert_refresh.views.tables import refused
+from alert_refresh.views.database.cause import explain
+from alert_refresh.views.database.connect import set_timeouts
+from alert_refresh.views.database.failure import failure
+from alert_refresh.views.database.tables import refused
 from alert_refresh.views.tiers import generations
 from alert_refresh.views.view import Mode, ViewState
 
@@ -26,7 +28,16 @@ if TYPE_CHECKING:
 NO_WAY_CONCURRENTLY = (psycopg.errors.FeatureNotSupported, psycopg.errors.ObjectNotInPrerequisiteState)
 """0A000 not populated, 55000 no usable unique index; also what other mistakes raise, so the catalog decides."""
 
-BUSY = "another session is refreshing it"
+ROUNDED = 0.01
+"""Seconds by which a statement timeout, in whole milliseconds, may end a statement early."""
+
+BUSY = "another session holds its lock"
+
+HOLDER = """
+select l.pid, a.application_name from pg_locks l left join pg_stat_activity a on a.pid = l.pid
+where l.locktype = 'advisory' and l.granted and l.objsubid = 1 and l.classid::bigint = %s and l.objid::bigint = %s
+    and l.database = (select oid from pg_database where datname = current_database())
+"""
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +51,7 @@ class Executor:
         self._warned: set[str] = set()
 
     def refresh(self, connection: Connection[Any], plan: Plan, deadline: Deadline, *, shared: bool) -> ViewState:
-        """Bring one view up to date, or skip it while another session does that.
+        """Bring one view up to date; `BUSY` while another session holds its lock.
 
         `shared` says whether its generation can be written.
 
@@ -53,7 +64,7 @@ class Executor:
         try:
             row = connection.execute("select pg_try_advisory_lock(%s)", [plan.lock_key()]).fetchone()
             if row is None or not row[0]:
-                return ViewState(plan.name, Mode.SKIPPED, BUSY)
+                return ViewState(plan.name, Mode.BUSY, BUSY, busy=(holder(connection, plan), self._clock.monotonic()))
             try:
                 return self._refresh(connection, plan, deadline, shared)
             finally:
@@ -62,21 +73,43 @@ class Executor:
             raise failure(error) from error
 
     def _refresh(self, connection: Connection[Any], plan: Plan, deadline: Deadline, shared: bool) -> ViewState:
-        statement = min(self._settings.statement_timeout, deadline.check())
-        set_timeouts(connection, lock=self._settings.lock_timeout, statement=statement)
+        own = self._settings.of(plan.name)
+        statement = min(own.statement_timeout, deadline.check())
+        set_timeouts(connection, lock=own.lock_timeout, statement=statement)
         started = self._clock.monotonic()
-        mode, reason = plan.mode(), plan.why_blocking()
+        try:
+            mode, reason = self._statement(connection, plan)
+        except psycopg.Error as error:
+            ran_out = self._clock.monotonic() - started >= statement - ROUNDED
+            raise self._explained(connection, error, plan, ran_out) from error
+        duration = (self._clock.monotonic() - started) * 1000
+        state = ViewState(plan.name, mode, reason, duration_ms=duration, refreshed_at=self._clock.time())
+        if shared:
+            state = replace(state, generation=self._advance(connection, plan))
+        return replace(state, analyzed=analyze(connection, plan)) if own.analyze else state
+
+    def _statement(self, connection: Connection[Any], plan: Plan) -> tuple[Mode, str]:
+        """The REFRESH, or the plain one where CONCURRENTLY turns out to be impossible; how it was done, and why."""
+        mode = plan.mode()
         try:
             self._execute(connection, plan, mode)
         except NO_WAY_CONCURRENTLY:
             again = read_plan(connection, [plan.name])[0]
             if mode is Mode.BLOCKING or again.oid != plan.oid or again.mode() is not Mode.BLOCKING:
                 raise
-            mode, reason = Mode.BLOCKING, again.why_blocking()
-            self._execute(connection, again, mode)
-        duration = (self._clock.monotonic() - started) * 1000
-        state = ViewState(plan.name, mode, reason, duration_ms=duration, refreshed_at=self._clock.time())
-        return replace(state, generation=self._advance(connection, plan)) if shared else state
+            self._execute(connection, again, Mode.BLOCKING)
+            return Mode.BLOCKING, again.why_blocking()
+        return mode, plan.why_blocking()
+
+    def _explained(self, connection: Connection[Any], error: psycopg.Error, plan: Plan, ran_out: bool) -> AttemptError:
+        """The error with its cause; the catalog is asked again if the connection still works."""
+        if connection.closed or error.sqlstate is None:
+            return failure(error)
+        try:
+            again = read_plan(connection, [plan.name])[0]
+        except psycopg.Error:
+            return failure(error)
+        return explain(error, plan, again, ran_out=ran_out)
 
     def _execute(self, connection: Connection[Any], plan: Plan, mode: Mode) -> None:
         if mode is Mode.BLOCKING and plan.populated and plan.name not in self._warned:
@@ -105,6 +138,25 @@ def _unlock(connection: Connection[Any], plan: Plan) -> None:
             connection.execute("select pg_advisory_unlock(%s)", [plan.lock_key()])
         except psycopg.Error:
             connection.close()
+
+
+def holder(connection: Connection[Any], plan: Plan) -> str:
+    """Who holds the view's advisory lock: the process and its application_name."""
+    key = plan.lock_key()
+    row = connection.execute(HOLDER, [key >> 32, key & 0xFFFFFFFF]).fetchone()
+    if row is None:
+        return "another session"
+    name = "".join(char for char in row[1] or "" if char.isprintable())
+    return f"process {row[0]} ({name or 'application_name unknown'})"
+
+
+def analyze(connection: Connection[Any], plan: Plan) -> str:
+    """ANALYZE the view: `ok`, or why it failed. It is never a failure of the refresh."""
+    try:
+        connection.execute(sql.SQL("analyze {}").format(sql.Identifier(plan.schema, plan.relation)))
+    except psycopg.Error as error:
+        return str(failure(error))
+    return "ok"
 
 
 def unusable(fault: str) -> AttemptError:

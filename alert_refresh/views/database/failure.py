@@ -1,4 +1,7 @@
-"""What a PostgreSQL error means for a refresh, told by its class and SQLSTATE, never by its text."""
+"""What a PostgreSQL error means for a refresh, told by its class and SQLSTATE, never by its text.
+
+The server's primary message and hint are shown with it; its detail, context and query, which can hold data, are not.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ TRANSIENT = "transient"
 
 STATES: dict[str, tuple[str, str, str]] = {
     "57014": (TRANSIENT, "timeout", "the statement timeout ended it"),
-    "55P03": (TRANSIENT, "timeout", "the lock was not to be had within the lock timeout"),
+    "55P03": (TRANSIENT, "timeout", "a lock could not be acquired within the lock timeout"),
     "40P01": (TRANSIENT, "unknown", "a deadlock ended it"),
     "25006": (TRANSIENT, "network", "the server is read-only, a standby perhaps"),
     "57P01": (TRANSIENT, "network", "the server ended the connection"),
@@ -27,13 +30,13 @@ STATES: dict[str, tuple[str, str, str]] = {
     "42501": (
         PERMANENT,
         "auth",
-        "the role may not do this; it must own the view or, from PostgreSQL 17, have MAINTAIN",
+        "the role lacks a privilege",
     ),
     "42P01": (PERMANENT, "config", "there is no such view or table"),
     "42809": (PERMANENT, "config", "it is not a materialized view"),
-    "0A000": (PERMANENT, "config", "it is not a populated materialized view"),
-    "55000": (PERMANENT, "config", "it has no unique index that CONCURRENTLY can use"),
-    "21000": (PERMANENT, "parse", "its rows would not be unique"),
+    "0A000": (PERMANENT, "config", "PostgreSQL does not support this"),
+    "55000": (PERMANENT, "config", "an object is not in the state that this needs"),
+    "21000": (PERMANENT, "parse", "its query fails on the data"),
 }
 
 CLASSES: dict[str, tuple[str, str, str]] = {
@@ -54,20 +57,53 @@ class TooLate(psycopg.OperationalError):
     """Raised when the server did not answer in time; the connection is closed."""
 
 
-def failure(error: psycopg.Error) -> AttemptError:
-    """The error to raise for one that a statement raised; its message is built from our words and the SQLSTATE."""
+QUOTES_DATA = ("22", "P0")
+"""Classes whose primary messages may quote values."""
+SAFE = ("22012",)
+"""A division by zero quotes none."""
+RAISED = "pl_exec.c"
+"""The source file of PostgreSQL that raises the messages of functions in PL/pgSQL, which may be anything."""
+LONGEST = 300
+"""Characters of the server's words that are shown."""
+
+REFUSED = "PostgreSQL refused the role, its password or the database"
+NO_ROOM = (
+    "PostgreSQL refused the connection: it or the role has no connection free (max_connections, CONNECTION LIMIT),"
+    " or the password, which worked before, is no longer valid"
+)
+
+
+def failure(error: psycopg.Error, words: str = "", error_type: str = "") -> AttemptError:
+    """The error to raise for one that a statement raised.
+
+    `words` name a cause that is known better than by the SQLSTATE, `error_type` its type.
+    """
     if isinstance(error, TooLate):
         return Transient("the server did not answer in time", "timeout")
     state = error.sqlstate
     if state is None:
         return Transient("the connection to PostgreSQL was lost", "network")
-    lasting, error_type, words = STATES.get(state) or CLASSES.get(state[:2]) or (TRANSIENT, "unknown", "it failed")
-    message = f"{words} ({type(error).__name__}, SQLSTATE {state})"
-    return Permanent(message, error_type) if lasting == PERMANENT else Transient(message, error_type)
+    lasting, usual, general = STATES.get(state) or CLASSES.get(state[:2]) or (TRANSIENT, "unknown", "it failed")
+    message = f"{words or general} ({type(error).__name__}, SQLSTATE {state}){said(error)}"
+    return (Permanent if lasting == PERMANENT else Transient)(message, error_type or usual)
 
 
-def connect_failure(error: psycopg.Error) -> AttemptError:
-    """The error to raise for one that connecting raised. libpq gives no SQLSTATE then, only how far it came."""
+def said(error: psycopg.Error) -> str:
+    """What the server said, to be put after our own words; empty where it may quote data."""
+    state = error.sqlstate or ""
+    if (state.startswith(QUOTES_DATA) and state not in SAFE) or error.diag.source_file == RAISED:
+        return ""
+    hint = error.diag.message_hint
+    told = [one for one in (error.diag.message_primary, hint and f"hint: {hint}") if one]
+    text = "".join(char if char.isprintable() else " " for char in "; ".join(told))
+    return f": {text[:LONGEST]}" if text else ""
+
+
+def connect_failure(error: psycopg.Error, *, worked: bool = False) -> AttemptError:
+    """The error to raise for one that connecting raised. libpq gives no SQLSTATE then, only how far it came.
+
+    `worked` is whether the same connection string has worked in this process: a refusal is transient then.
+    """
     if isinstance(error, (psycopg.errors.ConnectionTimeout, TooLate)):
         return Transient("PostgreSQL did not take the connection in time", "timeout")
     if isinstance(error, psycopg.ProgrammingError):
@@ -77,5 +113,5 @@ def connect_failure(error: psycopg.Error) -> AttemptError:
     if error.pgconn is None:
         return Transient("the name of PostgreSQL's host does not resolve", "dns")
     if error.pgconn.needs_password or error.pgconn.used_password:
-        return Permanent("PostgreSQL refused the role, its password or the database", "auth")
+        return Transient(NO_ROOM, "network") if worked else Permanent(f"{REFUSED}, or has no connection free", "auth")
     return Transient("PostgreSQL cannot be reached, or refused the connection", "network")

@@ -9,7 +9,7 @@ import psycopg
 from psycopg import conninfo
 
 from alert_refresh.engine import Stopping
-from alert_refresh.views.failure import TooLate, connect_failure
+from alert_refresh.views.database.failure import TooLate, connect_failure
 
 if TYPE_CHECKING:
     import threading
@@ -99,8 +99,10 @@ def parameters(url: Credential, connect_timeout: float = 10.0) -> dict[str, Any]
     return DEFAULTS | {"connect_timeout": max(2, math.ceil(connect_timeout))} | given
 
 
-def connect(url: Credential, deadline: Deadline, stopping: threading.Event | None = None) -> BoundedConnection:
-    """A connection in autocommit mode that keeps to `deadline`.
+def connect(
+    url: Credential, deadline: Deadline, stopping: threading.Event | None = None, *, worked: bool = False
+) -> BoundedConnection:
+    """A connection in autocommit mode that keeps to `deadline`. `worked` is whether it could be had before.
 
     Raises:
         Transient: it cannot be had now (`network`, `dns`, `timeout`).
@@ -109,7 +111,7 @@ def connect(url: Credential, deadline: Deadline, stopping: threading.Event | Non
     try:
         connection = BoundedConnection.connect(**parameters(url, min(10.0, deadline.check())), autocommit=True)
     except psycopg.Error as error:
-        raise connect_failure(error) from error
+        raise connect_failure(error, worked=worked) from error
     connection.deadline = deadline
     connection.stopping = stopping
     return connection
