@@ -89,7 +89,7 @@ def test_a_whole_file_that_is_not_messagepack_is_damaged(body: bytes) -> None:
 
 
 def test_a_whole_file_that_holds_no_list_is_damaged() -> None:
-    with pytest.raises(Permanent, match="no list"):
+    with pytest.raises(Permanent, match="not a list of rules"):
         unpack(sealed(msgspec.msgpack.encode({"id": "x"}), 1))
 
 
