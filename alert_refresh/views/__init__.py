@@ -53,21 +53,57 @@ class Settings:
 
 def read(env: Env) -> Settings:
     """The views' settings; faults are left in `env`."""
-    refresh = env.refresh(KIND.prefix, interval="300s", rate_limit="0s", timeout="16m")
-    if not env.boolean("VIEWS_REFRESH_ENABLED", default=True):
+    refresh = env.refresh(
+        KIND.prefix,
+        {
+            "max_retries": "Retries after the first attempt of a refresh; a retry takes up the failed views only",
+            "timeout": "Longest time of one attempt over all views",
+        },
+        interval="300s",
+        rate_limit="0s",
+        timeout="16m",
+    )
+    if not env.boolean(
+        "VIEWS_REFRESH_ENABLED",
+        "Start the automated service with the daemon; without it views are refreshed only when asked for",
+        default=True,
+    ):
         refresh = replace(refresh, paused=True)
     return Settings(
         refresh=refresh,
-        url=_connection_string(env, "VIEWS_DATABASE_URL", "psycopg_pool", "postgres"),
+        url=_connection_string(
+            env,
+            "VIEWS_DATABASE_URL",
+            "Connection string of the PostgreSQL database with the materialized views, URI or key=value; unset: "
+            "views are off",
+            "psycopg_pool",
+            "postgres",
+        ),
         views=_names(env),
-        lock_timeout=env.duration("VIEWS_LOCK_TIMEOUT", "5s"),
-        statement_timeout=env.duration("VIEWS_STATEMENT_TIMEOUT", "5m"),
-        pool_max=env.integer("VIEWS_POOL_MAX", 5, minimum=1, maximum=100),
-        skip_unchanged=env.boolean("VIEWS_SKIP_UNCHANGED", default=True),
-        history_retention=_days(env, "VIEWS_HISTORY_RETENTION", 30),
-        redis=_connection_string(env, "REDIS_URL", "redis", "redis"),
-        cache_size=env.integer("VIEWS_CACHE_SIZE", 100_000, minimum=1, maximum=10_000_000),
-        cache_lease=env.duration("VIEWS_CACHE_LEASE", "50ms", zero=True),
+        lock_timeout=env.duration("VIEWS_LOCK_TIMEOUT", "5s", "Longest wait for a lock, of a refresh and of a read"),
+        statement_timeout=env.duration("VIEWS_STATEMENT_TIMEOUT", "5m", "Longest time of the refresh of one view"),
+        pool_max=env.integer("VIEWS_POOL_MAX", 5, "Most connections that answer reads at once", minimum=1, maximum=100),
+        skip_unchanged=env.boolean(
+            "VIEWS_SKIP_UNCHANGED",
+            "Let scheduled refreshes leave a view alone while nothing it reads has changed",
+            default=True,
+        ),
+        history_retention=_days(
+            env, "VIEWS_HISTORY_RETENTION", 30, "How long rows of refresh_metrics are kept, in days or as a duration"
+        ),
+        redis=_connection_string(
+            env, "REDIS_URL", "Redis or Valkey that daemons share answers through; unset: memory only", "redis", "redis"
+        ),
+        cache_size=env.integer(
+            "VIEWS_CACHE_SIZE", 100_000, "Most answers kept in memory", minimum=1, maximum=10_000_000
+        ),
+        cache_lease=env.duration(
+            "VIEWS_CACHE_LEASE",
+            "50ms",
+            "How long a daemon answers from its caches before it looks again whether they are valid; every refresh "
+            "takes that much longer",
+            zero=True,
+        ),
     )
 
 
@@ -101,7 +137,13 @@ def name_fault(name: str) -> str | None:
 
 
 def _names(env: Env) -> tuple[str, ...]:
-    names = [name.strip() for name in env.text("VIEWS", VIEWS).split(",") if name.strip()]
+    names = [
+        name.strip()
+        for name in env.text(
+            "VIEWS", VIEWS, "Views to refresh, separated by commas, each NAME or SCHEMA.NAME exactly as in the catalog"
+        ).split(",")
+        if name.strip()
+    ]
     if not names:
         env.fault("VIEWS", "names no view")
     if len(set(names)) < len(names):
@@ -112,9 +154,9 @@ def _names(env: Env) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _connection_string(env: Env, name: str, module: str, extra: str) -> Credential | None:
+def _connection_string(env: Env, name: str, means: str, module: str, extra: str) -> Credential | None:
     """A connection string, which may hold a password: it is never shown, nor is what a parser says of it."""
-    env.defaults[name] = ""
+    env.note(name, "", means)
     text = env.peek(name).strip()
     if not text:
         return None
@@ -134,9 +176,9 @@ def _connection_string(env: Env, name: str, module: str, extra: str) -> Credenti
     return Credential(text)
 
 
-def _days(env: Env, name: str, default: int) -> float:
+def _days(env: Env, name: str, default: int, means: str) -> float:
     """Seconds, from whole days such as `30d` or from a duration."""
-    text = env.text(name, f"{default}d")
+    text = env.text(name, f"{default}d", means)
     if re.fullmatch(r"[1-9][0-9]{0,4}d", text):
         return float(text[:-1]) * 86400
-    return env.duration(name, f"{default * 24}h")
+    return env.duration(name, f"{default * 24}h", means)
