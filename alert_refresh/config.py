@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from alert_refresh import durations
+from alert_refresh.address import Address, parse
 from alert_refresh.credential import MASK, Credential
 from alert_refresh.engine import AttemptError, ConfigError, ConfigErrors, RefreshSettings
 from alert_refresh.web.token_file import read_tokens
@@ -72,16 +73,35 @@ class Config:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+REFRESH: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "interval": ("5m", "Time between periodic refreshes"),
+        "max_retries": ("5", "Retries after the first attempt of a refresh"),
+        "base_backoff": ("30s", "First wait between attempts; each next one is twice as long"),
+        "max_backoff": ("5m", "Longest wait between attempts"),
+        "jitter": ("false", "Draw each wait between 0 and its length at random"),
+        "rate_limit": ("1m", "After an accepted manual refresh the next one is refused for so long; 0s refuses none"),
+        "timeout": ("30s", "Longest time of one attempt, from connecting to parsing"),
+        "warmup": ("30s", "Time from the start to the first periodic refresh"),
+    }
+)
+"""The settings of a refresh that every kind has: default and meaning."""
+
+
 class Env:
     """Reads variables into typed values and collects every fault. An unset or empty variable is its default.
 
-    `defaults` ends up with each variable that was asked for and its default as one would write it.
+    `defaults` ends up with each variable that was asked for and its default as one would write it, `meanings` with what
+    it means: a sentence without its full stop.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self.faults: list[ConfigError] = []
         self.defaults: dict[str, str] = {}
+        self.meanings: dict[str, str] = {}
         self.effective: dict[str, str] = {}
 
     def peek(self, name: str) -> str:
@@ -92,17 +112,34 @@ class Env:
         """Note that a variable is wrong; the value shown is the variable's own unless given."""
         self.faults.append(ConfigError(name, self._environ.get(name, "") if value is None else value, reason))
 
-    def text(self, name: str, default: str = "") -> str:
-        """Any text, stripped."""
+    def note(self, name: str, default: str, means: str) -> None:
+        """Note that a variable is a setting: its default as one would write it, empty if there is none."""
         self.defaults[name] = default
-        value = self._environ.get(name, "").strip() or default
+        self.meanings[name] = means
+
+    def text(self, name: str, default: str = "", means: str = "") -> str:
+        """Any text; blanks, quotation marks around it and a byte order mark are faults."""
+        self.note(name, default, means)
+        written = self._environ.get(name, "")
+        value = written.strip() or default
         self.effective[name] = value
+        if written.strip():
+            self._check_edges(name, written)
         return value
 
-    def duration(self, name: str, default: str, *, zero: bool = False) -> float:
+    def _check_edges(self, name: str, written: str) -> None:
+        """Note what came with a value by mistake: env files and manifests are not read by a shell."""
+        if written.startswith("\ufeff"):
+            self.fault(name, "begins with a byte order mark; save the file without one")
+        elif len(written) > 1 and written[0] == written[-1] and written[0] in "'\"":
+            self.fault(name, "is wrapped in quotation marks; write it without them")
+        elif written != written.strip():
+            self.fault(name, "begins or ends with a blank or a line end; write it without")
+
+    def duration(self, name: str, default: str, means: str = "", *, zero: bool = False) -> float:
         """Seconds, from a Go-style duration such as `1m30s`; greater than 0, or `zero` allowed."""
         try:
-            seconds = durations.parse(self.text(name, default))
+            seconds = durations.parse(self.text(name, default, means))
         except ValueError as error:
             self.fault(name, str(error))
             return durations.parse(default)
@@ -110,9 +147,11 @@ class Env:
             self.fault(name, "must be greater than 0")
         return seconds
 
-    def integer(self, name: str, default: int, *, minimum: int = 0, maximum: int = 1_000_000_000) -> int:
+    def integer(
+        self, name: str, default: int, means: str = "", *, minimum: int = 0, maximum: int = 1_000_000_000
+    ) -> int:
         """A whole number between two bounds, both included."""
-        text = self.text(name, str(default))
+        text = self.text(name, str(default), means)
         if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
             self.fault(name, "is not a whole number")
             return default
@@ -121,44 +160,48 @@ class Env:
             return default
         return int(text)
 
-    def fraction(self, name: str, default: float) -> float:
+    def fraction(self, name: str, default: float, means: str = "") -> float:
         """A number from 0 to 1, such as `0.1`."""
-        text = self.text(name, f"{default:g}")
+        text = self.text(name, f"{default:g}", means)
         if not re.fullmatch(r"[01]|0?\.[0-9]+|1\.0+|0\.[0-9]*", text):
             self.fault(name, "is not a number from 0 to 1")
             return default
         return float(text)
 
-    def boolean(self, name: str, *, default: bool) -> bool:
+    def boolean(self, name: str, means: str = "", *, default: bool) -> bool:
         """`true` or `false`, in any case; also 1 and 0, yes and no, on and off."""
-        text = self.text(name, str(default).lower()).lower()
+        text = self.text(name, str(default).lower(), means).lower()
         if text not in _BOOLEANS:
             self.fault(name, "is neither true nor false")
             return default
         return _BOOLEANS[text]
 
-    def choice(self, name: str, default: str, options: tuple[str, ...]) -> str:
+    def choice(self, name: str, default: str, options: tuple[str, ...], means: str = "") -> str:
         """One of a few words."""
-        text = self.text(name, default)
+        text = self.text(name, default, means)
         if text not in options:
             self.fault(name, f"is none of {', '.join(options)}")
             return default
         return text
 
-    def path(self, name: str) -> Path | None:
+    def path(self, name: str, means: str = "") -> Path | None:
         """A path, or None when unset."""
-        text = self.text(name)
+        text = self.text(name, "", means)
         return Path(text) if text else None
 
     def state_directory(self) -> Path | None:
         """Where to keep what should survive a restart; by default the one systemd made, None without either."""
-        given = self.path("ALERT_REFRESH_STATE_DIR")
+        given = self.path(
+            "ALERT_REFRESH_STATE_DIR",
+            "Folder for what is kept across restarts; unset: $STATE_DIRECTORY, which systemd sets, else nothing is "
+            "kept",
+        )
         from_systemd = self.peek("STATE_DIRECTORY").partition(":")[0]
         return given or (Path(from_systemd) if from_systemd else None)
 
-    def credential(self, name: str) -> Credential | None:
+    def credential(self, name: str, means: str = "") -> Credential | None:
         """A secret value, never shown in faults or logs; set but empty is a fault."""
-        self.defaults[name] = ""
+        self.note(name, "", means)
         if name not in self._environ:
             return None
         value = self._environ[name].strip()
@@ -171,9 +214,9 @@ class Env:
             return None
         return Credential(value)
 
-    def token(self, name: str) -> Token | None:
+    def token(self, name: str, means: str = "", file_means: str = "") -> Token | None:
         """A bearer token from `NAME`, or from the file that `NAME_FILE` names; not both."""
-        value, file = self.credential(name), self.path(f"{name}_FILE")
+        value, file = self.credential(name, means), self.path(f"{name}_FILE", file_means)
         if value is not None and file is not None:
             self.fault(f"{name}_FILE", f"{name} is set too; set one of them")
         held = () if file is None else self._tokens_in(file, f"{name}_FILE")
@@ -193,10 +236,10 @@ class Env:
             return held
         return ()
 
-    def networks(self, name: str) -> tuple[Network, ...]:
+    def networks(self, name: str, means: str = "") -> tuple[Network, ...]:
         """Networks or addresses, separated by commas; IPv4 networks written as IPv6 are IPv4 networks."""
         found = []
-        for one in filter(None, (part.strip() for part in self.text(name).split(","))):
+        for one in filter(None, (part.strip() for part in self.text(name, "", means).split(","))):
             try:
                 found.append(_plain(ipaddress.ip_network(one, strict=False)))
             except ValueError:
@@ -204,25 +247,20 @@ class Env:
                 return ()
         return tuple(found)
 
-    def refresh(self, prefix: str, **defaults: str) -> RefreshSettings:
-        """The settings every kind has, under its prefix; `defaults` differ from the targets' where given."""
-        default = {
-            "interval": "5m",
-            "max_retries": "5",
-            "base_backoff": "30s",
-            "max_backoff": "5m",
-            "rate_limit": "1m",
-            "timeout": "30s",
-            "warmup": "30s",
-        } | defaults
+    def refresh(self, prefix: str, means: Mapping[str, str] = NOTHING, **defaults: str) -> RefreshSettings:
+        """The settings every kind has, under its prefix. `defaults` differ from `REFRESH` where given, and so do the
+        meanings in `means`; both go by the name of the field.
+        """
         before = len(self.faults)
-        values: dict[str, Any] = {
-            name: self.duration(prefix + name.upper(), default[name], zero=name in ("rate_limit", "warmup"))
-            for name in default
-            if name != "max_retries"
-        }
-        values["max_retries"] = self.integer(prefix + "MAX_RETRIES", int(default["max_retries"]), maximum=1000)
-        values["jitter"] = self.boolean(prefix + "JITTER", default=False)
+        values: dict[str, Any] = {}
+        for name, (default, meaning) in REFRESH.items():
+            variable, said, given = prefix + name.upper(), means.get(name, meaning), defaults.get(name, default)
+            if name == "max_retries":
+                values[name] = self.integer(variable, int(given), said, maximum=1000)
+            elif name == "jitter":
+                values[name] = self.boolean(variable, said, default=given == "true")
+            else:
+                values[name] = self.duration(variable, given, said, zero=name in ("rate_limit", "warmup"))
         if len(self.faults) == before and values["max_backoff"] < values["base_backoff"]:
             name = prefix + "MAX_BACKOFF"
             self.fault(name, f"must not be less than {prefix}BASE_BACKOFF", self.effective[name])
@@ -251,41 +289,70 @@ _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "
 
 def read_server(env: Env, kinds: Mapping[str, Any]) -> Config:
     """The server's settings; faults are left in `env`."""
-    host, port = _bind(env)
-    admin, read = env.token("ALERT_REFRESH_ADMIN_TOKEN"), env.token("ALERT_REFRESH_READ_TOKEN")
-    open_to_all = env.boolean("ALERT_REFRESH_ALLOW_UNAUTHENTICATED", default=False)
-    unix = host.startswith("/")
+    address, admin = _access(env)
+    # Kinds that keep something across restarts read it; here it is listed with the server's settings.
+    env.state_directory()
+    read = env.token(
+        "ALERT_REFRESH_READ_TOKEN",
+        "Bearer token that ?reveal=true needs (the admin token does too)",
+        "File that holds the read token, one per line, read again when it changes",
+    )
+    return Config(
+        host=address.host,
+        port=address.port,
+        threads=env.integer("ALERT_REFRESH_THREADS", 32, "Threads that answer HTTP requests", minimum=4, maximum=1000),
+        shutdown_timeout=env.duration(
+            "ALERT_REFRESH_SHUTDOWN_TIMEOUT",
+            "25s",
+            "How long a running refresh may take to finish when the daemon is told to stop",
+        ),
+        log_level=env.choice("ALERT_REFRESH_LOG_LEVEL", "INFO", LOG_LEVELS, "DEBUG, INFO, WARNING or ERROR"),
+        log_format=env.choice("ALERT_REFRESH_LOG_FORMAT", "json", ("json", "console"), "json, or console for people"),
+        debug_sample=env.fraction(
+            "ALERT_REFRESH_DEBUG_SAMPLE", 0.1, "Share of requests whose DEBUG lines are kept, from 0 to 1"
+        ),
+        admin_token=admin,
+        read_token=read,
+        kinds=kinds,
+        trusted_proxies=env.networks(
+            "ALERT_REFRESH_TRUSTED_PROXIES",
+            "Networks of the proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, separated by commas; "
+            "unset: nobody's",
+        ),
+        unix=address.unix,
+        effective=MappingProxyType(env.effective),
+    )
+
+
+def _access(env: Env) -> tuple[Address, Token | None]:
+    """Where to listen, and the admin token, which everything but loopback needs."""
+    address = _bind(env)
+    admin = env.token(
+        "ALERT_REFRESH_ADMIN_TOKEN",
+        "Bearer token that every POST but rules/match needs",
+        "File that holds the admin token, one per line, read again when it changes",
+    )
+    open_to_all = env.boolean(
+        "ALERT_REFRESH_ALLOW_UNAUTHENTICATED", "Let anyone refresh, on any address, without a token", default=False
+    )
     wanted = admin is not None or any(fault.field.startswith("ALERT_REFRESH_ADMIN_TOKEN") for fault in env.faults)
-    if not wanted and not open_to_all and not unix and host not in ("127.0.0.1", "::1", "localhost"):
+    if not wanted and not open_to_all and not address.unix and not address.loopback:
         env.fault(
             "ALERT_REFRESH_BIND",
             "is not loopback and ALERT_REFRESH_ADMIN_TOKEN is not set;"
             " set it, or ALERT_REFRESH_ALLOW_UNAUTHENTICATED=true to let anyone refresh",
         )
-    return Config(
-        host=host,
-        port=port,
-        threads=env.integer("ALERT_REFRESH_THREADS", 32, minimum=4, maximum=1000),
-        shutdown_timeout=env.duration("ALERT_REFRESH_SHUTDOWN_TIMEOUT", "25s"),
-        log_level=env.choice("ALERT_REFRESH_LOG_LEVEL", "INFO", LOG_LEVELS),
-        log_format=env.choice("ALERT_REFRESH_LOG_FORMAT", "json", ("json", "console")),
-        debug_sample=env.fraction("ALERT_REFRESH_DEBUG_SAMPLE", 0.1),
-        admin_token=admin,
-        read_token=read,
-        kinds=kinds,
-        trusted_proxies=env.networks("ALERT_REFRESH_TRUSTED_PROXIES"),
-        unix=unix,
-        effective=MappingProxyType(env.effective),
+    return address, admin
+
+
+def _bind(env: Env) -> Address:
+    text = env.text(
+        "ALERT_REFRESH_BIND",
+        "127.0.0.1:8080",
+        "Address and port to listen on; anything but loopback needs an admin token",
     )
-
-
-def _bind(env: Env) -> tuple[str, int]:
-    text = env.text("ALERT_REFRESH_BIND", "127.0.0.1:8080")
-    if text.startswith("unix:/"):
-        return text.removeprefix("unix:"), 0
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or host.startswith("/") or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
-        env.fault("ALERT_REFRESH_BIND", "is neither HOST:PORT such as 127.0.0.1:8080 or [::1]:8080 nor unix:/PATH")
-        return "127.0.0.1", 8080
-    return host, int(port)
+    try:
+        return parse(text)
+    except ValueError as error:
+        env.fault("ALERT_REFRESH_BIND", str(error))
+        return Address("127.0.0.1", 8080)

@@ -48,6 +48,22 @@ def read_config(environ: Mapping[str, str] | None = None) -> Config:
     return config
 
 
+def read_settings() -> dict[str, dict[str, tuple[str, str]]]:
+    """Every setting by what it is a setting of: name, default (empty if there is none), and what it means."""
+    readers: dict[str, Callable[[Env], object]] = {"Server": lambda env: read_server(env, {})}
+    readers |= {kind.name.capitalize(): kind.read for kind in KINDS}
+    groups: dict[str, dict[str, tuple[str, str]]] = {}
+    known: set[str] = set()
+    for title, read in readers.items():
+        env = Env({})
+        read(env)
+        groups[title] = {
+            name: (default, env.meanings[name]) for name, default in env.defaults.items() if name not in known
+        }
+        known |= env.defaults.keys()
+    return groups
+
+
 def take_server_variables() -> dict[str, str]:
     """Remove from the environment what gunicorn would act upon, and return it."""
     return {name: os.environ.pop(name) for name in SERVER_VARIABLES if name in os.environ}
@@ -85,6 +101,8 @@ class Daemon:
         log.info("alert-refresh %s starts", __version__, extra={"settings": dict(self.config.effective)})
         for kind, enable_hint in self.off.items():
             log.info("%s are off; to switch them on, %s", kind.capitalize(), enable_hint, extra={"kind": kind})
+        if not self.workers:
+            log.warning("Nothing is configured, and nothing is kept up to date", extra={"off": self.off})
         self.halted.clear()
         self._stop_by = None
         for worker in self.workers.values():

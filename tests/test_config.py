@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from alert_refresh.config import Config, Env
 from alert_refresh.credential import MASK, Credential
-from alert_refresh.daemon import read_config
+from alert_refresh.daemon import read_config, read_settings
 from alert_refresh.engine import ConfigErrors, RefreshSettings
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def test_all_faults_are_told_together_with_name_value_and_reason() -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("5m", 300), ("30s", 30), ("1m30s", 90), ("100ms", 0.1), ("1h", 3600), ("1.5h", 5400), (" 2s ", 2), ("1us", 1e-6)],
+    [("5m", 300), ("30s", 30), ("1m30s", 90), ("100ms", 0.1), ("1h", 3600), ("1.5h", 5400), ("1us", 1e-6)],
 )
 def test_a_duration_is_written_as_in_go(text: str, seconds: float) -> None:
     env = Env({"X": text})
@@ -120,6 +120,34 @@ def test_any_text_is_a_setting_or_a_fault(text: str, how: str) -> None:
         "token": lambda: env.token("X"),
     }
     assert reads[how]() is not None or env.faults
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('"5m"', "is wrapped in quotation marks; write it without them"),
+        ("'5m'", "is wrapped in quotation marks; write it without them"),
+        ("\ufeff5m", "begins with a byte order mark; save the file without one"),
+        (" 5m", "begins or ends with a blank or a line end; write it without"),
+        ("5m\t", "begins or ends with a blank or a line end; write it without"),
+        ("5m\r\n", "begins or ends with a blank or a line end; write it without"),
+    ],
+)
+@pytest.mark.parametrize("name", ["TARGET_REFRESH_INTERVAL", "RULES_FILE", "K8S_NAMESPACE", "ALERT_REFRESH_LOG_LEVEL"])
+def test_what_came_with_a_value_by_mistake_is_named(name: str, text: str, reason: str) -> None:
+    with pytest.raises(ConfigErrors) as raised:
+        read_config({name: text})
+    assert (name, text, reason) in [(one.field, one.value, one.reason) for one in raised.value.faults]
+
+
+@pytest.mark.parametrize("text", ["293y", "2562048h", "99999999999999999999h", "153722868m", "9223372037s"])
+def test_a_duration_of_more_than_292_years_is_a_fault(text: str) -> None:
+    assert "TARGET_REFRESH_TIMEOUT" in faults({"TARGET_REFRESH_TIMEOUT": text})
+
+
+@pytest.mark.parametrize("text", ["1ns", "0.5us", "2562047h"])
+def test_the_shortest_and_the_longest_durations_are_right(text: str) -> None:
+    assert read_config({"TARGET_REFRESH_RATE_LIMIT": text}).kinds["targets"].refresh.rate_limit > 0
 
 
 # Other types
@@ -256,7 +284,12 @@ def test_an_address_is_host_and_port_or_a_unix_socket(text: str, host: str, port
     assert config.unix == text.startswith("unix:")
 
 
-@pytest.mark.parametrize("text", ["8080", ":8080", "localhost", "127.0.0.1:99999", "127.0.0.1:x", "unix:a", "/a:80"])
+@pytest.mark.parametrize(
+    "text",
+    ["8080", ":8080", "localhost", "127.0.0.1:99999", "127.0.0.1:x", "unix:a", "/a:80",
+     "http://127.0.0.1:8080", "256.0.0.1:80", "1.2.3.4.5:80", "[::g]:80", "a b:80", "*:80", "[]:80",
+     "unix:/" + "a" * 107],
+)  # fmt: skip
 def test_what_is_no_address_is_a_fault(text: str) -> None:
     assert "ALERT_REFRESH_BIND" in faults({"ALERT_REFRESH_BIND": text})
 
@@ -266,6 +299,23 @@ def test_it_is_open_to_others_only_with_a_token_or_when_told_so(text: str) -> No
     assert "ALERT_REFRESH_ADMIN_TOKEN is not set" in faults({"ALERT_REFRESH_BIND": text})["ALERT_REFRESH_BIND"]
     read_config({"ALERT_REFRESH_BIND": text, "ALERT_REFRESH_ADMIN_TOKEN": "x"})
     read_config({"ALERT_REFRESH_BIND": text, "ALERT_REFRESH_ALLOW_UNAUTHENTICATED": "true"})
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "127.0.0.2", "127.255.255.254", "127.1", "[::1]", "[::ffff:127.0.0.1]", "localhost", "LOCALHOST",
+     "Localhost", "localhost."],
+)  # fmt: skip
+def test_loopback_is_open_to_nobody_else_in_any_spelling(host: str) -> None:
+    read_config({"ALERT_REFRESH_BIND": f"{host}:8080"})
+
+
+def test_every_setting_says_what_it_means() -> None:
+    groups = read_settings()
+    assert list(groups) == ["Server", "Targets", "Rules", "Views"]
+    assert groups["Targets"]["TARGET_REFRESH_INTERVAL"] == ("5m", "Time between periodic refreshes")
+    assert groups["Rules"]["RULES_REFRESH_INTERVAL"] == ("6h", "Time between periodic refreshes")
+    assert "ALERT_REFRESH_STATE_DIR" in groups["Server"] and "ALERT_REFRESH_STATE_DIR" not in groups["Rules"]
 
 
 def test_a_token_is_kept_as_a_credential_and_its_file_as_a_path(tmp_path: Path) -> None:

@@ -95,6 +95,17 @@ def test_each_configured_kind_has_a_worker_and_the_others_a_cure(
     assert source.closed == 1
 
 
+def test_nothing_configured_at_all_is_one_warning_with_what_to_set(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    daemon = make(monkeypatch, targets=None, rules=None)
+    daemon.start()
+    daemon.stop()
+    [record] = [one for one in caplog.records if one.levelno == logging.WARNING]
+    assert record.getMessage().startswith("Nothing is configured, and nothing is kept up to date")
+    assert record.off["rules"] == "set RULES_FILE"  # type: ignore[attr-defined]
+
+
 def test_it_starts_again_after_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     source = FakeSource()
     daemon = make(monkeypatch, targets=source)

@@ -14,7 +14,6 @@ import pytest
 
 from alert_refresh import daemon
 from alert_refresh.config import Env, read_server
-from alert_refresh.settings import SETTINGS
 
 ROOT = Path(__file__).parent.parent
 ENV_FILE = ROOT / "config" / "alert-refresh.env"
@@ -36,12 +35,12 @@ def known() -> dict[str, str]:
 
 def listed() -> dict[str, tuple[str, str]]:
     """Every setting that the help lists, with its default and its meaning."""
-    return {name: setting for group in SETTINGS.values() for name, setting in group.items()}
+    return {name: setting for group in daemon.read_settings().values() for name, setting in group.items()}
 
 
 def test_the_help_lists_every_setting_that_is_read_with_its_default() -> None:
     assert {name: default for name, (default, _) in listed().items()} == known()
-    assert len(listed()) == sum(map(len, SETTINGS.values())), "each is in one group only"
+    assert len(listed()) == sum(map(len, daemon.read_settings().values())), "each is in one group only"
     assert all(meaning and not meaning.endswith(".") for _, meaning in listed().values())
 
 

@@ -36,9 +36,9 @@ class WithSettings(click.Command):
     """A command whose help lists all settings: name, meaning and default."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        from alert_refresh.settings import SETTINGS
+        from alert_refresh.daemon import read_settings
 
-        for group, settings in SETTINGS.items():
+        for group, settings in read_settings().items():
             with formatter.section(f"{group} (environment variables)"):
                 rows = [
                     (name, f"{means} [default: {default or 'unset'}]") for name, (default, means) in settings.items()

@@ -40,24 +40,33 @@ class Settings:
 
 def read(env: Env) -> Settings:
     """Read the settings of the rules; faults are collected in `env`."""
-    refresh = env.refresh(PREFIX, interval="6h", rate_limit="1s")
+    refresh = env.refresh(
+        PREFIX,
+        {"timeout": "Longest time of one attempt, from reading to swapping"},
+        interval="6h",
+        rate_limit="1s",
+    )
     interval = refresh.interval
-    shortest = env.duration("RULES_REFRESH_ADAPTIVE_MIN", "1m")
-    longest = env.duration("RULES_REFRESH_ADAPTIVE_MAX", "24h")
+    shortest = env.duration("RULES_REFRESH_ADAPTIVE_MIN", "1m", "Shortest time between periodic refreshes that adapt")
+    longest = env.duration("RULES_REFRESH_ADAPTIVE_MAX", "24h", "Longest time between periodic refreshes that adapt")
     if shortest > longest:
         env.fault("RULES_REFRESH_ADAPTIVE_MIN", "must not be greater than RULES_REFRESH_ADAPTIVE_MAX")
         shortest = longest
-    if env.boolean("RULES_REFRESH_ADAPTIVE", default=False):
+    if env.boolean(
+        "RULES_REFRESH_ADAPTIVE", "Refresh sooner after a change or an error, and later after neither", default=False
+    ):
         interval = min(max(interval, shortest), longest)
         schedule = Adaptive(shortest, longest, interval, refresh.warmup)
         refresh = replace(refresh, interval=longest, schedule=schedule)
-    if not env.boolean("RULES_REFRESH_ENABLED", default=True):
+    if not env.boolean(
+        "RULES_REFRESH_ENABLED", "Refresh on a schedule; false: only when the file changes or a POST asks", default=True
+    ):
         refresh = replace(refresh, schedule=Never())
     return Settings(
         refresh=refresh,
         interval=interval,
-        file=env.path("RULES_FILE"),
-        capacity=env.integer("RULES_CACHE_CAPACITY", 10_000, minimum=1, maximum=10_000_000),
+        file=env.path("RULES_FILE", "File of rules: warm, YAML, JSON or JSON lines; unset: rules are off"),
+        capacity=env.integer("RULES_CACHE_CAPACITY", 10_000, "Rules that are kept hot", minimum=1, maximum=10_000_000),
         state_directory=env.state_directory(),
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import ctypes
+import errno
 import faulthandler
 import gc
 import logging
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.sock import create_sockets
 
+from alert_refresh import address
 from alert_refresh.engine.threads import completed
 from alert_refresh.observe import logs
 from alert_refresh.server.process import STDERR
@@ -148,18 +150,25 @@ class Server(BaseApplication):  # type: ignore[misc]
                 Path(self.config.host).unlink(missing_ok=True)
 
     def _listen(self, server_log: ServerLog) -> list[Any]:
-        """The listening sockets. gunicorn retries for five seconds, in case the previous process is still exiting.
+        """The listening sockets. gunicorn retries for five seconds if the address is in use, in case the previous
+        process is still exiting.
 
         Raises:
-            SystemExit: the address cannot be bound; the log names it.
+            SystemExit: the address cannot be bound; the log names it and the cause.
         """
+        error = address.error_of(address.Address(self.config.host, self.config.port))
+        if error is not None:
+            cause = address.reason(error)
+            log.error("Cannot listen on ALERT_REFRESH_BIND=%s: %s", self.config.bind, cause, extra={"error": cause})
+            if error.errno != errno.EADDRINUSE or self.config.unix:
+                sys.exit(1)
         gunicorn = logging.getLogger("gunicorn.error")
         level = gunicorn.level
         gunicorn.setLevel(logging.CRITICAL)
         try:
             sockets: list[Any] = create_sockets(self.cfg, server_log)
         except SystemExit:
-            log.error("Cannot listen on ALERT_REFRESH_BIND=%s: is another process listening there?", self.config.bind)
+            log.error("Cannot listen on ALERT_REFRESH_BIND=%s after several tries", self.config.bind)
             raise
         finally:
             gunicorn.setLevel(level)

@@ -39,17 +39,31 @@ class Settings:
 
 def read(env: Env) -> Settings:
     """The targets' settings; faults are left in `env`."""
-    directory, kubeconfig = env.path("TARGET_DIRECTORY"), env.text("KUBECONFIG")
+    directory = env.path("TARGET_DIRECTORY", "Folder of Secret manifests, or of mounted Secrets")
+    kubeconfig = env.text("KUBECONFIG", "", "How to reach the Kubernetes API from outside a cluster")
     in_pod = bool(env.peek("KUBERNETES_SERVICE_HOST"))
-    source = env.choice("TARGET_SOURCE", "auto", ("auto", "kubernetes", "directory", "off"))
+    source = env.choice(
+        "TARGET_SOURCE",
+        "auto",
+        ("auto", "kubernetes", "directory", "off"),
+        "auto, kubernetes, directory or off; auto is kubernetes in a pod or with KUBECONFIG set, else directory "
+        "if one is set",
+    )
     if source == "auto":
         source = "kubernetes" if in_pod or kubeconfig else "directory" if directory else "off"
     if source == "directory" and directory is None:
         env.fault("TARGET_DIRECTORY", "is not set and TARGET_SOURCE is directory")
-    namespaces = tuple(part.strip() for part in env.text("K8S_NAMESPACE").split(",") if part.strip())
+    named = env.text(
+        "K8S_NAMESPACE",
+        "",
+        "Namespaces to read, one or several separated by commas, or * for all; unset: the pod's own, else default",
+    )
+    namespaces = tuple(part.strip() for part in named.split(",") if part.strip())
     if not all(NAMESPACE.fullmatch(namespace) for namespace in namespaces):
         env.fault("K8S_NAMESPACE", "is neither * nor names of namespaces separated by commas")
-    label_selector = env.text("TARGET_LABEL_SELECTOR", "publishing-target=true")
+    label_selector = env.text(
+        "TARGET_LABEL_SELECTOR", "publishing-target=true", "Which Secrets are targets, as a Kubernetes label selector"
+    )
     try:
         parse_selector(label_selector)
     except ValueError as error:
@@ -60,9 +74,13 @@ def read(env: Env) -> Settings:
         directory=directory,
         namespaces=namespaces,
         label_selector=label_selector,
-        watch=env.boolean("TARGET_WATCH", default=True),
+        watch=env.boolean("TARGET_WATCH", "Notice changes between periodic refreshes", default=True),
         kubeconfig=kubeconfig,
-        deny_private=env.boolean("TARGET_URL_DENY_PRIVATE", default=False),
+        deny_private=env.boolean(
+            "TARGET_URL_DENY_PRIVATE",
+            "Refuse targets whose URL names a loopback, private or cluster-internal host",
+            default=False,
+        ),
         in_pod=in_pod,
     )
 

@@ -63,7 +63,12 @@ class Settings:
 
 def read(env: Env) -> Settings:
     """The views' settings; faults are left in `env`."""
-    settings, path = _general(env), env.path("VIEWS_CONFIG_FILE")
+    settings = _general(env)
+    path = env.path(
+        "VIEWS_CONFIG_FILE",
+        "YAML file with settings of single views: interval or cron, skip, max_age, lock_timeout, "
+        "statement_timeout, analyze",
+    )
     if path is None:
         return settings
     from alert_refresh.views import view_file
@@ -80,24 +85,77 @@ def read(env: Env) -> Settings:
 
 
 def _general(env: Env) -> Settings:
-    refresh = env.refresh(PREFIX, interval="300s", rate_limit="0s", timeout="16m")
-    if not env.boolean("VIEWS_REFRESH_ENABLED", default=True):
+    refresh = env.refresh(
+        PREFIX,
+        {
+            "max_retries": "Retries after the first attempt of a refresh; a retry takes up the failed views and what "
+            "reads them",
+            "timeout": "Longest time of one attempt over all views",
+        },
+        interval="300s",
+        rate_limit="0s",
+        timeout="16m",
+    )
+    if not env.boolean(
+        "VIEWS_REFRESH_ENABLED",
+        "Start the automated service with the daemon; without it views are refreshed only when asked for",
+        default=True,
+    ):
         refresh = replace(refresh, paused=True)
     return Settings(
         refresh=refresh,
-        url=_connection_string(env, "VIEWS_DATABASE_URL", "psycopg_pool", "postgres"),
+        url=_connection_string(
+            env,
+            "VIEWS_DATABASE_URL",
+            "Connection string of the PostgreSQL database with the materialized views, URI or key=value; unset: "
+            "views are off",
+            "psycopg_pool",
+            "postgres",
+        ),
         views=_names(env),
-        lock_timeout=env.duration("VIEWS_LOCK_TIMEOUT", "5s"),
-        statement_timeout=env.duration("VIEWS_STATEMENT_TIMEOUT", "5m"),
-        pool_max=env.integer("VIEWS_POOL_MAX", 5, minimum=1, maximum=100),
-        skip_unchanged=env.boolean("VIEWS_SKIP_UNCHANGED", default=True),
-        skip_max_age=env.duration("VIEWS_SKIP_MAX_AGE", "1h", zero=True),
-        history_retention=_days(env, "VIEWS_HISTORY_RETENTION", 30),
-        redis=_connection_string(env, "REDIS_URL", "redis", "redis"),
-        cache_size=env.integer("VIEWS_CACHE_SIZE", 100_000, minimum=1, maximum=10_000_000),
-        cache_lease=env.duration("VIEWS_CACHE_LEASE", "50ms", zero=True),
-        notify_debounce=env.duration("VIEWS_NOTIFY_DEBOUNCE", "1s"),
-        read_url=_connection_string(env, "VIEWS_READ_URL", "psycopg_pool", "postgres"),
+        lock_timeout=env.duration("VIEWS_LOCK_TIMEOUT", "5s", "Longest wait for a lock, of a refresh and of a read"),
+        statement_timeout=env.duration("VIEWS_STATEMENT_TIMEOUT", "5m", "Longest time of the refresh of one view"),
+        pool_max=env.integer("VIEWS_POOL_MAX", 5, "Most connections that answer reads at once", minimum=1, maximum=100),
+        skip_unchanged=env.boolean(
+            "VIEWS_SKIP_UNCHANGED",
+            "Let scheduled refreshes leave a view alone while it is proven that nothing it reads has changed",
+            default=True,
+        ),
+        skip_max_age=env.duration(
+            "VIEWS_SKIP_MAX_AGE",
+            "1h",
+            "Refresh a view at least this often although nothing it reads has changed; 0 never skips",
+            zero=True,
+        ),
+        history_retention=_days(
+            env, "VIEWS_HISTORY_RETENTION", 30, "How long rows of refresh_metrics are kept, in days or as a duration"
+        ),
+        redis=_connection_string(
+            env, "REDIS_URL", "Redis or Valkey that daemons share answers through; unset: memory only", "redis", "redis"
+        ),
+        cache_size=env.integer(
+            "VIEWS_CACHE_SIZE", 100_000, "Most answers kept in memory", minimum=1, maximum=10_000_000
+        ),
+        cache_lease=env.duration(
+            "VIEWS_CACHE_LEASE",
+            "50ms",
+            "How long a daemon answers from its caches before it looks again whether they are valid; every "
+            "refresh takes that much longer",
+            zero=True,
+        ),
+        notify_debounce=env.duration(
+            "VIEWS_NOTIFY_DEBOUNCE",
+            "1s",
+            "Notifications on the channel alert_refresh that come within this time make one refresh",
+        ),
+        read_url=_connection_string(
+            env,
+            "VIEWS_READ_URL",
+            "Connection string for the reads, which may lead through a pooler in transaction mode; unset: "
+            "VIEWS_DATABASE_URL",
+            "psycopg_pool",
+            "postgres",
+        ),
     )
 
 
@@ -120,7 +178,14 @@ def build_check(settings: Settings, clock: Clock) -> Source[Any] | None:
 
 
 def _names(env: Env) -> tuple[str, ...]:
-    names = split(env.text("VIEWS", VIEWS))
+    names = split(
+        env.text(
+            "VIEWS",
+            VIEWS,
+            "Views to refresh, separated by commas, each NAME or SCHEMA.NAME exactly as in the catalog, in "
+            "double quotes where SQL needs them",
+        )
+    )
     if not names:
         env.fault("VIEWS", "names no view")
     if len(set(names)) < len(names):
@@ -135,9 +200,9 @@ def _names(env: Env) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _connection_string(env: Env, name: str, module: str, extra: str) -> Credential | None:
+def _connection_string(env: Env, name: str, means: str, module: str, extra: str) -> Credential | None:
     """A connection string, which may hold a password: it is never shown, nor is what a parser says of it."""
-    env.defaults[name] = ""
+    env.note(name, "", means)
     text = env.peek(name).strip()
     if not text:
         return None
@@ -157,12 +222,12 @@ def _connection_string(env: Env, name: str, module: str, extra: str) -> Credenti
     return Credential(text)
 
 
-def _days(env: Env, name: str, default: int) -> float:
+def _days(env: Env, name: str, default: int, means: str) -> float:
     """Seconds, from whole days such as `30d` or from a duration."""
-    text = env.text(name, f"{default}d")
+    text = env.text(name, f"{default}d", means)
     if re.fullmatch(r"[1-9][0-9]{0,4}d", text):
         return float(text[:-1]) * 86400
-    return env.duration(name, f"{default * 24}h")
+    return env.duration(name, f"{default * 24}h", means)
 
 
 KIND = Kind(

@@ -61,8 +61,25 @@ def test_an_address_in_use_ends_the_start_with_a_line_that_says_so() -> None:
         port = taken.getsockname()[1]
         with Program(env={"ALERT_REFRESH_BIND": f"127.0.0.1:{port}"}) as program:
             assert program.wait() == 1
-            assert program.find("Cannot listen on ALERT_REFRESH_BIND")
+            [line] = program.find("Cannot listen on ALERT_REFRESH_BIND")
+            assert line["message"].endswith(": Address already in use")
             assert "Traceback" not in program.stderr
+
+
+@pytest.mark.parametrize(
+    ("bind", "cause"),
+    [
+        ("nowhere.invalid:8080", "no such host"),
+        ("unix:/none/a.sock", "No such file or directory"),
+        ("unix:/etc/passwd", "File exists"),
+    ],
+)
+def test_an_address_that_never_can_be_listened_on_ends_the_start_with_the_cause(bind: str, cause: str) -> None:
+    with Program(env={"ALERT_REFRESH_BIND": bind, "ALERT_REFRESH_ALLOW_UNAUTHENTICATED": "true"}) as program:
+        assert program.wait() == 1
+        [line] = program.find("Cannot listen on ALERT_REFRESH_BIND")
+        assert line["message"].endswith(f": {cause}")
+        assert "Traceback" not in program.stderr
 
 
 def test_it_runs_where_only_shared_memory_can_be_written(tmp_path: Path) -> None:

@@ -378,3 +378,12 @@ def test_an_adaptive_interval_doubles_while_nothing_changes_and_halves_after_a_c
         world.clock.wait_for_sleeper(2400)
         world.put(packed(10, word="two"))
         world.clock.wait_for_sleeper(1200)
+
+
+@pytest.mark.parametrize("data", [b"[]", b"rules: []\n", b'{"rules": []}'])
+def test_a_file_without_a_rule_is_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture, data: bytes) -> None:
+    with World(tmp_path, data).start() as world:
+        for _ in range(2):
+            world.refresh()
+    said = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert said == ["The rules file holds no rule; nothing matches until one is added"]

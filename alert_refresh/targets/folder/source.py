@@ -78,7 +78,8 @@ class DirectorySource:
         began = self._clock.monotonic()
         candidates = _without_twins(candidate for part in parts.values() for candidate in part.candidates)
         if not candidates and previous is None:
-            log.warning("No Secret was found", extra={"kind": "targets", "error": "no manifest matches the selector"})
+            error = f"no manifest in the folder matches the label selector {self._settings.label_selector}"
+            log.warning("No Secret was found", extra={"kind": "targets", "error": error})
         now = self._clock.time()
         unreadable = [rejected for part in parts.values() for rejected in part.rejected]
         items, rejected, digest = assemble(candidates, previous, now, unreadable=unreadable, deleted=None)

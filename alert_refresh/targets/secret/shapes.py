@@ -55,12 +55,14 @@ def shape_of(keys: Iterable[str]) -> str:
 
 
 def keys_of(shape: str, keys: Iterable[str]) -> list[str]:
-    """Those of a Secret's keys that its shape is read from."""
+    """Those of a Secret's keys that its shape is read from, in an order that does not depend on how they arrived:
+    the map of a protobuf message has none.
+    """
     if shape in JSON_SHAPES:
         return [key for key in keys if key == shape]
     if shape == "flat":
-        return [key for key in keys if key in FLAT_KEYS]
-    return [key for key in keys if key in OLDER_KEYS or key.startswith(OLDER_HEADER)]
+        return sorted(key for key in keys if key in FLAT_KEYS)
+    return sorted(key for key in keys if key in OLDER_KEYS or key.startswith(OLDER_HEADER))
 
 
 def decode(data: Mapping[str, object], strings: Mapping[str, object], faults: list[Fault]) -> dict[str, bytes | None]:

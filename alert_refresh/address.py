@@ -1,0 +1,116 @@
+"""The address that the server listens on: what a setting means, and why it cannot be listened on."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import re
+import socket
+import stat
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+LONGEST_SOCKET = 107
+"""Bytes of the path of a Unix socket (unix(7))."""
+HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
+PATIENCE = 0.5
+"""Seconds for a server at the same Unix socket to answer."""
+
+
+class Address(NamedTuple):
+    """A host and port, or with port 0 the path of a Unix socket, which begins with a slash."""
+
+    host: str
+    port: int = 0
+
+    @property
+    def unix(self) -> bool:
+        return self.host.startswith("/")
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can connect, in any spelling of the host."""
+        address = _ip(self.host)
+        if address is None:
+            return self.host.lower().removesuffix(".") == "localhost"
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def parse(text: str) -> Address:
+    """Read `HOST:PORT`, `[HOST]:PORT` or `unix:/PATH`.
+
+    Raises:
+        ValueError: malformed; the message says what is expected.
+    """
+    if text.startswith("unix:/"):
+        if len(text.removeprefix("unix:").encode()) > LONGEST_SOCKET:
+            raise ValueError(f"has a path of more than {LONGEST_SOCKET} bytes, which no Unix socket can have")
+        return Address(text.removeprefix("unix:"))
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not _is_host(host) or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+        raise ValueError("is neither HOST:PORT such as 127.0.0.1:8080 or [::1]:8080 nor unix:/PATH")
+    return Address(host, int(port))
+
+
+def error_of(address: Address) -> OSError | None:
+    """Why nothing can listen on an address now; None if it can, or if only trying tells."""
+    try:
+        if address.unix:
+            _try_path(Path(address.host))
+        else:
+            _try_port(address)
+    except OSError as error:
+        return error
+    return None
+
+
+def reason(error: OSError) -> str:
+    """An error of the operating system's in its words, without the address."""
+    if isinstance(error, socket.gaierror):
+        return "no such host"
+    return os.strerror(error.errno) if error.errno else type(error).__name__
+
+
+def _try_port(address: Address) -> None:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(tuple(address))
+
+
+def _try_path(path: Path) -> None:
+    """Look whether a socket can be created there; one that nobody listens on is replaced."""
+    if not stat.S_ISDIR(path.parent.stat().st_mode):
+        raise OSError(errno.ENOTDIR, "")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OSError(errno.EACCES, "")
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise OSError(errno.EEXIST, "")
+    except FileNotFoundError:
+        return
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
+        probe.settimeout(PATIENCE)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return
+        raise OSError(errno.EADDRINUSE, "")
+
+
+def _is_host(host: str) -> bool:
+    """Whether this is an address or may be a name."""
+    if _ip(host) is not None:
+        return True
+    return bool(HOST.fullmatch(host)) and not host.rpartition(".")[2].isdigit()
+
+
+def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that a host is, as the C library reads it: `127.1` is one."""
+    try:
+        return ipaddress.ip_address(host) if ":" in host else ipaddress.IPv4Address(socket.inet_aton(host))
+    except (OSError, ValueError):
+        return None
