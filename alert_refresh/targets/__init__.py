@@ -42,25 +42,7 @@ def read(env: Env) -> Settings:
     directory = env.path("TARGET_DIRECTORY", "Folder of Secret manifests, or of mounted Secrets")
     kubeconfig = env.text("KUBECONFIG", "", "How to reach the Kubernetes API from outside a cluster")
     in_pod = bool(env.peek("KUBERNETES_SERVICE_HOST"))
-    source = env.choice(
-        "TARGET_SOURCE",
-        "auto",
-        ("auto", "kubernetes", "directory", "off"),
-        "auto, kubernetes, directory or off; auto is kubernetes in a pod or with KUBECONFIG set, else directory "
-        "if one is set",
-    )
-    if source == "auto":
-        source = "kubernetes" if in_pod or kubeconfig else "directory" if directory else "off"
-    if source == "directory" and directory is None:
-        env.fault("TARGET_DIRECTORY", "is not set and TARGET_SOURCE is directory")
-    named = env.text(
-        "K8S_NAMESPACE",
-        "",
-        "Namespaces to read, one or several separated by commas, or * for all; unset: the pod's own, else default",
-    )
-    namespaces = tuple(part.strip() for part in named.split(",") if part.strip())
-    if not all(NAMESPACE.fullmatch(namespace) for namespace in namespaces):
-        env.fault("K8S_NAMESPACE", "is neither * nor names of namespaces separated by commas")
+    source = _source(env, in_pod=in_pod, kubeconfig=kubeconfig, directory=directory)
     label_selector = env.text(
         "TARGET_LABEL_SELECTOR", "publishing-target=true", "Which Secrets are targets, as a Kubernetes label selector"
     )
@@ -72,7 +54,7 @@ def read(env: Env) -> Settings:
         refresh=env.refresh(PREFIX),
         source=source,
         directory=directory,
-        namespaces=namespaces,
+        namespaces=_namespaces(env),
         label_selector=label_selector,
         watch=env.boolean("TARGET_WATCH", "Notice changes between periodic refreshes", default=True),
         kubeconfig=kubeconfig,
@@ -83,6 +65,34 @@ def read(env: Env) -> Settings:
         ),
         in_pod=in_pod,
     )
+
+
+def _source(env: Env, *, in_pod: bool, kubeconfig: str, directory: Path | None) -> str:
+    """`kubernetes`, `directory` or `off`."""
+    source = env.choice(
+        "TARGET_SOURCE",
+        "auto",
+        ("auto", "kubernetes", "directory", "off"),
+        "auto, kubernetes, directory or off; auto is kubernetes in a pod or with KUBECONFIG set, else directory "
+        "if one is set",
+    )
+    if source == "auto":
+        source = "kubernetes" if in_pod or kubeconfig else "directory" if directory else "off"
+    if source == "directory" and directory is None:
+        env.fault("TARGET_DIRECTORY", "is not set and TARGET_SOURCE is directory")
+    return source
+
+
+def _namespaces(env: Env) -> tuple[str, ...]:
+    named = env.text(
+        "K8S_NAMESPACE",
+        "",
+        "Namespaces to read, one or several separated by commas, or * for all; unset: the pod's own, else default",
+    )
+    namespaces = tuple(part.strip() for part in named.split(",") if part.strip())
+    if not all(NAMESPACE.fullmatch(namespace) for namespace in namespaces):
+        env.fault("K8S_NAMESPACE", "is neither * nor names of namespaces separated by commas")
+    return namespaces
 
 
 def build(settings: Settings, clock: Clock) -> Source[Target] | None:

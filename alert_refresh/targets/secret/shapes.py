@@ -55,14 +55,12 @@ def shape_of(keys: Iterable[str]) -> str:
 
 
 def keys_of(shape: str, keys: Iterable[str]) -> list[str]:
-    """Those of a Secret's keys that its shape is read from, in an order that does not depend on how they arrived:
-    the map of a protobuf message has none.
-    """
+    """Those of a Secret's keys that its shape is read from."""
     if shape in JSON_SHAPES:
         return [key for key in keys if key == shape]
     if shape == "flat":
-        return sorted(key for key in keys if key in FLAT_KEYS)
-    return sorted(key for key in keys if key in OLDER_KEYS or key.startswith(OLDER_HEADER))
+        return [key for key in keys if key in FLAT_KEYS]
+    return [key for key in keys if key in OLDER_KEYS or key.startswith(OLDER_HEADER)]
 
 
 def decode(data: Mapping[str, object], strings: Mapping[str, object], faults: list[Fault]) -> dict[str, bytes | None]:
@@ -93,7 +91,8 @@ def read(values: Mapping[str, bytes | None], secret: str, faults: list[Fault]) -
     if shape in JSON_SHAPES:
         return shape, _json_object(shape, values, faults)
     faults += _unknown_keys(shape, values)
-    texts = {key: _text(key, values[key], faults) for key in keys_of(shape, values)}
+    # Sorted, so that the faults do not depend on the order of a protobuf message's map, which is arbitrary.
+    texts = {key: _text(key, values[key], faults) for key in sorted(keys_of(shape, values))}
     return shape, (_flat if shape == "flat" else _older)(texts, secret, faults)
 
 
