@@ -43,7 +43,6 @@ def collect_rarely(times: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.variant", description=__doc__)
     parser.add_argument("--empty-view", action="store_true")
-    parser.add_argument("--page", type=int, help="Secrets asked for at once; 0 is all")
     parser.add_argument("--switch-interval", type=float, help="seconds")
     parser.add_argument("--collect", type=int, help="collections of the second generation before one of the third")
     options = parser.parse_args()
@@ -51,10 +50,6 @@ def main() -> None:
         collect_rarely(options.collect)
     if options.empty_view:
         with_an_empty_view()
-    if options.page is not None:
-        from alert_refresh.targets.kubernetes import list as kube_list
-
-        kube_list.PAGE = options.page
     if options.switch_interval is not None:
         server.SWITCH_INTERVAL = options.switch_interval
     cli.main(["serve"])

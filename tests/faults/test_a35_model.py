@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from alert_refresh.engine import AttemptError, Deadline, Partial, Request, Snapshot, Trigger
 from alert_refresh.targets.bulkhead import Bulkhead
-from alert_refresh.targets.kubernetes.applier import Applier, Entry
+from alert_refresh.targets.kubernetes.applier import Applier
 from alert_refresh.targets.kubernetes.events import decode
+from alert_refresh.targets.kubernetes.journal import Entry
 from alert_refresh.targets.kubernetes.snapshot import memo_of
 from alert_refresh.targets.kubernetes.source import KubernetesSource
 from tests.fakes import FakeClock, FakeSink

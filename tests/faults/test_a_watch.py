@@ -628,6 +628,7 @@ class TestUnforeseenItems:
     ) -> None:
         fill(kube.store, 10)
         monkeypatch.setattr(kube_list, "PAGE", 3)
+        kube.protobuf = False
         with world(tmp_path, kube) as it:
             fired = refuse(monkeypatch, NAMES[0])
             kube.store.replace(secret(NAMES[0], format="webhook"))

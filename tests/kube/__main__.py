@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--fill", type=int, default=0, metavar="N", help="begin with N targets")
     parser.add_argument("--size", type=int, default=1200, help="bytes of each of them")
     parser.add_argument("--namespace", default="default", help="where they are")
-    parser.add_argument("--cost", type=float, default=10.0, help="microseconds a Secret of a list takes")
+    parser.add_argument("--cost", type=float, default=12.0, help="microseconds a Secret of a list in JSON takes")
     parser.add_argument("--chunk", type=int, default=32768, help="bytes of a chunk")
     parser.add_argument("--bookmarks", type=float, default=60.0, help="seconds between bookmarks")
     options = parser.parse_args()

@@ -27,6 +27,8 @@ OPEN = {"/healthz": b"ok", "/livez": b"ok", "/readyz": b"ok"}
 VERSION = {"major": "1", "minor": "36", "gitVersion": "v1.36.0", "platform": "linux/amd64"}
 BLOCK = 100
 """Secrets of a list that are joined at a time."""
+PROTOBUF_COST, METADATA_COST = 0.45, 0.22
+"""Of the time that a list takes in JSON, as measured on a real API server."""
 EXPIRED = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list"
     " without the continue parameter, or use the continue token in this response to retrieve the remainder of"
@@ -181,7 +183,8 @@ def _list(store: Store, request: Request, form: Format) -> Response:
         if not (query.labels or query.fields):
             metadata["remainingItemCount"] = end - begin - limit
     if form.protobuf and all(one.encoded is not None for one in found):
-        return Response(200, _protobuf_body(metadata, found, form), {"Content-Type": form.content_type})
+        cost = METADATA_COST if form.metadata else PROTOBUF_COST
+        return Response(200, _protobuf_body(metadata, found, form), {"Content-Type": form.content_type}, cost)
     return Response(200, _list_body(metadata, found, form))
 
 

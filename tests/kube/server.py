@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tests.kube.wire import Request
 
 GZIP_ABOVE = 128 * 1024
+UID = b"\x2a\x24"
+"""Before a uid of 36 letters in protobuf."""
 
 
 @dataclass(slots=True)
@@ -56,7 +58,7 @@ class Exchange:
         server = self.server
         response = api.answer(server.store, request, server.allows, server.user, protobuf=server.protobuf)
         if self.server.cost:
-            response.blocks = _paced(response.blocks, self.server.cost)
+            response.blocks = _paced(response.blocks, self.server.cost * response.cost)
         if "gzip" in self.request.headers.get("accept-encoding", "") and len(response.body()) > GZIP_ABOVE:
             response.blocks = [gzip.compress(response.body(), 1)]
             response.headers["Content-Encoding"] = "gzip"
@@ -69,7 +71,7 @@ class KubeServer:
     `tokens` are the bearer tokens it knows (None: everyone is let in) and may be replaced at any time;
     `denied` holds (verb, namespace) pairs that are answered 403, `user` is whom a SelfSubjectReview names.
     `requests` is the log of everything read, `sent` counts the bytes given to connections that have ended.
-    `cost` is seconds that each full block of a list takes to make, `chunk` the size of chunks in bytes.
+    `cost` is seconds that each full block of a list in JSON takes to make, `chunk` the size of chunks in bytes.
     Without `protobuf` it answers in JSON only.
     """
 
@@ -219,6 +221,6 @@ def _paced(blocks: Iterable[bytes], seconds: float) -> Iterator[bytes]:
     """The same blocks, a full one no faster than in `seconds`: what a real server takes to make them."""
     due = time.monotonic()
     for block in blocks:
-        due += seconds * block.count(b'"uid":') / api.BLOCK
+        due += seconds * (block.count(b'"uid":') + block.count(UID)) / api.BLOCK
         time.sleep(max(0.0, due - time.monotonic()))
         yield block

@@ -35,11 +35,14 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """An answer not yet sent. `blocks` are the body's bytes, made while it is sent."""
+    """An answer not yet sent. `blocks` are the body's bytes, made while it is sent; `cost` is what making them costs,
+    in JSON 1.
+    """
 
     status: int
     blocks: Iterable[bytes] = ()
     headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": JSON})
+    cost: float = 1.0
 
     def body(self) -> bytes:
         """The whole body."""

@@ -1,4 +1,4 @@
-"""Notices that what kept us out may be mended: a token, a certificate or a kubeconfig was written anew."""
+"""Asks for a refresh when a token, a certificate or a kubeconfig changed while refreshes fail."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class AccessWatch(FolderWatch):
     """Asks for a refresh when one of the files changes while refreshes fail; else a change waits for the next one.
 
     Raises:
-        OSError: inotify is not to be had.
+        OSError: inotify is unavailable.
     """
 
     def __init__(self, folder: Path, names: Collection[str], sink: Sink, name: str) -> None:
@@ -45,7 +45,7 @@ class AccessWatch(FolderWatch):
 
 
 def access_watches(files: Iterable[Path], sink: Sink) -> tuple[AccessWatch, ...]:
-    """One watch for each folder that holds some of the files; none where inotify is not to be had."""
+    """One watch for each folder that holds some of the files; none where inotify is unavailable."""
     folders: dict[Path, set[str]] = {}
     for file in files:
         folders.setdefault(file.parent, {DATA}).add(file.name)

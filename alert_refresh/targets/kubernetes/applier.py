@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from alert_refresh.engine import Snapshot, Watch
+from alert_refresh.targets.kubernetes.journal import Journal
 from alert_refresh.targets.kubernetes.list import candidate
 from alert_refresh.targets.kubernetes.snapshot import Memo, memo_of, serve
 from alert_refresh.targets.kubernetes.store import Event, apply, number
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from alert_refresh.engine import Clock, Outcome, Sink
     from alert_refresh.targets.bulkhead import Bulkhead
-    from alert_refresh.targets.kubernetes.encoding.json_list import Secret
+    from alert_refresh.targets.kubernetes.journal import Entry
     from alert_refresh.targets.kubernetes.reflector import Reflector
     from alert_refresh.targets.kubernetes.store import Store
     from alert_refresh.targets.revise import Change
@@ -29,52 +29,8 @@ WINDOW = 0.001
 LONGEST_WINDOW = 0.1
 SETTLED = 1.0
 """Seconds after which what a list corrected, and no event told, counts as drift: the event was lost."""
-FULL = 10_000
-"""Events that may wait to be applied; a reflector that has more waits, and so does its server."""
-FULL_PAUSE = 0.05
 PATIENCE = 30.0
 """Seconds after which a batch that is not applied means that something hangs."""
-
-
-class Entry(NamedTuple):
-    """A change: the namespace as it is watched and the epoch of the list it was watched from, the Secret as it is or
-    was, and when that was read (monotonic).
-    """
-
-    namespace: str
-    epoch: int
-    secret: Secret
-    deleted: bool
-    seen_at: float
-
-    @property
-    def uid(self) -> str:
-        return self.secret.metadata.uid
-
-    @property
-    def version(self) -> str:
-        return self.secret.metadata.resourceVersion
-
-
-class Journal:
-    """Events in the order they were read. Many put, one takes."""
-
-    def __init__(self) -> None:
-        self._entries: deque[Entry] = deque()
-        self.wake = threading.Event()
-
-    @property
-    def full(self) -> bool:
-        return len(self._entries) >= FULL
-
-    def put(self, entry: Entry) -> None:
-        self._entries.append(entry)
-        self.wake.set()
-
-    def take(self) -> list[Entry]:
-        """Everything there is."""
-        self.wake.clear()
-        return [self._entries.popleft() for _ in range(len(self._entries))]
 
 
 class Applier(Watch):

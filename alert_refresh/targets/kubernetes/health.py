@@ -1,4 +1,4 @@
-"""What is known about how a watch's connection fares; a change for worse or better is logged, once."""
+"""The state of a watch's connection; a change of it is logged, once."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def candidate(secret: Secret, bulkhead: Bulkhead, *, deny_private: bool) -> Cand
             f"{namespace}/{name}", "secret", lambda: _parse_json(secret, namespace, name, deny_private)
         )
         return Candidate(namespace, name, secret.metadata.uid, secret.metadata.creationTimestamp or "", result)
-    data = secret.data
+    data = protobuf_list.values(secret)
     result = bulkhead.hold(
         f"{namespace}/{name}",
         "secret",

@@ -10,11 +10,11 @@ from urllib3 import exceptions
 from urllib3.exceptions import HTTPError
 
 from alert_refresh.engine import AttemptError, Deadline, Result, Transient, Trigger, Watch
-from alert_refresh.targets.kubernetes.applier import FULL_PAUSE, Entry
 from alert_refresh.targets.kubernetes.body import READ, shut_down
 from alert_refresh.targets.kubernetes.errors import Behind, Forbidden, Gone, OtherServer, Unauthorized
 from alert_refresh.targets.kubernetes.events import BOOKMARK, DELETED, Lines, RelistNeeded, decode
 from alert_refresh.targets.kubernetes.health import HealthRecorder
+from alert_refresh.targets.kubernetes.journal import FULL_PAUSE, Entry
 from alert_refresh.targets.kubernetes.list import path_of
 from alert_refresh.targets.kubernetes.snapshot import memo_of
 from alert_refresh.targets.kubernetes.timings import ResettingBackoff
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from urllib3 import HTTPResponse
 
     from alert_refresh.engine import Clock, Outcome, Sink, WatchHealth
-    from alert_refresh.targets.kubernetes.applier import Journal
     from alert_refresh.targets.kubernetes.client import KubeClient
+    from alert_refresh.targets.kubernetes.journal import Journal
     from alert_refresh.targets.kubernetes.store import Store
     from alert_refresh.targets.kubernetes.timings import WatchTimings
     from alert_refresh.targets.kubernetes.versions import HighestVersions
@@ -70,7 +70,7 @@ class Reflector(Watch):
         self._last_list = self._serial()
 
     def health(self) -> WatchHealth:
-        """How the connection fares."""
+        """The state of the connection."""
         return self._health.health()
 
     def refreshed(self, outcome: Outcome) -> None:

@@ -6,6 +6,8 @@ import http.client
 import logging
 import os
 import ssl
+import subprocess
+import sys
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
@@ -146,6 +148,24 @@ class TestLists:
         assert request.headers["accept"] == "application/vnd.kubernetes.protobuf, application/json"
         assert request.headers["accept-encoding"] == "identity"
         assert "authorization" not in request.headers
+
+    def test_a_refresh_imports_nothing_since_that_would_count_towards_its_time(
+        self, kube: KubeServer, tmp_path: Path
+    ) -> None:
+        file = kubeconfig(tmp_path / "kubeconfig", kube.url)
+        code = f"""
+import sys
+from alert_refresh.config import Env
+from alert_refresh.engine import Deadline, Request, SystemClock, Trigger
+from alert_refresh.targets import build, read
+source = build(read(Env({{"KUBECONFIG": {str(file)!r}}})), SystemClock())
+before = set(sys.modules)
+snapshot = source.refresh(None, Request(Trigger.STARTUP), Deadline(SystemClock(), 60))
+source.close()
+print(len(snapshot.items), sorted(set(sys.modules) - before))
+"""
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=True)
+        assert run.stdout == "3 []\n"
 
     def test_refreshes_share_one_connection_until_it_is_closed(
         self, kube: KubeServer, cluster: Callable[..., Cluster]

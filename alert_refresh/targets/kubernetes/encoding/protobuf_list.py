@@ -15,7 +15,7 @@ from alert_refresh.engine import Permanent, Transient
 from alert_refresh.targets.kubernetes.encoding import secrets_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 M = TypeVar("M", bound=Message)
 Secret = secrets_pb2.Secret
@@ -231,6 +231,12 @@ def malformed() -> MalformedProtobuf:
 
 def not_a_list() -> Permanent:
     return Permanent("the API server's answer is not a list of Secrets", "parse")
+
+
+def values(secret: Secret) -> Mapping[str, bytes]:
+    """The `data` of a Secret, in the order of its keys: the map of a message has none, and faults are in that order."""
+    data: Mapping[str, bytes] = secret.data
+    return data if len(data) < 2 else dict(sorted(data.items()))
 
 
 def created(metadata: secrets_pb2.Metadata) -> str:

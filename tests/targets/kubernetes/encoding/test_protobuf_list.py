@@ -211,6 +211,7 @@ class TestContent:
             | st.binary(max_size=9),
         )
     )
+    @example({"url": b"\0", "type": b"\0", "target": b"\0"})
     def test_a_secret_is_the_same_in_protobuf_and_in_json(self, data: dict[str, bytes]) -> None:
         made = raw_secret("n", "ns", data)
         made["metadata"] |= {"uid": "u", "resourceVersion": "5"}
