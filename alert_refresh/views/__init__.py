@@ -85,6 +85,11 @@ def read(env: Env) -> Settings:
 
 
 def _general(env: Env) -> Settings:
+    """The settings of all views, without those of single ones."""
+    return Settings(refresh=_refresh(env), views=_names(env), **_database(env), **_changes(env), **_caches(env))
+
+
+def _refresh(env: Env) -> RefreshSettings:
     refresh = env.refresh(
         PREFIX,
         {
@@ -102,9 +107,13 @@ def _general(env: Env) -> Settings:
         default=True,
     ):
         refresh = replace(refresh, paused=True)
-    return Settings(
-        refresh=refresh,
-        url=_connection_string(
+    return refresh
+
+
+def _database(env: Env) -> dict[str, Any]:
+    """How PostgreSQL is reached, and how long it may take."""
+    return {
+        "url": _connection_string(
             env,
             "VIEWS_DATABASE_URL",
             "Connection string of the PostgreSQL database with the materialized views, URI or key=value; unset: "
@@ -112,43 +121,12 @@ def _general(env: Env) -> Settings:
             "psycopg_pool",
             "postgres",
         ),
-        views=_names(env),
-        lock_timeout=env.duration("VIEWS_LOCK_TIMEOUT", "5s", "Longest wait for a lock, of a refresh and of a read"),
-        statement_timeout=env.duration("VIEWS_STATEMENT_TIMEOUT", "5m", "Longest time of the refresh of one view"),
-        pool_max=env.integer("VIEWS_POOL_MAX", 5, "Most connections that answer reads at once", minimum=1, maximum=100),
-        skip_unchanged=env.boolean(
-            "VIEWS_SKIP_UNCHANGED",
-            "Let scheduled refreshes leave a view alone while it is proven that nothing it reads has changed",
-            default=True,
+        "lock_timeout": env.duration("VIEWS_LOCK_TIMEOUT", "5s", "Longest wait for a lock, of a refresh and of a read"),
+        "statement_timeout": env.duration("VIEWS_STATEMENT_TIMEOUT", "5m", "Longest time of the refresh of one view"),
+        "pool_max": env.integer(
+            "VIEWS_POOL_MAX", 5, "Most connections that answer reads at once", minimum=1, maximum=100
         ),
-        skip_max_age=env.duration(
-            "VIEWS_SKIP_MAX_AGE",
-            "1h",
-            "Refresh a view at least this often although nothing it reads has changed; 0 never skips",
-            zero=True,
-        ),
-        history_retention=_days(
-            env, "VIEWS_HISTORY_RETENTION", 30, "How long rows of refresh_metrics are kept, in days or as a duration"
-        ),
-        redis=_connection_string(
-            env, "REDIS_URL", "Redis or Valkey that daemons share answers through; unset: memory only", "redis", "redis"
-        ),
-        cache_size=env.integer(
-            "VIEWS_CACHE_SIZE", 100_000, "Most answers kept in memory", minimum=1, maximum=10_000_000
-        ),
-        cache_lease=env.duration(
-            "VIEWS_CACHE_LEASE",
-            "50ms",
-            "How long a daemon answers from its caches before it looks again whether they are valid; every "
-            "refresh takes that much longer",
-            zero=True,
-        ),
-        notify_debounce=env.duration(
-            "VIEWS_NOTIFY_DEBOUNCE",
-            "1s",
-            "Notifications on the channel alert_refresh that come within this time make one refresh",
-        ),
-        read_url=_connection_string(
+        "read_url": _connection_string(
             env,
             "VIEWS_READ_URL",
             "Connection string for the reads, which may lead through a pooler in transaction mode; unset: "
@@ -156,7 +134,51 @@ def _general(env: Env) -> Settings:
             "psycopg_pool",
             "postgres",
         ),
-    )
+    }
+
+
+def _changes(env: Env) -> dict[str, Any]:
+    """What makes a refresh due or needless, and what is kept of it."""
+    return {
+        "skip_unchanged": env.boolean(
+            "VIEWS_SKIP_UNCHANGED",
+            "Let scheduled refreshes leave a view alone while it is proven that nothing it reads has changed",
+            default=True,
+        ),
+        "skip_max_age": env.duration(
+            "VIEWS_SKIP_MAX_AGE",
+            "1h",
+            "Refresh a view at least this often although nothing it reads has changed; 0 never skips",
+            zero=True,
+        ),
+        "notify_debounce": env.duration(
+            "VIEWS_NOTIFY_DEBOUNCE",
+            "1s",
+            "Notifications on the channel alert_refresh that come within this time make one refresh",
+        ),
+        "history_retention": _days(
+            env, "VIEWS_HISTORY_RETENTION", 30, "How long rows of refresh_metrics are kept, in days or as a duration"
+        ),
+    }
+
+
+def _caches(env: Env) -> dict[str, Any]:
+    """What answers the reads."""
+    return {
+        "redis": _connection_string(
+            env, "REDIS_URL", "Redis or Valkey that daemons share answers through; unset: memory only", "redis", "redis"
+        ),
+        "cache_size": env.integer(
+            "VIEWS_CACHE_SIZE", 100_000, "Most answers kept in memory", minimum=1, maximum=10_000_000
+        ),
+        "cache_lease": env.duration(
+            "VIEWS_CACHE_LEASE",
+            "50ms",
+            "How long a daemon answers from its caches before it looks again whether they are valid; every "
+            "refresh takes that much longer",
+            zero=True,
+        ),
+    }
 
 
 def build(settings: Settings, clock: Clock) -> PostgresSource | None:
