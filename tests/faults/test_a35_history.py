@@ -53,7 +53,9 @@ def lines() -> Iterator[list[logging.LogRecord]]:
 
 
 def warnings(lines: list[logging.LogRecord]) -> list[str]:
-    return [one.getMessage() for one in lines if one.levelno >= logging.WARNING]
+    """Warnings, but for those of single targets that are not served any more."""
+    found = [one.getMessage() for one in lines if one.levelno >= logging.WARNING]
+    return [message for message in found if not message.startswith("Target is not served any more")]
 
 
 class Lists:
