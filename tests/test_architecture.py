@@ -612,3 +612,20 @@ def test_a_function_is_short(path: Path) -> None:
             own = lines - sum((one.end_lineno or 0) - one.lineno + 1 for one in nested)
             own -= len((ast.get_docstring(node) or "").splitlines())
             assert own <= 43, f"{node.name} has {own} lines"
+
+
+def test_the_architecture_page_lists_every_module_where_it_is() -> None:
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text()
+    tree = page[page.index("alert_refresh/\n├") : page.index("\ntests/  ")]
+    listed: set[str] = set()
+    folders: list[str] = []
+    for line in tree.splitlines()[1:]:
+        entry = re.fullmatch(r"((?:[│ ]   )*)[├└]── (\S+) *(.*)", line)
+        assert entry, line
+        depth = len(entry[1]) // 4
+        folders = [*folders[:depth], entry[2]]
+        if entry[2].endswith(".py"):
+            listed.add("".join(folders))
+        else:
+            listed |= {"".join(folders) + name for name in re.findall(r"\b(\w+\.py)\b", entry[3])}
+    assert listed == {name_of(path) for path in MODULES if path.name != "__init__.py"}
