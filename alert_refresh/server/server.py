@@ -168,7 +168,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         try:
             sockets: list[Any] = create_sockets(self.cfg, server_log)
         except SystemExit:
-            log.error("Cannot listen on ALERT_REFRESH_BIND=%s after several tries", self.config.bind)
+            log.error("The address is still in use: ALERT_REFRESH_BIND=%s", self.config.bind)
             raise
         finally:
             gunicorn.setLevel(level)

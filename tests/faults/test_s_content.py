@@ -110,6 +110,8 @@ def test_s04_only_an_object_is_a_config(text: str) -> None:
         (', "headers": {"a": "1", "b": "1", "a": "2"}', "a"),
         (', "headers": {"a": "1", "\\u0061": "2"}', "a"),
         (', "filter_config": {"labels": {"x": ["1"], "x": ["1"]}}', "x"),
+        (', "filter_config": {"a": true, "a": true, "b": "enabled"}', "a"),
+        (', "headers": null, "filter_config": {"a": null, "a": null}', "a"),
         (', "filter_config": {"n": 1, "deep": [[{"k": 0, "k": 0}]]}', "k"),
         (', "filter_config": {}, "filter_config": {"q": "\\u0022\\u0022"}', "filter_config"),
     ],

