@@ -71,7 +71,7 @@ def test_the_kubernetes_client_is_not_imported() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["serve", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["check", "--help"]])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys; from alert_refresh.cli.main import main\n"
@@ -83,3 +83,14 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert (
         subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, stdout=subprocess.DEVNULL).returncode == 0
     )
+
+
+def test_help_of_all_settings_imports_no_server_and_no_client() -> None:
+    code = (
+        "import sys; from alert_refresh.cli.main import main\n"
+        "try: main(['serve', '--help'])\n"
+        "except SystemExit: pass\n"
+        "sys.exit(any(name in sys.modules for name in ('flask', 'gunicorn', 'kubernetes', 'psycopg', 'redis')))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, stdout=subprocess.DEVNULL)
+    assert run.returncode == 0
