@@ -17,7 +17,8 @@ log = logging.getLogger(__name__)
 
 
 def log_gone(before: Mapping[str, Target], items: Mapping[str, Target], *, deleted: str | None) -> None:
-    """A WARNING for each name that is in `before` and not in `items`, up to a limit.
+    """A line for each name that is in `before` and not in `items`, up to a limit. It is no
+    WARNING: to delete a Secret is how one removes a target.
 
     `deleted` is the cause where nothing is left of the Secret; None if that has been logged already.
     """
@@ -33,6 +34,6 @@ def log_gone(before: Mapping[str, Target], items: Mapping[str, Target], *, delet
             causes.append((target, cause))
     for target, cause in causes[:MAX_LOGGED]:
         fields = {"kind": "targets", "namespace": target.namespace, "secret": target.secret, "error": cause}
-        log.warning("Target is not served any more: %s", target.name, extra=fields)
+        log.info("Target is not served any more: %s", target.name, extra=fields)
     if len(causes) > MAX_LOGGED:
-        log.warning("%d more targets are not served any more", len(causes) - MAX_LOGGED, extra={"kind": "targets"})
+        log.info("%d more targets are not served any more", len(causes) - MAX_LOGGED, extra={"kind": "targets"})

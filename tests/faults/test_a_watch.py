@@ -676,7 +676,9 @@ class TestUnforeseenItems:
             kube.store.create(raw_secret("dated", "default", {"config": config}))
             it.serves(it.change())
             (rejected,) = it.served.rejected
-            assert rejected.faults[0].message.startswith("schema: is not valid JSON: line 1, column 64")
+            assert rejected.faults[0].message.startswith(
+                "schema: is not valid JSON: line 1, column 64: expected a comma"
+            )
 
 
 class TestBatchesThatFail:

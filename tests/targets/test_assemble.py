@@ -229,6 +229,7 @@ def gone(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
 def test_a_name_that_is_not_served_any_more_is_logged_once_with_its_cause(
     caplog: pytest.LogCaptureFixture, now: list[Candidate], cause: str | None
 ) -> None:
+    caplog.set_level(logging.INFO)
     first = snapshot([valid("a", "s"), valid("z")])
     second = snapshot([*now, valid("z")], first)
     snapshot([*now, valid("z")], second)
@@ -236,6 +237,7 @@ def test_a_name_that_is_not_served_any_more_is_logged_once_with_its_cause(
 
 
 def test_many_names_that_are_not_served_any_more_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     snapshot([], snapshot([valid(f"t{number}") for number in range(25)]))
     assert len(gone(caplog)) == 20
     assert "5 more targets are not served any more" in caplog.messages
@@ -244,6 +246,7 @@ def test_many_names_that_are_not_served_any_more_are_counted(caplog: pytest.LogC
 def test_a_source_that_has_told_why_a_secret_is_gone_need_not_have_it_told_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.INFO)
     first = snapshot([valid("a"), valid("b", "s")])
     assemble([valid("c", "s")], first, 1.0, deleted=None)
     assert gone(caplog) == [("Target is not served any more: b", "its Secret is target 'c' now")]

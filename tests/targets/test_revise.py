@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -110,6 +111,7 @@ def test_what_concerns_others_is_left_to_assemble() -> None:
 def test_a_name_that_is_not_served_any_more_is_logged(
     caplog: pytest.LogCaptureFixture, after: str | None, cause: str
 ) -> None:
+    caplog.set_level(logging.INFO)
     known = {"s": candidate("s", "a"), "t": candidate("t", "z")}
     served = snapshot(known.values())
     then = {"t": known["t"]} | ({"s": candidate("s", after)} if after else {})
