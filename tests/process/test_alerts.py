@@ -157,6 +157,24 @@ def test_views_that_take_longer_than_their_interval_alert_until_they_do_not() ->
         database.drop()
 
 
+def test_a_view_that_fails_beside_one_that_is_refreshed_alerts_until_it_is_refreshed_too() -> None:
+    database = hierarchy()
+    make = "create or replace function one_id() returns integer language sql as 'select {}'"
+    database.run(make.format("1"))
+    database.run("create materialized view one as select one_id() as id")
+    database.run("create materialized view two as select 2 as id")
+    environ = {"VIEWS_DATABASE_URL": database.dsn(), "VIEWS": "one,two", "VIEWS_SKIP_UNCHANGED": "false"}
+    try:
+        with Program(env=environ | quick("VIEWS")) as program, shared().scraping(program.port) as seen:
+            program.wait_for("Views refreshed successfully")
+            database.run(make.format("1/0"))
+            seen.fires("AlertRefreshViewStale", view="one")
+            database.run(make.format("1"))
+            seen.resolves("AlertRefreshViewStale")
+    finally:
+        database.drop()
+
+
 def test_attempts_that_hang_alert_until_they_end(tmp_path: Path) -> None:
     end = tmp_path / "end"
     environ = quick("TARGET", TIMEOUT="200ms", MAX_RETRIES="5")
