@@ -51,7 +51,7 @@ REST = NAMES[1:]
 
 
 def fails(world: World) -> AttemptError:
-    """Refresh in vain; what was served stays."""
+    """Refresh and fail; the items served before are still served."""
     served = world.snapshot
     with pytest.raises(AttemptError) as raised:
         world.refresh()

@@ -1,4 +1,4 @@
-"""Threads that begin late, at random, as on a machine that is busy: it finds tests that only hope.
+"""Threads that begin late, at random, as on a machine that is busy: it finds tests that depend on timing.
 
 Python runs this file at its start when its folder is on PYTHONPATH. With `LATE` set, every second thread begins up
 to so many seconds late, in the tests and in the programs that they start.
