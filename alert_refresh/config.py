@@ -85,9 +85,19 @@ REFRESH: Mapping[str, tuple[str, str]] = MappingProxyType(
         "rate_limit": ("1m", "After an accepted manual refresh the next one is refused for so long; 0s refuses none"),
         "timeout": ("30s", "Longest time of one attempt, from connecting to parsing"),
         "warmup": ("30s", "Time from the start to the first periodic refresh"),
+        "breaker_failures": (
+            "5",
+            "Failed cycles in a row after which a cycle makes a single attempt, until one succeeds; 0 for never",
+        ),
     }
 )
 """The settings of a refresh that every kind has: default and meaning."""
+
+MAX_REMOVAL = (
+    "max_removal",
+    "Share of at least 10 items that may be removed within one interval unconfirmed; 100% holds the removal of all only",
+)
+"""The setting of kinds whose items can be held, and its meaning."""
 
 
 class Env:
@@ -167,6 +177,14 @@ class Env:
             self.fault(name, "is not a number from 0 to 1")
             return default
         return float(text)
+
+    def percentage(self, name: str, default: str, means: str = "") -> float:
+        """A percentage from 0% to 100%, such as `50%`, as a fraction."""
+        text = self.text(name, default, means)
+        if not re.fullmatch(r"(?:100|[0-9]{1,2})(?:\.[0-9]+)?%", text) or float(text[:-1]) > 100:
+            self.fault(name, "is not a percentage from 0% to 100%, such as 50%")
+            return float(default[:-1]) / 100
+        return float(text[:-1]) / 100
 
     def boolean(self, name: str, means: str = "", *, default: bool) -> bool:
         """`true` or `false`, in any case; also 1 and 0, yes and no, on and off."""
@@ -249,18 +267,21 @@ class Env:
 
     def refresh(self, prefix: str, means: Mapping[str, str] = NOTHING, **defaults: str) -> RefreshSettings:
         """The settings every kind has, under its prefix. `defaults` differ from `REFRESH` where given, and so do the
-        meanings in `means`; both go by the name of the field.
+        meanings in `means`; both go by the name of the field. `max_removal` is a setting only if it has a default.
         """
         before = len(self.faults)
         values: dict[str, Any] = {}
         for name, (default, meaning) in REFRESH.items():
             variable, said, given = prefix + name.upper(), means.get(name, meaning), defaults.get(name, default)
-            if name == "max_retries":
+            if name in ("max_retries", "breaker_failures"):
                 values[name] = self.integer(variable, int(given), said, maximum=1000)
             elif name == "jitter":
                 values[name] = self.boolean(variable, said, default=given == "true")
             else:
                 values[name] = self.duration(variable, given, said, zero=name in ("rate_limit", "warmup"))
+        name, meaning = MAX_REMOVAL
+        if name in defaults:
+            values[name] = self.percentage(prefix + name.upper(), defaults[name], means.get(name, meaning))
         if len(self.faults) == before and values["max_backoff"] < values["base_backoff"]:
             name = prefix + "MAX_BACKOFF"
             self.fault(name, f"must not be less than {prefix}BASE_BACKOFF", self.effective[name])

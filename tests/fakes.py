@@ -6,11 +6,17 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from alert_refresh.engine import Deadline, Request, Sink, Snapshot, Trigger, Watch, WatchHealth
+from alert_refresh.engine.guard.ruling import Ruling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 START = 1_700_000_000.0
+
+
+def ruled(found: Snapshot[Any] | None) -> Ruling[Any] | None:
+    """A snapshot that no guard looked at, as the state takes it."""
+    return None if found is None else Ruling(found, found)
 
 
 class FakeClock:

@@ -149,7 +149,8 @@ class Stage:
             status = self.status
             if status.attempt is not None or status.pending is not None or status.next_attempt is not None:
                 return False
-            left = float("inf") if status.next_due is None else status.next_due - self.clock.monotonic()
+            due = [at for at in (status.next_due, status.confirm_due) if at is not None]
+            left = min(due, default=float("inf")) - self.clock.monotonic()
             return any(one == left or abs(one - left) < 1e-6 for one in self.fake.sleeping()) and self.status is status
 
         eventually(asleep, "idling")

@@ -173,6 +173,7 @@ LRU_CACHES = {"rules/hot_cache.py", "views/tiers/lru.py"}
 
 UNDER_LOCK = re.compile(
     r"replace|Request|Attempt|Outcome|str|int|len|max|min|float|isinstance"
+    r"|take|end_attempt|end_cycle|outcome_of|restored|status\.guard\.confirm_at"
     r"|self\._clock\.(monotonic|time)|self\._schedule\.\w+|self\.\w+|(\w+\.)+_?(next_due|after)"
     r"|AlreadyStarted|NotStarted|Overtaken|RefreshInProgress|RateLimitExceeded|Stopping|Superseded"
 )

@@ -19,6 +19,7 @@ from alert_refresh.engine.errors import (
     AttemptError,
     ConfigError,
     ConfigErrors,
+    NotHeld,
     NotStarted,
     Partial,
     Permanent,
@@ -29,10 +30,11 @@ from alert_refresh.engine.errors import (
     Stopping,
     Transient,
 )
+from alert_refresh.engine.guard.judge import Hold, Limits
 from alert_refresh.engine.outcome import Outcome, Publication, Request, Result, Trigger
 from alert_refresh.engine.schedule import Adaptive, Interval, Never, Schedule
 from alert_refresh.engine.snapshot import Fault, Rejected, Skipped, Snapshot
-from alert_refresh.engine.source import Kind, RefreshSettings, Sink, Source, Watch, WatchHealth
+from alert_refresh.engine.source import Kind, Protection, RefreshSettings, Sink, Source, Watch, WatchHealth
 from alert_refresh.engine.status import Attempt, Status
 from alert_refresh.engine.threads import Mailbox
 from alert_refresh.engine.worker import Worker
@@ -48,14 +50,18 @@ __all__ = [
     "ConfigErrors",
     "Deadline",
     "Fault",
+    "Hold",
     "Interval",
     "Kind",
+    "Limits",
     "Mailbox",
     "Never",
+    "NotHeld",
     "NotStarted",
     "Outcome",
     "Partial",
     "Permanent",
+    "Protection",
     "Publication",
     "RateLimitExceeded",
     "RefreshError",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from alert_refresh.engine.guard.judge import Hold
     from alert_refresh.engine.snapshot import Snapshot
 
 TIMEOUT = "timeout"
@@ -66,7 +67,7 @@ class Superseded(Interrupted):
 
 
 class Overtaken(RefreshError):
-    """Raised when a watch published while an attempt ran: the attempt's snapshot must be rebased first."""
+    """Raised when something else was published meanwhile: the snapshot must be rebased, or judged again, first."""
 
 
 class AlreadyStarted(RefreshError):
@@ -95,6 +96,14 @@ class RateLimitExceeded(RefreshError):
     def __init__(self, retry_after: float) -> None:
         super().__init__("manual refresh rate limit exceeded")
         self.retry_after = retry_after
+
+
+class NotHeld(RefreshError):
+    """Raised when no removals with this proposal are held; `hold` is what is held now, or None."""
+
+    def __init__(self, hold: Hold | None) -> None:
+        super().__init__("no removals with this proposal are held")
+        self.hold = hold
 
 
 class ShutdownTimeout(RefreshError):

@@ -6,6 +6,10 @@ import threading
 import uuid
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from alert_refresh.engine.guard.judge import Hold
 
 
 class Trigger(StrEnum):
@@ -38,7 +42,8 @@ class Outcome:
     `started_at` is Unix seconds, `duration` seconds, `attempt` counts from 1 within its cycle, `items` and
     `rejected` count what is served after it, `consecutive_failures` is the streak including this attempt
     (`streak_before` without it), `retry_in` the seconds until the next attempt of the same cycle or None
-    when the cycle is over. `changed` says whether the attempt published a new generation.
+    when the cycle is over. `changed` says whether the attempt published a new generation. `hold` are the removals that
+    are held after it, `hold_change` what the attempt changed about them, see `guard.change`.
     """
 
     kind: str
@@ -57,17 +62,23 @@ class Outcome:
     rejected: int = 0
     generation: int = 0
     changed: bool = False
+    hold: Hold | None = None
+    hold_change: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A generation published by a watch, without an attempt, `seconds` after its oldest change was seen."""
+    """A generation published without an attempt: by a watch, `seconds` after its oldest change was seen, or by a user's
+    decision about held removals (`seconds` is None then). `hold` and `hold_change` as in `Outcome`.
+    """
 
     kind: str
     generation: int
-    seconds: float
+    seconds: float | None
     items: int
     rejected: int
+    hold: Hold | None = None
+    hold_change: str = ""
 
 
 @dataclass(eq=False, slots=True)

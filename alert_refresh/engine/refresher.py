@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from alert_refresh.engine.clock import Deadline
 from alert_refresh.engine.errors import AttemptError, Interrupted, Overtaken, Partial, Stopping, Transient
-from alert_refresh.engine.outcome import Result
+from alert_refresh.engine.outcome import Result, Trigger
 from alert_refresh.engine.stack import stack_of
 
 if TYPE_CHECKING:
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
     from alert_refresh.engine.clock import Clock
+    from alert_refresh.engine.guard.ruling import Guard
     from alert_refresh.engine.outcome import Outcome, Request
     from alert_refresh.engine.retry import RetryPolicy
     from alert_refresh.engine.snapshot import Snapshot
     from alert_refresh.engine.source import Source
     from alert_refresh.engine.state import RefreshState
-    from alert_refresh.engine.status import Attempt
+    from alert_refresh.engine.status import Attempt, Status
 
 T = TypeVar("T")
 
@@ -42,6 +43,7 @@ class Refresher(Generic[T]):
         *,
         source: Source[T],
         state: RefreshState[T],
+        guard: Guard[T],
         policy: RetryPolicy,
         timeout: float,
         clock: Clock,
@@ -49,6 +51,7 @@ class Refresher(Generic[T]):
     ) -> None:
         self._source = source
         self._state = state
+        self._guard = guard
         self._policy = policy
         self._timeout = timeout
         self._clock = clock
@@ -74,14 +77,19 @@ class Refresher(Generic[T]):
             self._state.waiting(request, seconds, request.outcome)
             self._notify_listeners(request.outcome)
 
+        before = self._state.status()
+        policy = self._policy
+        if before.breaker_open and request.trigger is not Trigger.MANUAL:
+            policy = replace(policy, max_retries=0)
         try:
-            for attempt in self._policy.retrying(sleep=sleep, before_sleep=before_sleep):
+            for attempt in policy.retrying(sleep=sleep, before_sleep=before_sleep):
                 with attempt:
                     self._attempt(request, attempt.retry_state.attempt_number, execute)
         except (AttemptError, Interrupted):
             pass
         finally:
             self._state.end_cycle(request)
+            self._log_breaker(before, self._state.status())
             try:
                 if request.outcome is not None and request.outcome.retry_in is None:
                     self._notify_listeners(request.outcome)
@@ -98,11 +106,11 @@ class Refresher(Generic[T]):
         """Run one attempt; its outcome is recorded before its error is raised."""
         deadline = Deadline(self._clock, self._timeout)
         attempt = self._state.begin(request, number, deadline)
-        previous = self._state.status().snapshot
+        basis = self._state.status()
         snapshot: Snapshot[T] | None = None
         error: AttemptError | None = None
         try:
-            snapshot = execute(lambda: self._source.refresh(previous, request, deadline), deadline)
+            snapshot = execute(lambda: self._source.refresh(basis.found, request, deadline), deadline)
         except Partial as partial:
             snapshot, error = partial.snapshot, partial.cause
         except AttemptError as raised:
@@ -111,7 +119,7 @@ class Refresher(Generic[T]):
             error = Transient(str(stopping))
         except Exception as raised:
             error = unexpected(raised)
-        request.outcome = self._finish(attempt, previous, snapshot, error)
+        request.outcome = self._finish(attempt, basis, snapshot, error)
         request.first.set()
         if request.outcome.result is Result.CANCELLED:
             raise Stopping("the worker is stopping")
@@ -121,21 +129,33 @@ class Refresher(Generic[T]):
     def _finish(
         self,
         attempt: Attempt,
-        previous: Snapshot[T] | None,
+        basis: Status[T],
         snapshot: Snapshot[T] | None,
         error: AttemptError | None,
     ) -> Outcome:
         """End the attempt, after rebasing its snapshot on what a watch published since the attempt began."""
         while True:
+            status = self._state.status()
             try:
-                return self._state.finish(attempt, snapshot, error, previous)
-            except Overtaken:
-                previous = self._state.status().snapshot
-                assert snapshot is not None and snapshot.rebase is not None and previous is not None
-            try:
-                snapshot = snapshot.rebase(previous)
+                if snapshot is not None and snapshot.rebase is not None and status.found is not basis.found:
+                    assert status.found is not None
+                    snapshot = snapshot.rebase(status.found)
+                basis = status
+                ruling = None if snapshot is None else self._guard.ruling(status, snapshot, attempt.started)
             except Exception as raised:
-                snapshot, error = None, unexpected(raised)
+                snapshot, ruling, error = None, None, unexpected(raised)
+            try:
+                return self._state.finish(attempt, ruling, error, basis)
+            except Overtaken:
+                continue
+
+    def _log_breaker(self, before: Status[T], after: Status[T]) -> None:
+        fields = {"kind": self._state.kind}
+        if after.breaker_open and not before.breaker_open:
+            message = "Circuit breaker opened after %d failed cycles; one attempt per interval until one succeeds"
+            log.warning(message, after.failed_cycles, extra=fields)
+        elif before.breaker_open and not after.breaker_open:
+            log.info("Circuit breaker closed", extra=fields)
 
     def _notify_listeners(self, outcome: Outcome) -> None:
         for listener in self.listeners:

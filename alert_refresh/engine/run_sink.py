@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from alert_refresh.engine.outcome import Publication
+from alert_refresh.engine.errors import Overtaken
+from alert_refresh.engine.guard.ruling import publication_of
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
     from alert_refresh.engine.clock import Clock
-    from alert_refresh.engine.outcome import Trigger
+    from alert_refresh.engine.guard.ruling import Guard
+    from alert_refresh.engine.outcome import Publication, Trigger
     from alert_refresh.engine.snapshot import Snapshot
     from alert_refresh.engine.state import RefreshState
 
@@ -28,6 +30,7 @@ class RunSink(Generic[T]):
         self,
         kind: str,
         state: RefreshState[T],
+        guard: Guard[T],
         run: int,
         wake: threading.Event,
         published: Callable[[Publication], None],
@@ -35,6 +38,7 @@ class RunSink(Generic[T]):
     ) -> None:
         self._kind = kind
         self._state = state
+        self._guard = guard
         self._run = run
         self._wake = wake
         self._notify = published
@@ -47,14 +51,24 @@ class RunSink(Generic[T]):
 
     def current(self) -> Snapshot[T] | None:
         """See `Sink`."""
-        return self._state.status().snapshot
+        return self._state.status().found
 
     def publish(self, snapshot: Snapshot[T], expected: Snapshot[T] | None, seen_at: float | None = None) -> bool:
         """See `Sink`."""
-        served = self._state.publish(self._run, snapshot, expected)
-        if served is None:
-            return False
-        if seen_at is not None and (expected is None or served.generation != expected.generation):
-            seconds = max(0.0, self._clock.monotonic() - seen_at)
-            self._notify(Publication(self._kind, served.generation, seconds, len(served.items), len(served.rejected)))
-        return True
+        while True:
+            status = self._state.status()
+            if status.found is not expected:
+                return False
+            ruling = self._guard.ruling(status, snapshot)
+            try:
+                served = self._state.publish(self._run, ruling, status)
+            except Overtaken:
+                continue
+            if served is None:
+                return False
+            if ruling.history is not status.guard:
+                self._wake.set()  # there may be something to confirm, sooner than the next tick
+            if seen_at is not None and (status.snapshot is None or served.generation != status.snapshot.generation):
+                seconds = max(0.0, self._clock.monotonic() - seen_at)
+                self._notify(publication_of(self._kind, served, status, ruling, seconds))
+            return True

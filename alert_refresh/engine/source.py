@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from alert_refresh.engine.errors import ConfigError
+from alert_refresh.engine.guard.judge import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from alert_refresh.engine.clock import Deadline
     from alert_refresh.engine.outcome import Outcome, Request, Trigger
@@ -31,10 +32,10 @@ class Sink(Protocol):
         """Request a refresh; never refused, and several during one attempt cause one more cycle."""
 
     def current(self) -> Snapshot[Any] | None:
-        """The snapshot that is served now."""
+        """What the source returned last, or the watch published: what is served, but for held removals."""
 
     def publish(self, snapshot: Snapshot[Any], expected: Snapshot[Any] | None, seen_at: float | None = None) -> bool:
-        """Serve `snapshot` if `expected` is still served; else return False, and the watch starts over from `current`.
+        """Publish `snapshot` if `expected` is still current; else return False, and the watch starts from `current`.
 
         `seen_at` is when the oldest change in it was seen, in monotonic seconds.
         """
@@ -123,11 +124,24 @@ class Source(Protocol[T_co]):
 
 
 @dataclass(frozen=True, slots=True)
+class Protection:
+    """How the removals of a kind's items are held.
+
+    `origin(item)` identifies where an item was read from: an item that has another name now is not removed.
+    `retain(found, kept, since)` returns `found` with the items `kept`, by name, whose removal is held since that time.
+    """
+
+    origin: Callable[[Any], Hashable]
+    retain: Callable[[Snapshot[Any], Mapping[str, Any], float], Snapshot[Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class Kind:
     """One kind that is kept fresh: its name, the prefix of its settings, and its error types.
 
     `listeners` are called with every outcome, in addition to those of all kinds. `buckets` are the upper bounds, in
-    seconds, of the histogram of its attempts. `serves(item)` is False for an item that only records a failure.
+    seconds, of the histogram of its attempts. `serves(item)` is False for an item that only records a failure. Mass
+    removals of items are held if there is a `protection`.
     """
 
     name: str
@@ -136,11 +150,15 @@ class Kind:
     listeners: tuple[Callable[[Outcome], None], ...] = ()
     buckets: tuple[float, ...] = (0.1, 0.5, 1, 2, 5, 10, 30, 60)
     serves: Callable[[Any], bool] = lambda _: True
+    protection: Protection | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshSettings:
-    """The seven settings that every kind has (durations in seconds), and an optional jitter.
+    """The settings that every kind has (durations in seconds).
+
+    `max_removal` is the fraction of items that a refresh may remove unconfirmed, `breaker_failures` the failed cycles
+    in a row after which a cycle makes one attempt only, 0 never.
 
     `schedule` replaces the fixed interval; `interval` is then the longest time between two refreshes.
     `paused` makes the worker start with its schedule paused.
@@ -159,6 +177,8 @@ class RefreshSettings:
     jitter: bool = False
     schedule: Schedule | None = None
     paused: bool = False
+    max_removal: float = 0.5
+    breaker_failures: int = 5
 
     def __post_init__(self) -> None:
         for fault in self.faults():
@@ -173,7 +193,7 @@ class RefreshSettings:
         ]
         found += [
             ConfigError(name, f"{value:g}", "must not be negative")
-            for name in ("max_retries", "rate_limit", "warmup")
+            for name in ("max_retries", "rate_limit", "warmup", "max_removal", "breaker_failures")
             if not 0 <= (value := getattr(self, name)) < float("inf")
         ]
         if not found and self.max_backoff < self.base_backoff:
@@ -185,3 +205,7 @@ class RefreshSettings:
         from alert_refresh.engine.retry import RetryPolicy
 
         return RetryPolicy(self.max_retries, self.base_backoff, self.max_backoff, self.jitter)
+
+    def limits(self) -> Limits:
+        """The limits of the mass-removal guard with these settings."""
+        return Limits(self.max_removal, window=self.interval, confirm_after=self.base_backoff)

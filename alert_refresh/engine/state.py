@@ -19,12 +19,16 @@ from alert_refresh.engine.errors import (
     Stopping,
     Superseded,
 )
-from alert_refresh.engine.outcome import Outcome, Request, Result, Trigger
+from alert_refresh.engine.guard.judge import Limits
+from alert_refresh.engine.outcome import Request, Trigger
 from alert_refresh.engine.status import Attempt, Status
+from alert_refresh.engine.transitions import end_attempt, end_cycle, outcome_of, restored, take
 
 if TYPE_CHECKING:
     from alert_refresh.engine.clock import Clock, Deadline
     from alert_refresh.engine.errors import AttemptError
+    from alert_refresh.engine.guard.ruling import Ruling
+    from alert_refresh.engine.outcome import Outcome
     from alert_refresh.engine.schedule import Schedule
     from alert_refresh.engine.snapshot import Snapshot
 
@@ -34,11 +38,22 @@ T = TypeVar("T")
 class RefreshState(Generic[T]):
     """The state of one kind and its transitions, each of them atomic."""
 
-    def __init__(self, kind: str, clock: Clock, schedule: Schedule, rate_limit: float) -> None:
-        self._kind = kind
+    def __init__(
+        self,
+        kind: str,
+        clock: Clock,
+        schedule: Schedule,
+        rate_limit: float,
+        *,
+        limits: Limits | None = None,
+        breaker_failures: int = 0,
+    ) -> None:
+        self.kind = kind
         self._clock = clock
         self._schedule = schedule
         self._rate_limit = rate_limit
+        self._limits = limits or Limits()
+        self._breaker_failures = breaker_failures
         self._window_ends: float | None = None
         self._lock = threading.RLock()
         self._status: Status[T] = Status()
@@ -55,7 +70,7 @@ class RefreshState(Generic[T]):
         """
         with self._lock:
             if self._status.running:
-                raise AlreadyStarted(f"the {self._kind} worker is already started")
+                raise AlreadyStarted(f"the {self.kind} worker is already started")
             now = self._clock.monotonic()
             self._status = replace(
                 self._status,
@@ -151,7 +166,7 @@ class RefreshState(Generic[T]):
         with self._lock:
             status, now = self._status, self._clock.monotonic()
             if not status.running or status.stopping:
-                raise NotStarted(f"the {self._kind} worker is not running")
+                raise NotStarted(f"the {self.kind} worker is not running")
             if status.attempt is not None:
                 raise RefreshInProgress(status.attempt.started_at, max(0.0, status.attempt.deadline.at - now))
             if status.pending is not None and status.pending.trigger is Trigger.MANUAL:
@@ -187,7 +202,9 @@ class RefreshState(Generic[T]):
                     next_due=self._schedule.next_due(status.started, now),
                     pending=status.pending or Request(Trigger.PERIODIC),
                 )
-                self._status = status
+            if status.confirm_due is not None and status.confirm_due <= now:
+                status = replace(status, confirm_due=None, pending=status.pending or Request(Trigger.PERIODIC))
+            self._status = status
             if status.pending is not None:
                 status.pending.run = run
             return status.pending
@@ -210,62 +227,91 @@ class RefreshState(Generic[T]):
             now = self._clock.monotonic()
             attempt = Attempt(request, number, self._clock.time(), now, deadline)
             self._status = replace(
-                status, attempt=attempt, pending=None, next_attempt=None, next_due=self._next_due(status, now)
+                status,
+                attempt=attempt,
+                pending=None,
+                next_attempt=None,
+                next_due=self._next_due(status, now),
+                confirm_due=None,
             )
             return attempt
 
-    def publish(self, run: int, snapshot: Snapshot[T], expected: Snapshot[T] | None) -> Snapshot[T] | None:
-        """Serve the snapshot of a watch if `expected` is still served; returns the served snapshot, or None if refused.
+    def publish(self, run: int, ruling: Ruling[T], basis: Status[T]) -> Snapshot[T] | None:
+        """Serve what a watch found; returns the served snapshot, or None if the run is over.
 
-        This is not an attempt: only the snapshot changes.
+        This is not an attempt: only the snapshot changes, and what the guard remembers.
+
+        Raises:
+            Overtaken: the ruling was made for a `basis` that is no longer current.
         """
         with self._lock:
-            if not self.active(run) or self._status.snapshot is not expected:
+            if not self.active(run):
                 return None
-            served, _ = self._published(expected, snapshot, self._clock.time())
-            self._status = replace(self._status, snapshot=served)
-            return served
+            return self._take(ruling, basis)
+
+    def decide(self, ruling: Ruling[T], basis: Status[T]) -> Snapshot[T]:
+        """Serve what a user decided about held removals; returns the served snapshot.
+
+        Raises:
+            NotStarted: not running, or shutting down.
+            Overtaken: the ruling was made for a `basis` that is no longer current.
+        """
+        with self._lock:
+            if not self._status.running or self._status.stopping:
+                raise NotStarted(f"the {self.kind} worker is not running")
+            return self._take(ruling, basis)
+
+    def _take(self, ruling: Ruling[T], basis: Status[T]) -> Snapshot[T]:
+        """Serve what was ruled without an attempt."""
+        if not self._is_current(basis):
+            raise Overtaken("something else was published meanwhile")
+        self._status, _ = take(self._status, ruling, self._limits, self._clock.time())
+        assert self._status.snapshot is not None
+        return self._status.snapshot
+
+    def _is_current(self, basis: Status[T]) -> bool:
+        """Whether nothing was published and decided since `basis`."""
+        return self._status.found is basis.found and self._status.guard is basis.guard
+
+    def restore(
+        self,
+        snapshot: Snapshot[T] | None,
+        last: Outcome | None,
+        last_success_at: float | None,
+        rejected: frozenset[str],
+    ) -> None:
+        """Serve what was kept across a restart, before `open`. See `Worker.restore`."""
+        with self._lock:
+            now, wall = self._clock.monotonic(), self._clock.time()
+            age = None if last_success_at is None else max(0.0, wall - last_success_at)
+            self._status = restored(self._status, snapshot, last, age, rejected, now, wall)
 
     def finish(
-        self,
-        attempt: Attempt,
-        snapshot: Snapshot[T] | None,
-        error: AttemptError | None,
-        expected: Snapshot[T] | None = None,
+        self, attempt: Attempt, ruling: Ruling[T] | None, error: AttemptError | None, basis: Status[T] | None = None
     ) -> Outcome:
-        """End an attempt: swap in `snapshot` if there is one, else keep the old one; count, and return the outcome.
+        """End an attempt: swap in the ruling if there is one, else keep the old; count, and return the outcome.
 
-        A failure after `stop` counts as cancelled, since the stop caused it. `expected` is the snapshot that was
-        served when `snapshot` was made; it is compared only if `snapshot` can be rebased.
+        `basis` is the status for which the ruling was made; None if nothing can have changed since.
 
         Raises:
             Stopping: the attempt is void and is not counted.
-            Overtaken: another snapshot is served now; the attempt has not ended.
+            Overtaken: the `basis` is no longer current; the attempt has not ended.
         """
         with self._lock:
-            status, now, wall = self._status, self._clock.monotonic(), self._clock.time()
-            if status.attempt is not attempt:
+            before, now, wall = self._status, self._clock.monotonic(), self._clock.time()
+            if before.attempt is not attempt:
                 raise Stopping("the attempt is void")
-            if snapshot is not None and snapshot.rebase is not None and status.snapshot is not expected:
-                raise Overtaken("a watch published meanwhile")
-            result = Result.SUCCESS if error is None else Result.CANCELLED if status.stopping else Result.FAILED
-            served, changed = self._published(status.snapshot, snapshot, wall)
-            outcome = self._outcome(attempt, result, error, served, changed)
-            succeeded = result is Result.SUCCESS
-            self._status = replace(
-                status,
-                attempt=None,
-                next_due=self._next_due(status, now),
-                last=outcome,
-                last_success_at=wall if succeeded else status.last_success_at,
-                last_success=now if succeeded else status.last_success,
-                consecutive_failures=outcome.consecutive_failures,
-                succeeded=status.succeeded + succeeded,
-                failed=status.failed + (result is Result.FAILED),
-                cancelled=status.cancelled + (result is Result.CANCELLED),
-                snapshot=served,
-                last_good=served if succeeded else status.last_good,
-            )
+            if ruling is not None and basis is not None and not self._is_current(basis):
+                raise Overtaken("something else was published meanwhile")
+            status, changed = before, False
+            if ruling is not None:
+                status, changed = take(before, ruling, self._limits, wall)
+            outcome = outcome_of(self.kind, attempt, before, status, error, now, changed=changed)
+            status = end_attempt(status, outcome, now, wall)
+            confirm_at = status.guard.confirm_at(self._limits)
+            if error is not None and confirm_at is not None and confirm_at <= now:
+                confirm_at = None  # the next refresh confirms, whenever that is
+            self._status = replace(status, next_due=self._next_due(status, now), confirm_due=confirm_at)
             return outcome
 
     def waiting(self, request: Request, seconds: float, outcome: Outcome) -> None:
@@ -281,50 +327,14 @@ class RefreshState(Generic[T]):
         with self._lock:
             status, now, outcome = self._status, self._clock.monotonic(), request.outcome
             if self.active(request.run):
-                failed = status.cycle_failed
                 if outcome is not None:
                     self._schedule = self._schedule.after(outcome, now)
-                    failed = outcome.result is Result.FAILED
+                    status = end_cycle(status, outcome, self._breaker_failures)
                 next_due = None if status.paused else self._schedule.next_due(status.started, now)
-                self._status = replace(status, next_attempt=None, next_due=next_due, cycle_failed=failed)
-
-    def _outcome(
-        self, attempt: Attempt, result: Result, error: AttemptError | None, served: Snapshot[T] | None, changed: bool
-    ) -> Outcome:
-        """What the listeners get of an attempt that ends now."""
-        before = self._status.consecutive_failures
-        return Outcome(
-            kind=self._kind,
-            trigger=attempt.request.trigger,
-            request_id=attempt.request.request_id,
-            attempt=attempt.number,
-            result=result,
-            started_at=attempt.started_at,
-            duration=max(0.0, self._clock.monotonic() - attempt.started),
-            error=None if error is None else str(error),
-            error_type=None if error is None else error.error_type,
-            streak_before=before,
-            consecutive_failures={Result.SUCCESS: 0, Result.FAILED: before + 1, Result.CANCELLED: before}[result],
-            items=len(served.items) if served else 0,
-            rejected=len(served.rejected) if served else 0,
-            generation=served.generation if served else 0,
-            changed=changed,
-        )
+                self._status = replace(status, next_attempt=None, next_due=next_due)
 
     def _next_due(self, status: Status[T], after: float) -> float | None:
         """The first tick that is not skipped if a cycle runs until `after`."""
         if status.next_due is None or status.next_due > after:
             return status.next_due
         return self._schedule.next_due(status.started, after)
-
-    def _published(
-        self, old: Snapshot[T] | None, new: Snapshot[T] | None, wall: float
-    ) -> tuple[Snapshot[T] | None, bool]:
-        """The snapshot to serve, and whether it is a new generation."""
-        if new is None:
-            return old, False
-        if old is None:
-            return replace(new, generation=int(wall * 1000), rebase=None), True
-        if new.digest == old.digest:
-            return replace(new, generation=old.generation, rebase=None), False
-        return replace(new, generation=old.generation + 1, rebase=None), True

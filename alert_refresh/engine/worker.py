@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from alert_refresh.engine.attempt_threads import STUCK_LIMIT, AttemptThreads, CurrentAttempt
 from alert_refresh.engine.clock import Deadline, SystemClock
 from alert_refresh.engine.errors import ShutdownTimeout, Stopping, Superseded
+from alert_refresh.engine.guard.ruling import Decisions, Guard
 from alert_refresh.engine.outcome import Request, Trigger
 from alert_refresh.engine.refresher import Refresher
 from alert_refresh.engine.run_sink import RunSink
@@ -65,12 +66,23 @@ class Worker(Generic[T]):
         self.settings = settings
         self.clock = clock or SystemClock()
         schedule = settings.schedule or Interval(settings.interval, settings.warmup)
-        self.state: RefreshState[T] = RefreshState(kind.name, self.clock, schedule, settings.rate_limit)
+        limits = settings.limits()
+        self.state: RefreshState[T] = RefreshState(
+            kind.name,
+            self.clock,
+            schedule,
+            settings.rate_limit,
+            limits=limits,
+            breaker_failures=settings.breaker_failures,
+        )
+        self._guard: Guard[T] = Guard(kind.protection, limits, self.clock)
+        self.decisions: Decisions[T] = Decisions(kind.name, self.state, self._guard, self._published)
         if settings.paused:
             self.state.pause()
         self._refresher = Refresher(
             source=source,
             state=self.state,
+            guard=self._guard,
             policy=settings.retry_policy(),
             timeout=settings.timeout,
             clock=self.clock,
@@ -88,6 +100,21 @@ class Worker(Generic[T]):
     def listen_publish(self, listener: Callable[[Publication], None]) -> None:
         """Call `listener` with everything that watches publish, in their threads, from now on."""
         self._publication_listeners.append(listener)
+
+    def restore(
+        self,
+        snapshot: Snapshot[T] | None,
+        *,
+        last: Outcome | None = None,
+        last_success_at: float | None = None,
+        rejected: frozenset[str] = frozenset(),
+    ) -> None:
+        """Serve what was kept across a restart; called before `start`.
+
+        `last` is the last outcome before it, `last_success_at` the time of the last success in Unix seconds,
+        `rejected` the names whose removal was rejected.
+        """
+        self.state.restore(snapshot, last, last_success_at, rejected)
 
     def start(self) -> None:
         """Start the threads. The start-up refresh runs in them, so this returns immediately.
@@ -178,8 +205,8 @@ class Worker(Generic[T]):
         self._run.sink.notify(trigger)
 
     def current(self) -> Snapshot[T] | None:
-        """The snapshot that is served now."""
-        return self.state.status().snapshot
+        """What the source returned last, or a watch published; see `Sink`."""
+        return self.state.status().found
 
     def publish(self, snapshot: Snapshot[T], expected: Snapshot[T] | None, seen_at: float | None = None) -> bool:
         """Serve the snapshot of a watch; see `Sink`."""
@@ -234,11 +261,13 @@ class Worker(Generic[T]):
         status = self.state.status()
         if status.pending is not None:
             return 0.0
-        return None if status.next_due is None else max(0.0, status.next_due - self.clock.monotonic())
+        due = [at for at in (status.next_due, status.confirm_due) if at is not None]
+        return max(0.0, min(due) - self.clock.monotonic()) if due else None
 
     def _new_run(self, number: int) -> _Run:
         wake = threading.Event()
-        return _Run(number, wake, RunSink(self.kind.name, self.state, number, wake, self._published, self.clock))
+        sink = RunSink(self.kind.name, self.state, self._guard, number, wake, self._published, self.clock)
+        return _Run(number, wake, sink)
 
     def _end(self, run: _Run) -> None:
         """End every wait of a run, unless it is already over."""

@@ -117,8 +117,8 @@ class EngineMetrics(Collector):
         interval = _gauge("interval_seconds", "Longest time between periodic refreshes, 0 while there are none.")
         hanging = _gauge("hanging_attempts", "Attempts that were abandoned and have not ended yet.")
         streak = _gauge("consecutive_failures", "Failed attempts since the last success.")
-        held = _gauge("held", "1 while a refresh that would remove too much waits for approval.")
-        breaker = _gauge("breaker_open", "1 while the circuit breaker keeps attempts from being made.")
+        held = _gauge("held", "1 while removals are held.")
+        breaker = _gauge("breaker_open", "1 while a cycle makes a single attempt, after many failed ones.")
         for name, worker in self._workers.items():
             status = worker.get_status()
             attempts.add_metric((name, "success"), status.succeeded)
@@ -130,8 +130,8 @@ class EngineMetrics(Collector):
             interval.add_metric((name,), 0 if resting else worker.settings.interval)
             hanging.add_metric((name,), len(worker.hanging()))
             streak.add_metric((name,), status.consecutive_failures)
-            held.add_metric((name,), 0)
-            breaker.add_metric((name,), 0)
+            held.add_metric((name,), status.hold is not None)
+            breaker.add_metric((name,), status.breaker_open)
         yield from (attempts, success_at, running, interval, hanging, streak, held, breaker)
 
 

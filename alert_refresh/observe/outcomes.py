@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 ALERT_AFTER = 3
 """Consecutive failures after which an alert is logged, once."""
 
+MAX_NAMES = 20
+"""Held names in a log line."""
+ENDED = {
+    "confirmed": "Held removal was confirmed by a later refresh",
+    "approved": "Held removal was approved",
+    "rejected": "Held removal was rejected; the items stay until the source changes again",
+    "returned": "Held removal has ended: everything is there again",
+}
+
 log = logging.getLogger("alert_refresh.refresh")
 
 
@@ -33,10 +42,14 @@ def log_outcome(outcome: Outcome) -> None:
             log.error("Refresh failed, no retry before the next refresh", extra=fields)
         if outcome.consecutive_failures == ALERT_AFTER:
             log.error("Refresh failed %d times in a row", ALERT_AFTER, extra=fields | {"alert": True})
+    _log_hold(outcome)
 
 
 def log_publication(published: Publication) -> None:
-    """Log a generation that a watch published without an attempt."""
+    """Log a generation that was published without an attempt."""
+    _log_hold(published)
+    if published.seconds is None:
+        return
     log.info(
         "%s changed",
         published.kind.capitalize(),
@@ -49,6 +62,19 @@ def log_publication(published: Publication) -> None:
             "generation": published.generation,
         },
     )
+
+
+def _log_hold(event: Outcome | Publication) -> None:
+    """Log what changed about held removals."""
+    fields: dict[str, Any] = {"kind": event.kind}
+    if event.hold is not None:
+        names = event.hold.names
+        fields |= {"proposal": event.hold.proposal, "held_count": len(names), "held": list(names[:MAX_NAMES])}
+        if event.hold_change in ("held", "changed"):
+            message = "Removal of %d of %d %s is held until it is confirmed or approved"
+            log.warning(message, len(names), event.items, event.kind, extra=fields | {"alert": True})
+    if event.hold_change in ENDED:
+        log.warning(ENDED[event.hold_change], extra=fields)
 
 
 def _fields(outcome: Outcome) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from alert_refresh.engine import Adaptive, Never, RefreshSettings
 from alert_refresh.kind import Kind
 from alert_refresh.rules.log import log_cycle
+from alert_refresh.rules.protection import PROTECTION
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +46,7 @@ def read(env: Env) -> Settings:
         {"timeout": "Longest time of one attempt, from reading to swapping"},
         interval="6h",
         rate_limit="1s",
+        max_removal="50%",
     )
     interval = refresh.interval
     shortest = env.duration("RULES_REFRESH_ADAPTIVE_MIN", "1m", "Shortest time between periodic refreshes that adapt")
@@ -85,6 +87,7 @@ KIND = Kind(
     prefix=PREFIX,
     error_types=("storage", "parse", "validate", "too_large", "timeout", "unknown"),
     listeners=(log_cycle,),
+    protection=PROTECTION,
     buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 10, 30, 60),
     read=read,
     build=build,

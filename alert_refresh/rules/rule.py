@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,199}")
 TARGET = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
-ROUTES = frozenset(("status", "refresh", "match"))
+ROUTES = frozenset(("status", "refresh", "match", "approve", "reject"))
 """Reserved ids: these words are routes below `rules/`."""
 MOST = 100
 """Matchers, targets or annotations of one rule."""

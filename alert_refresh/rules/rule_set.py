@@ -6,9 +6,10 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from alert_refresh.rules.index import MatchIndex
+from alert_refresh.rules.rule import check
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from alert_refresh.engine import Snapshot
     from alert_refresh.rules.hot_cache import CacheStats, Hot, HotCache
@@ -47,6 +48,11 @@ class RuleSet:
             for name in dict.fromkeys(rule.targets):
                 self.by_target.setdefault(name, []).append(rule.id)
         self._families = {name: tuple(members) for name, members in families.items()}
+
+    def extended(self, rules: Iterable[Rule]) -> RuleSet:
+        """This set with valid rules of other ids in addition."""
+        checked = check([*self.rules.values(), *rules], self.patterns)
+        return RuleSet(checked, self.file, self._cache, self)
 
     def get(self, rule_id: str) -> Rule | None:
         """The rule with that id, through the hot cache; None if there is none."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from alert_refresh.kind import Kind
+from alert_refresh.targets.protection import PROTECTION
 from alert_refresh.targets.secret.selector import parse_selector
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def read(env: Env) -> Settings:
     except ValueError as error:
         env.fault("TARGET_LABEL_SELECTOR", str(error))
     return Settings(
-        refresh=env.refresh(PREFIX),
+        refresh=env.refresh(PREFIX, max_removal="50%"),
         source=source,
         directory=directory,
         namespaces=_namespaces(env),
@@ -115,6 +116,7 @@ KIND = Kind(
         "network", "timeout", "dns", "tls", "auth", "k8s_api", "parse",
         "validate", "config", "storage", "too_large", "unknown",
     ),
+    protection=PROTECTION,
     read=read,
     build=build,
     enable_hint="set TARGET_DIRECTORY to a folder of Secret manifests, or KUBECONFIG, or run in a pod",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-    from alert_refresh.engine import Outcome, Status, WatchHealth, Worker
+    from alert_refresh.engine import Outcome, Publication, Status, WatchHealth, Worker
     from alert_refresh.targets.counts import Counts
     from alert_refresh.targets.target import Target
 
@@ -72,7 +72,7 @@ class TargetMetrics(Collector):
         self._count_requests(registry)
         if worker is not None:
             worker.listen(self)
-            worker.listen_publish(lambda published: self.propagation.observe(published.seconds))
+            worker.listen_publish(self._propagated)
             registry.register(self)
 
     def _count_refreshes(self, registry: CollectorRegistry) -> None:
@@ -148,6 +148,10 @@ class TargetMetrics(Collector):
             if outcome.error_type in DISCOVERY_ERRORS:
                 self._discovery_errors.labels(DISCOVERY_ERRORS[outcome.error_type]).inc()
 
+    def _propagated(self, published: Publication) -> None:
+        if published.seconds is not None:
+            self.propagation.observe(published.seconds)
+
     def asked(self, result: str, seconds: float) -> None:
         """Count a POST by how it was answered: `accepted` or an error code."""
         status = API_STATUS.get(result, "error")
@@ -196,7 +200,11 @@ class TargetMetrics(Collector):
             (f"{REFRESH}_stale_targets", "Targets served in their last valid version.", counts.stale),
             (f"{REFRESH}_snapshot_age_seconds", "Time since the last success, NaN before the first.", age),
             (f"{REFRESH}_generation", "Generation that is served, 0 before the first.", generation),
-            (f"{REFRESH}_held", "1 while a refresh that would remove too much waits for approval.", 0),
+            (
+                f"{REFRESH}_held",
+                "1 while removals are held.",
+                status.hold is not None,
+            ),
         ):
             yield GaugeMetricFamily(name, help_text, value=value)
 

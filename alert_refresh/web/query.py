@@ -25,6 +25,18 @@ def one(name: str) -> str | None:
     return values[0] if values else None
 
 
+def required(name: str) -> str:
+    """The parameter's value.
+
+    Raises:
+        ApiError: 400, it is not given, or given more than once.
+    """
+    value = one(name)
+    if value is None:
+        raise bad_request(f"Query parameter {name} is required")
+    return value
+
+
 def only(*names: str) -> None:
     """Check that only these parameters are given, so that a misspelled one is not silently ignored.
 

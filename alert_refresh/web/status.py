@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from alert_refresh.engine import Result, Status
 from alert_refresh.web.answers import rfc3339, wall
 from alert_refresh.web.errors import ApiError
+from alert_refresh.web.held import held_fields
 
 if TYPE_CHECKING:
     from alert_refresh.daemon import Daemon
@@ -53,8 +54,9 @@ def status_fields(worker: Worker[Any], status: Status[Any], **items: Any) -> dic
         "last_manual_refresh": rfc3339(status.last_manual_at),
         "generation": snapshot.generation if snapshot else None,
         "source": worker.source.name,
-        "restored": False,
-        "held": None,
+        "restored": status.restored,
+        "held": held_fields(status.hold),
+        "breaker_open": status.breaker_open,
         "attempt": attempt,
         "next_attempt": rfc3339(wall(clock, status.next_attempt)),
     }

@@ -75,7 +75,7 @@ def test_check_names_every_fault(tmp_path: Path) -> None:
         '  rules[0] (id "a").enabled: must be true or false, not a number, a date or similar (line 1)',
         '  rules[0] (id "a").priority: must be a whole number from -2147483648 to 2147483647 in decimal digits '
         "(line 1)",
-        '  rules[1] (id "status").id: must not be one of match, refresh, status (line 2)',
+        '  rules[1] (id "status").id: must not be one of approve, match, refresh, reject, status (line 2)',
         '  rules[1] (id "status").match[0]: the value must be a regular expression of up to 4096 characters, in the '
         "syntax of RE2 (line 2)",
         '  rules[2] (id "c").whatever: is not a field of a rule; the fields are id, family, enabled, priority, match, '
@@ -96,9 +96,10 @@ def test_check_for_scripts_is_one_object(tmp_path: Path) -> None:
             "faults": [
                 {
                     "field": "id",
-                    "message": "must not be one of match, refresh, status",
+                    "message": "must not be one of approve, match, refresh, reject, status",
                     "line": 1,
-                    "said": 'rules[0] (id "status").id: must not be one of match, refresh, status (line 1)',
+                    "said": 'rules[0] (id "status").id: '
+                    "must not be one of approve, match, refresh, reject, status (line 1)",
                 }
             ],
         }

@@ -61,7 +61,7 @@ def test_a8_what_a_watch_publishes_is_a_new_generation_and_no_attempt() -> None:
         assert before.snapshot is not None and after.snapshot is not None
         assert after.snapshot.digest == "event"
         assert after.snapshot.generation == before.snapshot.generation + 1
-        assert after == replace(before, snapshot=after.snapshot)
+        assert after == replace(before, snapshot=after.snapshot, found=after.snapshot)
         assert heard == [Publication("fake", after.snapshot.generation, 0.5, 1, 0)]
         assert len(stage.outcomes) == 1
 

@@ -9,6 +9,7 @@ import pytest
 
 from alert_refresh.engine import (
     Interval,
+    Limits,
     Outcome,
     Partial,
     Permanent,
@@ -20,6 +21,7 @@ from alert_refresh.engine import (
     Trigger,
 )
 from alert_refresh.engine.errors import Superseded
+from alert_refresh.engine.guard.ruling import Guard
 from alert_refresh.engine.refresher import Refresher
 from alert_refresh.engine.retry import RetryPolicy
 from alert_refresh.engine.state import RefreshState
@@ -43,6 +45,7 @@ class Cycle:
         self.refresher: Refresher[str] = Refresher(
             source=self.source,
             state=self.state,
+            guard=Guard(None, Limits(), self.clock),
             policy=RetryPolicy(retries, 30, 300),
             timeout=30,
             clock=self.clock,

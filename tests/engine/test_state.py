@@ -26,7 +26,7 @@ from alert_refresh.engine import (
 )
 from alert_refresh.engine.errors import Superseded
 from alert_refresh.engine.state import RefreshState
-from tests.fakes import START, FakeClock, snapshot
+from tests.fakes import START, FakeClock, ruled, snapshot
 
 
 class Steps:
@@ -47,7 +47,7 @@ class Steps:
             self.state.offer(Trigger.WATCH)
         attempt = self.state.begin(self.due(), 1, Deadline(self.clock, 30))
         self.clock.advance(1)
-        return self.state.finish(attempt, new, error)
+        return self.state.finish(attempt, ruled(new), error)
 
     def running(self) -> Request:
         """Begin the start-up refresh and leave it running."""
@@ -147,7 +147,7 @@ def test_a_cycle_has_failed_once_it_is_over_and_until_another_one_is(steps: Step
     assert steps.state.status().cycle_failed, "a cycle without an attempt says nothing"
     attempt = steps.state.status().attempt
     assert attempt is not None
-    again.outcome = steps.state.finish(attempt, snapshot(), None)
+    again.outcome = steps.state.finish(attempt, ruled(snapshot()), None)
     steps.state.end_cycle(again)
     assert not steps.state.status().cycle_failed
 
@@ -192,7 +192,7 @@ def test_c03_the_window_opens_after_exactly_its_seconds_and_only_accepted_ones_u
         steps.state.accept(Request(Trigger.MANUAL))
     attempt = steps.state.status().attempt
     assert attempt is not None
-    steps.state.finish(attempt, snapshot(), None)
+    steps.state.finish(attempt, ruled(snapshot()), None)
     steps.state.accept(Request(Trigger.MANUAL))  # the refusal before has not used the window
     steps.attempt(snapshot())
     steps.clock.advance(58.999)
@@ -321,7 +321,7 @@ def test_a_success_while_stopping_is_published(steps: Steps) -> None:
     steps.state.stop(steps.run)
     attempt = steps.state.status().attempt
     assert attempt is not None
-    assert steps.state.finish(attempt, snapshot("late"), None).result is Result.SUCCESS
+    assert steps.state.finish(attempt, ruled(snapshot("late")), None).result is Result.SUCCESS
     served = steps.state.status().snapshot
     assert served is not None and served.digest == "late"
 
@@ -337,7 +337,7 @@ def test_an_attempt_that_outlives_its_run_can_never_finish(steps: Steps) -> None
     steps.state.open()
     before = steps.state.status()
     with pytest.raises(Stopping):
-        steps.state.finish(attempt, snapshot("ghost"), None)
+        steps.state.finish(attempt, ruled(snapshot("ghost")), None)
     assert steps.state.status() is before
 
 
@@ -363,7 +363,7 @@ def test_nothing_of_an_earlier_run_touches_a_later_one(steps: Steps) -> None:
     assert not steps.state.active(steps.run)
     assert not steps.state.is_open(steps.run)
     assert steps.state.status() is before
-    assert steps.state.finish(attempt, snapshot(), None).result is Result.SUCCESS
+    assert steps.state.finish(attempt, ruled(snapshot()), None).result is Result.SUCCESS
 
 
 def test_void_without_an_attempt_changes_nothing(steps: Steps) -> None:
@@ -389,7 +389,7 @@ def test_a_kind_without_a_schedule_has_no_next_tick() -> None:
     assert state.status().next_due is None
     request = state.due(run)
     assert request is not None
-    state.finish(state.begin(request, 1, Deadline(FakeClock(), 1)), snapshot(), None)
+    state.finish(state.begin(request, 1, Deadline(FakeClock(), 1)), ruled(snapshot()), None)
     state.end_cycle(request)
     assert state.due(run) is None
 

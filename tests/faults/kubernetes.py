@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alert_refresh.engine import Outcome, RefreshSettings, Request, Result, Snapshot, SystemClock, Worker
+from alert_refresh.engine import NotHeld, Outcome, RefreshSettings, Request, Result, Snapshot, SystemClock, Worker
 from alert_refresh.observe.outcomes import log_outcome
 from alert_refresh.targets import KIND, Settings
 from alert_refresh.targets.kubernetes.snapshot import Memo
@@ -168,6 +168,14 @@ class World:
     def serves(self, *names: str) -> None:
         """Wait until these are served, whatever else is."""
         eventually(lambda: set(names) <= self.served.items.keys(), f"serving {names}")
+
+    def let_go(self) -> None:
+        """Wait until a removal is held, and approve it, unless a refresh confirms it first."""
+        eventually(lambda: self.worker.get_status().hold or self.worker.get_status().guard.ended, "a hold")
+        hold = self.worker.get_status().hold
+        if hold is not None:
+            with contextlib.suppress(NotHeld):
+                self.worker.decisions.approve(hold.proposal)
 
     def serves_what_the_cluster_has(self) -> None:
         """Wait until the targets are those of the Secrets there are."""

@@ -458,7 +458,8 @@ class TestPages:
             assert rule.fired == 0 and not any("resourceVersion" in one.query for one in kube.lists())
             kube.fault(stale)
             it.refresh()
-            assert not it.served.items, "the old content would have been believed"
+            found = it.worker.current()
+            assert found is not None and not found.items, "the old content would have been believed"
 
     def test_a13_an_expired_list_begins_anew_once(self, kube: KubeServer, tmp_path: Path) -> None:
         def expire(exchange: Exchange) -> bool:

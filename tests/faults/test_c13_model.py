@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tests.stage import HeldCall
 
 INTERVAL, WARMUP, RETRIES, BASE, CAP, WINDOW, TIMEOUT = 300.0, 30.0, 3, 30.0, 100.0, 60.0, 30.0
+BREAKER_FAILURES = 5
 GIVEN_UP_AFTER = TIMEOUT + 5
 
 
@@ -55,6 +56,8 @@ class Model:
     published: list[str] = field(default_factory=list)
     hanging: int = 0
     calls: int = 0
+    retries: int = RETRIES
+    failed_cycles: int = 0
 
     def next_due(self) -> float:
         """The first tick after now, or after the wait that a cycle is in."""
@@ -62,6 +65,9 @@ class Model:
         return first if after < first else first + ((after - first) // INTERVAL + 1) * INTERVAL
 
     def begin(self, trigger: Trigger, attempt: int = 1) -> None:
+        if attempt == 1:
+            is_open = self.failed_cycles >= BREAKER_FAILURES
+            self.retries = 0 if is_open and trigger is not Trigger.MANUAL else RETRIES
         self.trigger, self.attempt, self.pending, self.waiting_until = trigger, attempt, None, None
         if self.hanging >= 2:
             self.end(Result.FAILED, retry=True)
@@ -77,15 +83,19 @@ class Model:
         self.streak = {Result.SUCCESS: 0, Result.FAILED: self.streak + 1, Result.CANCELLED: self.streak}[result]
         if content is not None and self.published[-1:] != [content]:
             self.published.append(content)
+        waits = result is Result.FAILED and retry and self.attempt <= self.retries and self.pending is None
+        if not waits and result is not Result.CANCELLED:
+            self.failed_cycles = self.failed_cycles + 1 if result is Result.FAILED else 0
         if self.pending is not None:
             self.begin(self.pending)
-        elif retry and self.attempt <= RETRIES:
+        elif waits:
             self.waiting_until = self.now + min(BASE * 2 ** (self.attempt - 1), CAP)
 
     def ask(self, trigger: Trigger) -> None:
         if self.executing_since is not None:
             self.pending = self.pending or trigger
         else:
+            self.failed_cycles += self.waiting_until is not None
             self.begin(trigger)
 
     def refusal(self) -> type[RefreshError] | None:

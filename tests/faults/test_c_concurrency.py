@@ -17,6 +17,7 @@ from alert_refresh.engine import (
     AlreadyStarted,
     Interval,
     Kind,
+    Limits,
     Mailbox,
     NotStarted,
     Outcome,
@@ -32,6 +33,7 @@ from alert_refresh.engine import (
     Trigger,
     Worker,
 )
+from alert_refresh.engine.guard.ruling import Guard
 from alert_refresh.engine.refresher import Refresher
 from alert_refresh.engine.retry import RetryPolicy
 from alert_refresh.engine.state import RefreshState
@@ -216,7 +218,12 @@ def read_while_swapping(swaps: int, reads: int) -> None:
         return Snapshot(items={f"{number}-{i}": str(number) for i in range(number % 5 + 1)}, digest=str(number))
 
     refresher: Refresher[str] = Refresher(
-        source=FakeSource(answer), state=state, policy=RetryPolicy(0, 1, 1), timeout=1, clock=clock
+        source=FakeSource(answer),
+        state=state,
+        guard=Guard(None, Limits(), clock),
+        policy=RetryPolicy(0, 1, 1),
+        timeout=1,
+        clock=clock,
     )
     enough = threading.Event()
     total = [0] * 2

@@ -33,7 +33,7 @@ from alert_refresh.rules.rule import check
 from alert_refresh.rules.rule_set import RuleSet, rule_set
 from alert_refresh.rules.source import FileSource
 from alert_refresh.targets import KIND as TARGETS
-from tests.fakes import FakeSource
+from tests.fakes import FakeSource, ruled
 from tests.rules.examples import packed, rules
 from tests.rules.world import World
 from tests.stage import eventually
@@ -357,7 +357,7 @@ def test_rf08_readers_during_swaps_see_one_whole_set_each_time(swaps: int) -> No
     def swap(snapshot: Snapshot[Any]) -> None:
         request = Request(Trigger.FILE, run=run)
         state.due(run)
-        state.finish(state.begin(state.status().pending or request, 1, Deadline(clock, 30)), snapshot, None)
+        state.finish(state.begin(state.status().pending or request, 1, Deadline(clock, 30)), ruled(snapshot), None)
 
     swap(versions[0])
     ended, wrong = threading.Event(), []

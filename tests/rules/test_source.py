@@ -341,7 +341,7 @@ def test_a_disabled_schedule_is_logged(tmp_path: Path, caplog: pytest.LogCapture
     caplog.set_level(logging.INFO, "alert_refresh.rules")
     with World(tmp_path, RULES_REFRESH_ENABLED="false").start() as world:
         assert world.status.next_due is None
-        assert world.put(packed(1)).items == 1
+        assert world.put(packed(9)).items == 9
     assert "The schedule is disabled; a change of the file or a POST triggers a refresh" in caplog.messages
 
 

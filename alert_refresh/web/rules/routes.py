@@ -16,6 +16,7 @@ from alert_refresh.rules.rule_set import rule_set
 from alert_refresh.web import query
 from alert_refresh.web.answers import answer
 from alert_refresh.web.errors import ApiError, bad_request
+from alert_refresh.web.held import add_routes
 from alert_refresh.web.manual_refresh import ManualRefresh, body
 from alert_refresh.web.status import loaded, off_fields, status_fields
 from alert_refresh.web.targets.fields import state
@@ -70,6 +71,8 @@ def build(daemon: Daemon, auth: Auth, metrics: RuleMetrics) -> Blueprint:
     def refresh() -> JsonResponse:
         """Refresh the rules, or ?family=NAME of them; ?wait=10s answers with the result."""
         return ask(_family, "family")
+
+    add_routes(blueprint, daemon, auth, KIND)
 
     @blueprint.get("/status")
     def status() -> JsonResponse:

@@ -13,6 +13,7 @@ from alert_refresh.targets.secret.fields import RESERVED_NAMES, TYPES
 from alert_refresh.web import query
 from alert_refresh.web.answers import answer, rfc3339
 from alert_refresh.web.errors import ApiError
+from alert_refresh.web.held import add_routes
 from alert_refresh.web.manual_refresh import ManualRefresh
 from alert_refresh.web.status import loaded, off_fields, status_fields
 from alert_refresh.web.targets.fields import rejected_fields, skipped_fields, target_fields
@@ -58,6 +59,8 @@ def build(daemon: Daemon, auth: Auth, metrics: TargetMetrics) -> Blueprint:
     def refresh() -> JsonResponse:
         """Refresh the targets; ?wait=10s answers with the result."""
         return ask()
+
+    add_routes(blueprint, daemon, auth, KIND)
 
     @blueprint.get("/status")
     def status() -> JsonResponse:

@@ -48,6 +48,7 @@ def test_before_the_first_load_the_status_is_idle_and_last_refresh_null(tmp_path
             "source": "file",
             "restored": False,
             "held": None,
+            "breaker_open": False,
             "attempt": None,
             "next_attempt": None,
         }

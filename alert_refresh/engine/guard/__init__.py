@@ -1,0 +1,1 @@
+"""The mass-removal guard."""

@@ -1,0 +1,41 @@
+"""How the removal of targets is held: they stay, as stale ones that say so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from alert_refresh.engine import Fault, Protection
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from alert_refresh.engine import Snapshot
+    from alert_refresh.targets.target import Target
+
+HELD = Fault(
+    "held",
+    "its Secret is gone, like those of many other targets; it stays until a later refresh confirms that, or until the "
+    "removal is approved",
+)
+
+
+def origin(target: Target) -> tuple[str, str]:
+    """The Secret, as namespace and name."""
+    return target.namespace, target.secret
+
+
+def retain(found: Snapshot[Target], kept: Mapping[str, Target], since: float) -> Snapshot[Target]:
+    """`found` with these targets in addition, each stale and with the fault `HELD`."""
+    items = dict(found.items) | {name: _held(target, since) for name, target in kept.items()}
+    return replace(found, items={name: items[name] for name in sorted(items)})
+
+
+def _held(target: Target, since: float) -> Target:
+    """The same object if its removal is held already."""
+    if HELD in target.faults:
+        return target
+    return target.stale(since if target.stale_since is None else target.stale_since, (*target.faults, HELD))
+
+
+PROTECTION = Protection(origin, retain)
