@@ -95,7 +95,8 @@ REFRESH: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 MAX_REMOVAL = (
     "max_removal",
-    "Share of at least 10 items that may be removed within one interval unconfirmed; 100% holds the removal of all only",
+    "Share of at least 10 items that may be removed within one interval unconfirmed; 100% holds the removal of all "
+    "only",
 )
 """The setting of kinds whose items can be held, and its meaning."""
 

@@ -11,6 +11,7 @@ from tests.fakes import FakeClock, FakeSource, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Self
 
     from alert_refresh.engine import Clock, Outcome, Sink, Source, Status, Watch
 
@@ -115,7 +116,7 @@ class Stage:
         self.outcomes: list[Outcome] = []
         self.worker.listen(self.outcomes.append)
 
-    def __enter__(self) -> Stage:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -137,12 +138,12 @@ class Stage:
     def status(self) -> Status[Any]:
         return self.worker.get_status()
 
-    def start(self) -> Stage:
+    def start(self) -> Self:
         """Start the worker; the start-up refresh runs now."""
         self.worker.start()
         return self
 
-    def idle(self) -> Stage:
+    def idle(self) -> Self:
         """Wait until the worker sleeps until its next tick, with no request left."""
 
         def asleep() -> bool:
@@ -156,7 +157,7 @@ class Stage:
         eventually(asleep, "idling")
         return self
 
-    def backing_off(self, seconds: float) -> Stage:
+    def backing_off(self, seconds: float) -> Self:
         """Wait until the worker sleeps between two attempts, for about this many seconds from now."""
         eventually(
             lambda: (
@@ -166,7 +167,7 @@ class Stage:
         )
         return self
 
-    def pass_backoffs(self, *waits: float) -> Stage:
+    def pass_backoffs(self, *waits: float) -> Self:
         """Advance the clock through these backoffs, one after the other."""
         for seconds in waits:
             self.backing_off(seconds)

@@ -46,6 +46,8 @@ def end_attempt(status: Status[T], outcome: Outcome, now: float, wall: float) ->
         succeeded=status.succeeded + succeeded,
         failed=status.failed + (outcome.result is Result.FAILED),
         cancelled=status.cancelled + (outcome.result is Result.CANCELLED),
+        failed_cycles=0 if succeeded else status.failed_cycles,
+        breaker_open=status.breaker_open and not succeeded,
         last_good=status.snapshot if succeeded else status.last_good,
         restored=status.restored and not succeeded,
     )
@@ -91,7 +93,7 @@ def outcome_of(
 def end_cycle(status: Status[T], outcome: Outcome, breaker_failures: int) -> Status[T]:
     """Count a cycle whose last attempt had this outcome; `breaker_failures` failed ones in a row open the breaker."""
     failed = outcome.result is Result.FAILED
-    failed_cycles = status.failed_cycles + 1 if failed else 0
+    failed_cycles = status.failed_cycles + failed
     is_open = 0 < breaker_failures <= failed_cycles
     return replace(status, cycle_failed=failed, failed_cycles=failed_cycles, breaker_open=is_open)
 

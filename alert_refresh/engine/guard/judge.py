@@ -102,16 +102,16 @@ def judge(
     """
     before = history.hold
     if gone and gone == history.rejected:
-        hold = before or Hold(tuple(sorted(gone)), times.wall, rejected=True)
-        return replace(history, hold=hold, absent=dict.fromkeys(gone, times.now), ended="")
+        rejected = before or Hold(tuple(sorted(gone)), times.wall, rejected=True)
+        return replace(history, hold=rejected, absent=dict.fromkeys(gone, times.now), ended="")
     absent = _absent(history, gone, times)
     confirmed = frozenset(name for name in gone if _is_confirmed(absent[name], times, limits))
     rest = gone - confirmed
-    since = times.now - limits.window
+    begin = times.now - limits.window
     removed = {
-        name: at for name, at in history.removed.items() if at > since and name not in found and name not in gone
+        name: at for name, at in history.removed.items() if at > begin and name not in found and name not in gone
     }
-    peaks = tuple((until, one) for until, one in history.peaks if until > since and one > size)
+    peaks = tuple((until, one) for until, one in history.peaks if until > begin and one > size)
     if confirmed:
         removed, peaks, size = {}, (), size - len(confirmed)
     largest = max([size, *(one for _, one in peaks)])
@@ -119,9 +119,8 @@ def judge(
     if rest - held:
         removed |= dict.fromkeys(rest - held, times.now)
         peaks = (*peaks, (times.now, size))
-    hold = None
-    if held:
-        hold = Hold(tuple(sorted(held)), times.wall if before is None or before.rejected else before.since)
+    since = times.wall if before is None or before.rejected else before.since
+    hold = Hold(tuple(sorted(held)), since) if held else None
     ended = "confirmed" if confirmed else "returned" if before is not None and hold is None else ""
     absent = {name: absent[name] for name in held}
     return History(hold, absent, removed, peaks if removed else (), ended=ended)

@@ -66,10 +66,8 @@ class Guarded(Stage):
     def refresh(self, says: Snapshot[str] | Exception) -> Outcome:
         """A refresh at this moment finds this."""
         self.says = says
-        request = self.worker.state.status().run
-        self.worker.notify(Trigger.FILE)
-        assert request
         before = len(self.outcomes)
+        self.worker.notify(Trigger.FILE)
         self.idle()
         assert len(self.outcomes) > before
         return self.outcomes[-1]
@@ -113,10 +111,10 @@ def test_a_hold_makes_its_own_confirming_attempt_one_base_backoff_later() -> Non
         assert stage.status.confirm_due == 25
         stage.fake.wait_for_sleeper(20)
         stage.fake.advance(20)
-        stage.idle()
+        after = stage.idle().status
         assert stage.outcomes[-1].trigger is Trigger.PERIODIC
         assert stage.outcomes[-1].hold_change == "confirmed" and stage.outcomes[-1].changed
-        assert stage.served == {} and stage.status.hold is None and stage.status.confirm_due is None
+        assert stage.served == {} and after.hold is None and after.confirm_due is None
         calls = stage.source.calls
         stage.fake.advance(1000)
         stage.idle()
@@ -271,7 +269,7 @@ def test_a_decision_between_judging_and_taking_makes_the_attempt_judge_again() -
                 stage.worker.decisions.reject(stage.proposal)
             return ruling
 
-        stage.worker._guard.ruling = meanwhile  # type: ignore[method-assign]
+        stage.worker._guard.ruling = meanwhile  # type: ignore[method-assign, assignment]
         stage.refresh(things())
         assert stage.status.hold is not None and stage.status.hold.rejected
 
@@ -289,7 +287,7 @@ def test_a_protection_that_raises_fails_the_attempt_and_loses_nothing(caplog: py
         def broken(*_: Any) -> Any:
             raise ValueError("canary")
 
-        stage.worker._guard._ruled = broken  # type: ignore[method-assign]
+        stage.worker._guard._ruled = broken  # type: ignore[method-assign, assignment]
         outcome = stage.refresh(things())
         assert (outcome.result, outcome.error) == (Result.FAILED, "unexpected ValueError")
         assert len(stage.served) == 3 and "canary" not in caplog.messages[-1]
