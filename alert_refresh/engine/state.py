@@ -47,6 +47,27 @@ class RefreshState(Generic[T]):
         """The current status, without taking the lock."""
         return self._status
 
+    def restore(
+        self,
+        snapshot: Snapshot[T] | None,
+        last: Outcome | None,
+        last_success_at: float | None,
+        rejected: frozenset[str],
+    ) -> None:
+        """Serve what an earlier process kept, and continue its streak. The age of the success is by the wall clock."""
+        with self._lock:
+            now, wall = self._clock.monotonic(), self._clock.time()
+            self._status = replace(
+                self._status,
+                snapshot=snapshot,
+                restored=snapshot is not None,
+                last=last,
+                last_success_at=last_success_at,
+                last_success=None if last_success_at is None else now - max(0.0, wall - last_success_at),
+                consecutive_failures=0 if last is None else last.consecutive_failures,
+                rejected_removal=rejected,
+            )
+
     def open(self) -> int:
         """Start a run: a start-up refresh is due now, periodic ones follow the schedule. Returns the number of the run.
 
@@ -265,6 +286,7 @@ class RefreshState(Generic[T]):
                 cancelled=status.cancelled + (result is Result.CANCELLED),
                 snapshot=served,
                 last_good=served if succeeded else status.last_good,
+                restored=status.restored and not succeeded,
             )
             return outcome
 

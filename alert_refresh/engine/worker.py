@@ -89,6 +89,17 @@ class Worker(Generic[T]):
         """Call `listener` with everything that watches publish, in their threads, from now on."""
         self._publication_listeners.append(listener)
 
+    def restore(
+        self,
+        snapshot: Snapshot[T] | None,
+        *,
+        last: Outcome | None,
+        last_success_at: float | None,
+        rejected: frozenset[str],
+    ) -> None:
+        """Serve at once what an earlier process kept; call it before `start`."""
+        self.state.restore(snapshot, last, last_success_at, rejected)
+
     def start(self) -> None:
         """Start the threads. The start-up refresh runs in them, so this returns immediately.
 
