@@ -32,8 +32,8 @@ class Status(Generic[T]):
     attempt that ended, `last_success_at` and `last_success` when the last successful one ended. `snapshot` is what is
     served, `next_due` the next periodic tick, `next_attempt` the end of a backoff. `last_good` is the snapshot of the
     last successful refresh; `snapshot` may be a later, partial one. `paused` is about the schedule, `started` is when
-    it started. `cycle_failed` is the result of the last cycle that was not cancelled. `restored` says that `snapshot` was
-    kept by an earlier process and no refresh has succeeded since; `rejected_removal` are names whose removal was
+    it started. `cycle_failed` is the result of the last cycle that was not cancelled. `restored` says that `snapshot`
+    was kept by an earlier process and no refresh has succeeded since; `rejected_removal` are names whose removal was
     rejected.
     """
 
