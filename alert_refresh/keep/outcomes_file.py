@@ -124,15 +124,14 @@ def last_of(outcomes: Iterable[Outcome], kind: str) -> tuple[Outcome | None, flo
 
 def worth_keeping(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """The last `KEPT` outcomes, and before them those of each kind that `last_of` tells of."""
-    old, recent = outcomes[:-KEPT], outcomes[-KEPT:]
     marks: dict[tuple[str, bool], Outcome] = {}
-    for outcome in old:
+    for outcome in outcomes:
         if outcome.result is not Result.CANCELLED:
             marks[outcome.kind, False] = outcome
         if outcome.result is Result.SUCCESS:
             marks[outcome.kind, True] = outcome
     needed = {id(one) for one in marks.values()}
-    return [one for one in old if id(one) in needed] + list(recent)
+    return [one for one in outcomes[:-KEPT] if id(one) in needed] + list(outcomes[-KEPT:])
 
 
 def _check(body: bytes) -> bytes:
