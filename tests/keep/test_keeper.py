@@ -355,6 +355,42 @@ def test_p07_leftovers_of_a_killed_write_are_removed_at_the_start(tmp_path: Path
 # Writing
 
 
+def test_after_a_write_the_thread_rests_nine_times_as_long_and_then_writes_the_latest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, fsync = FakeClock(), os.fsync
+
+    def slow(descriptor: int) -> None:
+        clock.advance(0.01)
+        fsync(descriptor)
+
+    with World(tmp_path, clock=clock) as world:
+        world.restore()
+        world.worker.restore(snapshot("restored"), last=None, last_success_at=None, rejected=frozenset())
+        monkeypatch.setattr(os, "fsync", slow)
+        world.keeper.look(KIND.name)
+        assert clock.wait_for_sleeper() == pytest.approx(0.18), "the file and the folder: 0.02 s"
+        for content in ("second", "third"):
+            world.worker.restore(snapshot(content), last=None, last_success_at=None, rejected=frozenset())
+            world.keeper.look(KIND.name)
+        assert b"restored" in world.file.read_bytes()
+        clock.advance(0.18)
+        world.rests()
+        assert b"third" in world.file.read_bytes()
+
+
+def test_a_stop_ends_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    with World(tmp_path, clock=clock).restore() as world:
+        world.worker.restore(snapshot("first"), last=None, last_success_at=None, rejected=frozenset())
+        monkeypatch.setattr(os, "fsync", lambda _: clock.advance(100))
+        world.keeper.look(KIND.name)
+        assert clock.wait_for_sleeper() == keeping.LONGEST_REST
+        world.worker.restore(snapshot("second"), last=None, last_success_at=None, rejected=frozenset())
+        world.keeper.stop()
+        assert b"second" in world.file.read_bytes()
+
+
 def test_only_what_changed_is_written(tmp_path: Path, writes: CountedWrites) -> None:
     with World(tmp_path, unchanged).start() as world:
         for _ in range(3):
