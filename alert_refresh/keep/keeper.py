@@ -8,11 +8,11 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from alert_refresh.engine import Mailbox, Result
-from alert_refresh.engine.threads import completed
+from alert_refresh.engine import Deadline, Mailbox, Result, SystemClock
+from alert_refresh.engine.threads import completed, join, spawn
 from alert_refresh.keep import outcomes_file, snapshot_file
 from alert_refresh.keep.folder import Refused, StateFolder, reason
-from alert_refresh.keep.kept_kind import KeptKind
+from alert_refresh.keep.kept_kind import Found, KeptKind
 from alert_refresh.keep.outcomes_file import OutcomesFile, last_of
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ QUEUED = 1000
 REST, LONGEST_REST = 9, 5.0
 """After a write the thread rests so many times as long as it took, at most so many seconds: while a watch publishes
 change after change, no more than a tenth of a processor and of the disk's time goes into keeping them."""
+RESTORE_WITHIN = 10.0
+"""Seconds that a start waits for what was kept."""
 STOP_WITHIN = 1.0
 """Seconds that a stop waits for what is still to be written."""
 
@@ -94,6 +96,16 @@ class Keeper:
             mailbox.put(name)
 
     def _restore(self) -> None:
+        """Read in a thread of its own, which is given up when the folder does not answer, such as a dead mount."""
+        found: dict[str, Found] = {}
+        reader = spawn("keeper-restore", lambda: self._read(found))
+        if join([reader], Deadline(SystemClock(), RESTORE_WITHIN)):
+            log.warning("The state folder does not answer: nothing is restored")
+            return
+        for name, one in found.items():
+            self.kinds[name].restore(one)
+
+    def _read(self, found: dict[str, Found]) -> None:
         try:
             self._folder.check()
         except (OSError, Refused) as error:
@@ -101,10 +113,13 @@ class Keeper:
             return
         self._folder.remove_leftovers(outcomes_file.NAME, *map(snapshot_file.name_of, self.kinds))
         outcomes = self._outcomes_file.read()
-        for name, kind in self.kinds.items():
-            last, succeeded_at = last_of(outcomes, name)
+        for name in self.kinds:
             # Whatever is wrong with what one kind kept, the others are restored, and the daemon starts.
-            completed(partial(kind.restore, last, succeeded_at, self._max_age))
+            completed(partial(self._read_kind, name, outcomes, found))
+
+    def _read_kind(self, name: str, outcomes: list[Outcome], found: dict[str, Found]) -> None:
+        last, succeeded_at = last_of(outcomes, name)
+        found[name] = self.kinds[name].read(last, succeeded_at, self._max_age)
 
     def _heard(self, outcome: Outcome) -> None:
         if outcome.result is not Result.CANCELLED:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from alert_refresh.keep import snapshot_file
@@ -18,8 +19,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is known of a kind at the start. Without a snapshot the last three are not used."""
+
+    last: Outcome | None = None
+    succeeded_at: float | None = None
+    snapshot: Snapshot[Any] | None = None
+    age: float = 0.0
+    written_at: float = 0.0
+    rejected_removal: frozenset[str] = frozenset()
+
+
 class KeptKind:
-    """Restores and writes; each by one thread at a time.
+    """Reads, restores and writes; each by one thread at a time.
 
     `failures` counts writes that failed, `written_at` is Unix seconds of the last one that did not, 0 before the first.
     """
@@ -61,25 +74,32 @@ class KeptKind:
         self._folder.write(self._file, snapshot_file.pack(self.name, self._codec.schema, kept, self._key))
         self._written, self.written_at = mark, now
 
-    def restore(self, last: Outcome | None, succeeded_at: float | None, max_age: float | None) -> None:
-        """Give the worker what was kept: the snapshot, if it may be served, and what came of the last attempt."""
+    def read(self, last: Outcome | None, succeeded_at: float | None, max_age: float | None) -> Found:
+        """What was kept, as far as it may be served; `last` and `succeeded_at` are what the outcomes tell."""
         kept = self._read()
         snapshot = None if kept is None else self._decoded(kept)
-        if kept is not None and snapshot is not None:
-            known = [at for at in (succeeded_at, kept.last_success_at) if at is not None]
-            succeeded_at = max(known) if known else None
-            age = max(0.0, self._clock.time() - (snapshot.taken_at if succeeded_at is None else succeeded_at))
-            if max_age is not None and age > max_age:
-                self._reject(f"it is {age:.0f} s old, and ALERT_REFRESH_SNAPSHOT_MAX_AGE is {max_age:g} s")
-                snapshot = None
-        if snapshot is None and last is None:
+        if kept is None or snapshot is None:
+            return Found(last, succeeded_at)
+        known = [at for at in (succeeded_at, kept.last_success_at) if at is not None]
+        succeeded_at = max(known) if known else None
+        age = max(0.0, self._clock.time() - (snapshot.taken_at if succeeded_at is None else succeeded_at))
+        if max_age is not None and age > max_age:
+            self._reject(f"it is {age:.0f} s old, and ALERT_REFRESH_SNAPSHOT_MAX_AGE is {max_age:g} s")
+            return Found(last, succeeded_at)
+        return Found(last, succeeded_at, snapshot, age, kept.written_at, frozenset(kept.rejected))
+
+    def restore(self, found: Found) -> None:
+        """Give the worker what was found. Call it before the worker starts."""
+        snapshot = found.snapshot
+        if snapshot is None and found.last is None:
             return
-        rejected = frozenset(kept.rejected) if kept is not None and snapshot is not None else frozenset()
-        self._worker.restore(snapshot, last=last, last_success_at=succeeded_at, rejected=rejected)
-        if kept is not None and snapshot is not None:
-            self._written, self.written_at = self._mark(self._worker.get_status()), kept.written_at
+        self._worker.restore(
+            snapshot, last=found.last, last_success_at=found.succeeded_at, rejected=found.rejected_removal
+        )
+        if snapshot is not None:
+            self._written, self.written_at = self._mark(self._worker.get_status()), found.written_at
             fields = {"kind": self.name, "items": len(snapshot.items), "generation": snapshot.generation}
-            log.info("Restored %s", self.name, extra=fields | {"age_seconds": round(age, 3)})
+            log.info("Restored %s", self.name, extra=fields | {"age_seconds": round(found.age, 3)})
 
     def _read(self) -> Kept | None:
         try:

@@ -16,6 +16,7 @@ from alert_refresh.engine import Partial, Permanent, Snapshot, Transient
 from alert_refresh.files import write as atomic_file
 from alert_refresh.keep import keeper as keeping
 from alert_refresh.keep import outcomes_file, snapshot_file
+from alert_refresh.keep.folder import StateFolder
 from alert_refresh.keep.key import Key
 from alert_refresh.keep.snapshot_file import Kept
 from tests.fakes import FakeClock, snapshot
@@ -343,6 +344,31 @@ def test_a_folder_that_cannot_be_used_is_one_warning_and_everything_else_works(
             "The outcomes of refreshes cannot be written",
             "The snapshot of fake cannot be written",
         ]
+
+
+def test_a_folder_that_does_not_answer_holds_up_no_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with World(tmp_path, unchanged).start():
+        pass
+    release, reached = threading.Event(), threading.Event()
+    read = StateFolder.read
+
+    def hangs(folder: StateFolder, name: str, limit: int) -> bytes | None:
+        reached.set()
+        assert release.wait(60)
+        return read(folder, name, limit)
+
+    monkeypatch.setattr(StateFolder, "read", hangs)
+    monkeypatch.setattr(keeping, "RESTORE_WITHIN", 0.05)
+    try:
+        with World(tmp_path, broken).start() as world:
+            assert reached.is_set()
+            release.set()
+            assert world.served is None and not world.worker.get_status().restored
+    finally:
+        release.set()
+    assert len(logged(caplog, "The state folder does not answer: nothing is restored")) == 1
 
 
 def test_p07_leftovers_of_a_killed_write_are_removed_at_the_start(tmp_path: Path) -> None:
