@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from alert_refresh.engine import Deadline, Request, Sink, Snapshot, Source, Watch
 
 COUNT = 10_000
-ROUNDS = 15
+ROUNDS = 31
+LIMIT = 1.05
+PROMISED = "processor time until served"
+UNITS = ("until served", PROMISED, "processor time until on the disk")
 CODECS: Any = {KIND.name: TargetCodec}
 
 
@@ -90,15 +93,15 @@ class Kept:
     def _writes(self, keeper: Keeper) -> bool:
         return keeper.kinds[KIND.name].differs() or bool(keeper._queued or keeper._outcomes)
 
-    def refresh(self) -> tuple[float, float]:
-        """Seconds until one more refresh is served, and processor seconds until all of it is written too."""
+    def refresh(self) -> tuple[float, float, float]:
+        """Seconds, and processor seconds, until one more refresh is served; processor seconds until it is written."""
         ended, began, cpu = self.ended + 1, time.perf_counter(), time.process_time()
         self.worker.notify(Trigger.FILE)
         while self.ended < ended:
             time.sleep(0.0005)
-        took = time.perf_counter() - began
+        served, took = time.process_time() - cpu, time.perf_counter() - began
         self.rest(ended)
-        return took, time.process_time() - cpu
+        return took, served, time.process_time() - cpu
 
 
 @contextmanager
@@ -113,8 +116,8 @@ def writing(folder: Path) -> Table:
     table = Table(
         "Keeping: what it adds to a refresh",
         columns=("what", "without", "with", "ratio", "promised", ""),
-        note=f"{COUNT:,} Secrets from the API stand-in, in turns; the best of {ROUNDS} rounds. Processor time is"
-        " that of the whole process, until the file is on the disk.",
+        note=f"{COUNT:,} Secrets from the API stand-in, in turns; the best of {ROUNDS} rounds. Processor time is that of"
+        " the whole process; it depends less on what else runs on the machine.",
     )
     state = folder / "kept"
     state.mkdir(mode=0o700)
@@ -122,8 +125,8 @@ def writing(folder: Path) -> Table:
         both = [Kept(kubeconfig, None), Kept(kubeconfig, state)]
         for one in both:
             one.start()
-        for what, all_change, limit in (("all changed", True, 1.05), ("nothing changed", False, 1.05)):
-            taken: list[list[tuple[float, float]]] = [[], []]
+        for what, all_change in (("all changed", True), ("nothing changed", False)):
+            taken: list[list[tuple[float, float, float]]] = [[], []]
             for one in both:
                 one.source.all_change = all_change
                 one.refresh()
@@ -133,11 +136,12 @@ def writing(folder: Path) -> Table:
                     samples.append(one.refresh())
             written = both[1].keeper.kinds[KIND.name].written_at != before  # type: ignore[union-attr]
             assert written is all_change
-            for place, unit in enumerate(("until served", "processor time")):
+            for place, unit in enumerate(UNITS):
                 without, kept = (min(one[place] for one in samples) for samples in taken)
-                ratio = kept / without
-                promised = ("at most 1.05", "yes" if ratio <= limit else "**NO**") if place == 0 else ("", "")
-                table.kept &= place == 1 or ratio <= limit
+                ratio, promised = kept / without, ("", "")
+                if unit is PROMISED:
+                    table.kept &= ratio <= LIMIT
+                    promised = (f"at most {LIMIT}", "yes" if ratio <= LIMIT else "**NO**")
                 table.add(f"{what}, {unit}", seconds(without), seconds(kept), f"{ratio:.3f}", *promised)
         for one in both:
             one.stop()
@@ -148,7 +152,7 @@ def restoring(folder: Path) -> Table:
     table = Table(
         "Keeping: a restart",
         note=f"{COUNT:,} targets, from the file to being served: read, checked, decoded, each target made anew and its"
-        " digest compared. The best of 9.",
+        f" digest compared. The best of {ROUNDS}.",
     )
     with stand_in("tests.kube", folder / "restore-kubeconfig", COUNT) as kubeconfig, as_the_program_collects():
         for what, key in (("plain", None), ("encrypted", Key(bytes(32)))):
@@ -159,7 +163,7 @@ def restoring(folder: Path) -> Table:
             first.stop()
             size = (state / "snapshot-targets").stat().st_size
             times = []
-            for _ in range(9):
+            for _ in range(ROUNDS):
                 later = Kept(kubeconfig, state, key)
                 began = time.perf_counter()
                 assert later.keeper is not None
