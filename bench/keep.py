@@ -116,8 +116,8 @@ def writing(folder: Path) -> Table:
     table = Table(
         "Keeping: what it adds to a refresh",
         columns=("what", "without", "with", "ratio", "promised", ""),
-        note=f"{COUNT:,} Secrets from the API stand-in, in turns; the best of {ROUNDS} rounds. Processor time is that of"
-        " the whole process; it depends less on what else runs on the machine.",
+        note=f"{COUNT:,} Secrets from the API stand-in, in turns; the best of {ROUNDS} rounds. Processor time is that"
+        " of the whole process; it depends less on what else runs on the machine.",
     )
     state = folder / "kept"
     state.mkdir(mode=0o700)

@@ -75,6 +75,7 @@ class Keeper:
                 worker.listen(self._heard)
                 worker.listen_publish(self._published)
         self._stopping.clear()
+        self._queued.clear()
         self._mailbox = Mailbox("keeper", self._deliver, 4 * (len(self.kinds) + 1))
         self._mailbox.start()
 
@@ -157,6 +158,9 @@ class Keeper:
             self._outcomes_file.append(batch)
         except (OSError, Refused):
             self._outcomes.extendleft(reversed(batch))
+            raise
+        except ValueError:
+            self.dropped += len(batch)
             raise
 
     def _attempt(self, name: str, write: Callable[[], None]) -> bool:

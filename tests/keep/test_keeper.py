@@ -535,6 +535,36 @@ def test_outcomes_that_could_not_be_written_are_written_later(
     assert told == ["The outcomes of refreshes cannot be written", "The outcomes of refreshes can be written again"]
 
 
+def test_an_outcome_that_cannot_be_written_at_all_is_counted_and_hinders_no_other(tmp_path: Path) -> None:
+    def answer(number: int) -> Snapshot[str]:
+        raise Permanent("no UTF-8: \udc80" if number == 1 else "away", "network")
+
+    with World(tmp_path, answer).start() as world:
+        eventually(lambda: world.keeper.dropped == 1, "the count")
+        world.change()
+        world.rests()
+    with World(tmp_path).restore() as after:
+        assert after.worker.get_status().last == world.outcomes[1]
+
+
+def test_what_a_stop_left_queued_hinders_no_later_start(
+    tmp_path: Path, blocked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "STOP_WITHIN", 0.05)
+    with World(tmp_path).start() as world:
+        assert blocked.reached.wait(20)
+        world.change()
+        world.worker.stop(5)
+        world.keeper.stop()
+        blocked.release.set()
+        world.keeper.start({KIND.name: world.worker}, {KIND.name: TextCodec})
+        world.worker.start()
+        world.attempt_ends()
+        world.rests()
+    with World(tmp_path).restore() as after:
+        assert after.served == {"item": "version-3"}
+
+
 def test_a_kind_without_a_codec_is_not_kept_but_its_outcomes_are(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.keeper.start({KIND.name: world.worker}, {})
