@@ -68,8 +68,8 @@ proto: install ## generate the protobuf module anew from its .proto file
 
 lock: ## write the lock files anew from setup.cfg; UPGRADE=--upgrade takes newer releases
 	$(BIN)/uv pip compile setup.cfg --all-extras --universal --generate-hashes -q $(UPGRADE) -o requirements-dev.lock
-	$(BIN)/uv pip compile setup.cfg --extra build --extra postgres --extra redis --universal --generate-hashes -q \
-	  $(UPGRADE) -c requirements-dev.lock -o requirements.lock
+	$(BIN)/uv pip compile setup.cfg --extra build --extra postgres --extra redis --extra encryption --universal \
+	  --generate-hashes -q $(UPGRADE) -c requirements-dev.lock -o requirements.lock
 
 tools: $(PROMTOOL) $(PGBOUNCER) ## Prometheus, promtool and pgbouncer, from Debian's packages; without one its tests are skipped
 

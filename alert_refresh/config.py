@@ -17,6 +17,7 @@ from alert_refresh import durations
 from alert_refresh.address import Address, parse
 from alert_refresh.credential import MASK, Credential
 from alert_refresh.engine import AttemptError, ConfigError, ConfigErrors, RefreshSettings
+from alert_refresh.keep import settings as keep
 from alert_refresh.web.token_file import read_tokens
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Config:
     trusted_proxies: tuple[Network, ...] = ()
     unix: bool = False
     effective: Mapping[str, str] = field(default_factory=dict)
+    keep: keep.Settings = field(default_factory=keep.Settings)
 
     @property
     def bind(self) -> str:
@@ -312,8 +314,6 @@ _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "
 def read_server(env: Env, kinds: Mapping[str, Any]) -> Config:
     """The server's settings; faults are left in `env`."""
     address, admin = _access(env)
-    # Kinds that keep something across restarts read it; here it is listed with the server's settings.
-    env.state_directory()
     read = env.token(
         "ALERT_REFRESH_READ_TOKEN",
         "Bearer token that ?reveal=true needs (the admin token does too)",
@@ -343,6 +343,7 @@ def read_server(env: Env, kinds: Mapping[str, Any]) -> Config:
         ),
         unix=address.unix,
         effective=MappingProxyType(env.effective),
+        keep=keep.read(env),
     )
 
 

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from alert_refresh import __version__, durations, rules, targets, views
 from alert_refresh.config import Config, Env, read_server
 from alert_refresh.engine import Clock, Deadline, ShutdownTimeout, SystemClock, Trigger, Worker
+from alert_refresh.kind import load
 from alert_refresh.observe.outcomes import log_outcome, log_publication
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from alert_refresh.keep.keeper import Keeper
     from alert_refresh.kind import Kind
 
 log = logging.getLogger(__name__)
@@ -85,6 +87,7 @@ class Daemon:
         self.halted = threading.Event()
         self.gauges: dict[str, Callable[[], float]] = {}
         self._stop_by: Deadline | None = None
+        self.keeper = self._make_keeper()
         for kind in KINDS:
             settings = config.kinds[kind.name]
             source = kind.build(settings, self.clock)
@@ -96,8 +99,16 @@ class Daemon:
                 worker.listen_publish(log_publication)
                 self.workers[kind.name] = worker
 
+    def _make_keeper(self) -> Keeper | None:
+        keep = self.config.keep
+        if keep.folder is None:
+            return None
+        from alert_refresh.keep.keeper import Keeper
+
+        return Keeper(keep.folder, keep.key, keep.max_age, self.clock)
+
     def start(self) -> None:
-        """Start every worker, and say with which settings."""
+        """Restore what was kept, start every worker, and say with which settings."""
         log.info("alert-refresh %s starts", __version__, extra={"settings": dict(self.config.effective)})
         for kind, enable_hint in self.off.items():
             log.info("%s are off; to switch them on, %s", kind.capitalize(), enable_hint, extra={"kind": kind})
@@ -105,6 +116,9 @@ class Daemon:
             log.warning("Nothing is configured, and nothing is kept up to date", extra={"off": self.off})
         self.halted.clear()
         self._stop_by = None
+        if self.keeper is not None:
+            kept = [kind for kind in KINDS if kind.keep and kind.name in self.workers]
+            self.keeper.start(self.workers, {kind.name: load(kind.keep) for kind in kept})
         for worker in self.workers.values():
             worker.start()
 
@@ -139,6 +153,8 @@ class Daemon:
                 worker.stop(max(0.0, deadline.remaining()))
             except ShutdownTimeout:
                 abandoned.append(kind)
+        if self.keeper is not None:
+            self.keeper.stop()
         if abandoned:
             log.warning("Stopped; a running refresh was given up", extra={"abandoned": abandoned})
         else:

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import engine, http, load, memory, rules, swaps
+from bench import engine, http, keep, load, memory, rules, swaps
 from bench.where import where
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ def sections(folder: Path, quick: bool) -> dict[str, Callable[[], Table]]:
         "rules-get": rules.reading,
         "rules-match": rules.matching,
         "rules-swap": swaps.swapping,
+        "keep-write": lambda: keep.writing(folder),
+        "keep-restore": lambda: keep.restoring(folder),
         "load": lambda: load.status_under_load(folder, 2 if quick else 8),
     }
 
@@ -51,7 +53,7 @@ def main() -> None:
         "names",
         nargs="*",
         metavar="NAME",
-        help="verbs, cycles, http, ratio, memory, rules-load, ...; default all",
+        help="verbs, cycles, http, ratio, memory, rules-load, keep-write, ...; default all",
     )
     parser.add_argument("--quick", action="store_true", help="shorter runs under load")
     parser.add_argument("--save", action="store_true", help="keep the tables in bench/README.md")

@@ -334,6 +334,7 @@ def test_what_is_dear_is_imported_in_its_own_place(path: Path) -> None:
         "psycopg": re.compile(r"views/(\w+/)?\w+\.py"),
         "psycopg_pool": re.compile(r"views/(\w+/)?\w+\.py"),
         "redis": re.compile(r"views/(\w+/)?\w+\.py"),
+        "cryptography": re.compile(r"keep/sealing\.py"),
     }
     for module in {name.split(".")[0] for name in imports_of(path)} & set(places):
         assert places[module].fullmatch(name_of(path)), f"{module} is imported"
@@ -381,7 +382,7 @@ def loaded_after(code: str) -> set[str]:
     return set(run.stdout.split())
 
 
-DEAR = {"kubernetes", "google", "psycopg", "psycopg_pool", "redis", "urllib3", "pydantic"}
+DEAR = {"kubernetes", "google", "psycopg", "psycopg_pool", "redis", "urllib3", "pydantic", "cryptography"}
 
 
 @pytest.mark.parametrize("module", ["cli", "daemon", "engine", "targets", "web.app", "server.server"])
@@ -551,7 +552,7 @@ def test_a_new_kind_is_a_folder_and_one_line(tmp_path: Path, monkeypatch: pytest
 
 def test_every_name_by_which_a_kind_is_loaded_exists() -> None:
     for kind in daemon.KINDS:
-        for name in filter(None, (kind.metrics, kind.blueprint, kind.check)):
+        for name in filter(None, (kind.metrics, kind.blueprint, kind.check, kind.keep)):
             assert callable(load(name))
 
 
@@ -589,6 +590,7 @@ def test_the_rooms_know_only_what_they_may() -> None:
         "targets/kubernetes": ("targets.folder", "web", "server", "daemon"),
         "server": ("targets", "rules", "views", "alertmanager"),
         "files": ("targets", "rules", "views", "web", "server", "daemon"),
+        "keep": ("targets", "rules", "views", "web", "server", "daemon", "cli"),
         "rules": ("targets", "views", "web", "server", "daemon", "cli"),
         "views": ("targets", "rules", "web", "server", "daemon", "cli"),
     }

@@ -6,10 +6,8 @@ import threading
 import uuid
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from alert_refresh.engine.guard.judge import Hold
+from alert_refresh.engine.guard.judge import Hold  # noqa: TC001 - a decoder of outcomes reads the annotation
 
 
 class Trigger(StrEnum):

@@ -128,7 +128,8 @@ class Protection:
     """How the removals of a kind's items are held.
 
     `origin(item)` identifies where an item was read from: an item that has another name now is not removed.
-    `retain(found, kept, since)` returns `found` with the items `kept`, by name, whose removal is held since that time.
+    `retain(found, kept, since)` returns `found` with the items `kept`, by name, whose removal is held since that time
+    (Unix seconds), and a digest of all of it.
     """
 
     origin: Callable[[Any], Hashable]

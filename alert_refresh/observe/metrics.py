@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
 
-    from alert_refresh.engine import Kind, Outcome, Worker
+    from alert_refresh.engine import Kind, Outcome, Status, Worker
 
 DURATION_HELP = "Duration of attempts that succeeded or failed."
 
@@ -119,6 +119,8 @@ class EngineMetrics(Collector):
         streak = _gauge("consecutive_failures", "Failed attempts since the last success.")
         held = _gauge("held", "1 while removals are held.")
         breaker = _gauge("breaker_open", "1 while a cycle makes a single attempt, after many failed ones.")
+        age = _gauge("snapshot_age_seconds", "Time since the last success of what is served, NaN before there is one.")
+        restored = _gauge("restored", "1 while what is served is from before a restart.")
         for name, worker in self._workers.items():
             status = worker.get_status()
             attempts.add_metric((name, "success"), status.succeeded)
@@ -132,7 +134,16 @@ class EngineMetrics(Collector):
             streak.add_metric((name,), status.consecutive_failures)
             held.add_metric((name,), status.hold is not None)
             breaker.add_metric((name,), status.breaker_open)
-        yield from (attempts, success_at, running, interval, hanging, streak, held, breaker)
+            age.add_metric((name,), snapshot_age(worker, status))
+            restored.add_metric((name,), status.restored)
+        yield from (attempts, success_at, running, interval, hanging, streak, held, breaker, age, restored)
+
+
+def snapshot_age(worker: Worker[Any], status: Status[Any]) -> float:
+    """Seconds since the last success, also one before a restart; NaN while nothing is served."""
+    if status.last_success is None or status.snapshot is None:
+        return float("nan")
+    return worker.clock.monotonic() - status.last_success
 
 
 def known(kind: Kind, error_type: str | None) -> str:

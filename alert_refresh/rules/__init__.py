@@ -96,4 +96,5 @@ KIND = Kind(
     metrics="alert_refresh.rules.metrics:RuleMetrics",
     blueprint="alert_refresh.web.rules.routes:build",
     check="alert_refresh.rules.dangling:check",
+    keep="alert_refresh.rules.keep:RuleCodec",
 )

@@ -21,12 +21,13 @@ def origin(rule: Rule) -> str:
 
 def retain(found: Snapshot[Rule], kept: Mapping[str, Rule], _: float) -> Snapshot[Rule]:
     """`found` with these rules in addition, which match and are listed as before."""
+    from alert_refresh.rules.forms import warm_file
     from alert_refresh.rules.rule_set import rule_set
 
     loaded = rule_set(found)
     assert loaded is not None
     extended = loaded.extended(kept.values())
-    return replace(found, items=extended.rules, memo=extended)
+    return replace(found, items=extended.rules, memo=extended, digest=warm_file.digest(extended.rules.values()))
 
 
 PROTECTION = Protection(origin, retain)

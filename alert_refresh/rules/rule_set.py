@@ -50,9 +50,9 @@ class RuleSet:
         self._families = {name: tuple(members) for name, members in families.items()}
 
     def extended(self, rules: Iterable[Rule]) -> RuleSet:
-        """This set with valid rules of other ids in addition."""
+        """This set with valid rules of other ids in addition, which are not in the file."""
         checked = check([*self.rules.values(), *rules], self.patterns)
-        return RuleSet(checked, self.file, self._cache, self)
+        return RuleSet(checked, None, self._cache, self)
 
     def get(self, rule_id: str) -> Rule | None:
         """The rule with that id, through the hot cache; None if there is none."""

@@ -43,7 +43,7 @@ class FileSource:
         self._settings = settings
         self._clock = clock
         counts = use_counts.read(settings.state_directory) if settings.state_directory else {}
-        self._cache = HotCache(settings.capacity, counts)
+        self.cache = HotCache(settings.capacity, counts)
         self._keeper: Mailbox[dict[str, int]] | None = None
         self._seen: tuple[int, ...] | None = None  # signature of the file when it was last read completely
 
@@ -73,7 +73,7 @@ class FileSource:
         self._keep_uses()
         if not checked.rules and (before is None or before.rules):
             log.warning("The rules file holds no rule; nothing matches until one is added", extra={"kind": "rules"})
-        loaded = RuleSet(checked, file.name if whole else None, self._cache, before)
+        loaded = RuleSet(checked, file.name if whole else None, self.cache, before)
         _warn_of_unknown(request.scope, loaded, before)
         return Snapshot(items=loaded.rules, digest=digest, taken_at=self._clock.time(), memo=loaded)
 
@@ -126,7 +126,7 @@ class FileSource:
         return self._seen != signature(state) and written_in_place(state, self._clock.time(), self._seen)
 
     def _keep_uses(self) -> None:
-        if self._keeper is not None and (counts := self._cache.uses()):
+        if self._keeper is not None and (counts := self.cache.uses()):
             self._keeper.put(counts)
 
 

@@ -122,5 +122,6 @@ KIND = Kind(
     enable_hint="set TARGET_DIRECTORY to a folder of Secret manifests, or KUBECONFIG, or run in a pod",
     gates_readiness=True,
     metrics="alert_refresh.targets.metrics:TargetMetrics",
+    keep="alert_refresh.targets.keep:TargetCodec",
     blueprint="alert_refresh.web.targets.routes:build",
 )  # fmt: skip

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from alert_refresh.engine import Snapshot
 
 MODULUS = 1 << 256
+CONTENT = 128
+"""Characters of a digest that are of targets and rejected Secrets; a source may add more."""
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +83,7 @@ def assemble(
     _log_new(items, rejected, previous)
     log_gone(before, items, deleted=deleted)
     ordered = {name: items[name] for name in sorted(items)}
-    return Assembled(ordered, tuple(rejected), _digest(ordered.values(), rejected))
+    return Assembled(ordered, tuple(rejected), content_digest(ordered.values(), rejected))
 
 
 def without(
@@ -89,7 +91,7 @@ def without(
 ) -> Snapshot[Target]:
     """`previous` without the targets of these Secrets (namespace and name), and with `rejected` in place of its own."""
     items = {name: one for name, one in previous.items.items() if (one.namespace, one.secret) not in lost}
-    return replace(previous, items=items, rejected=rejected, digest=_digest(items.values(), rejected))
+    return replace(previous, items=items, rejected=rejected, digest=content_digest(items.values(), rejected))
 
 
 def _winners(found: Iterable[Candidate]) -> tuple[dict[str, Target], list[Candidate]]:
@@ -182,7 +184,7 @@ def _order(rejected: Rejected) -> tuple[object, ...]:
     return (sorted(rejected.origin.items()), [(fault.field, fault.message) for fault in rejected.faults])
 
 
-def _digest(items: Iterable[Target], rejected: Sequence[Rejected]) -> str:
+def content_digest(items: Iterable[Target], rejected: Sequence[Rejected]) -> str:
     """Names all that a reader can see, whenever and in whatever order it was found.
 
     The first half is the sum of the targets' own digests, so that `revise` can take one out and put another in.

@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from alert_refresh.engine import Result
-from alert_refresh.observe.metrics import known
+from alert_refresh.observe.metrics import known, snapshot_age
 from alert_refresh.targets import KIND
 from alert_refresh.targets.counts import CachedCounts, Faulty
 from alert_refresh.targets.secret.fields import TYPES
@@ -187,9 +187,7 @@ class TargetMetrics(Collector):
 
     def _gauges(self, worker: Worker[Target], status: Status[Target], counts: Counts) -> Iterable[Metric]:
         """What has no labels."""
-        age = float("nan")
-        if status.last_success is not None:
-            age = worker.clock.monotonic() - status.last_success
+        age = snapshot_age(worker, status)
         last_success = "Unix time of the last successful refresh, 0 before the first."
         generation = status.snapshot.generation if status.snapshot else 0
         for name, help_text, value in (

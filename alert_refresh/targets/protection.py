@@ -27,8 +27,12 @@ def origin(target: Target) -> tuple[str, str]:
 
 def retain(found: Snapshot[Target], kept: Mapping[str, Target], since: float) -> Snapshot[Target]:
     """`found` with these targets in addition, each stale and with the fault `HELD`."""
-    items = dict(found.items) | {name: _held(target, since) for name, target in kept.items()}
-    return replace(found, items={name: items[name] for name in sorted(items)})
+    from alert_refresh.targets.assemble import CONTENT, content_digest
+
+    together = dict(found.items) | {name: _held(target, since) for name, target in kept.items()}
+    items = {name: together[name] for name in sorted(together)}
+    digest = content_digest(items.values(), found.rejected) + found.digest[CONTENT:]
+    return replace(found, items=items, digest=digest)
 
 
 def _held(target: Target, since: float) -> Target:

@@ -263,5 +263,6 @@ KIND = Kind(
     build_check=build_check,
     enable_hint="set VIEWS_DATABASE_URL to the PostgreSQL database that holds the materialized views",
     metrics="alert_refresh.views.metrics:ViewMetrics",
+    keep="alert_refresh.views.keep:ViewCodec",
     blueprint="alert_refresh.web.views.routes:build",
 )

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 from collections import deque
 from dataclasses import astuple, dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from psycopg import Connection
 
     from alert_refresh.views.view import ViewState
@@ -25,6 +28,13 @@ select view_name, duration, success, to_timestamp(ended), error{columns}
 from unnest(%s::text[], %s::double precision[], %s::boolean[], %s::double precision[], %s::text[],
     %s::text[], %s::text[]) as r(view_name, duration, success, ended, error, outcome, reason)
 """
+
+ONCE = """
+where not exists (
+    select from refresh_metrics m where m.view_name = r.view_name and m.created_at = to_timestamp(r.ended)
+)
+"""
+"""For records of an earlier process, which may have written them."""
 
 FILTER = """
 from refresh_metrics m
@@ -73,11 +83,17 @@ class Record:
 
 
 class History:
-    """Takes records at any time and writes them when it is given a connection."""
+    """Takes records at any time and writes them when it is given a connection.
+
+    `changes` differs whenever `unwritten` may. Records that are being written are unwritten until that has succeeded.
+    """
 
     def __init__(self) -> None:
         self._pending: deque[Record] = deque(maxlen=KEPT)
+        self._in_flight: dict[int, list[Record]] = {}
+        self._restored: frozenset[Record] = frozenset()
         self.lost = 0
+        self.changes = 0
 
     @property
     def pending(self) -> int:
@@ -88,6 +104,17 @@ class History:
         """Keep a record until it is written."""
         self.lost += len(self._pending) == KEPT
         self._pending.append(record)
+        self.changes += 1
+
+    def restore(self, records: Sequence[Record]) -> None:
+        """Keep the unwritten records of an earlier process, which may have written them since."""
+        self._restored = frozenset(records)
+        self._put_back(list(records))
+
+    def unwritten(self) -> list[Record]:
+        """Every record that is not known to be written, oldest first."""
+        batches = list(self._in_flight.values())
+        return [*chain.from_iterable(batches), *self._pending.copy()][-KEPT:]
 
     def write(self, connection: Connection[Any], *, outcomes: bool = True) -> None:
         """Write what is pending; what cannot be written stays. `outcomes` says whether the table has these columns.
@@ -95,14 +122,28 @@ class History:
         Raises:
             psycopg.Error: the rows could not be written.
         """
+        statement = INSERT.format(columns=", outcome, reason" if outcomes else "")
         while batch := self._take():
-            columns = zip(*map(astuple, batch), strict=True)
-            statement = INSERT.format(columns=", outcome, reason" if outcomes else "")
+            self._in_flight[id(batch)] = batch
             try:
-                connection.execute(statement.encode(), [list(column) for column in columns])
+                self._insert(connection, statement, batch)
             except psycopg.Error:
                 self._put_back(batch)
                 raise
+            finally:
+                del self._in_flight[id(batch)]
+                self.changes += 1
+
+    def _insert(self, connection: Connection[Any], statement: str, batch: list[Record]) -> None:
+        """Insert a batch; those of an earlier process only if they are not there, as far as the role may look."""
+        columns = [list(column) for column in zip(*map(astuple, batch), strict=True)]
+        if self._restored.isdisjoint(batch):
+            connection.execute(statement.encode(), columns)
+            return
+        try:
+            connection.execute((statement + ONCE).encode(), columns)
+        except psycopg.errors.InsufficientPrivilege:
+            connection.execute(statement.encode(), columns)
 
     def _put_back(self, batch: list[Record]) -> None:
         """Keep a batch that could not be written; where there is no room for all of it, its oldest are lost."""

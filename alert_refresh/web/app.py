@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from werkzeug.exceptions import NotFound
 
 from alert_refresh import daemon as kinds
+from alert_refresh.keep.metrics import KeeperMetrics
 from alert_refresh.kind import load
 from alert_refresh.observe.metrics import EngineMetrics
 from alert_refresh.web import compression, errors, health, index, metrics
@@ -61,6 +62,8 @@ def create_app(daemon: Daemon) -> Flask:
     for kind in kinds.KINDS:
         measured = load(kind.metrics)(registry, daemon.workers) if kind.metrics else None
         app.register_blueprint(load(kind.blueprint)(daemon, auth, measured))
+    if daemon.keeper is not None:
+        registry.register(KeeperMetrics(daemon.keeper))
     app.register_blueprint(health.build(daemon))
     app.register_blueprint(metrics.build(registry))
     index.install(app)

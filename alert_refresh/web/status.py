@@ -55,11 +55,19 @@ def status_fields(worker: Worker[Any], status: Status[Any], **items: Any) -> dic
         "generation": snapshot.generation if snapshot else None,
         "source": worker.source.name,
         "restored": status.restored,
+        "restored_age_seconds": restored_age(worker, status),
         "held": held_fields(status.hold),
         "breaker_open": status.breaker_open,
         "attempt": attempt,
         "next_attempt": rfc3339(wall(clock, status.next_attempt)),
     }
+
+
+def restored_age(worker: Worker[Any], status: Status[Any]) -> float | None:
+    """Seconds since the last success before the restart, while what was restored is served; else None."""
+    if not status.restored or status.last_success is None:
+        return None
+    return round(worker.clock.monotonic() - status.last_success, 3)
 
 
 def _word(status: Status[Any]) -> str:

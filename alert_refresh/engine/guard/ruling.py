@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from alert_refresh.engine.errors import NotHeld, Overtaken
@@ -63,8 +63,7 @@ class Guard(Generic[T]):
         if history.hold is None:
             return Ruling(found, found, history)
         kept = {name: served.items[name] for name in history.hold.names}
-        shown = self._protection.retain(found, kept, history.hold.since)
-        return Ruling(found, replace(shown, digest=f"{found.digest}+{history.hold.proposal}"), history)
+        return Ruling(found, self._protection.retain(found, kept, history.hold.since), history)
 
     @staticmethod
     def _gone(protection: Protection, served: Snapshot[T], found: Snapshot[T]) -> frozenset[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from alert_refresh.engine import Result
 from alert_refresh.web.answers import wall
+from alert_refresh.web.status import restored_age
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,6 +65,8 @@ def status_fields(worker: Worker[Any], source: PostgresSource, automated: Automa
         },
         "message": OPERATIONAL,
         "in_progress": status.in_progress,
+        "restored": status.restored,
+        "restored_age_seconds": restored_age(worker, status),
         "consecutive_failures": status.consecutive_failures,
         "error": last.error if failed and last else None,
         "error_type": last.error_type if failed and last else None,

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 
 def retain(found: Snapshot[Any], kept: Mapping[str, Any], since: float) -> Snapshot[Any]:
-    return replace(found, items=dict(found.items) | dict.fromkeys(kept, f"held since {since:.0f}"))
+    items = dict(found.items) | dict.fromkeys(kept, f"held since {since:.0f}")
+    return replace(found, items=items, digest=f"{found.digest} and {' '.join(kept)}")
 
 
 GUARDED = Kind(

@@ -47,6 +47,7 @@ def test_before_the_first_load_the_status_is_idle_and_last_refresh_null(tmp_path
             "generation": None,
             "source": "file",
             "restored": False,
+            "restored_age_seconds": None,
             "held": None,
             "breaker_open": False,
             "attempt": None,

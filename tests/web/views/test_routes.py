@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import time
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import pytest
 
 from alert_refresh.engine import Permanent
 from alert_refresh.views import catalog
+from alert_refresh.views.history import Record
 from tests.faults.test_d_postgres import backend, slow_view, wait_for
 from tests.postgres import VIEWS, Server
 from tests.views.test_source import block
@@ -450,3 +452,35 @@ def test_a_blocking_refresh_shows_in_the_status_with_its_reason(world: ViewsWorl
     assert world.post().status_code == 200
     view = world.get("/refresh/status").get_json()["views"]["mv_descendant_counts"]
     assert view["mode"] == "blocking" and "unique index" in view["reason"]
+
+
+def test_what_is_known_of_each_view_and_the_unwritten_history_survive_a_restart(tmp_path: Path) -> None:
+    state = str(tmp_path)
+    shown = re.compile(r"alert_refresh_view_(?:last_success_timestamp_seconds|rows|size_bytes)\{.*")
+    with ViewsWorld(ALERT_REFRESH_STATE_DIR=state).start() as before:
+        known = before.get("/refresh/status").get_json()["views"]
+        metrics = shown.findall(before.app.test_client().get("/metrics").text)
+        before.database.run("drop table refresh_metrics")
+        before.source.history.add(Record("mv_entity_ancestors", 5.0, False, time.time(), "lost"))
+        pending = before.source.history.unwritten()
+        before.daemon.stop()
+        after = ViewsWorld(before.database, ALERT_REFRESH_STATE_DIR=state)
+        after.worker.start = lambda: None  # type: ignore[method-assign]
+        after.daemon.start()
+        try:
+            body = after.get("/refresh/status").get_json()
+            assert body["restored"] is True and body["restored_age_seconds"] > 0
+            assert body["history_pending"] == 1 and after.source.history.unwritten() == pending
+            for name, one in body["views"].items():
+                assert one["age_seconds"] > known[name]["age_seconds"]
+                assert {**one, "age_seconds": 0, "next_run": 0} == {**known[name], "age_seconds": 0, "next_run": 0}
+            assert shown.findall(after.app.test_client().get("/metrics").text) == metrics
+        finally:
+            after.daemon.stop()
+            after.source.close()
+        with ViewsWorld(before.database, ALERT_REFRESH_STATE_DIR=state).start() as refreshed:
+            body = refreshed.get("/refresh/status").get_json()
+            assert body["restored"] is False and body["restored_age_seconds"] is None
+            assert all(one["outcome"] == "refreshed" for one in body["views"].values()), "none is skipped"
+            rows = refreshed.database.rows("select count(*) from refresh_metrics where error_message = 'lost'")
+            assert rows == [(1,)]
