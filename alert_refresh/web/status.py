@@ -10,7 +10,10 @@ from alert_refresh.web.errors import ApiError
 
 if TYPE_CHECKING:
     from alert_refresh.daemon import Daemon
-    from alert_refresh.engine import Snapshot, Worker
+    from alert_refresh.engine import Clock, Snapshot, Worker
+
+INEXACT = 0.2
+"""Seconds by which a tick of the wall clock may come early, since two clocks are never read at once."""
 
 
 def loaded(daemon: Daemon, kind: str) -> Snapshot[Any]:
@@ -44,7 +47,7 @@ def status_fields(worker: Worker[Any], status: Status[Any], **items: Any) -> dic
     return {
         "status": _word(status),
         "last_refresh": rfc3339(status.last_success_at),
-        "next_refresh": rfc3339(wall(clock, status.next_due)),
+        "next_refresh": rfc3339(_due_at(clock, status.next_due)),
         "refresh_duration_ms": 0 if last is None else round(last.duration * 1000),
         **items,
         "consecutive_failures": status.consecutive_failures,
@@ -58,6 +61,12 @@ def status_fields(worker: Worker[Any], status: Status[Any], **items: Any) -> dic
         "attempt": attempt,
         "next_attempt": rfc3339(wall(clock, status.next_attempt)),
     }
+
+
+def _due_at(clock: Clock, due: float | None) -> float | None:
+    """A due time in Unix seconds, not shown as the second before it."""
+    at = wall(clock, due)
+    return None if at is None else at + INEXACT
 
 
 def _word(status: Status[Any]) -> str:
