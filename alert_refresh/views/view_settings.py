@@ -49,6 +49,12 @@ class ViewSettings:
             return Interval(self.interval, warmup).next_due(started, now.monotonic)
         return now.monotonic + self.cron.next(now.wall) - now.wall
 
+    def is_fresh(self, age: float, wall: float) -> bool:
+        """Whether a view that was refreshed `age` seconds ago, by another daemon, needs no refresh at `wall`."""
+        if self.cron is None:
+            return age < self.interval
+        return self.cron.next(wall - age + SLACK) > wall
+
     def is_due(self, started: float, taken: Moment, now: Moment, warmup: float) -> bool:
         """Whether a tick has come since the view was last taken up.
 

@@ -129,6 +129,7 @@ def test_l08_a_day_and_a_year_have_exactly_their_ticks() -> None:
         (FIVE, NOON, {299.0: +0.5}, [299.5, 599.5, 899.5]),
         # Less than can be noticed.
         (FIVE, NOON, {150.0: 0.05}, [300, 599.95, 899.95]),
+        (FIVE, NOON, {150.0: -0.05}, [300, 600.05, 900.05]),
         # Two hours, over many ticks: forward one is due at once, back the schedule begins anew.
         (FIVE, NOON, {150.0: 2 * HOUR}, [150, 300, 600, 900]),
         (FIVE, NOON, {150.0: -2 * HOUR}, [300, 600, 900]),
@@ -143,8 +144,9 @@ def test_l08_a_day_and_a_year_have_exactly_their_ticks() -> None:
         (NINE, NOON - 4 * HOUR, {60.0: 2 * HOUR}, [60]),
         (NINE, NOON - 4 * HOUR, {HOUR + 60: -2 * HOUR}, [HOUR, DAY + 3 * HOUR]),
         (NINE, NOON - 4 * HOUR, {60.0: -2 * HOUR}, [3 * HOUR]),
-        # Back by days: it begins anew.
+        # Back by days: it begins anew, and knows of no tick before that.
         (NINE, NOON - 4 * HOUR, {HOUR + 60: -3 * DAY}, [HOUR, DAY + HOUR]),
+        (NINE, NOON - 4 * HOUR, {HOUR + 60: -3 * DAY, HOUR + 120: 2.5 * DAY}, [HOUR, HOUR + 120, 13 * HOUR]),
     ],
 )
 def test_p09_a_wall_clock_that_is_set_gives_no_tick_twice_and_loses_none_for_long(
@@ -188,6 +190,6 @@ def test_a_question_about_the_time_of_a_retry_uses_no_tick() -> None:
     clock = clock_at(NOON)
     schedule = Earliest((FIVE,)).on(clock)
     assert schedule.next_due(0.0, 0.0) == 300
-    assert schedule.next_due(0.0, 1000.0) == 1200, "of a wait that would last until then"
+    assert schedule.next_due(0.0, 400.0) == 600, "of a wait that would last until then"
     clock.advance(10)
     assert schedule.next_due(0.0, 10.0) == 300, "but it ended early"

@@ -140,6 +140,33 @@ def test_a_view_is_due_once_for_each_tick_of_the_wall_clock(taken: float, now: f
     assert settings.next_due(0.0, Moment(6.0, 899.0), 30.0) == 7.0
 
 
+@pytest.mark.parametrize(("age", "fresh"), [(50.0, True), (60.0, True), (60.4, True), (70.0, False), (290.0, False)])
+def test_a_view_refreshed_elsewhere_since_the_last_tick_needs_no_refresh(age: float, fresh: bool) -> None:
+    assert own(300, cron=Cron("*/5 * * * *")).is_fresh(age, 960.0) is fresh, "the last tick was at 900"
+    assert own(300).is_fresh(age, 960.0), "by an interval, since one interval ago"
+
+
+def test_a_view_is_refreshed_at_the_ticks_of_its_cron_expression(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {VIEWS[0]: own(3600, cron=Cron("0 * * * *")), VIEWS[1]: own(1800), VIEWS[2]: own(1e6)}
+    with World(own=settings, skip_unchanged=False) as world:
+        wall = [1_700_002_740.0]  # 22:59 UTC
+        monkeypatch.setattr(world.clock, "time", lambda: wall[0])
+        assert world.upkeep
+        world.refresh(Trigger.STARTUP)
+
+        def refreshed(seconds: float) -> list[int]:
+            wall[0] += seconds
+            world.clock.ahead += seconds
+            before = {name: state.generation for name, state in world.served.items.items()}
+            states = world.refresh(Trigger.PERIODIC)
+            return [VIEWS.index(name) for name in VIEWS if states[name].generation != before[name]]
+
+        assert refreshed(31) == [1, 2], "after the warm-up, which a cron expression has not"
+        assert refreshed(30) == [0], "at 23:00"
+        assert refreshed(1800) == [1], "half an hour later"
+        assert refreshed(1800) == [0, 1], "at 24:00"
+
+
 def test_by_an_interval_the_wall_clock_plays_no_part() -> None:
     settings = own(300)
     assert not settings.is_due(0.0, Moment(330.0, 0.0), Moment(629.0, 9e9), 30.0)

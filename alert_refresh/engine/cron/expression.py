@@ -97,7 +97,7 @@ class Cron:
         the next one is more than two intervals away: then the schedule begins anew.
         """
         tick = self.next(used)
-        return self.next(wall) if used > wall and tick - wall > PATIENCE * self.longest else tick
+        return self.next(wall) if tick - wall > PATIENCE * self.longest else tick
 
 
 def zone_of(name: str) -> tzinfo:

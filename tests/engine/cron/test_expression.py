@@ -73,6 +73,7 @@ def test_the_table_of_changes_of_the_clock_is_true(
         ("0 0 29 2 *", 1461 * 86400),
         ("0 0 * 2 MON#5", 10227 * 86400),
         ("0 12 * 2 *", 338 * 86400),
+        ("0 12 * 1-11 *", 32 * 86400),
     ],
 )
 def test_the_longest_time_between_two_ticks_stands_for_the_interval(expression: str, seconds: float) -> None:

@@ -22,6 +22,7 @@ FIELDS = "minute, hour, day of month, month and day of week"
         ("0,30 0-23/2 1,15 JAN,6-8 0", "0,30 0-23/2 1,15 JAN,6-8 0"),
         ("5/15 0 L,LW * 5L,MON#1", "5/15 0 L,LW * 5L,MON#1"),
         ("@Daily", "0 0 * * *"),
+        ("0 0 * 2-FEB,JAN-12 0-SUN", "0 0 * 2-FEB,JAN-12 0-SUN"),
         ("59 23 31 12 7", "59 23 31 12 7"),
     ],
 )
