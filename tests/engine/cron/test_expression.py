@@ -6,13 +6,14 @@ import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import example, given, settings
+from cronsim import CronSim
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from alert_refresh.engine import Cron, CronError
@@ -229,6 +230,21 @@ def test_from_wherever_one_asks_the_next_tick_is_the_same(
         assert due > now
         now += step
         assert cron.next(now) == due if now < due else cron.next(now) > now
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from(["2026-03-28 01:30", "2026-10-24 23:30"]),
+    expressions(part(0, 59), part(0, 23)),
+    st.integers(0, 900),
+)
+def test_where_a_change_is_an_hour_in_the_night_it_is_what_cronsim_says(
+    start: str, expression: str, later: int
+) -> None:
+    after = datetime.fromisoformat(start).replace(tzinfo=ZoneInfo("Europe/Berlin")) + timedelta(minutes=later)
+    assume(after.hour != 2)  # where the hour comes twice, cronsim may answer with a tick that has passed
+    wanted = [one.timestamp() for one in islice(CronSim(expression, after), 40)]
+    assert ticks(Cron(expression, "Europe/Berlin"), after.timestamp(), 40) == wanted
 
 
 def test_a_year_has_exactly_its_ticks() -> None:
