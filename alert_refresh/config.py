@@ -18,6 +18,7 @@ from alert_refresh.address import Address, parse
 from alert_refresh.credential import MASK, Credential
 from alert_refresh.engine import AttemptError, ConfigError, ConfigErrors, RefreshSettings
 from alert_refresh.keep import settings as keep
+from alert_refresh.schedules import refresh_schedule, timezone
 from alert_refresh.web.token_file import read_tokens
 
 if TYPE_CHECKING:
@@ -288,6 +289,7 @@ class Env:
         if len(self.faults) == before and values["max_backoff"] < values["base_backoff"]:
             name = prefix + "MAX_BACKOFF"
             self.fault(name, f"must not be less than {prefix}BASE_BACKOFF", self.effective[name])
+        values |= refresh_schedule(self, prefix)
         return RefreshSettings() if len(self.faults) > before else RefreshSettings(**values)
 
     def finish(self, prefixes: Iterable[str]) -> None:
@@ -314,6 +316,7 @@ _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "
 def read_server(env: Env, kinds: Mapping[str, Any]) -> Config:
     """The server's settings; faults are left in `env`."""
     address, admin = _access(env)
+    timezone(env)  # kinds read it too; here it is listed with the server's settings
     read = env.token(
         "ALERT_REFRESH_READ_TOKEN",
         "Bearer token that ?reveal=true needs (the admin token does too)",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from alert_refresh.config import Config, Env
 from alert_refresh.credential import MASK, Credential
 from alert_refresh.daemon import read_config, read_settings
-from alert_refresh.engine import ConfigErrors, RefreshSettings
+from alert_refresh.engine import ConfigErrors, Cron, Earliest, RefreshSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -235,6 +235,68 @@ def test_a_kind_may_have_defaults_of_its_own() -> None:
     assert (settings.interval, settings.rate_limit, settings.timeout) == (21600, 1, 30)
 
 
+# Cron expressions and their time zone
+
+
+@pytest.mark.parametrize("prefix", ["TARGET_REFRESH_", "RULES_REFRESH_", "VIEWS_REFRESH_"])
+def test_a_cron_expression_takes_the_place_of_the_interval(prefix: str) -> None:
+    environ = {f"{prefix}SCHEDULE": "0 9 * * 1-5", "ALERT_REFRESH_TIMEZONE": "Europe/Berlin", f"{prefix}WARMUP": "1m"}
+    config = read_config(environ)
+    [kind] = [name for name in config.kinds if name.startswith(prefix[:5].lower())]
+    refresh = config.kinds[kind].refresh
+    assert refresh.schedule == Earliest((Cron("0 9 * * 1-5", "Europe/Berlin"),))
+    assert refresh.interval == 3 * 86400
+    assert config.effective[f"{prefix}SCHEDULE"] == "0 9 * * 1-5"
+    assert config.effective.keys().isdisjoint({f"{prefix}INTERVAL", f"{prefix}WARMUP"}), "what has no effect"
+
+
+@pytest.mark.parametrize("prefix", ["TARGET_REFRESH_", "RULES_REFRESH_", "VIEWS_REFRESH_"])
+def test_an_interval_and_a_schedule_together_are_a_fault(prefix: str) -> None:
+    both = {f"{prefix}SCHEDULE": "@hourly", f"{prefix}INTERVAL": "5m"}
+    assert faults(both) == {f"{prefix}SCHEDULE": f"{prefix}INTERVAL is set too; set one of them"}
+    assert read_config(both | {f"{prefix}INTERVAL": ""}).effective[f"{prefix}SCHEDULE"] == "@hourly"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("0 25 * * *", "hour: '25' is none of *, a number from 0 to 23, a range such as 1-5, a step such as */5"),
+        ("*/5 * * * * *", "has 6 fields; seconds and years are not known, only minute, hour, day of month, month and"
+         " day of week"),
+        ("0 0 30 2 *", "is never due: no month has such a day"),
+        ('"@daily"', "is wrapped in quotation marks; write it without them"),
+    ],
+)  # fmt: skip
+def test_a_wrong_cron_expression_is_one_fault_that_says_why(text: str, reason: str) -> None:
+    assert faults({"TARGET_REFRESH_SCHEDULE": text}) == {"TARGET_REFRESH_SCHEDULE": reason}
+
+
+@pytest.mark.parametrize(
+    ("zone", "near"),
+    [
+        ("europe/berlin", "Europe/Berlin"),
+        ("Berlin", "Europe/Berlin"),
+        ("Europe/Berln", "Europe/Berlin"),
+        ("New York", "America/New_York"),
+        ("Mars/Base", None),
+        ("../../etc/passwd", None),
+        ("/etc/passwd", None),
+        ("a\0b", None),
+    ],
+)
+def test_an_unknown_time_zone_is_one_fault_with_the_nearest_right_name(zone: str, near: str | None) -> None:
+    with pytest.raises(ConfigErrors) as raised:
+        read_config({"ALERT_REFRESH_TIMEZONE": zone, "RULES_REFRESH_SCHEDULE": "@daily"})
+    reason = "is not a time zone" + (f"; did you mean {near}?" if near else "")
+    assert [(one.field, one.value, one.reason) for one in raised.value.faults] == [
+        ("ALERT_REFRESH_TIMEZONE", zone, reason)
+    ]
+
+
+def test_a_folder_of_time_zones_is_none() -> None:
+    assert "ALERT_REFRESH_TIMEZONE" in faults({"ALERT_REFRESH_TIMEZONE": "Europe"})
+
+
 # Unknown names
 
 
@@ -315,6 +377,7 @@ def test_every_setting_says_what_it_means() -> None:
     assert list(groups) == ["Server", "Targets", "Rules", "Views"]
     assert groups["Targets"]["TARGET_REFRESH_INTERVAL"] == ("5m", "Time between periodic refreshes")
     assert groups["Rules"]["RULES_REFRESH_INTERVAL"] == ("6h", "Time between periodic refreshes")
+    assert groups["Server"]["ALERT_REFRESH_TIMEZONE"][0] == "UTC" and "RULES_REFRESH_SCHEDULE" in groups["Rules"]
     assert "ALERT_REFRESH_STATE_DIR" in groups["Server"] and "ALERT_REFRESH_STATE_DIR" not in groups["Rules"]
 
 

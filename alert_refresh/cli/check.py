@@ -7,18 +7,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from alert_refresh import daemon as kinds
-from alert_refresh.engine import AttemptError, Deadline, ShutdownTimeout, SystemClock, Worker
+from alert_refresh.engine import AttemptError, Deadline, Earliest, ShutdownTimeout, SystemClock, Worker
 from alert_refresh.engine.attempt_threads import ABANDON_AFTER
 from alert_refresh.engine.errors import TIMEOUT
 from alert_refresh.engine.threads import Call, spawn
 from alert_refresh.kind import load
-from alert_refresh.observe.formats import escape
+from alert_refresh.observe.formats import escape, timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alert_refresh.config import Config
-    from alert_refresh.engine import Request, Snapshot, Source, Watch
+    from alert_refresh.engine import Request, Schedule, Snapshot, Source, Watch
     from alert_refresh.engine.source import Sink
     from alert_refresh.kind import Kind
     from alert_refresh.targets.kubernetes.rights import Right
@@ -43,9 +43,9 @@ class Unwatched:
 def check_sources(config: Config) -> list[dict[str, Any]]:
     """One entry per kind: `kind`, `source` (None if off), `items`, `rejected`, `error`, `error_type`, `duration_ms`.
 
-    With items that were left out also `skipped`, the first of them with the reason, and `skipped_count`. A kind's own
-    `check` may add fields. A source that needs rights also has `missing_rights`, and if there are any, `role`: the
-    manifests that grant them.
+    With items that were left out also `skipped`, the first of them with the reason, and `skipped_count`. With cron
+    expressions also `schedule` and `next_refresh`. A kind's own `check` may add fields. A source that needs rights also
+    has `missing_rights`, and if there are any, `role`: the manifests that grant them.
     """
     found = {kind.name: _checked(kind, config.kinds[kind.name]) for kind in kinds.KINDS}
     snapshots = {name: snapshot for name, (_, snapshot) in found.items()}
@@ -72,12 +72,21 @@ def _checked(kind: Kind, settings: Any) -> tuple[dict[str, Any], Snapshot[Any] |
     with contextlib.suppress(ShutdownTimeout):
         worker.stop(MARGIN)
     entry |= {"source": source.name, "rejected": _rejected(snapshot)} | _outcome(request, once.timeout)
+    entry |= _schedule(settings.refresh.schedule, clock.time())
     if snapshot is not None and snapshot.skipped_count:
         entry |= {"skipped": _skipped(snapshot), "skipped_count": snapshot.skipped_count}
     if isinstance(source, Authorized):
         entry |= _rights(source, once.timeout)
         source.close()
     return entry, snapshot
+
+
+def _schedule(schedule: Schedule | None, now: float) -> dict[str, Any]:
+    """The cron expressions of a kind, and their first tick; empty without any."""
+    if not isinstance(schedule, Earliest) or not schedule.crons:
+        return {}
+    first = min(cron.next(now) for cron in schedule.crons)
+    return {"schedule": str(schedule), "next_refresh": timestamp(first).replace(".000Z", "Z")}
 
 
 def _outcome(request: Request, timeout: float) -> dict[str, Any]:
@@ -150,6 +159,8 @@ def text(found: list[dict[str, Any]]) -> str:
             continue
         said = f"failed ({one['error_type']}): {one['error']}" if one["error"] else f"{one['items']} read"
         lines.append(f"{one['kind']} from {one['source']}: {said} in {one['duration_ms']} ms")
+        if "schedule" in one:
+            lines.append(f"  by the schedule {one['schedule']}, next at {one['next_refresh']}")
         for right in one.get("missing_rights", ()):
             where = "all namespaces" if right["namespace"] == "*" else f"namespace {right['namespace']}"
             lines.append(f"  the right to {right['verb']} {right['resource']} in {where} is missing")

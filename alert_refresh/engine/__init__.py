@@ -14,6 +14,7 @@ of what is refreshed. In your own process:
 
 from alert_refresh.engine.backoff import Backoff
 from alert_refresh.engine.clock import Clock, Deadline, SystemClock
+from alert_refresh.engine.cron import Cron, CronError
 from alert_refresh.engine.errors import (
     AlreadyStarted,
     AttemptError,
@@ -32,7 +33,7 @@ from alert_refresh.engine.errors import (
 )
 from alert_refresh.engine.guard.judge import Hold, Limits
 from alert_refresh.engine.outcome import Outcome, Publication, Request, Result, Trigger
-from alert_refresh.engine.schedule import Adaptive, Interval, Never, Schedule
+from alert_refresh.engine.schedule import Adaptive, Earliest, Interval, Never, Schedule
 from alert_refresh.engine.snapshot import Fault, Rejected, Skipped, Snapshot
 from alert_refresh.engine.source import Kind, Protection, RefreshSettings, Sink, Source, Watch, WatchHealth
 from alert_refresh.engine.status import Attempt, Status
@@ -48,7 +49,10 @@ __all__ = [
     "Clock",
     "ConfigError",
     "ConfigErrors",
+    "Cron",
+    "CronError",
     "Deadline",
+    "Earliest",
     "Fault",
     "Hold",
     "Interval",

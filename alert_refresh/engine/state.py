@@ -50,7 +50,7 @@ class RefreshState(Generic[T]):
     ) -> None:
         self.kind = kind
         self._clock = clock
-        self._schedule = schedule
+        self._schedule = schedule.on(clock)
         self._rate_limit = rate_limit
         self._limits = limits or Limits()
         self._breaker_failures = breaker_failures
@@ -196,6 +196,9 @@ class RefreshState(Generic[T]):
             if not self.active(run):
                 raise Stopping("the worker is stopping")
             status, now = self._status, self._clock.monotonic()
+            due = None if status.next_due is None else self._schedule.moved(status.next_due, now)
+            if due != status.next_due:
+                status = replace(status, next_due=due)
             if status.next_due is not None and status.next_due <= now:
                 status = replace(
                     status,

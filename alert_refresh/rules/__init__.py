@@ -58,6 +58,8 @@ def read(env: Env) -> Settings:
         "RULES_REFRESH_ADAPTIVE", "Refresh sooner after a change or an error, and later after neither", default=False
     ):
         interval = min(max(interval, shortest), longest)
+        if refresh.schedule is not None:
+            env.fault(PREFIX + "SCHEDULE", "RULES_REFRESH_ADAPTIVE is true, and adapts an interval; set one of them")
         schedule = Adaptive(shortest, longest, interval, refresh.warmup)
         refresh = replace(refresh, interval=longest, schedule=schedule)
     if not env.boolean(

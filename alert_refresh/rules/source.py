@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from alert_refresh.engine import Mailbox, Never, Snapshot
+from alert_refresh.engine import Earliest, Mailbox, Never, Snapshot
 from alert_refresh.files import at_rest
 from alert_refresh.files.at_rest import signature, written_in_place
 from alert_refresh.files.read import read_file, storage_error
@@ -84,8 +84,11 @@ class FileSource:
             self._keeper = Mailbox("rules-uses", lambda counts: use_counts.write(folder, counts, most), 1)
             self._keeper.start()
         log.info("Spawning scheduled refresh background task")
-        if isinstance(self._settings.refresh.schedule, Never):
+        schedule = self._settings.refresh.schedule
+        if isinstance(schedule, Never):
             log.info("The schedule is disabled; a change of the file or a POST triggers a refresh")
+        elif isinstance(schedule, Earliest):
+            log.info("Starting scheduled refresh at %s", schedule)
         else:
             log.info("Starting scheduled refresh with %g second interval", self._settings.interval)
         try:

@@ -8,15 +8,17 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from alert_refresh.credential import MASK, Credential
+from alert_refresh.engine import Earliest
 from alert_refresh.kind import Kind
+from alert_refresh.schedules import timezone
 from alert_refresh.views.names import name_fault, parts, split
-from alert_refresh.views.view_settings import Earliest, ViewSettings
+from alert_refresh.views.view_settings import ViewSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from alert_refresh.config import Env
-    from alert_refresh.engine import Clock, RefreshSettings, Source
+    from alert_refresh.engine import Clock, Cron, RefreshSettings, Source
     from alert_refresh.views.source import PostgresSource
 
 
@@ -32,7 +34,8 @@ PREFIX = "VIEWS_REFRESH_"
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Settings of the views; durations in seconds. `url`, `read_url` and `redis` are connection strings, None when not
-    used. `skip_max_age` is how long a view is left alone at most, 0 never. `own` are the settings of single views.
+    used. `skip_max_age` is how long a view is left alone at most, 0 never. `own` are the settings of single views,
+    `cron` the schedule of those that have none of their own.
     """
 
     refresh: RefreshSettings
@@ -50,6 +53,7 @@ class Settings:
     read_url: Credential | None = None
     notify_debounce: float = 1.0
     own: Mapping[str, ViewSettings] = field(default_factory=dict)
+    cron: Cron | None = None
 
     def of(self, name: str) -> ViewSettings:
         """The settings of one view: its own, else the general ones."""
@@ -58,6 +62,7 @@ class Settings:
             lock_timeout=self.lock_timeout,
             statement_timeout=self.statement_timeout,
             skip_max_age=self.skip_max_age if self.skip_unchanged else 0.0,
+            cron=self.cron,
         )
 
 
@@ -73,7 +78,7 @@ def read(env: Env) -> Settings:
         return settings
     from alert_refresh.views import view_file
 
-    own, faults = view_file.read(path, settings.views, settings.of(""))
+    own, faults = view_file.read(path, settings.views, settings.of(""), timezone(env))
     for fault in faults:
         env.fault("VIEWS_CONFIG_FILE", fault)
     if faults:
@@ -86,7 +91,9 @@ def read(env: Env) -> Settings:
 
 def _general(env: Env) -> Settings:
     """The settings of all views, without those of single ones."""
-    return Settings(refresh=_refresh(env), views=_names(env), **_database(env), **_changes(env), **_caches(env))
+    refresh = _refresh(env)
+    cron = next(iter(refresh.schedule.crons), None) if isinstance(refresh.schedule, Earliest) else None
+    return Settings(refresh, views=_names(env), cron=cron, **_database(env), **_changes(env), **_caches(env))
 
 
 def _refresh(env: Env) -> RefreshSettings:

@@ -136,8 +136,9 @@ class Attempt:
         if recent and unchanged(plan, reading, began, self.refreshed):
             return ViewState(plan.name, Mode.SKIPPED, UNCHANGED)
         seen = old is not None and plan.generation != old.generation
-        if self.take_turns and seen and not self._rebuilt(plan) and plan.age is not None and plan.age < own.interval:
-            return self._elsewhere(plan.name, plan.generation or 0, plan.age)
+        if self.take_turns and seen and not self._rebuilt(plan) and plan.age is not None:
+            fresh = own.is_fresh(plan.age, self.clock.time())
+            return self._elsewhere(plan.name, plan.generation or 0, plan.age) if fresh else None
         return None
 
     def _elsewhere(self, name: str, generation: int, age: float) -> ViewState:

@@ -22,6 +22,7 @@ from alert_refresh.views.tiers.reads import Reads
 from alert_refresh.views.tiers.resolver import Resolver
 from alert_refresh.views.upkeep import Upkeep
 from alert_refresh.views.view import Progress, Reading, ViewState
+from alert_refresh.views.view_settings import Moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,11 +38,11 @@ CYCLES = 100
 @dataclass(frozen=True, slots=True)
 class Memo:
     """What the next refresh wants back: the fingerprints, and what the last cycles did, by request id, and when views
-    were last due (`taken`, monotonic)."""
+    were last due (`taken`)."""
 
     readings: Mapping[str, Reading] = field(default_factory=dict)
     cycles: Mapping[str, Progress] = field(default_factory=dict)
-    taken: Mapping[str, float] = field(default_factory=dict)
+    taken: Mapping[str, Moment] = field(default_factory=dict)
 
 
 class PostgresSource:
@@ -70,7 +71,7 @@ class PostgresSource:
         self._proofs: dict[str, str] = {}
         self._stopping = threading.Event()
         self._advised = False
-        self._started = clock.monotonic()
+        self._started = Moment.now(clock)
         self._changes: set[str] = set()
 
     def refresh(self, previous: Snapshot[Any] | None, request: Request, deadline: Deadline) -> Snapshot[ViewState]:
@@ -107,7 +108,7 @@ class PostgresSource:
             raise Partial(snapshot, cause)
         return snapshot
 
-    def _due(self, request: Request, taken: Mapping[str, float]) -> tuple[str, ...]:
+    def _due(self, request: Request, taken: Mapping[str, Moment]) -> tuple[str, ...]:
         """The views that a cycle is about: of a periodic one those whose interval has passed.
 
         One that notifications asked for is about what they told of.
@@ -118,20 +119,20 @@ class PostgresSource:
             return (request.scope,) if request.scope in self.settings.views else self.settings.views
         return self._due_meanwhile(request, taken) or self.settings.views
 
-    def _next(self, name: str, after: float) -> float:
-        """When a view is due next after `after`."""
-        return self.settings.of(name).schedule(self.settings.refresh.warmup).next_due(self._started, after)
-
-    def _due_meanwhile(self, request: Request, taken: Mapping[str, float]) -> tuple[str, ...]:
+    def _due_meanwhile(self, request: Request, taken: Mapping[str, Moment]) -> tuple[str, ...]:
         """The views whose interval has passed since a scheduled cycle took them up, which still retries others."""
         if not request.trigger.scheduled:
             return ()
-        now = self.clock.monotonic()
-        return tuple(name for name in self.settings.views if self._next(name, taken.get(name, self._started)) <= now)
+        now, started, warmup = Moment.now(self.clock), self._started, self.settings.refresh.warmup
+        return tuple(
+            name
+            for name in self.settings.views
+            if self.settings.of(name).is_due(started.monotonic, taken.get(name, started), now, warmup)
+        )
 
-    def _taken(self, memo: Memo, due: tuple[str, ...]) -> Mapping[str, float]:
+    def _taken(self, memo: Memo, due: tuple[str, ...]) -> Mapping[str, Moment]:
         """When each view was last due."""
-        return MappingProxyType({**memo.taken, **dict.fromkeys(due, self.clock.monotonic())})
+        return MappingProxyType({**memo.taken, **dict.fromkeys(due, Moment.now(self.clock))})
 
     def _payloads(self) -> frozenset[str]:
         """What notifications have told of and no cycle has taken up yet."""
@@ -163,7 +164,7 @@ class PostgresSource:
 
     def watches(self, sink: Sink) -> tuple[Watch, ...]:
         """Work to be done between refreshes, whose stop cancels the statement of a running one, and notifications."""
-        self._started = self.clock.monotonic()
+        self._started = Moment.now(self.clock)
         for pool in {self.reads, self.direct}:
             pool.renew()
         upkeep = Upkeep(self.clock, self.direct, self.history, self.settings.history_retention)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from alert_refresh.config import Env
+from alert_refresh.schedules import TIMEZONE, cron
 from alert_refresh.views.names import canonical
-from alert_refresh.views.view_settings import Cron
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,8 +34,10 @@ class BadFile(Exception):
     """Raised when the file is not what it should be; the text says where."""
 
 
-def read(path: Path, names: Sequence[str], general: ViewSettings) -> tuple[dict[str, ViewSettings], list[str]]:
-    """The settings of the views that the file names, and every fault in it."""
+def read(
+    path: Path, names: Sequence[str], general: ViewSettings, zone: str = "UTC"
+) -> tuple[dict[str, ViewSettings], list[str]]:
+    """The settings of the views that the file names, and every fault in it. `zone` is that of cron expressions."""
     try:
         entries = _entries(path)
     except BadFile as error:
@@ -46,7 +48,7 @@ def read(path: Path, names: Sequence[str], general: ViewSettings) -> tuple[dict[
         found = list(_faults(entry, names, own))
         if not found:
             name = canonical(entry["name"])
-            own[name], found = _settings(entry, general)
+            own[name], found = _settings(entry, general, zone)
         faults += [f"entry {number}: {fault}" for fault in found]
     return own, faults
 
@@ -104,20 +106,22 @@ def _faults(entry: Any, names: Sequence[str], own: dict[str, ViewSettings]) -> I
         yield "has both cron and interval"
 
 
-def _settings(entry: dict[str, Any], general: ViewSettings) -> tuple[ViewSettings, list[str]]:
+def _settings(entry: dict[str, Any], general: ViewSettings, zone: str) -> tuple[ViewSettings, list[str]]:
     """One view's settings over the general ones, and the faults of their values."""
     given = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in entry.items()}
-    env = Env(given)
+    env = Env(given | {TIMEZONE: zone})
     changes: dict[str, Any] = {key: env.duration(key, "1s") for key in DURATIONS if key in given}
+    if "interval" in given:
+        changes["cron"] = None
     if "max_age" in given:
         changes["skip_max_age"] = env.duration("max_age", "1h", zero=True)
     if not env.boolean("skip", default=True):
         changes["skip_max_age"] = 0.0
     if "cron" in given:
-        try:
-            changes["cron"] = Cron(given["cron"])
-            changes["interval"] = changes["cron"].longest()
-        except ValueError:
-            env.fault("cron", "is not a cron expression such as */5 * * * *")
+        found = cron(env, "cron")
+        if found is not None:
+            changes |= {"cron": found, "interval": found.longest}
+        elif not env.faults:
+            env.fault("cron", "is empty")
     changes["analyze"] = env.boolean("analyze", default=general.analyze)
     return dataclasses.replace(general, **changes), [f"{fault.field} {fault.reason}" for fault in env.faults]

@@ -2,59 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from itertools import islice, pairwise
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
-from alert_refresh.engine import Clock, Interval, Outcome, Schedule, SystemClock
+from alert_refresh.engine import Cron, Interval
 
-LATE = 0.2
-"""Seconds by which the wall clock may lag: a tick that comes so much early is not given twice."""
-LOOK_AHEAD = 20
-"""Occurrences of a cron expression that tell how far apart they are."""
+if TYPE_CHECKING:
+    from alert_refresh.engine import Clock
+
+SLACK = 0.5
+"""Seconds by which the cycle of a tick may come early by the wall clock."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cron:
-    """Due when a cron expression says so, in UTC.
+class Moment(NamedTuple):
+    """A time by both clocks: monotonic seconds, and Unix seconds."""
 
-    Raises:
-        ValueError: the expression is none, or one that never occurs.
-    """
+    monotonic: float
+    wall: float
 
-    expression: str
-    clock: Clock = field(default_factory=SystemClock, compare=False)
-
-    def __post_init__(self) -> None:
-        from cronsim import CronSimError
-
-        try:
-            self.longest()
-        except (CronSimError, StopIteration):
-            raise ValueError(self.expression) from None
-
-    def next_due(self, started: float, now: float) -> float:
-        wall = self.clock.time() + now - self.clock.monotonic()
-        return now + self._occurrences(wall + LATE, 1)[0] - wall
-
-    def after(self, outcome: Outcome, now: float) -> Cron:
-        return self
-
-    def longest(self) -> float:
-        """The longest time between two of the next occurrences, in seconds."""
-        return max(after - before for before, after in pairwise(self._occurrences(self.clock.time(), LOOK_AHEAD)))
-
-    def _occurrences(self, wall: float, count: int) -> list[float]:
-        """The next occurrences after a time, all in Unix seconds."""
-        from cronsim import CronSim
-
-        return [one.timestamp() for one in islice(CronSim(self.expression, datetime.fromtimestamp(wall, UTC)), count)]
+    @classmethod
+    def now(cls, clock: Clock) -> Moment:
+        """The time it is."""
+        return cls(clock.monotonic(), clock.time())
 
 
 @dataclass(frozen=True, slots=True)
 class ViewSettings:
     """Settings of one view; durations in seconds. `cron` takes the place of `interval`, which then is the longest time
-    between two occurrences. `skip_max_age` 0: it is never skipped.
+    between two ticks. `skip_max_age` 0: it is never skipped.
     """
 
     interval: float
@@ -65,19 +40,29 @@ class ViewSettings:
     cron: Cron | None = None
 
     def schedule(self, warmup: float) -> Cron | Interval:
-        """When the view is due."""
+        """What the view is due by."""
         return self.cron or Interval(self.interval, warmup)
 
+    def next_due(self, started: float, now: Moment, warmup: float) -> float:
+        """When the view is due next, in monotonic seconds, like `started`."""
+        if self.cron is None:
+            return Interval(self.interval, warmup).next_due(started, now.monotonic)
+        return now.monotonic + self.cron.next(now.wall) - now.wall
 
-@dataclass(frozen=True, slots=True)
-class Earliest:
-    """A schedule that is due whenever one of several is."""
+    def is_fresh(self, age: float, wall: float) -> bool:
+        """Whether a view that was refreshed `age` seconds ago, by another daemon, needs no refresh at `wall`."""
+        if self.cron is None:
+            return age < self.interval
+        return self.cron.next(wall - age + SLACK) > wall
 
-    schedules: tuple[Schedule, ...]
+    def is_due(self, started: float, taken: Moment, now: Moment, warmup: float) -> bool:
+        """Whether a tick has come since the view was last taken up.
 
-    def next_due(self, started: float, now: float) -> float | None:
-        dues = (schedule.next_due(started, now) for schedule in self.schedules)
-        return min((due for due in dues if due is not None), default=None)
-
-    def after(self, outcome: Outcome, now: float) -> Earliest:
-        return self
+        By a cron expression also if the wall clock was set back so far that the next tick is more than two intervals
+        away.
+        """
+        if self.cron is None:
+            return Interval(self.interval, warmup).next_due(started, taken.monotonic) <= now.monotonic
+        used, wall = taken.wall + SLACK, now.wall + SLACK
+        tick = self.cron.waits_for(used, wall)
+        return tick <= max(wall, used)

@@ -11,7 +11,10 @@ from alert_refresh.web.held import held_fields
 
 if TYPE_CHECKING:
     from alert_refresh.daemon import Daemon
-    from alert_refresh.engine import Snapshot, Worker
+    from alert_refresh.engine import Clock, Snapshot, Worker
+
+INEXACT = 0.2
+"""Seconds by which a tick of the wall clock may come early, since two clocks are never read at once."""
 
 
 def loaded(daemon: Daemon, kind: str) -> Snapshot[Any]:
@@ -45,7 +48,7 @@ def status_fields(worker: Worker[Any], status: Status[Any], **items: Any) -> dic
     return {
         "status": _word(status),
         "last_refresh": rfc3339(status.last_success_at),
-        "next_refresh": rfc3339(wall(clock, status.next_due)),
+        "next_refresh": rfc3339(_due_at(clock, status.next_due)),
         "refresh_duration_ms": 0 if last is None else round(last.duration * 1000),
         **items,
         "consecutive_failures": status.consecutive_failures,
@@ -68,6 +71,12 @@ def restored_age(worker: Worker[Any], status: Status[Any]) -> float | None:
     if not status.restored or status.last_success is None:
         return None
     return round(worker.clock.monotonic() - status.last_success, 3)
+
+
+def _due_at(clock: Clock, due: float | None) -> float | None:
+    """A due time in Unix seconds, not shown as the second before it."""
+    at = wall(clock, due)
+    return None if at is None else at + INEXACT
 
 
 def _word(status: Status[Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -69,6 +70,18 @@ def test_check_reads_each_source_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.exit_code == 0
     assert "targets from fake: 2 read in " in result.output
     assert (source.calls, source.closed) == (1, 1)
+
+
+def test_check_says_when_a_schedule_is_due_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer(monkeypatch, lambda _: Snapshot({"a": "1"}, digest="x"))
+    env = {"TARGET_REFRESH_SCHEDULE": "30 0 1 1 *", "ALERT_REFRESH_TIMEZONE": "Europe/Berlin"}
+    year = datetime.now(UTC).year
+    said = run("check", env=env).output.splitlines()[2]
+    assert re.fullmatch(rf"  by the schedule 30 0 1 1 \* \(Europe/Berlin\), next at {year}-12-31T23:30:00Z", said), said
+    [targets, *others] = json.loads(run("check", "--json", env=env).output)["sources"]
+    assert targets["schedule"] == "30 0 1 1 * (Europe/Berlin)"
+    assert targets["next_refresh"] == f"{year}-12-31T23:30:00Z"
+    assert all("schedule" not in one for one in others)
 
 
 def failing(_: int) -> Snapshot[Any]:

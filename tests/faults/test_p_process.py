@@ -364,6 +364,8 @@ BAD: dict[str, tuple[str, str]] = {
     "huge interval": ("TARGET_REFRESH_INTERVAL", "1e99"),
     "base above max": ("TARGET_REFRESH_BASE_BACKOFF", "10m"),
     "misspelt name": ("TARGET_REFRESH_INTERVALL", "5m"),
+    "cron with seconds": ("RULES_REFRESH_SCHEDULE", "0 */5 * * * *"),
+    "unknown time zone": ("ALERT_REFRESH_TIMEZONE", "Europe/Berln"),
     "empty token": ("ALERT_REFRESH_ADMIN_TOKEN", ""),
     "token with a space": ("ALERT_REFRESH_ADMIN_TOKEN", "canary canary"),
     "missing token file": ("ALERT_REFRESH_READ_TOKEN_FILE", "/does/not/exist"),

@@ -32,6 +32,15 @@ def test_it_starts_with_nothing_configured_says_what_is_off_and_answers(argument
         assert start["settings"]["TARGET_REFRESH_INTERVAL"] == "5m"
 
 
+def test_with_a_cron_expression_the_next_refresh_is_at_a_full_minute_in_utc(tmp_path: Path) -> None:
+    zone = {"ALERT_REFRESH_TIMEZONE": "Asia/Kathmandu"}  # 5:45 ahead of UTC
+    with Program(env={"TARGET_DIRECTORY": str(tmp_path), "TARGET_REFRESH_SCHEDULE": "0 * * * *", **zone}) as program:
+        program.wait_for("Targets refreshed successfully")
+        status = program.get("/api/v2/publishing/targets/status")[2]
+        assert status["last_refresh"] < status["next_refresh"] and status["next_refresh"].endswith(":15:00Z")
+        assert b'alert_refresh_interval_seconds{kind="targets"} 3600.0' in program.get("/metrics")[2]
+
+
 def test_it_listens_on_ipv6() -> None:
     with Program(env={"ALERT_REFRESH_BIND": "[::1]:0"}) as program:
         (address,) = program.wait_for("Serving")["address"]

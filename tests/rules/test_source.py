@@ -58,6 +58,14 @@ def test_the_interval_can_adapt_between_bounds() -> None:
     assert found.refresh.schedule == Adaptive(60, 3600, 3600, 30) and found.interval == 3600
 
 
+def test_an_adaptive_interval_and_a_schedule_are_a_fault() -> None:
+    with pytest.raises(ConfigErrors) as raised:
+        settings({"RULES_REFRESH_ADAPTIVE": "true", "RULES_REFRESH_SCHEDULE": "@hourly"})
+    assert [(fault.field, fault.reason) for fault in raised.value.faults] == [
+        ("RULES_REFRESH_SCHEDULE", "RULES_REFRESH_ADAPTIVE is true, and adapts an interval; set one of them")
+    ]
+
+
 def test_bounds_the_wrong_way_round_are_a_fault() -> None:
     with pytest.raises(ConfigErrors) as raised:
         settings({"RULES_REFRESH_ADAPTIVE_MIN": "2h", "RULES_REFRESH_ADAPTIVE_MAX": "1h"})
@@ -335,6 +343,13 @@ def test_the_log_has_the_words_that_searches_know(tmp_path: Path, caplog: pytest
         ("INFO", "Scheduled refresh completed: 10 rules refreshed in 0ms"),
         ("WARNING", f"Scheduled refresh failed: the rules file holds no list of rules: {odd}; {READ}"),
     ]
+
+
+def test_a_cron_expression_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "alert_refresh.rules")
+    with World(tmp_path, RULES_REFRESH_SCHEDULE="0 4 * * *", ALERT_REFRESH_TIMEZONE="Europe/Berlin").start():
+        pass
+    assert "Starting scheduled refresh at 0 4 * * * (Europe/Berlin)" in caplog.messages
 
 
 def test_a_disabled_schedule_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -6,15 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from alert_refresh import views
 from alert_refresh.config import Env
-from alert_refresh.engine import Interval, Outcome, Result, Trigger
+from alert_refresh.engine import Cron, Earliest, Interval, Trigger
 from alert_refresh.views.view_file import LARGEST
-from alert_refresh.views.view_settings import Cron, Earliest, ViewSettings
-from tests.fakes import FakeClock
+from alert_refresh.views.view_settings import Moment, ViewSettings
 from tests.postgres import VIEWS
 from tests.views.world import World
 
@@ -40,7 +37,7 @@ def test_the_example_is_read_and_the_others_have_the_general_settings() -> None:
     assert settings.refresh.interval == 60, "the longest time between two ticks"
     schedule = settings.refresh.schedule
     assert isinstance(schedule, Earliest)
-    assert set(schedule.schedules) == {Interval(60, 30), Interval(300, 30), Cron("0 * * * *")}
+    assert set(schedule.parts) == {Interval(60, 30), Interval(300, 30), Cron("0 * * * *")}
 
 
 def test_a_view_whose_name_needs_quotes_is_found(tmp_path: Path) -> None:
@@ -89,44 +86,96 @@ def test_a_file_that_is_missing_or_too_large_is_a_fault(tmp_path: Path) -> None:
     assert read(tmp_path / "large")[1] == [f"the file is larger than {LARGEST} bytes"]
 
 
-@given(st.lists(st.integers(1, 50), min_size=1, max_size=4), st.integers(0, 20), st.integers(0, 300))
-def test_a_schedule_of_several_intervals_is_due_when_the_first_of_them_is(
-    intervals: list[int], warmup: int, now: int
-) -> None:
-    schedule = Earliest(tuple(Interval(float(interval), float(warmup)) for interval in intervals))
-    due = schedule.next_due(0.0, float(now))
-    assert due is not None and due > now
-    times = {(warmup or interval) + n * interval for interval in intervals for n in range(400)}
-    assert due == min(one for one in times if one > now)
-    outcome = Outcome("views", Trigger.PERIODIC, "id", 1, Result.SUCCESS, started_at=0.0, duration=0.0)
-    assert schedule.after(outcome, 1.0) is schedule
+def test_a_view_may_have_a_cron_expression_in_the_time_zone(tmp_path: Path) -> None:
+    file = tmp_path / "views.yaml"
+    file.write_text("views: [{name: mv_a, cron: '@daily'}, {name: mv_b, interval: 1m}]")
+    general = {"VIEWS": "mv_a,mv_b,mv_c", "ALERT_REFRESH_TIMEZONE": "Europe/Berlin"}
+    settings, faults = read(file, VIEWS_REFRESH_SCHEDULE="0 9 * * 1-5", **general)
+    assert not faults
+    daily, workdays = Cron("@daily", "Europe/Berlin"), Cron("0 9 * * 1-5", "Europe/Berlin")
+    assert [settings.of(name).cron for name in settings.views] == [daily, None, workdays]
+    assert [settings.of(name).interval for name in settings.views] == [86400, 60, 3 * 86400]
+    assert isinstance(settings.refresh.schedule, Earliest)
+    assert set(settings.refresh.schedule.parts) == {daily, workdays, Interval(60, 30)}
+    assert settings.refresh.interval == 60
 
 
-def test_a_cron_expression_is_due_at_its_minutes_and_no_tick_comes_twice() -> None:
-    clock = FakeClock()
-    clock.wall_offset = 1_700_000_100.0  # 22:15:00 UTC
-    cron = Cron("*/15 22 * * *", clock)
-    assert cron.next_due(0.0, 0.0) == 15 * 60
-    clock.advance(15 * 60 - 0.1)
-    assert cron.next_due(0.0, clock.monotonic()) == pytest.approx(30 * 60), "the tick that comes just now is past"
-    assert cron.next_due(0.0, 1.0) == pytest.approx(15 * 60), "of a time that has passed, too"
-    assert cron.longest() == 23 * 3600 + 15 * 60
-    outcome = Outcome("views", Trigger.PERIODIC, "id", 1, Result.SUCCESS, started_at=0.0, duration=0.0)
-    assert cron.after(outcome, 1.0) is cron
+def test_without_a_file_the_schedule_is_that_of_every_view() -> None:
+    settings = views.read(Env({"VIEWS_REFRESH_SCHEDULE": "0 4 * * *"}))
+    assert settings.of("any").cron == Cron("0 4 * * *") and settings.of("any").interval == 86400
 
 
-@pytest.mark.parametrize("text", ["x", "0 0 30 2 *", "@daily", "* * * *", ""])
-def test_what_is_no_cron_expression_is_a_fault(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("x", "has 1 fields instead of five: minute, hour, day of month, month and day of week"),
+        ("0 0 30 2 *", "is never due: no month has such a day"),
+        ("0 0 * * 9", "day of week: '9' is none of *, a number from 0 to 7, a name from SUN to SAT,"
+         " a range such as 1-5, a step such as */5"),
+        ("", "is empty"),
+    ],
+)  # fmt: skip
+def test_what_is_no_cron_expression_is_a_fault(tmp_path: Path, text: str, reason: str) -> None:
     file = tmp_path / "views.yaml"
     file.write_text(f"views: [{{name: mv_a, cron: '{text}'}}, {{name: mv_b, cron: '* * * * *', interval: 1m}}]")
-    assert read(file, VIEWS="mv_a,mv_b")[1] == [
-        "entry 1: cron is not a cron expression such as */5 * * * *",
-        "entry 2: has both cron and interval",
-    ]
+    assert read(file, VIEWS="mv_a,mv_b")[1] == [f"entry 1: cron {reason}", "entry 2: has both cron and interval"]
 
 
-def own(interval: float, **changes: float | bool) -> ViewSettings:
-    return ViewSettings(interval, 1.0, 300.0, **{"skip_max_age": 0.0} | changes)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("taken", "now", "due"),
+    [
+        (600.0, 899.4, False),
+        (600.0, 899.6, True),  # the cycle may come a little early by the wall clock
+        (600.0, 900.0, True),
+        (600.0, 5000.0, True),
+        (899.6, 900.0, False),  # that tick it was taken up for
+        (600.0, 599.0, False),  # set back by a second
+        (600.0, 301.0, False),
+        (600.0, 200.0, True),  # set back by more than two intervals
+    ],
+)
+def test_a_view_is_due_once_for_each_tick_of_the_wall_clock(taken: float, now: float, due: bool) -> None:
+    settings = own(300, cron=Cron("*/5 * * * *"))
+    assert settings.is_due(0.0, Moment(5.0, taken), Moment(6.0, now), 30.0) is due
+    assert settings.next_due(0.0, Moment(6.0, 899.0), 30.0) == 7.0
+
+
+@pytest.mark.parametrize(("age", "fresh"), [(50.0, True), (60.0, True), (60.4, True), (70.0, False), (290.0, False)])
+def test_a_view_refreshed_elsewhere_since_the_last_tick_needs_no_refresh(age: float, fresh: bool) -> None:
+    assert own(300, cron=Cron("*/5 * * * *")).is_fresh(age, 960.0) is fresh, "the last tick was at 900"
+    assert own(300).is_fresh(age, 960.0), "by an interval, since one interval ago"
+
+
+def test_a_view_is_refreshed_at_the_ticks_of_its_cron_expression(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {VIEWS[0]: own(3600, cron=Cron("0 * * * *")), VIEWS[1]: own(1800), VIEWS[2]: own(1e6)}
+    with World(own=settings, skip_unchanged=False) as world:
+        wall = [1_700_002_740.0]  # 22:59 UTC
+        monkeypatch.setattr(world.clock, "time", lambda: wall[0])
+        assert world.upkeep
+        world.refresh(Trigger.STARTUP)
+
+        def refreshed(seconds: float) -> list[int]:
+            wall[0] += seconds
+            world.clock.ahead += seconds
+            before = {name: state.generation for name, state in world.served.items.items()}
+            states = world.refresh(Trigger.PERIODIC)
+            return [VIEWS.index(name) for name in VIEWS if states[name].generation != before[name]]
+
+        assert refreshed(31) == [1, 2], "after the warm-up, which a cron expression has not"
+        assert refreshed(30) == [0], "at 23:00"
+        assert refreshed(1800) == [1], "half an hour later"
+        assert refreshed(1800) == [0, 1], "at 24:00"
+
+
+def test_by_an_interval_the_wall_clock_plays_no_part() -> None:
+    settings = own(300)
+    assert not settings.is_due(0.0, Moment(330.0, 0.0), Moment(629.0, 9e9), 30.0)
+    assert settings.is_due(0.0, Moment(330.0, 0.0), Moment(630.0, -9e9), 30.0)
+    assert settings.next_due(0.0, Moment(330.0, 5.0), 30.0) == 630
+
+
+def own(interval: float, **changes: Any) -> ViewSettings:
+    return ViewSettings(interval, 1.0, 300.0, **{"skip_max_age": 0.0} | changes)
 
 
 def test_each_view_is_refreshed_when_it_is_due_in_the_order_of_dependencies() -> None:

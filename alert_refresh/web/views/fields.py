@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from alert_refresh.engine import Result
+from alert_refresh.views.view_settings import Moment
 from alert_refresh.web.answers import wall
 from alert_refresh.web.status import restored_age
 
@@ -97,8 +98,7 @@ def next_run(worker: Worker[Any], source: PostgresSource, name: str) -> float | 
     status, settings = worker.get_status(), source.settings
     if status.next_due is None or not settings.own:
         return status.next_due
-    schedule = settings.of(name).schedule(settings.refresh.warmup)
-    return schedule.next_due(status.started, worker.clock.monotonic())
+    return settings.of(name).next_due(status.started, Moment.now(worker.clock), settings.refresh.warmup)
 
 
 def view_fields(state: ViewState | None, now: float, own: ViewSettings, due: float | None) -> dict[str, Any] | None:
