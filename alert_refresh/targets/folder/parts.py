@@ -23,7 +23,7 @@ from alert_refresh.targets.secret.shapes import keys_of, shape_of
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
     from alert_refresh.engine import Clock, Deadline
@@ -74,9 +74,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Memo:
-    """What the next refresh gets back: the parts by name."""
+    """What the next refresh gets back: the parts by name, and the number of the refresh that read all of them."""
 
     parts: Mapping[str, Part] = field(default_factory=dict)
+    number: int = 0
 
 
 def broken(name: str, fault: Fault, last: tuple[Candidate, ...], known: Part | None = None) -> Part:
@@ -110,10 +111,10 @@ class Reader:
         closed: Callable[[str, os.stat_result], bool],
     ) -> None:
         self._root = root
-        self._first = memo is None
+        self.is_first = memo is None
         self._memo = memo or Memo()
         self._clock = clock
-        self._deadline = deadline
+        self.deadline = deadline
         self._selector = selector
         self._deny_private = deny_private
         self._bulkhead = bulkhead
@@ -135,7 +136,7 @@ class Reader:
                 is its fault).
             Transient, Permanent: not this part is the reason, or the limits of the whole folder are exceeded.
         """
-        self._deadline.check()
+        self.deadline.check()
         path, name = self._root / entry.name, shown(entry.name or self._root.name)
         try:
             if entry.error is not None:
@@ -148,6 +149,19 @@ class Reader:
             if passing or not own or whole:
                 raise
             return {name: broken(name, Fault("file", f"{error.error_type}: {error}"), self._last(name))}
+
+    def again(self, names: Collection[str], entries: Iterable[Entry], *, final: bool) -> dict[str, Part]:
+        """All parts as they are known, but for those of these names: they are read again, where there is an entry of
+        that name; raises as `part`.
+        """
+        found = {shown(entry.name): entry for entry in entries}
+        parts: dict[str, Part] = {}
+        for name, part in self._memo.parts.items():
+            if name not in names:
+                parts[name] = part
+            elif name in found:
+                parts |= self.part(found[name], final=final)
+        return parts
 
     def _mounted(self, name: str, folder: Path) -> dict[str, Part]:
         """A mounted Secret, which may itself hold manifests; raises what reading raises."""
@@ -193,7 +207,7 @@ class Reader:
     def _before(self, name: str) -> dict[str, Part]:
         """What a file held that is being written; at the first refresh it is a fault that nobody knows what it did."""
         known = self._memo.parts.get(name)
-        if known is None and self._first:
+        if known is None and self.is_first:
             known = broken(name, Fault("file", "storage: is still being written"), ())
         return {} if known is None else {name: known}
 
@@ -213,7 +227,7 @@ class Reader:
         )
 
     def _found(self, name: str, content: bytes) -> Found:
-        documents = load(name, content, self._deadline.check)
+        documents = load(name, content, self.deadline.check)
         return find(name, documents, self._selector, self._bulkhead, deny_private=self._deny_private)
 
     def _last(self, name: str) -> tuple[Candidate, ...]:
