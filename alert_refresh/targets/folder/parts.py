@@ -15,11 +15,9 @@ from alert_refresh.files.read import STORAGE, TOO_LARGE, Changed, Exhausted, Mis
 from alert_refresh.targets.assemble import Candidate
 from alert_refresh.targets.folder.documents import load
 from alert_refresh.targets.folder.manifest import NAMESPACE, Found, find
-from alert_refresh.targets.folder.mounted import read_mounted
+from alert_refresh.targets.folder.mounted import manifests_in, read_mounted
 from alert_refresh.targets.folder.recognise import recognise
-from alert_refresh.targets.folder.walk import EXTENSIONS
 from alert_refresh.targets.secret.parse import parse
-from alert_refresh.targets.secret.shapes import keys_of, shape_of
 
 if TYPE_CHECKING:
     import os
@@ -167,9 +165,7 @@ class Reader:
         """A mounted Secret, which may itself hold manifests; raises what reading raises."""
         values = read_mounted(self._root, folder, MAX_FILE)
         self._count(sum(map(len, values.values())))
-        shape = shape_of(values)
-        manifests = [key for key in values if key.endswith(EXTENSIONS)]
-        if manifests and not keys_of(shape, values):
+        if manifests := manifests_in(values):
             return {one: self._content(one, values[key]) for key in manifests for one in (f"{name}/{key}",)}
         digest = sha256(repr(sorted(values.items())).encode()).digest()
         known = self._memo.parts.get(name)

@@ -10,14 +10,13 @@ from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from alert_refresh.engine import Fault, Snapshot, Trigger
+from alert_refresh.engine import Snapshot, Trigger
 from alert_refresh.files.at_rest import SETTLED
 from alert_refresh.files.read import Changed, Missing
 from alert_refresh.files.watch import FolderWatch
 from alert_refresh.targets.assemble import Candidate, assemble, escaped
 from alert_refresh.targets.bulkhead import Bulkhead
+from alert_refresh.targets.folder.manifest import without_twins
 from alert_refresh.targets.folder.mounted import is_mounted
 from alert_refresh.targets.folder.parts import Left, Memo, Part, Reader, broken
 from alert_refresh.targets.folder.selection import select
@@ -103,7 +102,7 @@ class DirectorySource:
         self, previous: Snapshot[Target] | None, memo: Memo, parts: dict[str, Part], selection: Selection | None
     ) -> Snapshot[Target]:
         """What is true now, given what was served and known, and the parts there are."""
-        candidates = _without_twins(candidate for part in parts.values() for candidate in part.candidates)
+        candidates = without_twins(candidate for part in parts.values() for candidate in part.candidates)
         if not candidates and previous is None:
             error = f"no manifest in the folder matches the label selector {self._settings.label_selector}"
             log.warning("No Secret was found", extra={"kind": "targets", "error": error})
@@ -217,22 +216,6 @@ def _digest(skipped: Sequence[Skipped]) -> str:
     if not skipped:
         return ""
     return sha256(repr([(*one.origin.items(), one.reason) for one in skipped]).encode()).hexdigest()
-
-
-def _without_twins(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """All candidates; where two manifests are the same Secret the first good one is it."""
-    found = []
-    valid: set[tuple[str, str]] = set()
-    for candidate in candidates:
-        key = candidate.namespace, candidate.secret
-        if isinstance(candidate.result, Target):
-            if key in valid:
-                fault = Fault("metadata.name", "duplicate_name: another manifest is this Secret too")
-                found.append(msgspec.structs.replace(candidate, result=(fault,)))
-                continue
-            valid.add(key)
-        found.append(candidate)
-    return found
 
 
 def _keep_unknown(parts: dict[str, Part], previous: Snapshot[Target]) -> None:
