@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,8 +14,6 @@ from alert_refresh.cli.main import main
 from tests.targets.folder.folders import CANARY, secret, write
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from click.testing import Result
 
 
@@ -29,6 +28,7 @@ def run(*arguments: object, given: str | None = None) -> Result:
     return CliRunner().invoke(main, command, input=given, catch_exceptions=False)
 
 
+DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "targets.md"
 BAD = """kind: Secret
 metadata: {name: bad, namespace: team, labels: {publishing-target: "true"}}
 stringData:
@@ -145,6 +145,18 @@ def test_what_controls_a_terminal_is_escaped(tmp_path: Path) -> None:
     found = run(file)
     assert found.exit_code == 1 and "\x1b" not in found.output and "\u202e" not in found.output
     assert "\\x1b[31m.yaml:4: secret 'team/b\\x1b[2J\\u202ead'" in found.output
+
+
+def test_the_documentation_shows_what_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pager = "kind: Secret\nmetadata: {name: pager, namespace: team, labels: {publishing-target: 'true'}}\n"
+    pager += 'stringData:\n  config: |\n    {"name": "pager",\n     "type": "pagerduty"\n     "format": "pagerduty"}\n'
+    good = [json.dumps(secret(name)) for name in ("one", "two")]
+    (tmp_path / "a.yaml").write_text("---\n".join([BAD.replace("bad", "slack"), pager, *(f"{one}\n" for one in good)]))
+    (tmp_path / "b.yaml").write_text("kind: Secret\nmetadata: {name: web, namespace: team}\n")
+    monkeypatch.chdir(tmp_path)
+    found = run("a.yaml", "b.yaml")
+    assert found.exit_code == 1
+    assert f"```\n{found.output}```\n" in DOCUMENT.read_text(), found.output
 
 
 def test_no_credential_is_printed() -> None:
