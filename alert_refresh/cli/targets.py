@@ -118,7 +118,7 @@ def _add(checked: Validation, file: Path) -> tuple[str, AttemptError] | None:
     from alert_refresh.engine import AttemptError
 
     try:
-        if file != STDIN and file.is_dir():
+        if file != STDIN and os.path.isdir(file):  # noqa: PTH112 - Path.is_dir raises where it may not look
             checked.add_folder(file)
         else:
             checked.add_file(str(file), _content(file))

@@ -174,6 +174,11 @@ def test_a_pipe_is_read(tmp_path: Path) -> None:
     assert ran.returncode == 1 and ran.stdout.startswith(f"/dev/fd/{reader}:4: secret 'team/bad'")
 
 
+def test_a_path_that_is_too_long_is_a_2() -> None:
+    found = run("x" * 5000)
+    assert found.exit_code == 2 and found.stderr.endswith("the file cannot be read: File name too long\n")
+
+
 def test_a_closed_standard_input_is_a_2() -> None:
     command = [sys.executable, "-m", "alert_refresh", "targets", "validate", "-"]
     ran = subprocess.run(

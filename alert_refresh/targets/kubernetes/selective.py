@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class ListNeeded(Exception):
-    """Raised when Secrets that are read alone cannot tell what is true."""
+    """Raised when Secrets that are read alone cannot tell what is true; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,22 +91,26 @@ class SelectiveRefresh:
             Transient, Permanent: a Secret cannot be read.
         """
         memo = memo_of(previous)
-        if previous is None or memo is None or memo.failed or request is self._tried:
-            raise ListNeeded
+        if previous is None or memo is None or memo.failed:
+            raise ListNeeded("not everything is known")
+        if request is self._tried:
+            raise ListNeeded("this is not the first attempt")
         self._tried = request
         wanted = secrets_of(previous, request.scope or "")
+        if not 0 < len(wanted) <= SINGLES:
+            raise ListNeeded(f"{len(wanted)} Secrets have the name")
         reader = KubeReader(self._client)
-        if not 0 < len(wanted) <= SINGLES or reader.server != memo.server:
-            raise ListNeeded
+        if reader.server != memo.server:
+            raise ListNeeded("the API server is another one")
         seconds = _Seconds()
         try:
             read = [self._read(reader, memo, namespace, name, deadline, seconds) for namespace, name in wanted]
         except (Forbidden, Gone, NotAcceptable) as error:
-            raise ListNeeded from error
+            raise ListNeeded(str(error)) from error
         snapshot = self._snapshot(previous, read, seconds)
         known = memo_of(snapshot)
         if known is None or not all(one.fits(known.known[one.key]) for one in read):
-            raise ListNeeded
+            raise ListNeeded("what was read contradicts what is known")
         return snapshot
 
     def _read(
@@ -115,12 +119,12 @@ class SelectiveRefresh:
         """Read a Secret, and compare it with what is known of it."""
         key = EVERYWHERE if EVERYWHERE in memo.known else namespace
         if key not in memo.known:
-            raise ListNeeded
+            raise ListNeeded("its namespace is not listed any more")
         store, began = memo.known[key], self._clock.monotonic()
         version, found = self._get(reader, namespace, name, deadline)
         seconds.discover += self._clock.monotonic() - began
         if number(version) == UNKNOWN:
-            raise ListNeeded
+            raise ListNeeded("resourceVersions are no numbers")
         self.versions.note(key, store.epoch, number(version))
         uids = {uid for uid, (_, one) in store.known.items() if (one.namespace, one.secret) == (namespace, name)}
         if found is None:

@@ -71,21 +71,29 @@ class KubernetesSource:
             Transient, Permanent: no namespace could be listed, or the Secret of that target cannot be read.
             Partial: some namespaces could not be listed.
         """
-        if request.scope is not None and self._is_whole(memo_of(previous)):
+        if request.scope is not None:
             try:
+                self._demand_whole(memo_of(previous) or Memo())
                 return self._selective.refresh(previous, request, deadline)
-            except ListNeeded:
-                log.info("Everything is listed instead of one target", extra={"kind": "targets"})
+            except ListNeeded as reason:
+                log.info("Everything is listed instead of one target", extra={"kind": "targets", "error": str(reason)})
             except AttemptError as error:
                 self._reset_after(error)
                 raise
         return self._list_everything(previous, request, deadline)
 
-    def _is_whole(self, memo: Memo | None) -> bool:
-        """Whether nothing but a list of everything could tell more: the last one that was begun is what is known."""
-        if memo is None or any(one.serial < self._begun for one in memo.known.values()):
-            return False
-        return not any(one.in_doubt for one in self._reflectors)
+    def _demand_whole(self, memo: Memo) -> None:
+        """Raise `ListNeeded` if a list of everything might tell more than is known.
+
+        Raises:
+            Transient, Permanent: the configuration cannot be read.
+        """
+        if any(one.serial < self._begun for one in memo.known.values()):
+            raise ListNeeded("the last list of everything failed")
+        if any(one.in_doubt for one in self._reflectors):
+            raise ListNeeded("a watch may have lost events")
+        if memo.known.keys() != set(self._namespaces()):
+            raise ListNeeded("other namespaces are to be listed")
 
     def _list_everything(
         self, previous: Snapshot[Target] | None, request: Request, deadline: Deadline

@@ -56,6 +56,10 @@ class TestLines:
             (7, "enabled", "schema"),
         ]
 
+    def test_a_key_beside_the_json_is_not_taken_for_its_field(self) -> None:
+        text = f"kind: Secret\n{META}\nstringData:\n  url: x\n  config: '{{\"url\": 1}}'\n"
+        assert {line for line, field, _ in found(checked(text)) if field == "url"} == {5}
+
     def test_string_data_goes_before_data(self) -> None:
         text = f"kind: Secret\n{META}\ndata:\n  config: '!'\nstringData:\n  config: '[]'\n"
         assert found(checked(text)) == [(6, "config", "schema")]

@@ -352,6 +352,24 @@ class TestEverythingInstead:
             cluster.attempt("target-00001")
             assert [asked(one) for one in other.requests] == [PROTOBUF]
 
+    def test_of_another_namespace(self, cluster: Cluster, kube: KubeServer, tmp_path: Path) -> None:
+        kube.store.create(secret("elsewhere", "other"))
+        it = Cluster(tmp_path / "own", kube, namespaces=())
+        try:
+            it.refresh()
+            kubeconfig(it.file, kube.url, namespace="other")
+            it.refresh("target-00001")
+            assert list(it.served.items) == ["elsewhere"]
+        finally:
+            it.source.close()
+
+    def test_the_log_says_why(self, cluster: Cluster, kube: KubeServer, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO)
+        kube.denied = {("get", "default")}
+        cluster.refresh("target-00001")
+        (line,) = [one for one in caplog.records if "instead of one target" in one.message]
+        assert vars(line)["error"] == "the API server answered 403"
+
     def test_while_a_namespace_fails(self, tmp_path: Path, kube: KubeServer) -> None:
         kube.store.create(secret("elsewhere", "other"))
         it = Cluster(tmp_path / "other", kube, namespaces=("default", "other"))
@@ -476,6 +494,31 @@ class TestCycle:
             assert (first.error_type, first.result, second.result) == ("timeout", Result.FAILED, Result.SUCCESS)
             assert rule.fired == 1 and first.request_id == second.request_id == request.request_id
             assert "new" in world.served.items and not world.served.items["target-00001"].enabled
+        finally:
+            world.worker.stop()
+
+    def test_a_watch_and_refreshes_of_one_target_together_serve_what_the_cluster_has(
+        self, tmp_path: Path, kube: KubeServer
+    ) -> None:
+        settings = target_settings(kubeconfig(tmp_path / "kubeconfig", kube.url), watch=True)
+        world = World(kube, settings)
+        world.worker.start()
+        try:
+            world.connected()
+            reads = sum(asked(one).startswith("target-") for one in kube.requests)
+            for number in range(30):
+                name = f"target-{number % 3:05}"
+                if number % 7 == 6:
+                    kube.store.delete("default", name)
+                    kube.store.create(secret(name, url=f"https://example.com/{number}"))
+                else:
+                    kube.store.replace(secret(name, url=f"https://example.com/{number}"))
+                request = world.worker.refresh_now(scope=name)
+                assert request.done.wait(20) and request.outcome is not None
+                assert request.outcome.result is Result.SUCCESS
+                assert world.served.items[name].url.reveal() == f"https://example.com/{number}"
+            world.serves_what_the_cluster_has()
+            assert sum(asked(one).startswith("target-") for one in kube.requests) == reads + 30
         finally:
             world.worker.stop()
 
