@@ -35,6 +35,7 @@ from tests.fakes import FakeClock, FakeSink
 from tests.faults.kubernetes import World, refresh_settings, target_settings
 from tests.kube import KubeServer, faults, fill, kubeconfig, raw_secret, secret
 from tests.kube.store import Store
+from tests.stage import eventually
 from tests.targets.kubernetes.test_metadata import edit, names
 
 if TYPE_CHECKING:
@@ -479,18 +480,19 @@ class TestCycle:
     def test_a_server_that_says_nothing_is_a_timeout_and_the_retry_lists_everything(
         self, tmp_path: Path, kube: KubeServer
     ) -> None:
-        refresh = refresh_settings(timeout=0.5, max_retries=1)
+        refresh = refresh_settings(max_retries=1)
         settings = target_settings(kubeconfig(tmp_path / "kubeconfig", kube.url), refresh)
         world = World(kube, settings)
         world.worker.start()
         try:
-            world.wait_for_outcomes(1)
+            eventually(lambda: world.worker.get_status().succeeded == 1, "the first list")
+            before = len(world.wait_for_outcomes(1))
             rule = kube.fault(faults.silence, SINGLE, times=1)
             kube.store.replace(secret("target-00001", enabled=False))
             kube.store.create(secret("new"))
             request = world.worker.refresh_now(scope="target-00001")
             assert request.done.wait(20)
-            first, second = world.outcomes[1:]
+            first, second = world.outcomes[before:]
             assert (first.error_type, first.result, second.result) == ("timeout", Result.FAILED, Result.SUCCESS)
             assert rule.fired == 1 and first.request_id == second.request_id == request.request_id
             assert "new" in world.served.items and not world.served.items["target-00001"].enabled

@@ -123,7 +123,7 @@ def cluster(tmp_path: Path, kube: KubeServer) -> Iterator[Any]:
         "KUBECONFIG": str(kubeconfig(tmp_path / "kubeconfig", kube.url)),
         "TARGET_WATCH": "false",
         "TARGET_REFRESH_RATE_LIMIT": "0s",
-        "TARGET_REFRESH_TIMEOUT": "1s",
+        "TARGET_REFRESH_TIMEOUT": "3s",
         "TARGET_REFRESH_MAX_RETRIES": "0",
     }
     daemon = Daemon(read_config(environ))
