@@ -24,6 +24,8 @@ from alert_refresh.targets.secret.selector import parse_selector
 from alert_refresh.targets.target import Target
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from alert_refresh.engine import Clock, Deadline, Request
     from alert_refresh.targets import Settings
     from alert_refresh.targets.bulkhead import Bulkhead
@@ -107,11 +109,10 @@ class SelectiveRefresh:
             read = [self._read(reader, memo, namespace, name, deadline, seconds) for namespace, name in wanted]
         except (Forbidden, Gone, NotAcceptable) as error:
             raise ListNeeded(str(error)) from error
-        snapshot = self._snapshot(previous, read, seconds)
-        known = memo_of(snapshot)
-        if known is None or not all(one.fits(known.known[one.key]) for one in read):
+        after, _ = _applied(memo, read)
+        if not all(one.fits(after.known[one.key]) for one in read):
             raise ListNeeded("what was read contradicts what is known")
-        return snapshot
+        return self._snapshot(previous, read, seconds)
 
     def _read(
         self, reader: KubeReader, memo: Memo, namespace: str, name: str, deadline: Deadline, seconds: _Seconds
@@ -169,13 +170,8 @@ class SelectiveRefresh:
         """What is true now, given what is served: a watch may have published since, but began no new epoch."""
         began, memo = self._clock.monotonic(), memo_of(current)
         assert memo is not None
-        known = dict(memo.known)
-        changes: list[Change] = []
-        for one in read:
-            known[one.key], changed = apply(known[one.key], one.events)
-            changes += changed
+        memo, changes = _applied(memo, read)
         now = self._clock.time()
-        memo = replace(memo, known=known)
         items, rejected, digest = serve(current, memo, changes, now)
         stats = {
             "selective": 1.0,
@@ -196,3 +192,13 @@ class SelectiveRefresh:
             stats=stats,
             rebase=lambda served: self._snapshot(served, read, seconds),
         )
+
+
+def _applied(memo: Memo, read: Iterable[_Read]) -> tuple[Memo, list[Change]]:
+    """What is known after what was read, and how it differs."""
+    known = dict(memo.known)
+    changes: list[Change] = []
+    for one in read:
+        known[one.key], changed = apply(known[one.key], one.events)
+        changes += changed
+    return replace(memo, known=known), changes

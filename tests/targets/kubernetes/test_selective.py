@@ -328,13 +328,25 @@ class TestEverythingInstead:
         assert cluster.refresh("target-00001") == ["target-00001", METADATA, "target-00001"]
         assert rule.fired == 1 and not cluster.served.items["target-00001"].enabled
 
-    def test_after_history_went_back(self, cluster: Cluster, kube: KubeServer) -> None:
+    def test_after_history_went_back(
+        self, cluster: Cluster, kube: KubeServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
         backup = kube.store.backup()
         kube.store.replace(secret("target-00001", enabled=False))
         cluster.refresh("target-00001")
         kube.store.restore(backup)
+        caplog.clear()
         assert cluster.refresh("target-00001") == ["target-00001", METADATA, PROTOBUF]
         assert cluster.served.items["target-00001"].enabled
+        assert caplog.messages == ["resourceVersions went back; everything is read again"]
+
+    def test_after_history_went_back_to_before_it_was_there(self, cluster: Cluster, kube: KubeServer) -> None:
+        backup = kube.store.backup()
+        kube.store.create(secret("new"))
+        cluster.refresh()
+        kube.store.restore(backup)
+        assert cluster.refresh("new") == ["new", "metadata.name=new", METADATA, PROTOBUF]
+        assert cluster.shown == dict.fromkeys(("target-00000", "target-00001", "target-00002"), "fresh")
 
     def test_a_list_that_is_older_than_what_was_read_is_noticed(self, cluster: Cluster, kube: KubeServer) -> None:
         backup = kube.store.backup()
