@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from alert_refresh import __version__, durations, rules, targets, views
 from alert_refresh.config import Config, Env, read_server
-from alert_refresh.engine import Clock, Deadline, ShutdownTimeout, SystemClock, Trigger, Worker
+from alert_refresh.engine import Clock, ConfigErrors, Deadline, ShutdownTimeout, SystemClock, Trigger, Worker
 from alert_refresh.kind import load
 from alert_refresh.observe.outcomes import log_outcome, log_publication
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from alert_refresh.keep.keeper import Keeper
     from alert_refresh.kind import Kind
@@ -48,6 +48,19 @@ def read_config(environ: Mapping[str, str] | None = None) -> Config:
     config = read_server(env, {kind.name: kind.read(env) for kind in KINDS})
     env.finish((PREFIX, *(kind.prefix for kind in KINDS)))
     return config
+
+
+def read_kind(kind: Kind, names: Collection[str]) -> Any:
+    """The settings of one kind for a command that needs these variables of the process's environment and no other.
+
+    Raises:
+        ConfigErrors: every fault of these variables.
+    """
+    env = Env(os.environ)
+    settings = kind.read(env)
+    if faults := [one for one in env.faults if one.field in names]:
+        raise ConfigErrors(faults)
+    return settings
 
 
 def read_settings() -> dict[str, dict[str, tuple[str, str]]]:

@@ -11,6 +11,7 @@ import click
 
 from alert_refresh import __version__
 from alert_refresh.cli.rules import rules
+from alert_refresh.cli.targets import targets
 
 if TYPE_CHECKING:
     from alert_refresh.config import Config
@@ -30,6 +31,7 @@ def main() -> None:
 
 
 main.add_command(rules)
+main.add_command(targets)
 
 
 class WithSettings(click.Command):

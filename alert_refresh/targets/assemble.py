@@ -64,7 +64,7 @@ def assemble(
     - `deleted` is what the log says of a name whose Secret is not in `found`; None if it needs not be logged.
     """
     before = previous.items if previous is not None else {}
-    items, losers = _winners(found)
+    items, losers = winners(found)
     rejected = list(unreadable)
     if failed:
         losers += _keep_failed(items, before, failed, now)
@@ -94,7 +94,7 @@ def without(
     return replace(previous, items=items, rejected=rejected, digest=content_digest(items.values(), rejected))
 
 
-def _winners(found: Iterable[Candidate]) -> tuple[dict[str, Target], list[Candidate]]:
+def winners(found: Iterable[Candidate]) -> tuple[dict[str, Target], list[Candidate]]:
     """The target that gets each name, and all other Secrets, each with its faults."""
     items: dict[str, Target] = {}
     holders: dict[str, Candidate] = {}

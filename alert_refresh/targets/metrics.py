@@ -40,6 +40,7 @@ API_STATUS = {
     "manager_not_started": "not_started",
     "invalid_request": "bad_request",
     "payload_too_large": "bad_request",
+    "not_found": "bad_request",
     "unauthorized": "unauthorized",
     "forbidden": "unauthorized",
     "internal_error": "error",

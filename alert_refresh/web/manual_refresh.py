@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from flask import g, request
@@ -15,7 +16,7 @@ from alert_refresh.web.auth import ANONYMOUS
 from alert_refresh.web.errors import ApiError, bad_request, whole_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from alert_refresh.daemon import Daemon
     from alert_refresh.engine import Outcome, Request
@@ -27,6 +28,8 @@ WAIT_LIMIT = 60.0
 EMPTY_LIMIT = 1024
 """Bytes of a body above which a request that allows none is answered 413 instead of 400."""
 PERIODS = {1.0: "second", 60.0: "minute", 3600.0: "hour", 86400.0: "day"}
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 audit = logging.getLogger("alert_refresh.audit")
 
@@ -52,13 +55,20 @@ class ManualRefresh:
         self._noun = noun
         self._observe = observe
 
-    def __call__(self, scope: Callable[[], str | None] = lambda: None, *parameters: str) -> JsonResponse:
+    def __call__(
+        self,
+        scope: Callable[[], str | None] = lambda: None,
+        *parameters: str,
+        about: Mapping[str, str] = NOTHING,
+    ) -> JsonResponse:
         """Respond 202 when it is accepted; with `?wait=` 200 with the result if it succeeds in that time.
+
+        The parameters are those of `accept`.
 
         Raises:
             ApiError: it was refused, all its attempts so far failed (502), or the daemon is stopping (503).
         """
-        accepted, seconds = self.accept(scope, *parameters)
+        accepted, seconds = self.accept(scope, *parameters, about=about)
         if seconds is None:
             return answer(started(accepted), 202)
         over = self._daemon.clock.wait(accepted.done, seconds)
@@ -71,11 +81,13 @@ class ManualRefresh:
             return answer(finished(accepted, outcome))
         raise failed(accepted, outcome, {} if over else self._retrying())
 
-    def accept(self, scope: Callable[[], str | None], *parameters: str) -> tuple[Request, float | None]:
+    def accept(
+        self, scope: Callable[[], str | None], *parameters: str, about: Mapping[str, str] = NOTHING
+    ) -> tuple[Request, float | None]:
         """Check token and body, then request a refresh. Returns the request and the value of `?wait=` in seconds.
 
         `scope` reads the part to refresh from the query, after the token was checked; `parameters` are the query
-        parameters allowed besides `wait`.
+        parameters allowed besides `wait`. `about` are fields of the audit log that name what is asked for.
 
         Raises:
             ApiError: it was refused; the audit log records this too.
@@ -95,7 +107,7 @@ class ManualRefresh:
             result = refused.error
             raise
         finally:
-            fields = {"request_id": g.request_id, "who": who, "ip": request.remote_addr, "kind": self._kind}
+            fields = {"request_id": g.request_id, "who": who, "ip": request.remote_addr, "kind": self._kind, **about}
             audit.info("Refresh requested", extra=fields | {"action": f"{self._kind}.refresh", "result": result})
             if self._observe is not None:
                 self._observe(result, self._daemon.clock.monotonic() - begun)

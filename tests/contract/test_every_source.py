@@ -50,8 +50,11 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     one.close()
 
 
-def refresh(world: World, previous: Snapshot[Any] | None = None, *, seconds: float = 10.0) -> Snapshot[Any]:
-    return world.source.refresh(previous, Request(Trigger.MANUAL), Deadline(SystemClock(), seconds))
+def refresh(
+    world: World, previous: Snapshot[Any] | None = None, *, seconds: float = 10.0, scope: str | None = None
+) -> Snapshot[Any]:
+    request = Request(Trigger.MANUAL, scope=scope)
+    return world.source.refresh(previous, request, Deadline(SystemClock(), seconds))
 
 
 def test_a_refresh_returns_the_whole_truth_in_a_frozen_snapshot(world: World) -> None:
@@ -89,6 +92,17 @@ def test_changed_content_has_another_digest_and_old_content_its_old_one(world: W
     assert second.items["second"] != first.items["second"]
     world.write(1)
     assert refresh(world, second).digest == first.digest
+
+
+@pytest.mark.parametrize("scope", ["second", "unknown"])
+def test_a_refresh_of_one_part_is_whole_too_and_the_next_one_of_everything_is_as_any(world: World, scope: str) -> None:
+    first = refresh(world, scope=scope)
+    assert first.digest == refresh(world).digest
+    world.write(2)
+    part = refresh(world, first, scope=scope)
+    assert set(part.items) == {"first", "second"} and part.items["first"] == first.items["first"]
+    everything = refresh(world, part)
+    assert everything.digest == refresh(world).digest != first.digest
 
 
 def test_what_was_published_before_is_left_as_it_was(world: World) -> None:

@@ -129,8 +129,11 @@ class Model:
         told, self.late = self.late[:count], self.late[count:]
         self._bring(told)
 
-    def refresh(self, meanwhile: Sequence[Step]) -> None:
-        """List; these steps happen after the second list was made and before it is sent."""
+    def refresh(self, meanwhile: Sequence[Step], scope: str | None = None) -> None:
+        """List; these steps happen after the second list was made and before it is sent.
+
+        With a `scope` that is known: refresh it alone; they happen after its Secret was read and before it is sent.
+        """
 
         def act(exchange: Exchange) -> bool:
             response = exchange.compute()
@@ -139,11 +142,13 @@ class Model:
                 self.step(step)
             return exchange.wire.respond(response)
 
-        rule = self.kube.fault(act, "/api/v1/namespaces/b/", times=1)
         used, before = self.used, self.sink.snapshot
+        alone = before is not None and scope in before.items
+        rule = self.kube.fault(act, "" if alone else "/api/v1/namespaces/b/", times=1)
         with contextlib.suppress(AttemptError):
             try:
-                snapshot = self.source.refresh(before, Request(Trigger.MANUAL), Deadline(self.clock, 5.0))
+                request = Request(Trigger.MANUAL, scope=scope)
+                snapshot = self.source.refresh(before, request, Deadline(self.clock, 5.0))
             except Partial as partial:
                 snapshot = partial.snapshot
             while self.sink.snapshot is not before:
@@ -224,9 +229,10 @@ events = st.tuples(st.just("events"), namespaces, st.integers(1, 3))
 tardy = st.tuples(st.just("tardy"), st.integers(1, 4))
 meanwhile = st.lists(edits | events | tardy, max_size=3)
 lists = st.tuples(st.just("refresh"), meanwhile)
+alone = st.tuples(st.just("refresh"), meanwhile, names)
 upsets = st.tuples(st.sampled_from(["backup", "restore", "swap"]))
-rewinds = st.tuples(st.just("rewind"), st.lists(edits | edits | events | lists, min_size=1, max_size=5))
-steps = st.lists(edits | edits | events | tardy | lists | upsets | rewinds | rewinds, max_size=20)
+rewinds = st.tuples(st.just("rewind"), st.lists(edits | edits | events | lists | alone, min_size=1, max_size=5))
+steps = st.lists(edits | edits | events | tardy | lists | alone | upsets | rewinds | rewinds, max_size=20)
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,9 @@ ROOT = Path(__file__).parent.parent.parent
 DOCUMENT = ROOT / "docs" / "faults.md"
 HEAD = """# Faults of targets
 
-What `GET targets`, the log and `alert-refresh check` say of a Secret or file that cannot be used, with an input that
-makes it. The word before the colon is the kind of the fault, for programs. Tests make this table and compare it.
+What `GET targets`, the log, `alert-refresh check` and `alert-refresh targets validate` say of a Secret or file that
+cannot be used, with an input that makes it. The word before the colon is the kind of the fault, for programs. Tests
+make this table and compare it.
 
 """
 CODES = re.compile(r"(bad_[a-z0-9]+|encoding|schema|too_complex|target_too_large|missing_config|duplicate_name|"

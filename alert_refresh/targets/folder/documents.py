@@ -7,6 +7,8 @@ Anchors, aliases and merge keys (`<<`) are read and counted; tags and repeated k
 from __future__ import annotations
 
 import re
+from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -16,7 +18,7 @@ from alert_refresh.targets.secret.json_text import Unusable
 from alert_refresh.targets.secret.words import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 MAX_DEPTH = 64
 MAX_NODES = 1_000_000
@@ -42,8 +44,23 @@ class NotText:
         self.source = source
 
 
-def load(name: str, content: bytes, check: Callable[[], object]) -> list[Any]:
+class Located(dict[str, Any]):
+    """A mapping that knows its line in the file, and that of each of its keys."""
+
+    line: int = 1
+    lines: Mapping[str, int] = MappingProxyType({})
+
+    def with_kind(self, kind: str) -> Located:
+        """The same with that kind."""
+        made = Located(self, kind=kind)
+        made.line, made.lines = self.line, self.lines
+        return made
+
+
+def load(name: str, content: bytes, check: Callable[[], object], *, located: bool = False) -> list[Any]:
     """All documents in the file of this name; `check` is called between them and may raise.
+
+    With `located` their mappings are `Located`, which takes more time.
 
     Raises:
         Unusable: malformed, too complex, or empty as a file is while it is being written.
@@ -54,27 +71,35 @@ def load(name: str, content: bytes, check: Callable[[], object]) -> list[Any]:
         raise Unusable("encoding: is not UTF-8") from error
     if not text.strip():
         raise Unusable("schema: is empty")
-    return [_json(text)] if name.endswith(".json") else _yaml(text, check)
+    return [_json(text, located)] if name.endswith(".json") else _yaml(text, check, located)
 
 
-def _json(text: str) -> Any:
+def _json(text: str, located: bool) -> Any:
     if text.count("{") + text.count("[") + text.count(",") > MAX_NODES:
         raise Unusable(f"too_complex: more than {MAX_NODES} elements")
     try:
-        value = json_text.unique(text)
+        made: list[Located] = []
+        value = json_text.unique(text, partial(_made, made) if located else dict)
         if "\\u" in text:
             json_text.refuse_lone_surrogates(value)
+        for one, (line, lines) in zip(made, json_text.object_lines(text) if located else (), strict=True):
+            one.line, one.lines = line, lines
         return value
     except RecursionError as error:
         raise Unusable("too_complex: nested too deeply") from error
 
 
-def _yaml(text: str, check: Callable[[], object]) -> list[Any]:
+def _made(made: list[Located], pairs: list[tuple[str, Any]]) -> Located:
+    made.append(Located(pairs))
+    return made[-1]
+
+
+def _yaml(text: str, check: Callable[[], object], located: bool) -> list[Any]:
     documents = []
     loader = None
     try:
         loader = LOADER(text)
-        builder = _Builder(loader.get_event)
+        builder = _Builder(loader.get_event, located)
         while not isinstance(event := loader.get_event(), yaml.StreamEndEvent):
             if isinstance(event, yaml.DocumentStartEvent):
                 documents.append(builder.document())
@@ -82,7 +107,7 @@ def _yaml(text: str, check: Callable[[], object]) -> list[Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f": line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise Unusable(f"schema: is not valid YAML{place}") from error
+        raise Unusable(f"schema: is not valid YAML{place}", mark.line + 1 if mark else None) from error
     except (yaml.YAMLError, ValueError) as error:
         if isinstance(error, Unusable):
             raise
@@ -96,8 +121,9 @@ def _yaml(text: str, check: Callable[[], object]) -> list[Any]:
 class _Builder:
     """Makes plain values of YAML events."""
 
-    def __init__(self, event: Callable[[], Any]) -> None:
+    def __init__(self, event: Callable[[], Any], located: bool) -> None:
         self._event = event
+        self._located = located
         self._nodes = 0
         self._aliased = 0
         self._anchors: dict[str, tuple[Any, int] | None] = {}
@@ -130,7 +156,7 @@ class _Builder:
     def _alias(self, event: Any) -> Any:
         known = self._anchors.get(event.anchor)
         if known is None:
-            raise Unusable(f"too_complex: {_at(event)}: an alias stands for nothing, or for what it is in")
+            raise _unusable("too_complex", event, "an alias stands for nothing, or for what it is in")
         value, size = known
         self._aliased += size
         self._nodes += size
@@ -140,14 +166,14 @@ class _Builder:
 
     def _scalar(self, event: Any) -> Any:
         if event.tag not in TEXT_TAGS:
-            raise Unusable(f"schema: {_at(event)}: a tag is not allowed")
+            raise _unusable("schema", event, "a tag is not allowed")
         if event.style or event.tag is not None:
             return event.value
         return plain(event.value)
 
     def _sequence(self, event: Any, depth: int) -> list[Any]:
         if event.tag not in LIST_TAGS:
-            raise Unusable(f"schema: {_at(event)}: a tag is not allowed")
+            raise _unusable("schema", event, "a tag is not allowed")
         values = []
         while not isinstance(item := self._event(), yaml.SequenceEndEvent):
             values.append(self._node(item, depth + 1))
@@ -155,20 +181,31 @@ class _Builder:
 
     def _mapping(self, event: Any, depth: int) -> dict[str, Any]:
         if event.tag not in MAP_TAGS:
-            raise Unusable(f"schema: {_at(event)}: a tag is not allowed")
+            raise _unusable("schema", event, "a tag is not allowed")
         values: dict[str, Any] = {}
         merged: dict[str, Any] = {}
+        lines: dict[str, int] = {}
         while not isinstance(item := self._event(), yaml.MappingEndEvent):
             if _is_merge_key(item):
                 merged = self._merge(item, depth) | merged
                 continue
             key = self._node(item, depth + 1)
             if not isinstance(key, str):
-                raise Unusable(f"schema: {_at(item)}: a key is no string; put it in quotes")
+                raise _unusable("schema", item, "a key is no string; put it in quotes")
             if key in values:
-                raise Unusable(f"repeated_key: {_at(item)}: {shown(key)} is repeated; a key may be there once")
+                raise _unusable("repeated_key", item, f"{shown(key)} is repeated; a key may be there once")
             values[key] = self._node(self._event(), depth + 1)
-        return merged | values
+            if self._located:
+                lines[key] = item.start_mark.line + 1
+        return self._mapped(merged | values, event, lines)
+
+    def _mapped(self, values: dict[str, Any], event: Any, lines: dict[str, int]) -> dict[str, Any]:
+        """The mapping that begins with `event`."""
+        if not self._located:
+            return values
+        made = Located(values)
+        made.line, made.lines = event.start_mark.line + 1, lines
+        return made
 
     def _merge(self, key: Any, depth: int) -> dict[str, Any]:
         """What a merge key adds: a mapping, or several of which the first goes before the others."""
@@ -176,7 +213,7 @@ class _Builder:
         merged: dict[str, Any] = {}
         for one in value if isinstance(value, list) else [value]:
             if not isinstance(one, dict):
-                raise Unusable(f"schema: {_at(key)}: the merge key << takes a mapping or a list of mappings")
+                raise _unusable("schema", key, "the merge key << takes a mapping or a list of mappings")
             merged = one | merged
         return merged
 
@@ -185,8 +222,9 @@ def _is_merge_key(event: Any) -> bool:
     return isinstance(event, yaml.ScalarEvent) and event.value == "<<" and not event.style and event.tag is None
 
 
-def _at(event: Any) -> str:
-    return f"line {event.start_mark.line + 1}"
+def _unusable(code: str, event: Any, problem: str) -> Unusable:
+    line = event.start_mark.line + 1
+    return Unusable(f"{code}: line {line}: {problem}", line)
 
 
 def plain(text: str) -> str | NotText | None:

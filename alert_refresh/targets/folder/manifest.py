@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from alert_refresh.engine import Fault
 from alert_refresh.targets.assemble import Candidate
-from alert_refresh.targets.folder.documents import NotText
+from alert_refresh.targets.folder.documents import Located, NotText
 from alert_refresh.targets.folder.recognise import Nameless
 from alert_refresh.targets.secret.json_text import Unusable
 from alert_refresh.targets.secret.parse import parse_base64
 from alert_refresh.targets.secret.words import shown
+from alert_refresh.targets.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -54,10 +57,10 @@ def find(file: str, documents: Iterable[Any], selector: Selector, bulkhead: Bulk
     """
     found = Found()
     odd = []
-    for number, (document, fault) in enumerate(_objects(documents), 1):
+    for number, (document, fault) in enumerate(objects(documents), 1):
         place = f"{file}#{number}"
         if fault is not None:
-            odd.append(fault)
+            odd.append((fault, document))
             found.nameless.append(Nameless(place, number, (fault,), _name(document)))
             continue
         read = partial(_read, place, number, document, selector, bulkhead, deny_private)
@@ -69,7 +72,24 @@ def find(file: str, documents: Iterable[Any], selector: Selector, bulkhead: Bulk
         else:
             found.nameless.append(one if isinstance(one, Nameless) else Nameless(place, number, one, _name(document)))
     if odd and len(odd) == len(found.nameless) and not found.candidates and not found.skipped:
-        raise Unusable(odd[0].message)
+        fault, document = odd[0]
+        raise Unusable(fault.message, document.line if isinstance(document, Located) else None)
+    return found
+
+
+def without_twins(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """All candidates; where two manifests are the same Secret the first good one is it."""
+    found = []
+    valid: set[tuple[str, str]] = set()
+    for candidate in candidates:
+        key = candidate.namespace, candidate.secret
+        if isinstance(candidate.result, Target):
+            if key in valid:
+                fault = Fault("metadata.name", "duplicate_name: another manifest is this Secret too")
+                found.append(msgspec.structs.replace(candidate, result=(fault,)))
+                continue
+            valid.add(key)
+        found.append(candidate)
     return found
 
 
@@ -134,8 +154,11 @@ def _name(document: Any) -> str | None:
     return name if isinstance(name, str) and name else None
 
 
-def _objects(documents: Iterable[Any], default_kind: str = "") -> Iterator[tuple[Any, Fault | None]]:
-    """Every object with its kind, or with what is wrong with it; those in lists one by one, empty ones are left out."""
+def objects(documents: Iterable[Any], default_kind: str = "") -> Iterator[tuple[Any, Fault | None]]:
+    """Every object with its kind, or with what is wrong with it; those in lists one by one, empty ones are left out.
+
+    An object's place is its number here, counted from 1.
+    """
     for document in documents:
         if document is None:
             continue
@@ -149,11 +172,11 @@ def _objects(documents: Iterable[Any], default_kind: str = "") -> Iterator[tuple
             items = document.get("items")
             items = [] if items is None else items
             if isinstance(items, list):
-                yield from _objects(items, "Secret" if kind == "SecretList" else "")
+                yield from objects(items, "Secret" if kind == "SecretList" else "")
             else:
                 yield document, Fault("items", "schema: the items of a list are no list")
         else:
-            yield document | {"kind": kind}, None
+            yield (document.with_kind(kind) if isinstance(document, Located) else document | {"kind": kind}), None
 
 
 def _strings(where: str, value: Any) -> tuple[dict[str, str], list[Fault]]:

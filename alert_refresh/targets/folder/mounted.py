@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 from alert_refresh.engine import Permanent
 from alert_refresh.files.read import READ_ONLY, STORAGE, Changed, read_descriptor, shown, storage_error
 from alert_refresh.files.watch import DATA
+from alert_refresh.targets.secret.shapes import keys_of, shape_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+EXTENSIONS = (".yaml", ".yml", ".json")
+"""Of manifest files."""
 MAX_KEYS = 1000
 
 
@@ -52,6 +56,12 @@ def read_mounted(root: Path, folder: Path, limit: int) -> dict[str, bytes]:
     except OSError as error:
         raise storage_error(error, what) from error
     return values
+
+
+def manifests_in(values: Mapping[str, bytes]) -> list[str]:
+    """The keys of a mounted Secret that are manifest files; none if it is itself a target."""
+    manifests = [key for key in values if key.endswith(EXTENSIONS)]
+    return [] if keys_of(shape_of(values), values) else manifests
 
 
 def _values(folder: int, limit: int) -> dict[str, bytes]:

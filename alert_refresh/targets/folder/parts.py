@@ -15,15 +15,13 @@ from alert_refresh.files.read import STORAGE, TOO_LARGE, Changed, Exhausted, Mis
 from alert_refresh.targets.assemble import Candidate
 from alert_refresh.targets.folder.documents import load
 from alert_refresh.targets.folder.manifest import NAMESPACE, Found, find
-from alert_refresh.targets.folder.mounted import read_mounted
+from alert_refresh.targets.folder.mounted import manifests_in, read_mounted
 from alert_refresh.targets.folder.recognise import recognise
-from alert_refresh.targets.folder.walk import EXTENSIONS
 from alert_refresh.targets.secret.parse import parse
-from alert_refresh.targets.secret.shapes import keys_of, shape_of
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
     from alert_refresh.engine import Clock, Deadline
@@ -74,9 +72,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Memo:
-    """What the next refresh gets back: the parts by name."""
+    """What the next refresh gets back: the parts by name, and the number of the refresh that read all of them."""
 
     parts: Mapping[str, Part] = field(default_factory=dict)
+    number: int = 0
 
 
 def broken(name: str, fault: Fault, last: tuple[Candidate, ...], known: Part | None = None) -> Part:
@@ -110,10 +109,10 @@ class Reader:
         closed: Callable[[str, os.stat_result], bool],
     ) -> None:
         self._root = root
-        self._first = memo is None
+        self.is_first = memo is None
         self._memo = memo or Memo()
         self._clock = clock
-        self._deadline = deadline
+        self.deadline = deadline
         self._selector = selector
         self._deny_private = deny_private
         self._bulkhead = bulkhead
@@ -135,7 +134,7 @@ class Reader:
                 is its fault).
             Transient, Permanent: not this part is the reason, or the limits of the whole folder are exceeded.
         """
-        self._deadline.check()
+        self.deadline.check()
         path, name = self._root / entry.name, shown(entry.name or self._root.name)
         try:
             if entry.error is not None:
@@ -149,13 +148,24 @@ class Reader:
                 raise
             return {name: broken(name, Fault("file", f"{error.error_type}: {error}"), self._last(name))}
 
+    def again(self, names: Collection[str], entries: Iterable[Entry], *, final: bool) -> dict[str, Part]:
+        """All parts as they are known, but for those of these names: they are read again, where there is an entry of
+        that name; raises as `part`.
+        """
+        found = {shown(entry.name): entry for entry in entries}
+        parts: dict[str, Part] = {}
+        for name, part in self._memo.parts.items():
+            if name not in names:
+                parts[name] = part
+            elif name in found:
+                parts |= self.part(found[name], final=final)
+        return parts
+
     def _mounted(self, name: str, folder: Path) -> dict[str, Part]:
         """A mounted Secret, which may itself hold manifests; raises what reading raises."""
         values = read_mounted(self._root, folder, MAX_FILE)
         self._count(sum(map(len, values.values())))
-        shape = shape_of(values)
-        manifests = [key for key in values if key.endswith(EXTENSIONS)]
-        if manifests and not keys_of(shape, values):
+        if manifests := manifests_in(values):
             return {one: self._content(one, values[key]) for key in manifests for one in (f"{name}/{key}",)}
         digest = sha256(repr(sorted(values.items())).encode()).digest()
         known = self._memo.parts.get(name)
@@ -193,7 +203,7 @@ class Reader:
     def _before(self, name: str) -> dict[str, Part]:
         """What a file held that is being written; at the first refresh it is a fault that nobody knows what it did."""
         known = self._memo.parts.get(name)
-        if known is None and self._first:
+        if known is None and self.is_first:
             known = broken(name, Fault("file", "storage: is still being written"), ())
         return {} if known is None else {name: known}
 
@@ -213,7 +223,7 @@ class Reader:
         )
 
     def _found(self, name: str, content: bytes) -> Found:
-        documents = load(name, content, self._deadline.check)
+        documents = load(name, content, self.deadline.check)
         return find(name, documents, self._selector, self._bulkhead, deny_private=self._deny_private)
 
     def _last(self, name: str) -> tuple[Candidate, ...]:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from alert_refresh.engine import Fault, Snapshot, Trigger
+from alert_refresh.engine import Snapshot, Trigger
 from alert_refresh.files.at_rest import SETTLED
 from alert_refresh.files.read import Changed, Missing
 from alert_refresh.files.watch import FolderWatch
 from alert_refresh.targets.assemble import Candidate, assemble, escaped
 from alert_refresh.targets.bulkhead import Bulkhead
+from alert_refresh.targets.folder.manifest import without_twins
 from alert_refresh.targets.folder.mounted import is_mounted
 from alert_refresh.targets.folder.parts import Left, Memo, Part, Reader, broken
+from alert_refresh.targets.folder.selection import select
 from alert_refresh.targets.folder.walk import Entry, Walk
 from alert_refresh.targets.gone import MAX_LOGGED
 from alert_refresh.targets.secret.selector import parse_selector
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from alert_refresh.engine import Clock, Deadline, Request, Sink, Skipped, Watch
     from alert_refresh.targets import Settings
+    from alert_refresh.targets.folder.selection import Selection
 
 MAX_SKIPPED = 100
 """So many objects that are no targets are listed."""
@@ -54,9 +57,11 @@ class DirectorySource:
         self._warned = False
         self._bulkhead = Bulkhead()
         self._watch: FolderWatch | None = None
+        self._noticed = threading.Event()
+        self._begun = 0  # how often everything was begun to be read
 
     def refresh(self, previous: Snapshot[Target] | None, request: Request, deadline: Deadline) -> Snapshot[Target]:
-        """Read the folder; see `Source`.
+        """Read the folder, or the files alone that hold the target `request.scope`; see `Source`.
 
         A file that cannot be used keeps the targets it held when it could, stale, and hinders no other file. One that
         is being written keeps them as they were; the watch tells when it has rested or was closed. Without a watch, at
@@ -68,15 +73,36 @@ class DirectorySource:
         memo = previous.memo if previous is not None and isinstance(previous.memo, Memo) else None
         reader = self._reader(memo, deadline)
         began = self._clock.monotonic()
-        parts = self._read(reader)
-        if reader.unsettled and (memo is None or self._watch is None or request.trigger is Trigger.MANUAL):
-            deadline.wait(SETTLED)
-            parts = self._read(reader)
+        selection = self._selection(previous, memo, request.scope)
+        parts = None if selection is None else self._read(reader, request, selection.parts)
+        if parts is None or selection is None or not selection.stays(parts):
+            selection = None
+            self._begun += 1
+            self._noticed.clear()
+            parts = self._read(reader, request)
         read_seconds = self._clock.monotonic() - began - reader.parse_seconds
         if previous is not None and memo is None:
             _keep_unknown(parts, previous)
         began = self._clock.monotonic()
-        candidates = _without_twins(candidate for part in parts.values() for candidate in part.candidates)
+        snapshot = self._snapshot(previous, memo or Memo(), parts, selection)
+        measured = {
+            "discover_seconds": read_seconds,
+            "parse_seconds": reader.parse_seconds,
+            "validate_seconds": self._clock.monotonic() - began,
+        }
+        return replace(snapshot, stats={**snapshot.stats, **measured})
+
+    def _selection(self, previous: Snapshot[Target] | None, memo: Memo | None, scope: str | None) -> Selection | None:
+        """What is read again; None for everything, also while something else is not known to be good."""
+        if scope is None or previous is None or memo is None or memo.number < self._begun or self._noticed.is_set():
+            return None
+        return select(previous, memo, scope)
+
+    def _snapshot(
+        self, previous: Snapshot[Target] | None, memo: Memo, parts: dict[str, Part], selection: Selection | None
+    ) -> Snapshot[Target]:
+        """What is true now, given what was served and known, and the parts there are."""
+        candidates = without_twins(candidate for part in parts.values() for candidate in part.candidates)
         if not candidates and previous is None:
             error = f"no manifest in the folder matches the label selector {self._settings.label_selector}"
             log.warning("No Secret was found", extra={"kind": "targets", "error": error})
@@ -84,24 +110,16 @@ class DirectorySource:
         unreadable = [rejected for part in parts.values() for rejected in part.rejected]
         items, rejected, digest = assemble(candidates, previous, now, unreadable=unreadable, deleted=None)
         skipped = [one for part in parts.values() for one in part.skipped]
-        _log_left(parts, memo or Memo(), candidates)
-        valid = sum(isinstance(candidate.result, Target) for candidate in candidates)
+        _log_left(parts, memo, candidates)
         return Snapshot(
             items=items,
             rejected=rejected,
             digest=digest[:DIGEST] + _digest(skipped),
             taken_at=now,
-            memo=Memo(parts),
+            memo=Memo(parts, self._begun),
             skipped=tuple(skipped[:MAX_SKIPPED]),
             skipped_count=len(skipped),
-            stats={
-                "discover_seconds": read_seconds,
-                "parse_seconds": reader.parse_seconds,
-                "validate_seconds": self._clock.monotonic() - began,
-                "secrets_valid": valid,
-                "secrets_invalid": len(candidates) - valid + len(unreadable),
-                "secrets_skipped": len(skipped),
-            },
+            stats=_counts(parts, candidates, selection),
         )
 
     def watches(self, sink: Sink) -> Sequence[Watch]:
@@ -109,7 +127,7 @@ class DirectorySource:
         if not self._settings.watch:
             return ()
         try:
-            self._watch = FolderWatch(self._folder, sink.notify, subfolders=True)
+            self._watch = FolderWatch(self._folder, partial(self._notice, sink), subfolders=True)
             return (self._watch,)
         except OSError as error:
             if not self._warned:
@@ -120,6 +138,11 @@ class DirectorySource:
                     extra={"kind": "targets", "error": reason},
                 )
             return ()
+
+    def _notice(self, sink: Sink, trigger: Trigger) -> None:
+        """Something has changed: until everything was read, nothing is read alone."""
+        self._noticed.set()
+        sink.notify(trigger)
 
     def close(self) -> None:
         """Forget the watch, which was stopped."""
@@ -141,23 +164,51 @@ class DirectorySource:
         watch = self._watch
         return watch is not None and watch.writers.closed(name, state)
 
-    def _read(self, reader: Reader) -> dict[str, Part]:
-        """Every file and mounted Secret by name. What goes or changes while it is read is looked for again."""
+    def _read(self, reader: Reader, request: Request, only: frozenset[str] | None = None) -> dict[str, Part]:
+        """Every part by name; with `only` those of them that are files and mounted Secrets of these names are read.
+
+        The attempt waits once for files that are being written, if no watch will tell of them or somebody waits too.
+        """
+        parts = self._read_once(reader, only)
+        if reader.unsettled and (reader.is_first or self._watch is None or request.trigger is Trigger.MANUAL):
+            reader.deadline.wait(SETTLED)
+            parts = self._read_once(reader, only)
+        return parts
+
+    def _read_once(self, reader: Reader, only: frozenset[str] | None) -> dict[str, Part]:
+        """What goes or changes while it is read is looked for again."""
         for _ in range(SCANS - 1):
             try:
-                return self._scan(reader, final=False)
+                return self._scan(reader, only, final=False)
             except (Missing, Changed):
                 continue
-        return self._scan(reader, final=True)
+        return self._scan(reader, only, final=True)
 
-    def _scan(self, reader: Reader, *, final: bool) -> dict[str, Part]:
+    def _scan(self, reader: Reader, only: frozenset[str] | None, *, final: bool) -> dict[str, Part]:
         reader.begin()
         if is_mounted(self._folder):
             return reader.part(Entry("", is_mount=True), final=final)
+        entries = Walk(self._folder).entries()
+        if only is not None:
+            return reader.again(only, entries, final=final)
         parts: dict[str, Part] = {}
-        for entry in Walk(self._folder).entries():
+        for entry in entries:
             parts |= reader.part(entry, final=final)
         return parts
+
+
+def _counts(
+    parts: Mapping[str, Part], candidates: Iterable[Candidate], selection: Selection | None
+) -> dict[str, float]:
+    """How many Secrets of those that were looked at are valid, for the metrics of a refresh."""
+    looked = [one for one in candidates if selection is None or (one.namespace, one.secret) in selection.secrets]
+    whole = [] if selection is not None else list(parts.values())
+    valid = sum(isinstance(one.result, Target) for one in looked)
+    return {
+        "secrets_valid": valid,
+        "secrets_invalid": len(looked) - valid + sum(len(part.rejected) for part in whole),
+        "secrets_skipped": sum(len(part.skipped) for part in whole),
+    }
 
 
 def _digest(skipped: Sequence[Skipped]) -> str:
@@ -165,22 +216,6 @@ def _digest(skipped: Sequence[Skipped]) -> str:
     if not skipped:
         return ""
     return sha256(repr([(*one.origin.items(), one.reason) for one in skipped]).encode()).hexdigest()
-
-
-def _without_twins(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """All candidates; where two manifests are the same Secret the first good one is it."""
-    found = []
-    valid: set[tuple[str, str]] = set()
-    for candidate in candidates:
-        key = candidate.namespace, candidate.secret
-        if isinstance(candidate.result, Target):
-            if key in valid:
-                fault = Fault("metadata.name", "duplicate_name: another manifest is this Secret too")
-                found.append(msgspec.structs.replace(candidate, result=(fault,)))
-                continue
-            valid.add(key)
-        found.append(candidate)
-    return found
 
 
 def _keep_unknown(parts: dict[str, Part], previous: Snapshot[Target]) -> None:

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from alert_refresh.engine import AttemptError, Permanent
 from alert_refresh.files.read import STORAGE, TOO_LARGE, shown, storage_error
 from alert_refresh.files.watch import DEEPEST
-from alert_refresh.targets.folder.mounted import is_mounted
+from alert_refresh.targets.folder.mounted import EXTENSIONS, is_mounted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-EXTENSIONS = (".yaml", ".yml", ".json")
 MAX_ENTRIES = 20_000
 
 

@@ -82,6 +82,11 @@ class Reflector(Watch):
         if response is not None and self._over():
             shut_down(response)
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the list that is known may be wrong, so that everything has to be listed."""
+        return self._unapplied.is_set() or 0 < (self._serial() or 0) <= self._doubted
+
     def corrected(self, namespace: str, count: int) -> None:
         """So many Secrets of a namespace were corrected by a list; it counts if a watch should have told them."""
         if self._health.was_connected and namespace == self._key():

@@ -16,6 +16,7 @@ from alert_refresh.targets.kubernetes.client import KubeClient
 from alert_refresh.targets.kubernetes.list import EVERYWHERE, JsonServers, Lister, name_of
 from alert_refresh.targets.kubernetes.reflector import Reflector
 from alert_refresh.targets.kubernetes.rights import VERBS, Right, manifests, missing, subject
+from alert_refresh.targets.kubernetes.selective import ListNeeded, SelectiveRefresh
 from alert_refresh.targets.kubernetes.snapshot import Memo, counts, join, memo_of, serve, surviving
 from alert_refresh.targets.kubernetes.store import UNKNOWN, Store
 from alert_refresh.targets.kubernetes.timings import WatchTimings
@@ -59,9 +60,45 @@ class KubernetesSource:
         self._versions = HighestVersions()
         self._bulkhead = Bulkhead()
         self._json_servers = JsonServers(clock)
+        self._selective = SelectiveRefresh(self._client, settings, clock, self._bulkhead)
+        self._reflectors: Sequence[Reflector] = ()
+        self._begun = 0  # the serial that was drawn when everything was last begun to be listed
 
     def refresh(self, previous: Snapshot[Target] | None, request: Request, deadline: Deadline) -> Snapshot[Target]:
-        """List everything; see `Source`.
+        """List everything, or read the target `request.scope` alone while all else is known to be good; see `Source`.
+
+        Raises:
+            Transient, Permanent: no namespace could be listed, or the Secret of that target cannot be read.
+            Partial: some namespaces could not be listed.
+        """
+        if request.scope is not None:
+            try:
+                self._demand_whole(memo_of(previous) or Memo())
+                return self._selective.refresh(previous, request, deadline)
+            except ListNeeded as reason:
+                log.info("Everything is listed instead of one target", extra={"kind": "targets", "error": str(reason)})
+            except AttemptError as error:
+                self._reset_after(error)
+                raise
+        return self._list_everything(previous, request, deadline)
+
+    def _demand_whole(self, memo: Memo) -> None:
+        """Raise `ListNeeded` if a list of everything might tell more than is known.
+
+        Raises:
+            Transient, Permanent: the configuration cannot be read.
+        """
+        if any(one.serial < self._begun for one in memo.known.values()):
+            raise ListNeeded("the last list of everything failed")
+        if any(one.in_doubt for one in self._reflectors):
+            raise ListNeeded("a watch may have lost events")
+        if memo.known.keys() != set(self._namespaces()):
+            raise ListNeeded("other namespaces are to be listed")
+
+    def _list_everything(
+        self, previous: Snapshot[Target] | None, request: Request, deadline: Deadline
+    ) -> Snapshot[Target]:
+        """List every namespace.
 
         With several namespaces each may take an even share of the time left. One that fails keeps its last good
         targets, stale, while the others are published. A list that is older than what was known, or that comes from
@@ -71,11 +108,10 @@ class KubernetesSource:
             Transient, Permanent: no namespace could be listed.
             Partial: some could not.
         """
+        self._begun = next(self._serial)
         memo = memo_of(previous) or Memo()
         lists = self._read(memo, deadline, trusting=request.trigger in TRUSTING)
-        if any(error.error_type == "tls" for error in lists.failed.values()):
-            # A plugin may have made the client certificate.
-            self._client.reset()
+        self._reset_after(*lists.failed.values())
         if not lists.listed:
             raise failure(lists)
         warn(memo, lists)
@@ -106,6 +142,7 @@ class KubernetesSource:
             )
             for name in names
         ]
+        self._reflectors = applier.reflectors
         return (*applier.reflectors, applier, *access_watches(self._client.files(), sink))
 
     def close(self) -> None:
@@ -128,6 +165,11 @@ class KubernetesSource:
             Transient, Permanent: the configuration cannot be read.
         """
         return manifests(rights, subject(self._client, deadline))
+
+    def _reset_after(self, *errors: AttemptError) -> None:
+        """Connect anew if TLS failed: a plugin may have made the client certificate."""
+        if any(error.error_type == "tls" for error in errors):
+            self._client.reset()
 
     def _named(self) -> tuple[str | None, ...]:
         """What to list, as far as the settings say; everywhere includes every other."""
@@ -175,7 +217,8 @@ class KubernetesSource:
 
     def _list(self, lister: Lister, name: str, before: Store | None, deadline: Deadline) -> Store:
         # Asked before the list is: what is told while it runs may well be newer.
-        floor = max(before.version, self._versions.highest(name, before.epoch)) if before else UNKNOWN
+        told = (self._versions, self._selective.versions)
+        floor = max(before.version, *(one.highest(name, before.epoch) for one in told)) if before else UNKNOWN
         found = lister.read(name, before.known if before else {}, deadline, floor)
         serial = next(self._serial)
         epoch = serial if before is None or found.went_back else before.epoch
@@ -188,7 +231,8 @@ class KubernetesSource:
         causes = {name: f"could not be listed: {error}" for name, error in lists.failed.items()}
         memo, changes = join(memo_of(previous), lists.listed, causes, lists.server)
         items, rejected, digest = serve(surviving(previous, memo), memo, changes, now)
-        stats = dict(previous.stats) if previous is not None and previous.stats and changes == [] else counts(memo)
+        counted = previous is not None and previous.stats and "selective" not in previous.stats
+        stats = dict(previous.stats) if previous is not None and counted and changes == [] else counts(memo)
         return Snapshot(
             items=items,
             rejected=rejected,

@@ -10,7 +10,7 @@ from alert_refresh.targets.secret.json_limits import number_problem, problem
 from alert_refresh.targets.secret.words import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 PART = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{},:]|[^\s\[\]{},:"]++', re.DOTALL)
 """Strings, brackets, commas, colons, and whatever else there is between them."""
@@ -23,7 +23,14 @@ AFTER_VALUE = {"{": 'a comma or "}"', "[": 'a comma or "]"', "": "the end of the
 
 
 class Unusable(ValueError):
-    """Raised when a text is not usable; the message begins with a code word and never holds the text."""
+    """Raised when a text is not usable; the message begins with a code word and never holds the text.
+
+    `line` is where in the text, counted from 1; None if that is not known.
+    """
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
 
 
 def load(text: bytes) -> Any:
@@ -43,8 +50,8 @@ def load(text: bytes) -> Any:
     return value
 
 
-def unique(text: str) -> Any:
-    """Parse JSON of any size.
+def unique(text: str, make: Callable[[list[tuple[str, Any]]], dict[str, Any]] = dict) -> Any:
+    """Parse JSON of any size; `make` makes its objects, in the order of `object_lines`.
 
     Raises:
         Unusable: it is not JSON, or a key is repeated.
@@ -54,27 +61,47 @@ def unique(text: str) -> Any:
 
     def pairs_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         nonlocal repeated
-        found = dict(pairs)
+        found = make(pairs)
         repeated = repeated or len(found) < len(pairs)
         return found
 
     try:
         value = json.loads(text, object_pairs_hook=pairs_once, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
-        raise Unusable(_not_json(text, error.pos)) from error
+        raise _not_json(text, error.pos) from error
     except _Constant as error:
-        places = (part.start() for part in PART.finditer(text) if CONSTANT.fullmatch(part[0]))
-        raise Unusable(_not_json(text, next(places))) from error
+        at = next(part.start() for part in PART.finditer(text) if CONSTANT.fullmatch(part[0]))
+        raise _not_json(text, at) from error
     except ValueError as error:
         raise Unusable("schema: has a number that is negative zero or out of range") from error
     if repeated:
-        raise Unusable(_repeated(text))
+        raise _repeated(text)
     return value
 
 
 def place(text: str, at: int) -> str:
     """Line and column of a character, both counted from 1."""
-    return f"line {text.count(chr(10), 0, at) + 1}, column {at - text.rfind(chr(10), 0, at)}"
+    return f"line {_line(text, at)}, column {at - text.rfind(chr(10), 0, at)}"
+
+
+def _line(text: str, at: int) -> int:
+    return text.count("\n", 0, at) + 1
+
+
+def object_lines(text: str) -> Iterator[tuple[int, dict[str, int]]]:
+    """Of each object in well-formed JSON, in the order in which they end: its line, and the lines of its keys."""
+    open_: list[tuple[int, dict[str, int]] | None] = []
+    key_follows, line, counted = False, 1, 0
+    for part in PART.finditer(text):
+        line, counted = line + text.count("\n", counted, part.start()), part.start()
+        first, inner = part[0][0], open_[-1] if open_ else None
+        if key_follows and first == '"' and inner is not None:
+            inner[1][json.loads(part[0])] = line
+        if first in "{[":
+            open_.append((line, {}) if first == "{" else None)
+        elif first in "]}" and (ended := open_.pop()) is not None:
+            yield ended
+        key_follows = first == "{" or (first == "," and inner is not None)
 
 
 class _Constant(ValueError):
@@ -93,12 +120,12 @@ def refuse_lone_surrogates(value: object) -> None:
         raise Unusable("encoding: has a lone surrogate") from error
 
 
-def _not_json(text: str, at: int) -> str:
+def _not_json(text: str, at: int) -> Unusable:
     expected, inside = _expected(text, at)
     if not inside:
         at += len(text[at:]) - len(text[at:].lstrip(" \t\r\n"))
         expected = f"expected {expected}{_hint(text, at)}"
-    return f"schema: is not valid JSON: {place(text, at)}: {expected}"
+    return Unusable(f"schema: is not valid JSON: {place(text, at)}: {expected}", _line(text, at))
 
 
 def _hint(text: str, at: int) -> str:
@@ -156,10 +183,11 @@ def _inside(text: str, at: int) -> str:
     return "a line end, tab or other control character in a string must be escaped, such as \\n"
 
 
-def _repeated(text: str) -> str:
+def _repeated(text: str) -> Unusable:
     """The first key that is repeated in its object, in JSON that is well-formed and has one."""
     key, at = next(_keys_repeated(text))
-    return f"repeated_key: {shown(key)} is repeated at {place(text, at)}; a key may be there once"
+    message = f"repeated_key: {shown(key)} is repeated at {place(text, at)}; a key may be there once"
+    return Unusable(message, _line(text, at))
 
 
 def _keys_repeated(text: str) -> Iterator[tuple[str, int]]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint
 from werkzeug.routing import BaseConverter
 
-from alert_refresh.engine import WatchHealth
+from alert_refresh.engine import Trigger, WatchHealth
 from alert_refresh.targets.counts import CachedCounts
+from alert_refresh.targets.named import secrets_of
 from alert_refresh.targets.secret.fields import RESERVED_NAMES, TYPES
 from alert_refresh.web import query
 from alert_refresh.web.answers import answer, rfc3339
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 KIND = "targets"
 PREFIX = "/api/v2/publishing/targets"
+NO_TARGET = "There is no target of this name"
 
 
 class TargetName(BaseConverter):
@@ -61,6 +63,11 @@ def build(daemon: Daemon, auth: Auth, metrics: TargetMetrics) -> Blueprint:
         return ask()
 
     add_routes(blueprint, daemon, auth, KIND)
+
+    @blueprint.post("/<target_name:name>/refresh")
+    def refresh_one(name: str) -> JsonResponse:
+        """Refresh one target by reading its Secret again; ?wait=10s answers with the result."""
+        return ask(lambda: _known(worker(), name), about={"target": name})
 
     @blueprint.get("/status")
     def status() -> JsonResponse:
@@ -107,10 +114,25 @@ def build(daemon: Daemon, auth: Auth, metrics: TargetMetrics) -> Blueprint:
         target = snapshot.items.get(name)
         metrics.looked_up("get", hit=target is not None)
         if target is None:
-            raise ApiError(404, "There is no target of this name")
+            raise ApiError(404, NO_TARGET)
         return answer(target_fields(target, reveal))
 
     return blueprint
+
+
+def _known(worker: Worker[Target] | None, name: str) -> str:
+    """The name of a target that can be refreshed alone. What refuses every refresh goes before that it is unknown.
+
+    Raises:
+        ApiError: 404, neither a target nor a rejected Secret has this name.
+    """
+    status = worker.get_status() if worker is not None else None
+    if status is None or not status.running or status.stopping or status.snapshot is None:
+        return name
+    busy = status.in_progress or (status.pending is not None and status.pending.trigger is Trigger.MANUAL)
+    if not busy and not secrets_of(status.snapshot, name):
+        raise ApiError(404, NO_TARGET)
+    return name
 
 
 def _status_fields(worker: Worker[Target], counted: CachedCounts) -> dict[str, Any]:

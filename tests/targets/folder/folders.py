@@ -88,12 +88,12 @@ class World:
         self.trigger = Trigger.MANUAL
         self.stopping: threading.Event | None = None
 
-    def refresh(self) -> Snapshot[Target]:
+    def refresh(self, scope: str | None = None) -> Snapshot[Target]:
         """Refresh once, as the engine would."""
         deadline = Deadline(self.clock, 30.0)
         if self.stopping is not None:
             deadline.stopping = self.stopping
-        self.snapshot = self.source.refresh(self.snapshot, Request(self.trigger), deadline)
+        self.snapshot = self.source.refresh(self.snapshot, Request(self.trigger, scope=scope), deadline)
         return self.snapshot
 
     def names(self) -> list[str]:

@@ -1,8 +1,8 @@
-"""A page of a list of Secrets in JSON, decoded: just the fields that are needed, `data` left undecoded."""
+"""A page of a list of Secrets in JSON, or one Secret, decoded: the fields that are needed, `data` left undecoded."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
@@ -10,6 +10,8 @@ from alert_refresh.engine import Permanent, Transient
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+T = TypeVar("T")
 
 CONTENT_TYPE = "application/json"
 
@@ -33,6 +35,19 @@ class Secret(msgspec.Struct, gc=False):
     data: msgspec.Raw = NOTHING
 
 
+class LabelledMetadata(Metadata, gc=False):
+    """The same with the labels."""
+
+    labels: dict[str, str] | None = None
+
+
+class Single(Secret, kw_only=True, gc=False):
+    """A Secret that was read alone, with its labels."""
+
+    kind: Literal["Secret"]
+    metadata: LabelledMetadata
+
+
 class ListMetadata(msgspec.Struct):
     """Of the list: the version it shows, and the token of its next page if there is one."""
 
@@ -49,6 +64,7 @@ class SecretList(msgspec.Struct):
 
 
 _page = msgspec.json.Decoder(SecretList)
+_single = msgspec.json.Decoder(Single)
 _values = msgspec.json.Decoder(dict[str, bytes] | None)
 _any_values = msgspec.json.Decoder(dict[str, object] | None)
 
@@ -60,17 +76,26 @@ def decode(body: bytes | bytearray) -> SecretList:
         Permanent: it is JSON, but not a list of Secrets (error type `parse`).
         Transient: it is not JSON, or ends early (error type `parse`).
     """
+    page = _decode(_page, body, "a list of Secrets")
+    if not page.metadata.resourceVersion:
+        raise Permanent("the API server's list has no resourceVersion", "parse")
+    return page
+
+
+def decode_single(body: bytes | bytearray) -> Single:
+    """Read a Secret from the bytes of an answer; raises as `decode`."""
+    return _decode(_single, body, "a Secret")
+
+
+def _decode(decoder: msgspec.json.Decoder[T], body: bytes | bytearray, expected: str) -> T:
     try:
-        page = _page.decode(body)
+        return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise Permanent("the API server's answer is not a list of Secrets", "parse") from error
+        raise Permanent(f"the API server's answer is not {expected}", "parse") from error
     except (ValueError, RecursionError) as error:
         begins = bytes(memoryview(body)[:64]).lstrip()[:1]
         what = "ends early" if begins == b"{" else "is not JSON"
         raise Transient(f"the API server's answer {what}", "parse") from error
-    if not page.metadata.resourceVersion:
-        raise Permanent("the API server's list has no resourceVersion", "parse")
-    return page
 
 
 def values(data: msgspec.Raw) -> Mapping[str, bytes] | None:
