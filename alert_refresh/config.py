@@ -17,6 +17,7 @@ from alert_refresh import durations
 from alert_refresh.address import Address, parse
 from alert_refresh.credential import MASK, Credential
 from alert_refresh.engine import AttemptError, ConfigError, ConfigErrors, RefreshSettings
+from alert_refresh.observe import notify
 from alert_refresh.web.token_file import read_tokens
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Config:
     kinds: Mapping[str, Any]
     trusted_proxies: tuple[Network, ...] = ()
     unix: bool = False
+    notify: notify.NotifySettings | None = None
     effective: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -320,6 +322,7 @@ def read_server(env: Env, kinds: Mapping[str, Any]) -> Config:
             "unset: nobody's",
         ),
         unix=address.unix,
+        notify=notify.read(env),
         effective=MappingProxyType(env.effective),
     )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from alert_refresh import __version__, durations, rules, targets, views
 from alert_refresh.config import Config, Env, read_server
 from alert_refresh.engine import Clock, Deadline, ShutdownTimeout, SystemClock, Trigger, Worker
+from alert_refresh.observe import notify
 from alert_refresh.observe.outcomes import log_outcome, log_publication
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class Daemon:
         self.off: dict[str, str] = {}
         self.halted = threading.Event()
         self.gauges: dict[str, Callable[[], float]] = {}
+        self.notifier = notify.build(config, self.clock)
+        notified = () if self.notifier is None else (self.notifier,)
         self._stop_by: Deadline | None = None
         for kind in KINDS:
             settings = config.kinds[kind.name]
@@ -91,7 +94,7 @@ class Daemon:
             if source is None:
                 self.off[kind.name] = kind.enable_hint
             else:
-                listeners = (log_outcome, *kind.listeners)
+                listeners = (log_outcome, *kind.listeners, *notified)
                 worker = Worker(kind, source, settings.refresh, clock=self.clock, listeners=listeners)
                 worker.listen_publish(log_publication)
                 self.workers[kind.name] = worker
@@ -105,6 +108,8 @@ class Daemon:
             log.warning("Nothing is configured, and nothing is kept up to date", extra={"off": self.off})
         self.halted.clear()
         self._stop_by = None
+        if self.notifier is not None:
+            self.notifier.start()
         for worker in self.workers.values():
             worker.start()
 
@@ -139,6 +144,8 @@ class Daemon:
                 worker.stop(max(0.0, deadline.remaining()))
             except ShutdownTimeout:
                 abandoned.append(kind)
+        if self.notifier is not None:
+            self.notifier.stop()
         if abandoned:
             log.warning("Stopped; a running refresh was given up", extra={"abandoned": abandoned})
         else:

@@ -15,6 +15,7 @@ from werkzeug.exceptions import NotFound
 from alert_refresh import daemon as kinds
 from alert_refresh.kind import load
 from alert_refresh.observe.metrics import EngineMetrics
+from alert_refresh.observe.notify.metrics import measure
 from alert_refresh.web import compression, errors, health, index, metrics
 from alert_refresh.web.answers import JsonResponse
 from alert_refresh.web.auth import Auth
@@ -57,6 +58,7 @@ def create_app(daemon: Daemon) -> Flask:
 
     registry = CollectorRegistry()
     engine = EngineMetrics(registry, daemon.workers, daemon.gauges, off=daemon.off, stuck=daemon.stuck)
+    measure(registry, daemon.notifier)
     auth = Auth(daemon.config, daemon.clock, engine.wrong_token)
     for kind in kinds.KINDS:
         measured = load(kind.metrics)(registry, daemon.workers) if kind.metrics else None
