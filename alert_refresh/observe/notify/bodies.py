@@ -92,7 +92,8 @@ def _alertmanager(notice: Notice, host: str, now: float) -> list[dict[str, Any]]
     alert: dict[str, Any] = {
         "labels": labels,
         "annotations": {name: text for name, text in annotations.items() if text},
-        "endsAt": _time(now + LASTS if notice.ends_at is None else notice.ends_at),
+        # Not before the beginning, even if the clock was set back meanwhile: that would be refused.
+        "endsAt": _time(max(now + LASTS if notice.ends_at is None else notice.ends_at, notice.starts_at or 0.0)),
     }
     if notice.starts_at is not None:
         alert["startsAt"] = _time(notice.starts_at)

@@ -93,6 +93,8 @@ class Delivery:
             exchange, call = self._current
             exchange.cut()
             call.ended.set()
+            # The thread ends at once now, after its log line.
+            mailbox.stop(STOP_SECONDS)
         self._full += mailbox.dropped
         self._mailbox = None
 

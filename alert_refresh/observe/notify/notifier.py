@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from alert_refresh.engine import Deadline, Result
-from alert_refresh.engine.threads import completed, join, spawn
+from alert_refresh.engine.threads import join, spawn
 from alert_refresh.observe.notify.bodies import REPEAT
 from alert_refresh.observe.notify.delivery import QUEUE, Delivery
 from alert_refresh.observe.notify.notice import failing_notice, held_notice
@@ -64,7 +64,7 @@ class Notifier:
         self._stopping = False
         self.delivery.start()
         if self._repeats:
-            self._thread = spawn("notify-repeat", self._until_stopped)
+            self._thread = spawn("notify-repeat", self._repeat)
 
     def stop(self) -> None:
         """Send what is queued if that takes no longer than half a second, and end the threads."""
@@ -118,12 +118,8 @@ class Notifier:
 
         self.delivery.put(deliver)
 
-    def _until_stopped(self) -> None:
-        while not self._stopping:
-            completed(self._repeat)
-
     def _repeat(self) -> None:
-        """Repeat what fires, every `REPEAT` seconds, until nothing does or the stop."""
+        """Repeat what fires every `REPEAT` seconds, until the stop."""
         due: float | None = None
         while not self._stopping:
             self._wake.clear()

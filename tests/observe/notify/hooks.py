@@ -36,7 +36,8 @@ def failure(streak: int, **changes: Any) -> Outcome:
 
 def success(streak: int, **changes: Any) -> Outcome:
     """The attempt that ends a streak of that length."""
-    return replace(SUCCESS, streak_before=streak, started_at=SUCCESS.started_at + 60 * streak, **changes)
+    changes = {"streak_before": streak, "started_at": SUCCESS.started_at + 60 * streak} | changes
+    return replace(SUCCESS, **changes)
 
 
 @dataclass(frozen=True, slots=True)

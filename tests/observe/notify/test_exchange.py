@@ -159,6 +159,21 @@ def test_a_tls_handshake_that_never_ends_can_be_cut() -> None:
             call.result()
 
 
+def test_a_tls_handshake_that_takes_too_long_is_tried_again() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        error = error_of(exchange(f"https://127.0.0.1:{listener.getsockname()[1]}/", timeout=0.05))
+    assert isinstance(error, Transient)
+    assert (str(error), error.error_type) == ("it cannot be connected in time", "timeout")
+
+
+def test_a_url_that_http_cannot_carry_is_not_tried_again() -> None:
+    with Hook() as hook:
+        error = error_of(exchange(f"{hook.url}é"))
+        assert hook.posts == []
+    assert isinstance(error, Permanent)
+    assert (str(error), error.error_type) == ("its URL cannot be used", "config")
+
+
 def test_what_was_cut_before_it_was_connected_sends_nothing() -> None:
     with Hook() as hook:
         one = exchange(hook.url)

@@ -220,6 +220,33 @@ class TestAlertmanager:
             it.after(REPEAT - TIMEOUT)
             it.becomes(sent=5, failed=1)
 
+    def test_a_repetition_for_which_there_is_no_room_comes_later(self) -> None:
+        with Hook(200, hang, 200) as hook, Notified(hook.url, "alertmanager", size=1) as it:
+            it.fail(3)
+            it.becomes(sent=1)
+            it.clock.wait_for_sleeper(REPEAT)
+            it.clock.advance(REPEAT - 1)
+            it.fail(3, kind="rules")
+            hook.wait_for(2)
+            it.succeed(3, kind="rules")
+            it.clock.wait_for_sleeper(TIMEOUT)
+            it.after(1)
+            it.becomes(sent=1, dropped=1)
+            it.clock.advance(TIMEOUT - 1)
+            it.becomes(sent=2, failed=1, dropped=1)
+            it.after(REPEAT - TIMEOUT + 1)
+            it.becomes(sent=3, failed=1, dropped=1)
+            assert [one.body[0]["labels"]["kind"] for one in hook.posts] == ["targets", "rules", "rules", "targets"]
+
+    def test_a_stop_gives_up_a_repetition_that_hangs(self) -> None:
+        with Hook(200, hang) as hook, Notified(hook.url, "alertmanager") as it:
+            it.fail(3)
+            it.becomes(sent=1)
+            it.after(REPEAT)
+            hook.wait_for(2)
+            it.notifier.stop()
+            assert it.counts() == (1, 0, 1)
+
     def test_the_other_formats_are_not_repeated(self) -> None:
         with Hook() as hook, Notified(hook.url, "slack") as it:
             it.fail(1, 2, 3)
