@@ -11,6 +11,7 @@ from alert_refresh.daemon import Daemon, read_config
 from alert_refresh.engine import ConfigErrors
 from alert_refresh.observe.notify import describe, read
 from tests.observe.notify.hooks import CANARY
+from tests.test_architecture import DEAR, loaded_after
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +37,21 @@ def test_the_url_is_a_credential_and_only_its_host_is_shown() -> None:
     shown = repr((config, config.effective, vars(daemon), vars(daemon.notifier), vars(daemon.notifier.delivery)))
     assert CANARY not in shown
     assert config.effective["ALERT_REFRESH_NOTIFY_URL"] == "***"
+
+
+def test_a_daemon_with_notifications_loads_no_client_library() -> None:
+    loaded = loaded_after(
+        f"""
+from alert_refresh.daemon import Daemon, read_config
+daemon = Daemon(read_config({{"ALERT_REFRESH_NOTIFY_URL": {URL!r}}}))
+daemon.start()
+daemon.stop()
+import threading
+assert threading.active_count() == 1, threading.enumerate()
+"""
+    )
+    assert "http" in loaded
+    assert not loaded & DEAR
 
 
 @pytest.mark.parametrize(
