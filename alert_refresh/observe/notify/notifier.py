@@ -15,7 +15,7 @@ from alert_refresh.engine import Deadline, Result
 from alert_refresh.engine.threads import join, spawn
 from alert_refresh.observe.notify.bodies import REPEAT
 from alert_refresh.observe.notify.delivery import QUEUE, Delivery
-from alert_refresh.observe.notify.notice import failing_notice, held_notice
+from alert_refresh.observe.notify.notice import Reason, failing_notice, held_notice
 from alert_refresh.observe.outcomes import ALERT_AFTER
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ class Notifier:
     """Sends notices while it runs. Call it with every outcome, and `hold` with every outcome and publication.
 
     `port` is where the program serves, so that several on one host are told apart. Of a flapping kind a recovery is
-    left out if the next streak is known before it was sent; a notice that the webhook has certainly not got is sent
-    with the next failure of the same streak.
+    left out if the next streak is known before it was sent; a beginning that the webhook has certainly not got is sent
+    with the next failure of the same streak, or the next time that the same is held.
     """
 
     def __init__(self, settings: NotifySettings, clock: Clock, *, port: int = 0, size: int = QUEUE) -> None:
@@ -62,6 +62,7 @@ class Notifier:
     def start(self) -> None:
         """Start the threads."""
         self._stopping = False
+        self._repeating.clear()
         self.delivery.start()
         if self._repeats:
             self._thread = spawn("notify-repeat", self._repeat)
@@ -77,8 +78,8 @@ class Notifier:
 
     def __call__(self, outcome: Outcome) -> None:
         """Note an attempt that ended."""
-        if outcome.result is Result.FAILED:
-            self._began.setdefault(outcome.kind, outcome.started_at)
+        if outcome.result is Result.FAILED and outcome.streak_before == 0:
+            self._began[outcome.kind] = outcome.started_at
         notice = failing_notice(outcome, self._began.get(outcome.kind))
         if outcome.result is Result.SUCCESS:
             self._began.pop(outcome.kind, None)
@@ -94,8 +95,11 @@ class Notifier:
 
     def hold(self, held: Held, ended: str = "") -> None:
         """Note which removals are held now; `ended` says how the hold before ended, if it did."""
-        before, self._holds[held.kind] = self._holds.get(held.kind), held.held
-        notice = held_notice(held.kind, before, held.held, self._clock.time(), ended)
+        kind, after, now = held.kind, held.held, self._clock.time()
+        before, self._holds[kind] = self._holds.get(kind), after
+        notice = held_notice(kind, before, after, now, ended)
+        if notice is None and (kind, Reason.HELD) in self._owed:
+            notice = held_notice(kind, None, after, now)
         if notice is not None:
             self.send(notice)
 
@@ -116,7 +120,8 @@ class Notifier:
             if not self.delivery.deliver(notice, lambda: self._newest.get(key) is not beginning) and notice.firing:
                 self._owed.add(key)
 
-        self.delivery.put(deliver)
+        if not self.delivery.put(deliver) and notice.firing:
+            self._owed.add(key)
 
     def _repeat(self) -> None:
         """Repeat what fires every `REPEAT` seconds, until the stop."""

@@ -47,6 +47,7 @@ def test_the_third_failure_in_a_row_is_told_with_its_cause() -> None:
 
 
 def test_a_recovery_is_told_with_the_length_of_the_streak_and_its_end() -> None:
+    assert failing_notice(success(3), None) is not None
     notice = failing_notice(success(7, kind="rules"), None)
     assert notice is not None
     assert (notice.key, notice.status) == (("rules", "failing"), "resolved")

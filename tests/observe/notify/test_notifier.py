@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 FIRING, RESOLVED = ("targets", "failing", "firing"), ("targets", "failing", "resolved")
 
 
+@dataclass(frozen=True)
+class Said:
+    """An outcome or a publication, as far as holds go."""
+
+    held: Held | None
+    kind: str = "targets"
+
+
 def test_a_streak_is_told_once_and_its_end_once() -> None:
     with Hook() as hook, Notified(hook.url) as it:
         it.fail(1, 2, 3, 4, 5, 6)
@@ -94,6 +102,34 @@ def test_what_the_webhook_has_certainly_not_got_is_sent_with_the_next_failure() 
     assert [(one.body["status"], one.body["attempts"]) for one in hook.posts[4:]] == [("firing", 4), ("resolved", 6)]
 
 
+def test_what_found_no_room_in_the_queue_is_sent_with_the_next_failure() -> None:
+    with Hook(hang, 200) as hook, Notified(hook.url, size=1) as it:
+        it.fail(3, kind="rules")
+        hook.wait_for(1)
+        it.fail(3, kind="views")
+        it.fail(1, 2, 3)
+        it.after(TIMEOUT)
+        it.becomes(sent=1, failed=1, dropped=1)
+        it.fail(4)
+        it.becomes(sent=2, failed=1, dropped=1)
+        it.fail(5)
+    assert hook.told()[2:] == [FIRING]
+
+
+def test_a_hold_that_the_webhook_has_certainly_not_got_is_sent_with_the_next_refresh() -> None:
+    with Hook(503, 503, 503, 503, 200) as hook, Notified(hook.url) as it:
+        it.notifier.hold(Said(Held()))
+        for seconds in (4, 8, 16):
+            it.after(seconds)
+        it.becomes(failed=1)
+        it.notifier.hold(Said(Held()))
+        it.becomes(sent=1, failed=1)
+        it.notifier.hold(Said(Held()))
+        it.notifier.hold(Said(None), "approved")
+        it.becomes(sent=2, failed=1)
+    assert [status for _, _, status in hook.told()[4:]] == ["firing", "resolved"]
+
+
 def test_after_a_restart_the_end_of_the_streak_is_told() -> None:
     with Hook() as hook, Notified(hook.url) as it:
         it.succeed(7)
@@ -108,6 +144,7 @@ def test_after_a_restart_a_streak_is_not_told_a_second_time() -> None:
         it.succeed(9)
         it.becomes(sent=1)
     assert hook.told() == [RESOLVED]
+    assert hook.posts[0].body["since"] is None
 
 
 def test_a_stop_is_no_failure_and_no_recovery() -> None:
@@ -116,14 +153,6 @@ def test_a_stop_is_no_failure_and_no_recovery() -> None:
         it.fail(3, result=Result.CANCELLED, streak_before=3)
         it.becomes(sent=1)
     assert hook.told() == [FIRING]
-
-
-@dataclass(frozen=True)
-class Said:
-    """An outcome or a publication, as far as holds go."""
-
-    held: Held | None
-    kind: str = "targets"
 
 
 def test_a_hold_is_told_once_for_each_proposal_and_once_at_its_end() -> None:
@@ -246,6 +275,10 @@ class TestAlertmanager:
             hook.wait_for(2)
             it.notifier.stop()
             assert it.counts() == (1, 0, 1)
+            hook.script = [200]
+            it.notifier.start()
+            it.after(REPEAT)
+            it.becomes(sent=2, dropped=1)
 
     def test_the_other_formats_are_not_repeated(self) -> None:
         with Hook() as hook, Notified(hook.url, "slack") as it:
@@ -259,7 +292,7 @@ def test_whatever_a_source_does_each_streak_has_one_notice_and_one_end(steps: li
     """With a webhook that takes everything at once: neither more nor less."""
     said: list[tuple[str, int | None]] = []
     it: Any = Notified("http://127.0.0.1:1/")
-    it.notifier.delivery.put = lambda call: call()
+    it.notifier.delivery.put = lambda call: call() is None
 
     def deliver(notice: Notice, _: object) -> bool:
         said.append((notice.status, notice.attempts))
