@@ -9,7 +9,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from alert_refresh.engine import AttemptError, Mailbox, Permanent, Stopping, Transient
+from alert_refresh.engine import AttemptError, Mailbox, Stopping, Transient
 from alert_refresh.engine.errors import Superseded
 from alert_refresh.engine.retry import RetryPolicy
 from alert_refresh.engine.threads import Call, spawn
@@ -100,10 +100,10 @@ class Delivery:
 
     # In the queue's thread
 
-    def deliver(self, notice: Notice, obsolete: Callable[[], bool]) -> bool:
+    def deliver(self, notice: Notice, obsolete: Callable[[], bool], undelivered: Callable[[], None]) -> None:
         """Send a notice, again after a failure that may be temporary, until it is `obsolete`.
 
-        False if it was certainly not delivered though that may still succeed later.
+        Calls `undelivered` if it was certainly not delivered though that may still succeed later.
         """
 
         def sleep(seconds: float) -> None:
@@ -114,7 +114,7 @@ class Delivery:
 
         if obsolete():
             self._given_up += 1
-            return True
+            return
         try:
             for attempt in RETRIES.retrying(sleep=sleep, before_sleep=lambda _: None):
                 with attempt:
@@ -123,11 +123,11 @@ class Delivery:
             self._given_up += 1
             log.warning("A notification was given up: %s", error, extra=self._fields(notice))
         except AttemptError as error:
+            if isinstance(error, Transient):
+                undelivered()
             self._note_failure(notice, error)
-            return isinstance(error, Permanent)
         else:
             self._note_success(notice)
-        return True
 
     def repeat(self, notice: Notice) -> None:
         """Send once more what was sent before; the next repetition makes up for a failure."""

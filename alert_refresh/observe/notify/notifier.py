@@ -116,12 +116,15 @@ class Notifier:
             self._firing.pop(key, None)
         beginning = self._newest.get(key)
 
-        def deliver() -> None:
-            if not self.delivery.deliver(notice, lambda: self._newest.get(key) is not beginning) and notice.firing:
+        def obsolete() -> bool:
+            return self._newest.get(key) is not beginning
+
+        def undelivered() -> None:
+            if notice.firing:
                 self._owed.add(key)
 
-        if not self.delivery.put(deliver) and notice.firing:
-            self._owed.add(key)
+        if not self.delivery.put(lambda: self.delivery.deliver(notice, obsolete, undelivered)):
+            undelivered()
 
     def _repeat(self) -> None:
         """Repeat what fires every `REPEAT` seconds, until the stop."""

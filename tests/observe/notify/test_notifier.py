@@ -294,9 +294,8 @@ def test_whatever_a_source_does_each_streak_has_one_notice_and_one_end(steps: li
     it: Any = Notified("http://127.0.0.1:1/")
     it.notifier.delivery.put = lambda call: call() is None
 
-    def deliver(notice: Notice, _: object) -> bool:
+    def deliver(notice: Notice, *_: object) -> None:
         said.append((notice.status, notice.attempts))
-        return True
 
     it.notifier.delivery.deliver = deliver
     expected, streak = [], 0
