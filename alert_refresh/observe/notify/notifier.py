@@ -39,8 +39,8 @@ class Notifier:
     """Sends notices while it runs. Call it with every outcome, and `hold` with every outcome and publication.
 
     `port` is where the program serves, so that several on one host are told apart. Of a flapping kind a recovery is
-    left out if the next streak is known before it was sent; a beginning that the webhook has certainly not got is sent
-    with the next failure of the same streak, or the next time that the same is held.
+    left out if the next streak is known before it was sent. What the webhook has certainly not got is sent again with
+    the next outcome, if it is still true.
     """
 
     def __init__(self, settings: NotifySettings, clock: Clock, *, port: int = 0, size: int = QUEUE) -> None:
@@ -51,7 +51,7 @@ class Notifier:
         self._began: dict[str, float] = {}
         self._holds: dict[str, Hold | None] = {}
         self._newest: dict[Key, Notice] = {}
-        self._owed: set[Key] = set()
+        self._owed: dict[Key, Notice] = {}
         self._repeats = settings.format == "alertmanager"
         self._firing: dict[Key, Notice] = {}
         self._repeating: set[Key] = set()
@@ -84,6 +84,9 @@ class Notifier:
         if outcome.result is Result.SUCCESS:
             self._began.pop(outcome.kind, None)
         if notice is None:
+            owed = self._owed.get((outcome.kind, Reason.FAILING))
+            if outcome.result is Result.SUCCESS and owed is not None and not owed.firing:
+                self.send(owed)
             return
         news = not notice.firing or outcome.consecutive_failures == ALERT_AFTER
         # A streak from before a restart is not told a second time, except to who has forgotten it.
@@ -98,15 +101,16 @@ class Notifier:
         kind, after, now = held.kind, held.held, self._clock.time()
         before, self._holds[kind] = self._holds.get(kind), after
         notice = held_notice(kind, before, after, now, ended)
-        if notice is None and (kind, Reason.HELD) in self._owed:
-            notice = held_notice(kind, None, after, now)
+        owed = self._owed.get((kind, Reason.HELD))
+        if notice is None and owed is not None:
+            notice = held_notice(kind, None, after, now) if owed.firing else owed
         if notice is not None:
             self.send(notice)
 
     def send(self, notice: Notice) -> None:
         """Queue a notice; a firing one replaces all of the same kind and reason that were not sent yet."""
         key = notice.key
-        self._owed.discard(key)
+        self._owed.pop(key, None)
         if notice.firing:
             self._newest[key] = notice
         if notice.firing and self._repeats:
@@ -120,8 +124,7 @@ class Notifier:
             return self._newest.get(key) is not beginning
 
         def undelivered() -> None:
-            if notice.firing:
-                self._owed.add(key)
+            self._owed[key] = notice
 
         if not self.delivery.put(lambda: self.delivery.deliver(notice, obsolete, undelivered)):
             undelivered()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +15,9 @@ from alert_refresh.observe.notify.exchange import Exchange
 from tests.observe.notify.hooks import CANARY, Hook, Notified, drip, hang, leave
 from tests.proxy import Proxy, tcp
 from tests.stage import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -164,7 +167,9 @@ def test_a_stop_ends_the_wait_for_a_retry(caplog: pytest.LogCaptureFixture) -> N
     assert warnings(caplog) == ["A notification was given up: the program stops"]
 
 
-def test_requests_that_cannot_even_be_cut_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Semaphore]:
+    """Requests that hang where they cannot be cut, as in the resolver; released once for each that has begun."""
     let_go, begun = threading.Event(), threading.Semaphore(0)
 
     def resolve_for_ever(_: Exchange) -> None:
@@ -172,16 +177,29 @@ def test_requests_that_cannot_even_be_cut_do_not_pile_up(monkeypatch: pytest.Mon
         let_go.wait(30)
 
     monkeypatch.setattr(Exchange, "run", resolve_for_ever)
-    try:
-        with Notified("http://127.0.0.1:1/") as it:
-            it.fail(3)
-            for wait in (TIMEOUT, 4, TIMEOUT, 8, 16):
-                it.after(wait)
-            it.becomes(failed=1)
-            hanging = [one for one in threading.enumerate() if one.name == "notify-request"]
-            assert len(hanging) == MOST_HANGING
-    finally:
-        let_go.set()
+    yield begun
+    let_go.set()
+
+
+@pytest.mark.usefixtures("endless")
+def test_requests_that_cannot_even_be_cut_do_not_pile_up() -> None:
+    with Notified("http://127.0.0.1:1/") as it:
+        it.fail(3)
+        for wait in (TIMEOUT, 4, TIMEOUT, 8, 16):
+            it.after(wait)
+        it.becomes(failed=1)
+        hanging = [one for one in threading.enumerate() if one.name == "notify-request"]
+        assert len(hanging) == MOST_HANGING
+
+
+def test_a_stop_does_not_wait_for_a_request_that_cannot_be_cut(endless: threading.Semaphore) -> None:
+    with Notified("http://127.0.0.1:1/") as it:
+        it.fail(3)
+        assert endless.acquire(timeout=30)
+        began = time.monotonic()
+        it.notifier.stop()
+        assert time.monotonic() - began < 2 * STOP_SECONDS
+        assert "notify" not in {one.name for one in threading.enumerate()}
 
 
 def test_a_thread_that_cannot_be_started_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,6 +102,55 @@ def test_what_the_webhook_has_certainly_not_got_is_sent_with_the_next_failure() 
     assert [(one.body["status"], one.body["attempts"]) for one in hook.posts[4:]] == [("firing", 4), ("resolved", 6)]
 
 
+def test_a_recovery_that_the_webhook_has_certainly_not_got_is_sent_with_the_next_success() -> None:
+    with Hook(200, 503, 503, 503, 503, 200) as hook, Notified(hook.url) as it:
+        it.fail(1, 2, 3)
+        it.becomes(sent=1)
+        it.succeed(3)
+        for seconds in (4, 8, 16):
+            it.after(seconds)
+        it.becomes(sent=1, failed=1)
+        it.fail(1)
+        it.succeed(1)
+        it.becomes(sent=2, failed=1)
+        it.succeed()
+        it.fail(1, 2, 3)
+        it.becomes(sent=3, failed=1)
+    assert [(one.body["status"], one.body["attempts"]) for one in hook.posts[4:]] == [
+        ("resolved", 3),
+        ("resolved", 3),
+        ("firing", 3),
+    ]
+
+
+def test_a_beginning_that_was_not_delivered_is_not_told_after_the_recovery() -> None:
+    with Hook(503, 503, 503, 503, 200) as hook, Notified(hook.url) as it:
+        it.fail(1, 2, 3)
+        it.clock.wait_for_sleeper(4)
+        it.succeed(3)
+        for seconds in (4, 8, 16):
+            it.after(seconds)
+        it.becomes(sent=1, failed=1)
+        it.succeed()
+    assert hook.told()[4:] == [RESOLVED]
+
+
+def test_a_recovery_that_was_not_delivered_is_forgotten_when_the_next_streak_is_told() -> None:
+    with Hook(200, 503, 503, 503, 503, 200) as hook, Notified(hook.url) as it:
+        it.fail(1, 2, 3)
+        it.becomes(sent=1)
+        it.succeed(3)
+        for seconds in (4, 8, 16):
+            it.after(seconds)
+        it.becomes(sent=1, failed=1)
+        it.fail(1, 2, 3)
+        it.becomes(sent=2, failed=1)
+        it.succeed(3)
+        it.succeed()
+        it.becomes(sent=3, failed=1)
+    assert [one.body["status"] for one in hook.posts[5:]] == ["firing", "resolved"]
+
+
 def test_what_found_no_room_in_the_queue_is_sent_with_the_next_failure() -> None:
     with Hook(hang, 200) as hook, Notified(hook.url, size=1) as it:
         it.fail(3, kind="rules")
@@ -125,9 +174,21 @@ def test_a_hold_that_the_webhook_has_certainly_not_got_is_sent_with_the_next_ref
         it.notifier.hold(Said(Held()))
         it.becomes(sent=1, failed=1)
         it.notifier.hold(Said(Held()))
+        hook.script = [503]
         it.notifier.hold(Said(None), "approved")
-        it.becomes(sent=2, failed=1)
-    assert [status for _, _, status in hook.told()[4:]] == ["firing", "resolved"]
+        for seconds in (4, 8, 16):
+            it.after(seconds)
+        it.becomes(sent=1, failed=2)
+        hook.script = [200]
+        it.notifier.hold(Said(None))
+        it.becomes(sent=2, failed=2)
+        it.notifier.hold(Said(None))
+    told = [(one.body["status"], one.body["summary"]) for one in hook.posts]
+    assert (
+        told[4:]
+        == [("firing", "The removal of 3 targets waits for approval")]
+        + [("resolved", "The removal of 3 targets was approved")] * 5
+    )
 
 
 def test_after_a_restart_the_end_of_the_streak_is_told() -> None:
