@@ -14,6 +14,7 @@ from alert_refresh.observe.notify.bodies import LASTS, REPEAT
 from alert_refresh.observe.notify.delivery import TIMEOUT
 from tests.observe.notify.hooks import Hook, Notified, hang
 from tests.observe.notify.test_notice import Held
+from tests.stage import eventually
 
 if TYPE_CHECKING:
     from alert_refresh.observe.notify.notice import Notice
@@ -295,6 +296,20 @@ class TestAlertmanager:
             it.after(REPEAT)
             it.becomes(sent=2, failed=1)
             assert len(hook.posts) == 3
+
+    def test_repetitions_do_not_pile_up_behind_a_server_that_asks_to_wait(self) -> None:
+        later = (429, {"Retry-After": "60"})
+        with Hook(200, later, later, 200) as hook, Notified(hook.url, "alertmanager") as it:
+            it.fail(3)
+            it.becomes(sent=1)
+            it.fail(3, kind="rules")
+            for _ in range(2):
+                eventually(lambda: it.clock.sleeping().count(REPEAT) == 2)
+                it.clock.advance(REPEAT)
+            it.succeed(3)
+            it.becomes(sent=4)
+            kinds = [one.body[0]["labels"]["kind"] for one in hook.posts]
+            assert kinds == ["targets", "rules", "rules", "rules", "rules", "targets"], "one repetition, and the end"
 
     def test_repetitions_do_not_pile_up_behind_one_that_hangs(self) -> None:
         with Hook(200, 200, hang, 200) as hook, Notified(hook.url, "alertmanager") as it:
