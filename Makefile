@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PROMTOOL := .cache/promtool/usr/bin/promtool
 PGBOUNCER := .cache/pgbouncer/usr/sbin/pgbouncer
+ALERTMANAGER := .cache/alertmanager/usr/bin/prometheus-alertmanager
 PYTEST := PATH="$(CURDIR)/$(dir $(PROMTOOL)):$$PATH" $(BIN)/python -m pytest
 # Test processes at once: most tests wait more than they compute.
 JOBS ?= 4
@@ -71,7 +72,7 @@ lock: ## write the lock files anew from setup.cfg; UPGRADE=--upgrade takes newer
 	$(BIN)/uv pip compile setup.cfg --extra build --extra postgres --extra redis --extra encryption --universal \
 	  --generate-hashes -q $(UPGRADE) -c requirements-dev.lock -o requirements.lock
 
-tools: $(PROMTOOL) $(PGBOUNCER) ## Prometheus, promtool and pgbouncer, from Debian's packages; without one its tests are skipped
+tools: $(PROMTOOL) $(PGBOUNCER) $(ALERTMANAGER) ## Prometheus, promtool, pgbouncer and Alertmanager, from Debian's packages; without one its tests are skipped
 
 $(PROMTOOL):
 	@mkdir -p .cache/promtool
@@ -85,6 +86,13 @@ $(PGBOUNCER):
 	  { apt-get download $$package || { apt-get update -qq && apt-get download $$package; }; } >/dev/null 2>&1 \
 	  && dpkg -x $${package}_*.deb pgbouncer && rm $${package}_*.deb || exit 1; done) \
 	  || echo "pgbouncer cannot be fetched here: the tests that need it are skipped"
+
+$(ALERTMANAGER):
+	@mkdir -p .cache/alertmanager
+	@(cd .cache && package=prometheus-alertmanager && { apt-get download $$package \
+	  || { apt-get update -qq && apt-get download $$package; }; } >/dev/null 2>&1 \
+	  && dpkg -x $${package}_*.deb alertmanager && rm $${package}_*.deb) \
+	  || echo "Alertmanager cannot be fetched here: the tests that need it are skipped"
 
 clean: ## remove what the other targets made
 	rm -rf .venv .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

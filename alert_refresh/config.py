@@ -18,6 +18,7 @@ from alert_refresh.address import Address, parse
 from alert_refresh.credential import MASK, Credential
 from alert_refresh.engine import AttemptError, ConfigError, ConfigErrors, RefreshSettings
 from alert_refresh.keep import settings as keep
+from alert_refresh.observe import notify
 from alert_refresh.schedules import refresh_schedule, timezone
 from alert_refresh.web.token_file import read_tokens
 
@@ -65,6 +66,7 @@ class Config:
     kinds: Mapping[str, Any]
     trusted_proxies: tuple[Network, ...] = ()
     unix: bool = False
+    notify: notify.NotifySettings | None = None
     effective: Mapping[str, str] = field(default_factory=dict)
     keep: keep.Settings = field(default_factory=keep.Settings)
 
@@ -345,6 +347,7 @@ def read_server(env: Env, kinds: Mapping[str, Any]) -> Config:
             "unset: nobody's",
         ),
         unix=address.unix,
+        notify=notify.read(env),
         effective=MappingProxyType(env.effective),
         keep=keep.read(env),
     )

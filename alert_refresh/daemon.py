@@ -11,6 +11,7 @@ from alert_refresh import __version__, durations, rules, targets, views
 from alert_refresh.config import Config, Env, read_server
 from alert_refresh.engine import Clock, ConfigErrors, Deadline, ShutdownTimeout, SystemClock, Trigger, Worker
 from alert_refresh.kind import load
+from alert_refresh.observe import notify
 from alert_refresh.observe.outcomes import log_outcome, log_publication
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ class Daemon:
         self.off: dict[str, str] = {}
         self.halted = threading.Event()
         self.gauges: dict[str, Callable[[], float]] = {}
+        self.notifier = notify.build(config, self.clock)
+        notified = () if self.notifier is None else (self.notifier,)
         self._stop_by: Deadline | None = None
         self.keeper = self._make_keeper()
         for kind in KINDS:
@@ -107,9 +110,11 @@ class Daemon:
             if source is None:
                 self.off[kind.name] = kind.enable_hint
             else:
-                listeners = (log_outcome, *kind.listeners)
+                listeners = (log_outcome, *kind.listeners, *notified)
                 worker = Worker(kind, source, settings.refresh, clock=self.clock, listeners=listeners)
                 worker.listen_publish(log_publication)
+                if self.notifier is not None:
+                    worker.listen_publish(self.notifier.hold)
                 self.workers[kind.name] = worker
 
     def _make_keeper(self) -> Keeper | None:
@@ -132,6 +137,8 @@ class Daemon:
         if self.keeper is not None:
             kept = [kind for kind in KINDS if kind.keep and kind.name in self.workers]
             self.keeper.start(self.workers, {kind.name: load(kind.keep) for kind in kept})
+        if self.notifier is not None:
+            self.notifier.start()
         for worker in self.workers.values():
             worker.start()
 
@@ -168,6 +175,8 @@ class Daemon:
                 abandoned.append(kind)
         if self.keeper is not None:
             self.keeper.stop()
+        if self.notifier is not None:
+            self.notifier.stop()
         if abandoned:
             log.warning("Stopped; a running refresh was given up", extra={"abandoned": abandoned})
         else:

@@ -77,7 +77,7 @@ def check(as_json: bool, strict: bool) -> None:
     --strict also: a rule names a target that does not exist. 2: a setting is invalid.
     """
     from alert_refresh.cli.check import check_sources, text
-    from alert_refresh.observe import logs
+    from alert_refresh.observe import logs, notify
 
     config = _config(as_json)
     with logs.command(lambda line: click.echo(line, err=True)):
@@ -85,9 +85,10 @@ def check(as_json: bool, strict: bool) -> None:
     if as_json:
         import json
 
-        click.echo(json.dumps({"settings": [], "sources": found}))
+        told = config.notify and {"host": config.notify.host, "format": config.notify.format}
+        click.echo(json.dumps({"settings": [], "notifications": told, "sources": found}))
     else:
-        click.echo("Settings are valid.\n" + text(found))
+        click.echo("\n".join(["Settings are valid.", notify.describe(config.notify), text(found)]))
     wrong = ("error", "rejected", "missing_rights", *(["warnings"] if strict else []))
     sys.exit(FAULTS if any(one.get(field) for one in found for field in wrong) else 0)
 

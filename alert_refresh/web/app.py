@@ -16,6 +16,7 @@ from alert_refresh import daemon as kinds
 from alert_refresh.keep.metrics import KeeperMetrics
 from alert_refresh.kind import load
 from alert_refresh.observe.metrics import EngineMetrics
+from alert_refresh.observe.notify.metrics import measure
 from alert_refresh.web import compression, errors, health, index, metrics
 from alert_refresh.web.answers import JsonResponse
 from alert_refresh.web.auth import Auth
@@ -58,6 +59,7 @@ def create_app(daemon: Daemon) -> Flask:
 
     registry = CollectorRegistry()
     engine = EngineMetrics(registry, daemon.workers, daemon.gauges, off=daemon.off, stuck=daemon.stuck)
+    measure(registry, daemon.notifier)
     auth = Auth(daemon.config, daemon.clock, engine.wrong_token)
     for kind in kinds.KINDS:
         measured = load(kind.metrics)(registry, daemon.workers) if kind.metrics else None

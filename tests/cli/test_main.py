@@ -15,6 +15,7 @@ from alert_refresh import __version__, daemon
 from alert_refresh.cli.main import main
 from alert_refresh.daemon import KINDS
 from alert_refresh.engine import Fault, Partial, Permanent, Rejected, Snapshot
+from alert_refresh.observe.notify import describe
 from tests.fakes import FakeSource
 from tests.kinds import with_source
 from tests.test_packaging import listed
@@ -61,7 +62,7 @@ def test_check_with_nothing_configured_is_right_and_says_what_is_off() -> None:
     result = run("check")
     assert result.exit_code == 0
     off = [f"{kind.name}: off; to switch them on, {kind.enable_hint}" for kind in KINDS]
-    assert result.output.splitlines() == ["Settings are valid.", *off]
+    assert result.output.splitlines() == ["Settings are valid.", describe(None), *off]
 
 
 def test_check_reads_each_source_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +115,7 @@ def test_check_fails_when_something_is_rejected_and_says_what(monkeypatch: pytes
     answer(monkeypatch, lambda _: Snapshot({"a": "1"}, rejected=(rejected,), digest="x"))
     result = run("check")
     assert result.exit_code == 1
-    assert result.output.splitlines()[2:4] == ["  default/bad: url: has no host", "  default/bad: name: is empty"]
+    assert result.output.splitlines()[3:5] == ["  default/bad: url: has no host", "  default/bad: name: is empty"]
 
 
 def test_check_gives_up_on_a_source_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +193,9 @@ def test_check_shows_no_control_character_of_what_it_read(monkeypatch: pytest.Mo
     result = run("check")
     assert result.exit_code == 1
     assert all(line.isprintable() for line in result.output.split("\n"))
-    assert len(result.output.splitlines()) == 1 + 2 + 2, "the settings, the targets and their fault, two kinds off"
+    assert len(result.output.splitlines()) == 2 + 2 + 2, (
+        "the settings, the notifications, the targets and their fault, two kinds off"
+    )
     assert result.output.count("a\\x1b[31m\\r\\nb\\u202e\\u2028\\udcff\\x00") == 5
     found = json.loads(run("check", "--json").output)["sources"][0]
     assert found["error"] == hostile

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from alert_refresh.credential import Credential
 from alert_refresh.engine import (
     AlreadyStarted,
     Interval,
@@ -37,7 +38,10 @@ from alert_refresh.engine.guard.ruling import Guard
 from alert_refresh.engine.refresher import Refresher
 from alert_refresh.engine.retry import RetryPolicy
 from alert_refresh.engine.state import RefreshState
+from alert_refresh.observe.notify import NotifySettings
+from alert_refresh.observe.notify.notifier import Notifier
 from tests.fakes import FakeClock, FakeSource, snapshot
+from tests.observe.notify.hooks import Hook, hang
 from tests.stage import GatedSource, Stage, eventually
 
 if TYPE_CHECKING:
@@ -461,6 +465,29 @@ def test_c12_a_listener_with_a_mailbox_never_delays_a_refresh_and_drops_are_coun
     gate.set()
     box.stop(30)
     assert got == stage.outcomes[:3]
+
+
+def test_c12_a_webhook_that_hangs_delays_no_refresh_and_drops_are_counted() -> None:
+    def flap(number: int) -> Snapshot[str]:
+        if number % 4:
+            raise Transient("x", "network")
+        return snapshot(str(number))
+
+    with Hook(hang) as hook, Stage(FakeSource(flap), rate_limit=0, max_retries=0) as stage:
+        notifier = Notifier(NotifySettings(Credential(hook.url), None, "generic"), stage.clock, size=2)
+        notifier.start()
+        stage.worker.listen(notifier)
+        stage.start().idle()
+        for number in range(2, 41):
+            if number == 4:
+                hook.wait_for(1)
+            assert isinstance(refresh_now(stage.worker), Request)
+            stage.idle()
+        assert len(stage.outcomes) == 40
+        assert stage.status.snapshot is not None and stage.status.snapshot.digest == "40"
+        notifier.stop()
+    assert len(hook.posts) == 1
+    assert notifier.delivery.dropped == 18, "17 for which there was no room, and the one that hung"
 
 
 def test_notify_and_refresh_storms_beside_start_and_stop_lose_nothing_and_lock_nothing() -> None:

@@ -22,6 +22,8 @@ from alert_refresh.engine import Fault, Rejected, Snapshot
 from alert_refresh.observe.formats import Console, Json
 from alert_refresh.web.auth import Auth
 from tests.fakes import FakeClock
+from tests.observe.notify.hooks import Hook, failure
+from tests.stage import eventually
 from tests.web.world import ADMIN, READ, TARGETS, World, target, targets
 
 if TYPE_CHECKING:
@@ -396,6 +398,11 @@ def ask_everything(world: World) -> Iterable[Any]:
     yield world.client.get("/healthz", environ_overrides={"HTTP_X_REQUEST_ID": CANARY, "HTTP_COOKIE": CANARY})
 
 
+def notified(hook: Hook) -> dict[str, str]:
+    """Settings that send notifications to a webhook whose URL holds the canary."""
+    return {"ALERT_REFRESH_NOTIFY_URL": f"http://127.0.0.1:{hook.port}/{quote(CANARY)}?key={quote(CANARY)}"}
+
+
 def test_h17_a_canary_in_every_secret_field_is_found_nowhere(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     output: list[bytes] = []
@@ -403,7 +410,7 @@ def test_h17_a_canary_in_every_secret_field_is_found_nowhere(caplog: pytest.LogC
     def record(response: Any) -> None:
         output.append(str(response.headers).encode("utf-8", "surrogateescape") + response.data)
 
-    with World(environ=BOTH, answer=canary_snapshot) as world:
+    with Hook(404) as hook, World(environ=BOTH | notified(hook), answer=canary_snapshot) as world:
 
         @world.app.get("/broken")
         def broken() -> Any:
@@ -428,11 +435,19 @@ def test_h17_a_canary_in_every_secret_field_is_found_nowhere(caplog: pytest.LogC
             record(response)
 
         record(world.client.get("/broken"))
+        notifier = world.daemon.notifier
+        assert notifier is not None
+        notifier(failure(3))
+        eventually(lambda: notifier.delivery.failed == 1)
+        assert quote(CANARY) in hook.wait_for(1).path, "the canary must be there to be found"
+        record(world.client.get("/metrics"))
+        output.append(repr((vars(notifier), vars(notifier.delivery))).encode())
         status = world.worker.get_status()
         output.append(repr((status, status.snapshot, world.worker, world.daemon.config, vars(world.daemon))).encode())
     assert world.source.calls > 1
     messages = {record.getMessage() for record in caplog.records}
     assert {"Refresh raised an unexpected RuntimeError", "A request raised an unexpected RuntimeError"} <= messages
+    assert "Notification could not be delivered" in messages
     for one in caplog.records:
         output += [Json().format(one).encode(), Console().format(one).encode(), str(vars(one)).encode()]
     assert len(output) > 300

@@ -24,7 +24,8 @@ class Authority:
         folder.mkdir(parents=True, exist_ok=True)
         authority = cls(folder)
         _openssl("req", "-x509", *_KEY, "-keyout", f"{folder}/ca.key", "-out", f"{folder}/ca.crt",
-                 "-subj", f"/CN=test authority {folder.name}", "-days", "30")  # fmt: skip
+                 "-subj", f"/CN=test authority {folder.name}", "-days", "30",
+                 "-addext", "keyUsage=critical,keyCertSign,cRLSign")  # fmt: skip
         return authority
 
     @property

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import http.client
-import re
 import ssl
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from urllib3 import exceptions
 
 from alert_refresh.engine import AttemptError, Permanent, Transient
 from alert_refresh.engine.errors import TIMEOUT
+from alert_refresh.retry_after import retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,20 +73,6 @@ def refused(status: int, headers: Mapping[str, str], now: float) -> AttemptError
     if status >= 400:
         return Permanent(message, "k8s_api")
     return Transient(f"{message}, which is not a list of Secrets", "parse")
-
-
-def retry_after(value: str, now: float) -> float | None:
-    """Seconds to wait as a Retry-After header says (seconds or an HTTP date); None if it cannot be used."""
-    value = value.strip()
-    if re.fullmatch(r"[0-9]+", value):
-        return float(value)
-    try:
-        at = parsedate_to_datetime(value)
-        seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now
-    except (ValueError, TypeError, IndexError, OverflowError):
-        # The parser is not made for every text, and what it finds may be beyond any date.
-        return None
-    return seconds if seconds > 0 else None
 
 
 def unreachable(error: exceptions.HTTPError) -> AttemptError:

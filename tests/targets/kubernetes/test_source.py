@@ -30,6 +30,7 @@ from alert_refresh.engine import (
     Trigger,
     Worker,
 )
+from alert_refresh.retry_after import retry_after
 from alert_refresh.targets import KIND, build, read
 from alert_refresh.targets.kubernetes import client as kube_client
 from alert_refresh.targets.kubernetes.errors import (
@@ -40,7 +41,6 @@ from alert_refresh.targets.kubernetes.errors import (
     NotFound,
     Unauthorized,
     refused,
-    retry_after,
     unreachable,
 )
 from alert_refresh.targets.kubernetes.snapshot import Memo
