@@ -10,6 +10,8 @@ from alert_refresh.engine import Clock, Interval, Outcome, Schedule, SystemClock
 
 LATE = 0.2
 """Seconds by which the wall clock may lag: a tick that comes so much early is not given twice."""
+FIELDS = 5
+"""Minute, hour, day of month, month, day of week."""
 LOOK_AHEAD = 20
 """Occurrences of a cron expression that tell how far apart they are."""
 
@@ -28,6 +30,8 @@ class Cron:
     def __post_init__(self) -> None:
         from cronsim import CronSimError
 
+        if len(self.expression.split()) != FIELDS:
+            raise ValueError(self.expression)  # of six the first would be seconds, elsewhere the last is the year
         try:
             self.longest()
         except (CronSimError, StopIteration):
