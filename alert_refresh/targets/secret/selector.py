@@ -59,8 +59,12 @@ def parse_selector(text: str) -> Selector:
     requirements = []
     while tokens:
         requirements.append(_requirement(tokens))
-        if tokens and (tokens.pop(0) != "," or not tokens):
-            raise ValueError("has something other than a comma between its parts, or ends with one")
+        if not tokens:
+            break
+        if (stray := tokens.pop(0)) != ",":
+            raise ValueError(f"has {part(stray)} where a comma is expected")
+        if not tokens:
+            raise ValueError("ends with a comma")
     return Selector(tuple(requirements))
 
 
