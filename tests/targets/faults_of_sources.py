@@ -11,6 +11,7 @@ import ssl
 import tempfile
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -120,10 +121,9 @@ def _folders() -> Iterator[Row]:
             os.truncate(folder / f"{number}.yaml", MAX_FILE)
         with mock.patch("alert_refresh.targets.folder.parts.read_file", return_value=b""):
             yield from _row(World(folder).refresh, f"{MAX_TOTAL // MAX_FILE + 1} files of 16 MiB")
-    with tempfile.TemporaryDirectory() as name:
-        for number in range(MAX_ENTRIES + 1):
-            os.mknod(f"{name}/{number}")
-        yield from _row(World(Path(name)).refresh, f"{MAX_ENTRIES + 1} files")
+        entries = [SimpleNamespace(name=".hidden")] * (MAX_ENTRIES + 1)
+        with mock.patch("os.scandir", return_value=contextlib.nullcontext(entries)):
+            yield from _row(World(folder).refresh, f"{MAX_ENTRIES + 1} files")
 
 
 def _kubeconfigs() -> Iterator[Row]:
