@@ -14,7 +14,15 @@ from typing import NamedTuple
 
 LONGEST_SOCKET = 107
 """Bytes of the path of a Unix socket (unix(7))."""
+EXPECTED = "write HOST:PORT such as 127.0.0.1:8080 or [::1]:8080, or unix:/PATH"
 HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
+HINTS = {
+    errno.EADDRINUSE: "; stop the program that listens there, or choose another address",
+    errno.EADDRNOTAVAIL: "; no interface of this machine has it",
+    errno.EACCES: "; a port below 1024 needs CAP_NET_BIND_SERVICE, a Unix socket a folder that may be written",
+    errno.EEXIST: "; something that is not a socket has this path",
+    errno.ENOENT: "; the folder of a Unix socket must exist",
+}
 PATIENCE = 0.5
 """Seconds for a server at the same Unix socket to answer."""
 
@@ -48,11 +56,34 @@ def parse(text: str) -> Address:
         if len(text.removeprefix("unix:").encode()) > LONGEST_SOCKET:
             raise ValueError(f"has a path of more than {LONGEST_SOCKET} bytes, which no Unix socket can have")
         return Address(text.removeprefix("unix:"))
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not _is_host(host) or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
-        raise ValueError("is neither HOST:PORT such as 127.0.0.1:8080 or [::1]:8080 nor unix:/PATH")
-    return Address(host, int(port))
+    if "://" in text:
+        raise ValueError(f"is a URL; {EXPECTED}")
+    if text.startswith(("unix:", "/", "@")):
+        raise ValueError(f"has no absolute path after unix:; {EXPECTED}")
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]") or (":" in text and _ip(text) is not None and not _is_host(host)):
+        raise ValueError(f"has no {'host' if text.isdecimal() else 'port'}; {EXPECTED}")
+    if host in ("", "*", "[]"):
+        raise ValueError("has no host; 0.0.0.0 is every address of this machine, 127.0.0.1 is for itself alone")
+    if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+        raise ValueError(f"has a port that is not from 0 to 65535; {EXPECTED}")
+    return Address(_host(host), int(port))
+
+
+def _host(text: str) -> str:
+    """The host as it is written before the port, without the brackets of an IPv6 address.
+
+    Raises:
+        ValueError: malformed; the message says what is expected.
+    """
+    host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if (host != text and ":" not in host) or "[" in host or "]" in host:
+        raise ValueError(f"has brackets that are not those around an IPv6 address; {EXPECTED}")
+    if host.isdecimal():
+        raise ValueError("has a number where the host is expected, such as 0.0.0.0 or 127.0.0.1")
+    if not _is_host(host):
+        raise ValueError(f"has a host that is neither an address nor a name; {EXPECTED}")
+    return host
 
 
 def error_of(address: Address) -> OSError | None:
@@ -68,10 +99,11 @@ def error_of(address: Address) -> OSError | None:
 
 
 def reason(error: OSError) -> str:
-    """An error of the operating system's in its words, without the address."""
+    """An error of the operating system's in its words, without the address, and what mends it."""
     if isinstance(error, socket.gaierror):
         return "no such host"
-    return os.strerror(error.errno) if error.errno else type(error).__name__
+    said = os.strerror(error.errno) if error.errno else type(error).__name__
+    return said + HINTS.get(error.errno or 0, "")
 
 
 def _try_port(address: Address) -> None:

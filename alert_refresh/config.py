@@ -6,32 +6,33 @@ with the same `Env`.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from alert_refresh import durations
+from alert_refresh import durations, mistakes, networks
 from alert_refresh.address import Address, parse
 from alert_refresh.credential import MASK, Credential
-from alert_refresh.engine import AttemptError, ConfigError, ConfigErrors, RefreshSettings
+from alert_refresh.engine import ConfigError, ConfigErrors, RefreshSettings
 from alert_refresh.keep import settings as keep
 from alert_refresh.observe import notify
 from alert_refresh.schedules import refresh_schedule, timezone
-from alert_refresh.web.token_file import read_tokens
+from alert_refresh.web.token_file import is_file, usable_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Mapping
+
+    from alert_refresh.networks import Network
 
 SERVICE_VARIABLE = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT$|_PORT_\d+_\w+$")
 """What Kubernetes puts into every pod of a namespace for a Service named like one of our prefixes."""
 
+LONGEST_SHOWN = 500
+"""Characters of a value that a fault shows."""
+
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,8 @@ class Config:
     """Settings of the server; durations in seconds. `kinds` maps a kind's name to what its `read` returned.
 
     `host` is a name, an address, or the path of a Unix socket (then `port` is 0 and `unix` true). `effective` is
-    every variable that was read with the value in force, secrets masked.
+    every variable that was read with the value in force, secrets masked. `warnings` are sentences about what is
+    allowed but probably not meant.
     """
 
     host: str
@@ -69,6 +71,7 @@ class Config:
     notify: notify.NotifySettings | None = None
     effective: Mapping[str, str] = field(default_factory=dict)
     keep: keep.Settings = field(default_factory=keep.Settings)
+    warnings: tuple[str, ...] = ()
 
     @property
     def bind(self) -> str:
@@ -110,12 +113,13 @@ class Env:
     """Reads variables into typed values and collects every fault. An unset or empty variable is its default.
 
     `defaults` ends up with each variable that was asked for and its default as one would write it, `meanings` with what
-    it means: a sentence without its full stop.
+    it means: a sentence without its full stop. `warnings` are about what is right but probably not meant.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self.faults: list[ConfigError] = []
+        self.warnings: list[str] = []
         self.defaults: dict[str, str] = {}
         self.meanings: dict[str, str] = {}
         self.effective: dict[str, str] = {}
@@ -125,32 +129,47 @@ class Env:
         return self._environ.get(name, "")
 
     def fault(self, name: str, reason: str, value: str | None = None) -> None:
-        """Note that a variable is wrong; the value shown is the variable's own unless given."""
-        self.faults.append(ConfigError(name, self._environ.get(name, "") if value is None else value, reason))
+        """Note once that a variable is wrong; the value shown is the variable's own unless given, masked if it may be a
+        credential.
+        """
+        shown = self._environ.get(name, "") if value is None else value
+        found = ConfigError(name, MASK if mistakes.may_be_secret(shown) else shown[:LONGEST_SHOWN], reason)
+        if str(found) not in map(str, self.faults):
+            self.faults.append(found)
+
+    def is_wrong(self, *names: str) -> bool:
+        """Whether one of these variables has a fault."""
+        return any(fault.field in names for fault in self.faults)
 
     def note(self, name: str, default: str, means: str) -> None:
         """Note that a variable is a setting: its default as one would write it, empty if there is none."""
         self.defaults[name] = default
         self.meanings[name] = means
 
-    def text(self, name: str, default: str = "", means: str = "") -> str:
-        """Any text; blanks, quotation marks around it and a byte order mark are faults."""
+    def text(self, name: str, default: str = "", means: str = "", *, quotes: bool = False) -> str:
+        """Any text. What surrounds it by mistake is a fault, and so is what it holds by mistake; `quotes` around it are
+        no mistake where they are a part of it.
+        """
         self.note(name, default, means)
         written = self._environ.get(name, "")
-        value = written.strip() or default
-        self.effective[name] = value
-        if written.strip():
-            self._check_edges(name, written)
-        return value
+        value = mistakes.without(written, quotes=quotes)
+        if written.strip() and (fault := mistakes.around(written, quotes=quotes)):
+            self.fault(name, fault)
+        if value and (fault := mistakes.within(value)):
+            self.fault(name, fault)
+            value = ""  # the default, in which nothing else is wrong
+        self.effective[name] = value or default
+        return value or default
 
-    def _check_edges(self, name: str, written: str) -> None:
-        """Note what came with a value by mistake: env files and manifests are not read by a shell."""
-        if written.startswith("\ufeff"):
-            self.fault(name, "begins with a byte order mark; save the file without one")
-        elif len(written) > 1 and written[0] == written[-1] and written[0] in "'\"":
-            self.fault(name, "is wrapped in quotation marks; write it without them")
-        elif written != written.strip():
-            self.fault(name, "begins or ends with a blank or a line end; write it without")
+    def elements(self, name: str, default: str = "", means: str = "") -> list[str]:
+        """The elements of a list separated by commas; an empty one is a fault."""
+        text = self.text(name, default, means)
+        found = [part.strip() for part in text.split(",")] if text else []
+        if found and not any(found):
+            self.fault(name, "has nothing between its commas")
+        elif not all(found):
+            self.warnings.append(f"{name} has an empty element, which is left out")
+        return [one for one in found if one]
 
     def duration(self, name: str, default: str, means: str = "", *, zero: bool = False) -> float:
         """Seconds, from a Go-style duration such as `1m30s`; greater than 0, or `zero` allowed."""
@@ -169,7 +188,7 @@ class Env:
         """A whole number between two bounds, both included."""
         text = self.text(name, str(default), means)
         if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
-            self.fault(name, "is not a whole number")
+            self.fault(name, f"is not a whole number between {minimum} and {maximum}, in the digits 0 to 9")
             return default
         if not minimum <= int(text) <= maximum:
             self.fault(name, f"must be between {minimum} and {maximum}")
@@ -180,7 +199,7 @@ class Env:
         """A number from 0 to 1, such as `0.1`."""
         text = self.text(name, f"{default:g}", means)
         if not re.fullmatch(r"[01]|0?\.[0-9]+|1\.0+|0\.[0-9]*", text):
-            self.fault(name, "is not a number from 0 to 1")
+            self.fault(name, "is not a number from 0 to 1 such as 0.1")
             return default
         return float(text)
 
@@ -204,14 +223,16 @@ class Env:
         """One of a few words."""
         text = self.text(name, default, means)
         if text not in options:
-            self.fault(name, f"is none of {', '.join(options)}")
+            self.fault(name, f"is none of {', '.join(options)}{mistakes.choose(text, options)}")
             return default
         return text
 
     def path(self, name: str, means: str = "") -> Path | None:
-        """A path, or None when unset."""
+        """A path, or None when unset. No shell replaces a `~`, and no URL is read."""
         text = self.text(name, "", means)
-        return Path(text) if text else None
+        if fault := mistakes.path(text):
+            self.fault(name, fault)
+        return Path(text) if text and not self.is_wrong(name) else None
 
     def state_directory(self) -> Path | None:
         """Where to keep what should survive a restart; by default the one systemd made, None without either."""
@@ -230,11 +251,11 @@ class Env:
             return None
         value = self._environ[name].strip()
         self.effective[name] = MASK
-        if not value:
-            self.fault(name, "is set but empty", MASK)
-            return None
-        if not value.isascii() or not value.isprintable() or " " in value:
-            self.fault(name, "has characters that no HTTP header can carry", MASK)
+        fault = mistakes.token(value) if value else "is set but empty"
+        if fault is None and is_file(value):
+            fault = f"is the path of a file; set {name}_FILE to it"
+        if fault is not None:
+            self.fault(name, fault, MASK)
             return None
         return Credential(value)
 
@@ -243,32 +264,24 @@ class Env:
         value, file = self.credential(name, means), self.path(f"{name}_FILE", file_means)
         if value is not None and file is not None:
             self.fault(f"{name}_FILE", f"{name} is set too; set one of them")
-        held = () if file is None else self._tokens_in(file, f"{name}_FILE")
+        held: tuple[Credential, ...] = ()
+        if file is not None:
+            try:
+                held = usable_tokens(file)
+            except ValueError as error:
+                self.fault(f"{name}_FILE", str(error))
         return Token(value, file, held) if value or file else None
-
-    def _tokens_in(self, file: Path, name: str) -> tuple[Credential, ...]:
-        """The tokens in a file; a fault of the variable `name` if there are none."""
-        try:
-            held = tuple(Credential(token.decode("ascii")) for token in read_tokens(file))
-        except AttemptError as error:
-            self.fault(name, str(error))
-        except (OSError, ValueError) as error:
-            self.fault(name, f"the file cannot be read ({type(error).__name__})")
-        else:
-            if not held:
-                self.fault(name, "the file holds no token")
-            return held
-        return ()
 
     def networks(self, name: str, means: str = "") -> tuple[Network, ...]:
         """Networks or addresses, separated by commas; IPv4 networks written as IPv6 are IPv4 networks."""
         found = []
-        for one in filter(None, (part.strip() for part in self.text(name, "", means).split(","))):
+        for one in self.elements(name, "", means):
             try:
-                found.append(_plain(ipaddress.ip_network(one, strict=False)))
-            except ValueError:
-                self.fault(name, "is not a list of networks such as 10.0.0.0/8,fd00::/8")
-                return ()
+                found.append(networks.parse(one))
+                if wider := networks.wider(one):
+                    self.warnings.append(f"{name}: {wider}")
+            except ValueError as error:
+                self.fault(name, str(error))
         return tuple(found)
 
     def refresh(self, prefix: str, means: Mapping[str, str] = NOTHING, **defaults: str) -> RefreshSettings:
@@ -289,27 +302,30 @@ class Env:
         if name in defaults:
             values[name] = self.percentage(prefix + name.upper(), defaults[name], means.get(name, meaning))
         if len(self.faults) == before and values["max_backoff"] < values["base_backoff"]:
-            name = prefix + "MAX_BACKOFF"
-            self.fault(name, f"must not be less than {prefix}BASE_BACKOFF", self.effective[name])
+            name, base = prefix + "MAX_BACKOFF", prefix + "BASE_BACKOFF"
+            self.fault(name, f"must not be less than {base}, which is {self.effective[base]}", self.effective[name])
         values |= refresh_schedule(self, prefix)
         return RefreshSettings() if len(self.faults) > before else RefreshSettings(**values)
 
-    def finish(self, prefixes: Iterable[str]) -> None:
-        """Look for unknown variables that begin with one of these; call it when everything was read.
+    def finish(self, prefixes: Collection[str]) -> None:
+        """Look for unknown variables; call it when everything was read. One that begins with one of the prefixes is a
+        fault, and any other that is probably a misspelt setting a warning. What Kubernetes sets for a Service is none.
 
         Raises:
             ConfigErrors: something is wrong, all of it listed.
         """
-        for name in sorted(self._environ):
-            if name.startswith(tuple(prefixes)) and name not in self.defaults and not SERVICE_VARIABLE.search(name):
-                self.fault(name, "is not a setting of this program", MASK)
+        for name, value in sorted(self._environ.items()):
+            prefix = next((one for one in prefixes if name.startswith(one)), "")
+            for_service = bool(SERVICE_VARIABLE.search(name)) and not (prefix and mistakes.is_bare_port(name, value))
+            if name in self.defaults or for_service:
+                continue
+            said = mistakes.unknown(name, self.defaults, prefix)
+            if said and (not prefix or SERVICE_VARIABLE.search(name)):
+                self.warnings.append(f"{name} {said}")
+            elif said:
+                self.fault(name, said, MASK)
         if self.faults:
             raise ConfigErrors(self.faults)
-
-
-def _plain(network: Network) -> Network:
-    mapped = getattr(network.network_address, "ipv4_mapped", None)
-    return network if mapped is None else ipaddress.IPv4Network((mapped, max(0, network.prefixlen - 96)), strict=False)
 
 
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
@@ -364,7 +380,7 @@ def _access(env: Env) -> tuple[Address, Token | None]:
     open_to_all = env.boolean(
         "ALERT_REFRESH_ALLOW_UNAUTHENTICATED", "Let anyone refresh, on any address, without a token", default=False
     )
-    wanted = admin is not None or any(fault.field.startswith("ALERT_REFRESH_ADMIN_TOKEN") for fault in env.faults)
+    wanted = admin is not None or env.is_wrong("ALERT_REFRESH_ADMIN_TOKEN", "ALERT_REFRESH_ADMIN_TOKEN_FILE")
     if not wanted and not open_to_all and not address.unix and not address.loopback:
         env.fault(
             "ALERT_REFRESH_BIND",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from alert_refresh import __version__, durations, rules, targets, views
@@ -24,7 +25,8 @@ log = logging.getLogger(__name__)
 
 
 KINDS: tuple[Kind, ...] = (targets.KIND, rules.KIND, views.KIND)
-PREFIX = "ALERT_REFRESH_"
+PREFIXES = ("ALERT_REFRESH_", "ALERTMANAGER_REFRESH_")
+"""An unknown variable that begins with one of these, or with that of a kind, stops the start."""
 
 SERVER_VARIABLES = (
     "FORWARDED_ALLOW_IPS",
@@ -47,8 +49,9 @@ def read_config(environ: Mapping[str, str] | None = None) -> Config:
     """
     env = Env(os.environ if environ is None else environ)
     config = read_server(env, {kind.name: kind.read(env) for kind in KINDS})
-    env.finish((PREFIX, *(kind.prefix for kind in KINDS)))
-    return config
+    prefixes = (*PREFIXES, *(kind.prefix for kind in KINDS))
+    env.finish(prefixes)
+    return replace(config, warnings=tuple(env.warnings))
 
 
 def read_kind(kind: Kind, names: Collection[str]) -> Any:
@@ -128,6 +131,8 @@ class Daemon:
     def start(self) -> None:
         """Restore what was kept, start every worker, and say with which settings."""
         log.info("alert-refresh %s starts", __version__, extra={"settings": dict(self.config.effective)})
+        for warning in self.config.warnings:
+            log.warning("%s", warning)
         for kind, enable_hint in self.off.items():
             log.info("%s are off; to switch them on, %s", kind.capitalize(), enable_hint, extra={"kind": kind})
         if not self.workers:

@@ -9,6 +9,8 @@ import re
 
 LONGEST = (2**63 - 1) / 1e9
 """Seconds; what Go's Duration holds, 292 years."""
+SHORTEST = 1e-9
+"""Seconds; what is shorter is 0, as in Go."""
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "\u00b5s": 1e-6, "\u03bcs": 1e-6, "ns": 1e-9}
 """Seconds; the micro sign may be U+00B5 or the Greek letter."""
@@ -23,11 +25,26 @@ def parse(text: str) -> float:
         ValueError: not a duration, or longer than 292 years; the message says which and never holds the text.
     """
     if text != "0" and not _DURATION.fullmatch(text):
-        raise ValueError("is not a duration such as 30s, 5m or 1m30s")
+        raise ValueError(f"is not a duration such as 30s, 5m or 1m30s{_why(text)}")
     seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
     if seconds > LONGEST:
         raise ValueError("is longer than 292 years")
-    return seconds
+    return seconds if seconds >= SHORTEST else 0.0
+
+
+def _why(text: str) -> str:
+    """The end of the message: the mistake that was probably made; empty if it is another one."""
+    if re.fullmatch(r"[0-9.]+", text):
+        return "; it has no unit"
+    if re.match(r"[+-]", text):
+        return "; it has a sign"
+    if re.search(r"\s", text):
+        return "; it has a blank"
+    if not text.isascii():
+        return "; it has a character that is not ASCII"
+    if re.fullmatch(r"([0-9]+(\.[0-9]+)?[A-Za-z]+)+", text):
+        return "; the units are h, m, s, ms, us and ns, in lower case"
+    return ""
 
 
 def show(seconds: float) -> str:

@@ -56,9 +56,9 @@ def test_all_faults_are_told_together_with_name_value_and_reason() -> None:
     assert [str(fault) for fault in raised.value.faults] == [
         "TARGET_REFRESH_INTERVAL='0s': must be greater than 0",
         "TARGET_REFRESH_MAX_RETRIES='-1': must be between 0 and 1000",
-        "ALERT_REFRESH_THREADS='two': is not a whole number",
+        "ALERT_REFRESH_THREADS='two': is not a whole number between 4 and 1000, in the digits 0 to 9",
         "ALERT_REFRESH_LOG_LEVEL='LOUD': is none of DEBUG, INFO, WARNING, ERROR",
-        "VIEWS_REFRESH_INTERVALL='***': is not a setting of this program",
+        "VIEWS_REFRESH_INTERVALL='***': is not a setting of this program; did you mean VIEWS_REFRESH_INTERVAL?",
     ]
 
 
@@ -204,7 +204,7 @@ def test_a_path_is_a_path_or_none() -> None:
 
 def test_a_first_backoff_above_the_greatest_is_one_fault() -> None:
     assert faults({"TARGET_REFRESH_BASE_BACKOFF": "10m"}) == {
-        "TARGET_REFRESH_MAX_BACKOFF": "must not be less than TARGET_REFRESH_BASE_BACKOFF"
+        "TARGET_REFRESH_MAX_BACKOFF": "must not be less than TARGET_REFRESH_BASE_BACKOFF, which is 10m"
     }
 
 
@@ -420,7 +420,7 @@ def test_h29_a_token_file_that_is_something_else_is_a_fault_at_the_start_and_hol
     (reason,) = faults({"ALERT_REFRESH_ADMIN_TOKEN_FILE": str(path)}).values()
     assert reason == {
         "fifo": "the token file is not a regular file",
-        "folder": "the file cannot be read (IsADirectoryError)",
+        "folder": "the token file cannot be read: Is a directory",
         "long": "the token file is larger than 65536 bytes",
     }.get(kind)
 

@@ -106,6 +106,17 @@ def test_nothing_configured_at_all_is_one_warning_with_what_to_set(
     assert record.off["rules"] == "set RULES_FILE"  # type: ignore[attr-defined]
 
 
+def test_settings_that_are_right_but_probably_not_meant_are_warnings_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(program, "KINDS", (kind("targets", FakeSource()),))
+    daemon = Daemon(read_config({"ALERT_REFRESH_PORT": "9090"}))
+    daemon.start()
+    daemon.stop()
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert warnings == ["ALERT_REFRESH_PORT is not a setting of this program; did you mean ALERT_REFRESH_BIND?"]
+
+
 def test_it_starts_again_after_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     source = FakeSource()
     daemon = make(monkeypatch, targets=source)

@@ -78,8 +78,11 @@ def check(as_json: bool, strict: bool) -> None:
     """
     from alert_refresh.cli.check import check_sources, text
     from alert_refresh.observe import logs, notify
+    from alert_refresh.observe.formats import escape
 
     config = _config(as_json)
+    for warning in config.warnings:
+        click.echo(escape(f"Warning: {warning}"), err=True)
     with logs.command(lambda line: click.echo(line, err=True)):
         found = check_sources(config)
     if as_json:

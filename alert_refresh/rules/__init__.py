@@ -52,7 +52,10 @@ def read(env: Env) -> Settings:
     shortest = env.duration("RULES_REFRESH_ADAPTIVE_MIN", "1m", "Shortest time between periodic refreshes that adapt")
     longest = env.duration("RULES_REFRESH_ADAPTIVE_MAX", "24h", "Longest time between periodic refreshes that adapt")
     if shortest > longest:
-        env.fault("RULES_REFRESH_ADAPTIVE_MIN", "must not be greater than RULES_REFRESH_ADAPTIVE_MAX")
+        name, other = "RULES_REFRESH_ADAPTIVE_MIN", "RULES_REFRESH_ADAPTIVE_MAX"
+        if not env.is_wrong(name, other):
+            said = f"must not be greater than {other}, which is {env.effective[other]}"
+            env.fault(name, said, env.effective[name])
         shortest = longest
     if env.boolean(
         "RULES_REFRESH_ADAPTIVE", "Refresh sooner after a change or an error, and later after neither", default=False

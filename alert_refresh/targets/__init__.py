@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from alert_refresh.kind import Kind
+from alert_refresh.mistakes import part
 from alert_refresh.targets.protection import PROTECTION
 from alert_refresh.targets.secret.selector import parse_selector
 
@@ -42,6 +43,8 @@ def read(env: Env) -> Settings:
     """The targets' settings; faults are left in `env`."""
     directory = env.path("TARGET_DIRECTORY", "Folder of Secret manifests, or of mounted Secrets")
     kubeconfig = env.text("KUBECONFIG", "", "How to reach the Kubernetes API from outside a cluster")
+    if "://" in kubeconfig:
+        env.fault("KUBECONFIG", "is a URL; write the path of a kubeconfig file")
     in_pod = bool(env.peek("KUBERNETES_SERVICE_HOST"))
     source = _source(env, in_pod=in_pod, kubeconfig=kubeconfig, directory=directory)
     label_selector = env.text(
@@ -79,21 +82,25 @@ def _source(env: Env, *, in_pod: bool, kubeconfig: str, directory: Path | None) 
     )
     if source == "auto":
         source = "kubernetes" if in_pod or kubeconfig else "directory" if directory else "off"
-    if source == "directory" and directory is None:
+        if source == "kubernetes" and directory:
+            reason = "KUBECONFIG is set" if kubeconfig else "this is a pod"
+            env.warnings.append(f"TARGET_DIRECTORY is not read, since {reason}; to read it set TARGET_SOURCE=directory")
+    if source == "directory" and directory is None and not env.is_wrong("TARGET_DIRECTORY"):
         env.fault("TARGET_DIRECTORY", "is not set and TARGET_SOURCE is directory")
     return source
 
 
 def _namespaces(env: Env) -> tuple[str, ...]:
-    named = env.text(
+    namespaces = env.elements(
         "K8S_NAMESPACE",
         "",
         "Namespaces to read, one or several separated by commas, or * for all; unset: the pod's own, else default",
     )
-    namespaces = tuple(part.strip() for part in named.split(",") if part.strip())
-    if not all(NAMESPACE.fullmatch(namespace) for namespace in namespaces):
-        env.fault("K8S_NAMESPACE", "is neither * nor names of namespaces separated by commas")
-    return namespaces
+    for one in namespaces:
+        if not NAMESPACE.fullmatch(one):
+            name = "1 to 63 of a-z, 0-9 and -, with a letter or digit at both ends"
+            env.fault("K8S_NAMESPACE", f"has {part(one)}, which is neither * nor a namespace: {name}")
+    return tuple(namespaces)
 
 
 def build(settings: Settings, clock: Clock) -> Source[Target] | None:

@@ -7,11 +7,12 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from alert_refresh import durations, mistakes
 from alert_refresh.credential import MASK, Credential
 from alert_refresh.engine import Earliest
 from alert_refresh.kind import Kind
 from alert_refresh.schedules import timezone
-from alert_refresh.views.names import name_fault, parts, split
+from alert_refresh.views.names import BETWEEN, all_quoted, name_fault, parts, split
 from alert_refresh.views.view_settings import ViewSettings
 
 if TYPE_CHECKING:
@@ -207,21 +208,26 @@ def build_check(settings: Settings, clock: Clock) -> Source[Any] | None:
 
 
 def _names(env: Env) -> tuple[str, ...]:
-    names = split(
-        env.text(
-            "VIEWS",
-            VIEWS,
-            "Views to refresh, separated by commas, each NAME or SCHEMA.NAME exactly as in the catalog, in "
-            "double quotes where SQL needs them",
-        )
+    text = env.text(
+        "VIEWS",
+        VIEWS,
+        "Views to refresh, separated by commas, each NAME or SCHEMA.NAME exactly as in the catalog, in "
+        "double quotes where SQL needs them",
+        quotes=True,
     )
+    if all_quoted(text):
+        env.fault("VIEWS", "is wrapped in quotation marks; they belong around single names that need them")
+        text = text[1:-1]
+    names = split(text)
     if not names:
         env.fault("VIEWS", "names no view")
-    if len(set(names)) < len(names):
-        env.fault("VIEWS", "names a view twice")
+    elif len(names) < len(BETWEEN.split(text)):
+        env.warnings.append("VIEWS has an empty element, which is left out")
+    for name in dict.fromkeys(one for one in names if names.count(one) > 1):
+        env.fault("VIEWS", f"names {mistakes.part(name)} twice")
     for name in names:
         if (fault := name_fault(name)) is not None:
-            env.fault("VIEWS", f"{name!a} {fault}")
+            env.fault("VIEWS", f"{mistakes.part(name)} {fault}")
     own = [parts(name)[-1] for name in names]
     for name in READ:
         if own.count(name) > 1:
@@ -236,27 +242,36 @@ def _connection_string(env: Env, name: str, means: str, module: str, extra: str)
     if not text:
         return None
     env.effective[name] = MASK
+    fault = mistakes.around(text) or mistakes.placeholder(text) or mistakes.invisible(text)
     if importlib.util.find_spec(module) is None:
-        env.fault(name, f"needs the extra {extra!r}, which is not installed: install requirements.lock", MASK)
-    elif extra == "postgres":
-        from alert_refresh.views.database.connect import is_dsn
+        fault = f"needs the extra {extra!r}, which is not installed: install requirements.lock"
+    elif fault is None and extra == "postgres":
+        from alert_refresh.views.database.connect import fault_of
 
-        if not is_dsn(text):
-            env.fault(name, "is not a PostgreSQL connection string such as postgresql://user@host/database", MASK)
-    else:
-        from alert_refresh.views.tiers.redis_cache import is_url
+        fault = fault_of(text)
+    elif fault is None:
+        from alert_refresh.views.tiers import redis_cache
 
-        if not is_url(text):
-            env.fault(name, "is not a Redis URL such as redis://host:6379/0", MASK)
+        fault = redis_cache.fault_of(text)
+    if fault is not None:
+        env.fault(name, fault, MASK)
     return Credential(text)
 
 
 def _days(env: Env, name: str, default: int, means: str) -> float:
     """Seconds, from whole days such as `30d` or from a duration."""
     text = env.text(name, f"{default}d", means)
-    if re.fullmatch(r"[1-9][0-9]{0,4}d", text):
-        return float(text[:-1]) * 86400
-    return env.duration(name, f"{default * 24}h", means)
+    try:
+        days = re.fullmatch(r"([0-9]{1,20})d", text)
+        seconds = float(days[1]) * 86400 if days else durations.parse(text)
+    except ValueError:
+        env.fault(name, "is neither whole days such as 30d nor a duration such as 12h")
+        return default * 86400.0
+    if seconds > durations.LONGEST:
+        env.fault(name, "is longer than 292 years")
+    if seconds <= 0:
+        env.fault(name, "must be greater than 0")
+    return seconds
 
 
 KIND = Kind(

@@ -24,6 +24,13 @@ def split(text: str) -> list[str]:
     return [canonical(name) for part in BETWEEN.split(text) if (name := part.strip())]
 
 
+def all_quoted(text: str) -> bool:
+    """Whether quotation marks are around a whole list of names that need none: a shell would have removed them."""
+    inside = text[1:-1]
+    wrapped = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
+    return wrapped and (text[0] == "'" or "," in inside) and all(map(NAME.fullmatch, split(inside)))
+
+
 def parts(name: str) -> tuple[str, ...]:
     """The schema, if given, and the view's own name, without quotes; of a text that is no name the text itself."""
     if not (found := NAME.fullmatch(name)):

@@ -80,7 +80,7 @@ class Plan:
     def fault(self) -> str | None:
         """Why this cannot be refreshed at all, or None."""
         if self.oid is None:
-            return "there is no such view"
+            return "there is no such view; write its name exactly as in the catalog, with the schema if need be"
         if self.kind != "m":
             return f"it is {KINDS.get(self.kind, 'something else')}, not a materialized view"
         if self.schema in ("pg_catalog", "information_schema"):

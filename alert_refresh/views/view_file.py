@@ -9,11 +9,15 @@ views:
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from alert_refresh.config import Env
+from alert_refresh.engine import AttemptError
+from alert_refresh.files.read import READ_ONLY, read_descriptor, storage_error
+from alert_refresh.mistakes import choose, part
 from alert_refresh.schedules import TIMEZONE, cron
 from alert_refresh.views.names import canonical
 
@@ -44,51 +48,68 @@ def read(
         return {}, [str(error)]
     own: dict[str, ViewSettings] = {}
     faults: list[str] = []
-    for number, entry in enumerate(entries, 1):
+    for number, (line, entry) in enumerate(entries, 1):
         found = list(_faults(entry, names, own))
         if not found:
             name = canonical(entry["name"])
             own[name], found = _settings(entry, general, zone)
-        faults += [f"entry {number}: {fault}" for fault in found]
+        faults += [f"entry {number} in line {line}: {fault}" for fault in found]
     return own, faults
 
 
-def _entries(path: Path) -> list[Any]:
-    """The list under `views`.
+def _entries(path: Path) -> list[tuple[int, Any]]:
+    """The list under `views`, each entry with its line.
 
     Raises:
         BadFile: there is none.
     """
-    try:
-        data = path.read_bytes()[: LARGEST + 1]
-    except OSError as error:
-        raise BadFile(f"the file cannot be read ({type(error).__name__})") from None
-    if len(data) > LARGEST:
-        raise BadFile(f"the file is larger than {LARGEST} bytes")
+    data = _content(path)
     try:
         root = yaml.compose(data, yaml.SafeLoader)
-        _no_repeats(root)
-        found = yaml.safe_load(data)
+        nodes = _list_in(root)
+        _no_repeats(root, *nodes)
+        found = yaml.safe_load(data)["views"]
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         raise BadFile("the file is not YAML" + (f", line {mark.line + 1}" if mark else "")) from None
-    if not isinstance(found, dict) or list(found) != ["views"] or not isinstance(found["views"], list):
+    return [(node.start_mark.line + 1, one) for node, one in zip(nodes, found, strict=True)]
+
+
+def _content(path: Path) -> bytes:
+    """Raises BadFile: the file cannot be read, or is none."""
+    try:
+        return read_descriptor(os.open(path, READ_ONLY & ~os.O_NOFOLLOW), "the file", LARGEST)
+    except OSError as error:
+        raise BadFile(str(storage_error(error, "the file"))) from None
+    except AttemptError as error:
+        raise BadFile(str(error)) from None
+
+
+def _list_in(root: yaml.Node | None) -> list[yaml.Node]:
+    """The entries under the one key there is.
+
+    Raises:
+        BadFile: there is another key, or something else.
+    """
+    for key, _ in root.value if isinstance(root, yaml.MappingNode) else ():
+        if key.value != "views":
+            where = f"line {key.start_mark.line + 1}"
+            raise BadFile(f"{where}: the key {part(str(key.value))} is unknown; views is the only one")
+    lists = [value for _, value in root.value] if isinstance(root, yaml.MappingNode) else []
+    if not lists or not isinstance(lists[0], yaml.SequenceNode):
         raise BadFile("the file must hold one key, views, with a list")
-    return found["views"]
+    return list(lists[0].value)
 
 
-def _no_repeats(node: yaml.Node | None) -> None:
+def _no_repeats(*nodes: yaml.Node | None) -> None:
     """Refuse a mapping in which a key comes twice."""
-    if isinstance(node, yaml.MappingNode):
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+    for node in nodes:
+        keys = [key for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
+        seen = set()
         for key in keys:
-            if keys.count(key) > 1:
-                raise BadFile(f"the key {key!a} comes twice, line {node.start_mark.line + 1}")
-        for _, value in node.value:
-            _no_repeats(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _no_repeats(value)
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise BadFile(f"line {key.start_mark.line + 1}: the key {part(key.value)} comes twice")
+            seen.add(str(key.value))
 
 
 def _faults(entry: Any, names: Sequence[str], own: dict[str, ViewSettings]) -> Iterator[str]:
@@ -96,14 +117,18 @@ def _faults(entry: Any, names: Sequence[str], own: dict[str, ViewSettings]) -> I
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         yield "is not a mapping with a name"
         return
-    yield from (f"unknown key {key!a}; known are {', '.join(KEYS)}" for key in entry if key not in KEYS)
-    name = canonical(entry["name"])
+    for key, value in entry.items():
+        if key not in KEYS:
+            yield f"has the unknown key {part(str(key))}; known are {', '.join(KEYS)}{choose(str(key), KEYS)}"
+        elif value is None or isinstance(value, list | dict):
+            yield f"{key} has no value, or one of several parts"
+    name, shown = canonical(entry["name"]), part(entry["name"])
     if name not in names:
-        yield f"VIEWS does not name {entry['name']!a}"
+        yield f"VIEWS does not name {shown}{choose(name, names)}"
     if name in own:
-        yield f"{entry['name']!a} comes twice"
+        yield f"{shown} comes twice"
     if "cron" in entry and "interval" in entry:
-        yield "has both cron and interval"
+        yield "has both cron and interval; write one of them"
 
 
 def _settings(entry: dict[str, Any], general: ViewSettings, zone: str) -> tuple[ViewSettings, list[str]]:
@@ -124,4 +149,4 @@ def _settings(entry: dict[str, Any], general: ViewSettings, zone: str) -> tuple[
         elif not env.faults:
             env.fault("cron", "is empty")
     changes["analyze"] = env.boolean("analyze", default=general.analyze)
-    return dataclasses.replace(general, **changes), [f"{fault.field} {fault.reason}" for fault in env.faults]
+    return dataclasses.replace(general, **changes), [str(fault) for fault in env.faults]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from alert_refresh.config import Network
+    from alert_refresh.networks import Network
 
     Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
     Address = ipaddress.IPv4Address | ipaddress.IPv6Address

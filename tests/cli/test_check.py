@@ -11,6 +11,7 @@ import yaml
 from click.testing import CliRunner
 
 from alert_refresh.cli.main import main
+from alert_refresh.targets.kubernetes.errors import HINTS
 from tests.kube import KubeServer, faults, fill, kubeconfig
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def test_scripts_get_it_as_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     result = check(monkeypatch, tmp_path, kube, "--json", K8S_NAMESPACE="*")
     assert result.exit_code == 1
     (source,) = [one for one in json.loads(result.stdout)["sources"] if one["kind"] == "targets"]
-    assert source["error"] == "the API server answered 403"
+    assert source["error"] == "the API server answered 403" + HINTS[403]
     assert source["missing_rights"] == [
         {"namespace": "*", "verb": verb, "resource": "secrets"} for verb in ("list", "watch")
     ]

@@ -276,5 +276,13 @@ def test_wrong_settings_are_json_too() -> None:
     }
 
 
+def test_check_tells_on_stderr_what_is_probably_not_meant_and_it_is_no_fault() -> None:
+    result = run("check", "--json", env={"rules_file\x1b": CANARY})
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["settings"] == []
+    said = "Warning: rules_file\\x1b is not a setting of this program; did you mean RULES_FILE?\n"
+    assert result.stderr == said
+
+
 def test_an_unknown_command_is_refused() -> None:
     assert run("fly").exit_code == 2

@@ -80,7 +80,8 @@ def test_check_names_every_fault(tmp_path: Path) -> None:
         "syntax of RE2 (line 2)",
         '  rules[2] (id "c").whatever: is not a field of a rule; the fields are id, family, enabled, priority, match, '
         "targets, description, annotations (line 3)",
-        f"{broken}: the rules file is truncated: {len(packed(2)) - 57} of {len(packed(2)) - 56} bytes of its body",
+        f"{broken}: the rules file is truncated: {len(packed(2)) - 57} of {len(packed(2)) - 56} bytes of its body; "
+        "write it anew with alert-refresh rules pack",
     ]
     assert run("check", good).exit_code == 0
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from alert_refresh.engine import RefreshSettings, Result, Trigger
+from alert_refresh.targets.kubernetes.errors import HINTS
 from alert_refresh.targets.kubernetes.timings import WatchTimings
 from tests.fakes import FakeClock
 from tests.faults.kubernetes import World, world
@@ -143,7 +144,7 @@ def test_a37_the_namespace_whose_watch_is_refused_is_named(kube: KubeServer, tmp
     how: dict[str, Any] = {"namespaces": ("default", "a"), "refresh": RefreshSettings(rate_limit=0)}
     with world(tmp_path, kube, watch=True, timings=WatchTimings(), clock=clock, served=12, **how) as it:
         eventually(lambda: it.health.error is not None)
-        assert it.health.error == "namespace a: the API server answered 403" and not it.health.connected
+        assert it.health.error == "namespace a: the API server answered 403" + HINTS[403] and not it.health.connected
         (line,) = [one for one in it.lines if "watch is lost" in one.getMessage()]
         assert vars(line)["namespace"] == "a"
         it.worker.stop(5)
@@ -235,7 +236,7 @@ def test_a_watch_of_one_namespace_is_tried_again_though_another_is_never_listed(
     with world(
         tmp_path, kube, watch=True, timings=WatchTimings(), clock=clock, refresh=settings, namespaces=("default", "a")
     ) as it:
-        eventually(lambda: it.health.error == "namespace default: the API server answered 403")
+        eventually(lambda: it.health.error == "namespace default: the API server answered 403" + HINTS[403])
         kube.denied = {("list", "a")}
         before = len([one for one in kube.requests if is_watch(one)])
         it.worker.refresh_now().done.wait(20)

@@ -22,6 +22,7 @@ from alert_refresh.engine import Result, Worker, attempt_threads
 from alert_refresh.targets.kubernetes import body as kube_reader
 from alert_refresh.targets.kubernetes import client as kube_client
 from alert_refresh.targets.kubernetes import list as kube_list
+from alert_refresh.targets.kubernetes.errors import HINTS
 from tests.fakes import START, FakeClock
 from tests.faults.kubernetes import RETRIES, TIMEOUT, TOKEN, World, at_page, refresh_settings, target_settings, world
 from tests.kube import (
@@ -374,7 +375,7 @@ class TestStatus:
             with broken(it, faults.status(code)) as rule:
                 outcomes = it.fails("k8s_api", attempts=attempts, rule=rule)
             assert rule.fired == attempts
-            assert outcomes[0].error == f"the API server answered {code}"
+            assert outcomes[0].error == f"the API server answered {code}{HINTS.get(code, '')}"
             it.heals()
 
     @pytest.mark.parametrize(

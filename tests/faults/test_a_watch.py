@@ -14,6 +14,7 @@ from kubernetes.client.api_client import ApiClient
 from alert_refresh.engine import Backoff, RefreshSettings, Result, Trigger
 from alert_refresh.targets.kubernetes import list as kube_list
 from alert_refresh.targets.kubernetes import store as listed
+from alert_refresh.targets.kubernetes.errors import HINTS
 from alert_refresh.targets.kubernetes.reflector import Reflector
 from alert_refresh.targets.kubernetes.timings import WatchTimings
 from alert_refresh.targets.secret import parse as parsing
@@ -403,7 +404,7 @@ class TestRefusals:
     def test_without_the_right_it_says_so_once_and_polls(self, kube: KubeServer, tmp_path: Path) -> None:
         kube.denied = {("watch", "default")}
         with watch_of(tmp_path, kube) as it:
-            eventually(lambda: it.health.error == "namespace default: the API server answered 403")
+            eventually(lambda: it.health.error == "namespace default: the API server answered 403" + HINTS[403])
             for number in (2, 3, 4):
                 name = it.change()
                 it.refresh()

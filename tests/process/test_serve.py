@@ -71,7 +71,7 @@ def test_an_address_in_use_ends_the_start_with_a_line_that_says_so() -> None:
         with Program(env={"ALERT_REFRESH_BIND": f"127.0.0.1:{port}"}) as program:
             assert program.wait() == 1
             [line] = program.find("Cannot listen on ALERT_REFRESH_BIND")
-            assert line["message"].endswith(": Address already in use")
+            assert ": Address already in use; stop the program that listens there" in line["message"]
             assert "Traceback" not in program.stderr
 
 
@@ -79,8 +79,8 @@ def test_an_address_in_use_ends_the_start_with_a_line_that_says_so() -> None:
     ("bind", "cause"),
     [
         ("nowhere.invalid:8080", "no such host"),
-        ("unix:/none/a.sock", "No such file or directory"),
-        ("unix:/etc/passwd", "File exists"),
+        ("unix:/none/a.sock", "No such file or directory; the folder of a Unix socket must exist"),
+        ("unix:/etc/passwd", "File exists; something that is not a socket has this path"),
     ],
 )
 def test_an_address_that_never_can_be_listened_on_ends_the_start_with_the_cause(bind: str, cause: str) -> None:

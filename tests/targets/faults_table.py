@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import os
 import tempfile
+import time
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
+from alert_refresh.engine import Deadline, Request, SystemClock, Trigger
+from alert_refresh.files.watch import DEEPEST
+from alert_refresh.targets.kubernetes.source import KubernetesSource
 from alert_refresh.targets.secret.parse import parse, parse_base64
 from alert_refresh.targets.target import Target
+from tests.faults.kubernetes import target_settings
+from tests.kube import KubeServer, faults, fill, kubeconfig
 from tests.targets.folder.folders import CANARY, LABELS, World, mount
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from alert_refresh.engine import Fault, Snapshot
 
@@ -136,8 +146,23 @@ YAML = (
 JSON = ('{"kind": "Secret", "kind": "Secret"}', '{"kind": }', "[" * 200_000, "[" + "0," * 1_000_001 + "0]")
 
 
-def rows() -> Iterator[tuple[str, str, Fault]]:
+PLACED: dict[str, Callable[[Path], object]] = {
+    "a.yaml: a FIFO": lambda folder: os.mkfifo(folder / "a.yaml"),
+    "a.yaml: a symlink to /etc/passwd": lambda folder: (folder / "a.yaml").symlink_to("/etc/passwd"),
+    "a.yaml: a symlink to itself": lambda folder: (folder / "a.yaml").symlink_to("a.yaml"),
+    "a.yaml: a symlink to nothing": lambda folder: (folder / "a.yaml").symlink_to("none"),
+    "x: 17 folders within one another": lambda folder: (folder / "/".join("x" * (DEEPEST + 1))).mkdir(parents=True),
+}
+"""What is where a manifest is expected."""
+
+
+@cache
+def rows() -> tuple[tuple[str, str, Fault], ...]:
     """What the input is, the input as it is shown, and each fault that comes of it."""
+    return tuple(_rows())
+
+
+def _rows() -> Iterator[tuple[str, str, Fault]]:
     for change in FIELDS:
         config = {key: value for key, value in (GOOD | change).items() if value is not None}
         yield from _of("`config`", json.dumps(config), _parsed({"config": json.dumps(config)}))
@@ -161,7 +186,14 @@ def rows() -> Iterator[tuple[str, str, Fault]]:
     yield from _of("two Secrets", "the same name twice", _twice("b"))
     yield from _of("subfolder", "a symlink to /etc", _leads_out())
     yield from _of("file", "one of 17 MiB", _rejected("a.yaml", "#" * (17 << 20)))
-    yield from _of("mounted Secret", "one with a key `password` alone", _mounted())
+    yield from _of("mounted Secret", "one with a key `password` alone", _mounted({"password": b"x"}))
+    yield from _of("mounted Secret", "one with 1001 keys", _mounted({f"key{n}": b"" for n in range(1001)}))
+    yield from _of("mounted Secret", "two keys of 9 MiB", _mounted(dict.fromkeys("ab", b"#" * (9 << 20))))
+    for what, how in PLACED.items():
+        yield from _of("file" if ".yaml" in what else "subfolder", what.partition(": ")[2], _placed(how))
+    yield from _of("file", "one that is being written at the first refresh", _being_written())
+    yield from _of("`config`", "a defect of this program", _defect())
+    yield from _of("answer of an API server", '"data": []', _answered())
 
 
 def table() -> str:
@@ -213,10 +245,44 @@ def _leads_out() -> tuple[Fault, ...]:
         return _faults(World(Path(folder)).refresh())
 
 
-def _mounted() -> tuple[Fault, ...]:
+def _mounted(values: dict[str, bytes]) -> tuple[Fault, ...]:
     with tempfile.TemporaryDirectory() as folder:
-        mount(Path(folder) / "team", "..1", {"password": b"x"})
+        mount(Path(folder) / "team", "..1", values)
         return _faults(World(Path(folder)).refresh())
+
+
+def _placed(how: Callable[[Path], object]) -> tuple[Fault, ...]:
+    with tempfile.TemporaryDirectory() as folder:
+        how(Path(folder))
+        return _faults(World(Path(folder)).refresh())
+
+
+def _being_written() -> tuple[Fault, ...]:
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(Path(folder))
+        world.clock.wall_offset = time.time()
+        (Path(folder) / "a.yaml").write_text(_manifest("a"))
+        with mock.patch.object(Deadline, "wait"):
+            return _faults(world.refresh())
+
+
+def _defect() -> tuple[Fault, ...]:
+    with mock.patch("alert_refresh.targets.folder.manifest.parse_base64", side_effect=RuntimeError(CANARY)):
+        return _rejected("a.yaml", _manifest("a"))
+
+
+def _answered() -> tuple[Fault, ...]:
+    def spoilt(page: dict[str, Any]) -> None:
+        page["items"][0]["data"] = []
+
+    with tempfile.TemporaryDirectory() as folder, KubeServer() as server:
+        server.protobuf = False
+        fill(server.store, 1)
+        server.fault(faults.edited(spoilt), "/api/v1/")
+        clock = SystemClock()
+        source = KubernetesSource(target_settings(kubeconfig(Path(folder) / "k", server.url)), clock)
+        with contextlib.closing(source):
+            return _faults(source.refresh(None, Request(Trigger.STARTUP), Deadline(clock, 5.0)))
 
 
 def _code(text: str) -> str:

@@ -81,6 +81,95 @@ def test_a_wrong_value_is_a_fault_that_names_it_and_hides_what_is_secret(name: s
     assert "canary" not in faults[name]
 
 
+NOT_REDIS = "is not a Redis URL such as redis://host:6379/0"
+NOT_POSTGRES = "is not a PostgreSQL connection string such as postgresql://user@host/database"
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("jdbc:postgresql://user:canary@host/db", NOT_POSTGRES),
+        ("postgresql+psycopg2://user:canary@host/db", NOT_POSTGRES),
+        ("mysql://user:canary@host/db", NOT_POSTGRES),
+        ("postgresql://user:ca/nary@host/db", "has a port that is not from 1 to 65535; in a URI write @ : / %"),
+        ("postgresql://user:canary@host:99999/db", "has a port that is not from 1 to 65535"),
+        ("host=host port=abc password=canary", "has a port that is not from 1 to 65535"),
+        ("postgresql://user:ca@nary@host/db", "has an @ in its host; in a URI write @ : / %"),
+        ("postgresql://host/db?sslmode=required&password=canary", "has an sslmode that is none of disable, allow"),
+        ("'postgresql://user:canary@host/db'", "is wrapped in quotation marks"),
+        ("\ufeffpostgresql://user:canary@host/db", "begins with a byte order mark"),
+        ("postgresql://${USER}:canary@host/db", "has a placeholder that was not filled in"),
+        ("postgresql://user:canary@ho\u200bst/db", "has the invisible character U+200B"),
+    ],
+)
+def test_the_mistake_in_a_connection_string_is_named_without_any_of_it(value: str, reason: str) -> None:
+    for name in ("VIEWS_DATABASE_URL", "VIEWS_READ_URL"):
+        (fault,) = read(**{name: value})[1].values()
+        assert fault.startswith(f"*** {reason}")
+        assert "nary" not in fault
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("host:6379", NOT_REDIS),
+        ("redis://:ca/nary@host/0", NOT_REDIS),
+        ("redis://:ca#nary@host/0", NOT_REDIS),
+        ("redis://:canary@host/zero", "names a database that is not a number"),
+        ("redis://:canary@host/-1", "names a database that is not a number"),
+        ("redis://:canary@host,other/0", "names several hosts; one is used"),
+        ('"redis://:canary@host/0"', "is wrapped in quotation marks"),
+        ("redis://:$(PASSWORD)@host/0", "has a placeholder that was not filled in"),
+    ],
+)
+def test_the_mistake_in_a_redis_url_is_named_without_any_of_it(value: str, reason: str) -> None:
+    (fault,) = read(REDIS_URL=value)[1].values()
+    assert fault.startswith(f"*** {reason}") and "nary" not in fault
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    ["postgresql://a:1,b:2/db", "postgresql://[::1]:5432/db", "postgresql://u:p%40w@host/db", "service=mine",
+     "postgresql:///db?host=/run/a@b", "postgresql://u:p$w<x>@host/db", "postgresql://host/db?sslmode=verify-full"],
+)  # fmt: skip
+def test_odd_connection_strings_that_are_right_are_left_alone(dsn: str) -> None:
+    assert not read(VIEWS_DATABASE_URL=dsn)[1]
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://", "rediss://:p%40w@host:6379/2", "unix:///run/redis.sock?db=1", "redis://h/"]
+)
+def test_odd_redis_urls_that_are_right_are_left_alone(url: str) -> None:
+    assert not read(REDIS_URL=url)[1]
+
+
+@pytest.mark.parametrize("names", ['"sales-2024"', '"sales-2024","b c"', '"mv_a"', '"a,b"."c"', 'mv_a,"b"'])
+def test_names_in_double_quotes_may_be_all_there_is(names: str) -> None:
+    assert not read(VIEWS=names)[1]
+
+
+@pytest.mark.parametrize("names", ['"mv_a,mv_b"', '"public.mv_a, mv_b"', "'mv_a'", "'mv_a,mv_b'"])
+def test_quotes_around_a_list_of_names_that_need_none_are_named(names: str) -> None:
+    assert read(VIEWS=names)[1] == {
+        "VIEWS": f"{names} is wrapped in quotation marks; they belong around single names that need them"
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("30", "is neither whole days such as 30d nor a duration such as 12h"),
+        ("1w", "is neither whole days such as 30d nor a duration such as 12h"),
+        ("1d12h", "is neither whole days such as 30d nor a duration such as 12h"),
+        ("0d", "must be greater than 0"),
+        ("0s", "must be greater than 0"),
+        ("106752d", "is longer than 292 years"),
+    ],
+)
+def test_a_retention_that_is_wrong_says_that_days_are_right(text: str, reason: str) -> None:
+    assert read(VIEWS_HISTORY_RETENTION=text)[1] == {"VIEWS_HISTORY_RETENTION": f"{text} {reason}"}
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("7d", 7 * 86400), ("12h", 43200), ("90m", 5400)])
 def test_the_retention_is_in_days_or_a_duration(text: str, seconds: float) -> None:
     assert read(VIEWS_HISTORY_RETENTION=text)[0].history_retention == seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,10 @@ from tests.views.world import World
 if TYPE_CHECKING:
     from alert_refresh.views import Settings
 
+NO_CRON = "is not a cron expression of five fields such as */5 * * * *"
+KNOWN = (
+    "known are name, cron, interval, lock_timeout, statement_timeout, max_age, skip, analyze; did you mean interval?"
+)
 EXAMPLE = Path(__file__).parent.parent.parent / "config" / "examples" / "views.yaml"
 
 
@@ -57,21 +62,31 @@ def test_a_view_whose_name_needs_quotes_is_found(tmp_path: Path) -> None:
         ("views: [\n", ["the file is not YAML, line 2"]),
         ("views: [!!python/object:os.system x]", ["the file is not YAML, line 1"]),
         ("\x00", ["the file is not YAML"]),
-        ("views: []\nviews: []", ["the key 'views' comes twice, line 1"]),
-        ("views:\n- {name: mv_a, skip: true, skip: false}", ["the key 'skip' comes twice, line 2"]),
-        ("views: [3, {interval: 1s}, {name: 3}]", [f"entry {n}: is not a mapping with a name" for n in (1, 2, 3)]),
+        ("views: []\nviews: []", ["line 2: the key 'views' comes twice"]),
+        ("views:\n- {name: mv_a, skip: true, skip: false}", ["line 2: the key 'skip' comes twice"]),
+        ("view: []", ["line 1: the key 'view' is unknown; views is the only one"]),
+        ("views: []\nversion: 1", ["line 2: the key 'version' is unknown; views is the only one"]),
         (
-            "views: [{name: mv_b, when: x}, {name: mv_a, interval: 0s, skip: perhaps}, {name: mv_a}, {name: mv_a}]",
+            "views: [3,\n {interval: 1s},\n {name: 3}]",
+            [f"entry {n} in line {n}: is not a mapping with a name" for n in (1, 2, 3)],
+        ),
+        (
+            "views:\n- {name: mv_b, when: x}\n- {name: mv_a, interval: 0s, skip: perhaps}\n"
+            "- {name: mv_a}\n- {name: mv_a}",
             [
-                "entry 1: unknown key 'when'; known are name, cron, interval, lock_timeout, statement_timeout, max_age,"
-                " skip, analyze",
-                "entry 1: VIEWS does not name 'mv_b'",
-                "entry 2: interval must be greater than 0",
-                "entry 2: skip is neither true nor false",
-                "entry 3: 'mv_a' comes twice",
-                "entry 4: 'mv_a' comes twice",
+                "entry 1 in line 2: has the unknown key 'when'; known are name, cron, interval, lock_timeout,"
+                " statement_timeout, max_age, skip, analyze",
+                "entry 1 in line 2: VIEWS does not name 'mv_b'; did you mean mv_a?",
+                "entry 2 in line 3: interval='0s': must be greater than 0",
+                "entry 2 in line 3: skip='perhaps': is neither true nor false",
+                "entry 3 in line 4: 'mv_a' comes twice",
+                "entry 4 in line 5: 'mv_a' comes twice",
             ],
         ),
+        ("views:\n- {name: mv_a, intervall: 1m}", [f"entry 1 in line 2: has the unknown key 'intervall'; {KNOWN}"]),
+        ("views:\n- {name: mv_a, cron: '* * * * * *'}", ["entry 1 in line 2: cron='* * * * * *': " + NO_CRON]),
+        ("views:\n- {name: mv_a, interval: }", ["entry 1 in line 2: interval has no value, or one of several parts"]),
+        ("views:\n- {name: mv_a, skip: [a]}", ["entry 1 in line 2: skip has no value, or one of several parts"]),
     ],
 )
 def test_every_fault_is_told_with_its_place(tmp_path: Path, text: str, reasons: list[str]) -> None:
@@ -81,7 +96,8 @@ def test_every_fault_is_told_with_its_place(tmp_path: Path, text: str, reasons: 
 
 
 def test_a_file_that_is_missing_or_too_large_is_a_fault(tmp_path: Path) -> None:
-    assert read(tmp_path / "none")[1] == ["the file cannot be read (FileNotFoundError)"]
+    assert read(tmp_path / "none")[1] == ["the file is missing"]
+    assert read(tmp_path)[1] == ["the file cannot be read: Is a directory"]
     (tmp_path / "large").write_bytes(b"#" * (LARGEST + 1))
     assert read(tmp_path / "large")[1] == [f"the file is larger than {LARGEST} bytes"]
 
@@ -118,7 +134,10 @@ def test_without_a_file_the_schedule_is_that_of_every_view() -> None:
 def test_what_is_no_cron_expression_is_a_fault(tmp_path: Path, text: str, reason: str) -> None:
     file = tmp_path / "views.yaml"
     file.write_text(f"views: [{{name: mv_a, cron: '{text}'}}, {{name: mv_b, cron: '* * * * *', interval: 1m}}]")
-    assert read(file, VIEWS="mv_a,mv_b")[1] == [f"entry 1: cron {reason}", "entry 2: has both cron and interval"]
+    assert read(file, VIEWS="mv_a,mv_b")[1] == [
+        f"entry 1 in line 1: cron={text!r}: {reason}",
+        "entry 2 in line 1: has both cron and interval; write one of them",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -172,6 +191,14 @@ def test_by_an_interval_the_wall_clock_plays_no_part() -> None:
     assert not settings.is_due(0.0, Moment(330.0, 0.0), Moment(629.0, 9e9), 30.0)
     assert settings.is_due(0.0, Moment(330.0, 0.0), Moment(630.0, -9e9), 30.0)
     assert settings.next_due(0.0, Moment(330.0, 5.0), 30.0) == 630
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device"])
+def test_a_file_that_is_no_regular_one_is_a_fault_and_holds_up_nothing(tmp_path: Path, kind: str) -> None:
+    path = Path("/dev/zero") if kind == "device" else tmp_path / "fifo"
+    if kind == "fifo":
+        os.mkfifo(path)
+    assert read(path)[1] == ["the file is not a regular file"]
 
 
 def own(interval: float, **changes: Any) -> ViewSettings:

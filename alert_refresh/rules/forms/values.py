@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from alert_refresh.mistakes import may_be_secret
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -81,5 +83,7 @@ def in_lines(lines: tuple[int, ...]) -> str:
 
 
 def display(key: object) -> str:
-    """A key, made safe to show in a message."""
-    return json.dumps(key[:LONGEST_KEY]) if isinstance(key, str) else "a key that is not text"
+    """A key, made safe to show in a message; one that may hold a credential is not shown."""
+    if not isinstance(key, str):
+        return "a key that is not text"
+    return "a key that is not shown" if may_be_secret(key) else json.dumps(key[:LONGEST_KEY])

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 MAGIC = b"ARRULES\0"
 VERSION = 1
+ANEW = "; write it anew with alert-refresh rules pack"
+"""The end of every message: nobody mends a binary file."""
 _HEAD = struct.Struct(">8sHHIQ")
 _HEADER = _HEAD.size + hashlib.sha256().digest_size
 
@@ -68,18 +70,18 @@ def verify(data: bytes) -> str:
         Permanent: truncated, of an unknown version, or damaged (error type `parse`).
     """
     if len(data) < _HEADER:
-        raise Permanent(f"the rules file is truncated: {len(data)} bytes, less than its header", "parse")
+        raise Permanent(f"the rules file is truncated: {len(data)} bytes, less than its header{ANEW}", "parse")
     _, version, _, _, length = _HEAD.unpack_from(data)
     body = memoryview(data)[_HEADER:]
     if version != VERSION:
-        raise Permanent(f"the rules file has unknown version {version}; this program reads {VERSION}", "parse")
+        raise Permanent(f"the rules file has unknown version {version}; this program reads {VERSION}{ANEW}", "parse")
     if len(body) < length:
-        raise Permanent(f"the rules file is truncated: {len(body)} of {length} bytes of its body", "parse")
+        raise Permanent(f"the rules file is truncated: {len(body)} of {length} bytes of its body{ANEW}", "parse")
     if len(body) > length:
-        raise Permanent(f"the rules file is damaged: {len(body) - length} bytes follow its body", "parse")
+        raise Permanent(f"the rules file is damaged: {len(body) - length} bytes follow its body{ANEW}", "parse")
     checksum = data[_HEAD.size : _HEADER]
     if _checksum(data[: _HEAD.size], body) != checksum:
-        raise Permanent("the rules file is damaged: checksum mismatch", "parse")
+        raise Permanent(f"the rules file is damaged: checksum mismatch{ANEW}", "parse")
     return checksum.hex()
 
 
@@ -95,9 +97,9 @@ def unpack(data: bytes) -> list[Rule] | list[object]:
     except msgspec.ValidationError:
         rules = _plain(body)
     except _UNREADABLE as error:
-        raise Permanent("the rules file is damaged: its body is not MessagePack", "parse") from error
+        raise Permanent(f"the rules file is damaged: its body is not MessagePack{ANEW}", "parse") from error
     if len(rules) != _HEAD.unpack_from(data)[3]:
-        raise Permanent("the rules file is damaged: it does not hold as many rules as its header says", "parse")
+        raise Permanent(f"the rules file is damaged: it does not hold as many rules as its header says{ANEW}", "parse")
     return rules
 
 
@@ -105,9 +107,9 @@ def _plain(body: memoryview) -> list[object]:
     try:
         found = msgspec.msgpack.decode(body)
     except _UNREADABLE as error:
-        raise Permanent("the rules file is damaged: its body is not MessagePack", "parse") from error
+        raise Permanent(f"the rules file is damaged: its body is not MessagePack{ANEW}", "parse") from error
     if not isinstance(found, list):
-        raise Permanent("the rules file is damaged: its body is not a list of rules", "parse")
+        raise Permanent(f"the rules file is damaged: its body is not a list of rules{ANEW}", "parse")
     return found
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from alert_refresh.engine import Permanent
+from alert_refresh.mistakes import part
 from alert_refresh.rules.forms.values import Other, mapping
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ class _Builder:
     def _tag(self, event: Any, allowed: tuple[str | None, ...]) -> None:
         if event.tag not in allowed:
             name = "!!" + event.tag.removeprefix(_TAG) if event.tag.startswith(_TAG) else event.tag
-            raise _refused(f" that is read: the tag {name[:60]!a} in line {_line(event)} is not supported")
+            raise _refused(f" that is read: the tag {part(name)} in line {_line(event)} is not supported")
 
     def _grow(self, size: int) -> None:
         self._size += size

@@ -92,7 +92,9 @@ class Walk:
                     if not entry.name.startswith("."):
                         found.append((inside + entry.name, _is_folder(entry)))
         except OSError as error:
-            raise storage_error(error, f"folder '{shown(inside[:-1])}'" if inside else "the folder") from error
+            raise storage_error(
+                error, f"folder '{shown(inside[:-1])}'" if inside else "the folder TARGET_DIRECTORY"
+            ) from error
         return sorted(found)
 
 

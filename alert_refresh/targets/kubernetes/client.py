@@ -49,6 +49,11 @@ JSON = "application/json"
 HEADERS = {"Accept": JSON, "Accept-Encoding": "identity", "User-Agent": "alert-refresh"}
 """Not packed: on a cluster's network unpacking costs more than it saves, and a packed answer hides its size."""
 
+UNUSABLE = (
+    "the kubeconfig cannot be used: its current-context must name a cluster and a user, and a plugin must print a"
+    " credential"
+)
+
 FILE_KEYS = ("tokenFile", "client-certificate", "client-key", "certificate-authority")
 """Where a kubeconfig names other files."""
 
@@ -207,7 +212,11 @@ def _in_pod() -> _Session:
     except OSError as error:
         raise _unreadable("the files of the service account", error) from error
     except (ConfigException, ValueError) as error:
-        raise Permanent("the service account of this pod cannot be used", "config") from error
+        raise Permanent(
+            "the service account of this pod cannot be used: it needs ca.crt, KUBERNETES_SERVICE_HOST and"
+            " KUBERNETES_SERVICE_PORT",
+            "config",
+        ) from error
     return _Session(_client(configuration), namespace or "default", server, token, files, marks)
 
 
@@ -216,7 +225,7 @@ def _outside(paths: str, files: Iterable[Path]) -> _Session:
     files = tuple(files)
     marks = _marks(files)
     if not any(marks):
-        raise Permanent("there is no kubeconfig file where one is expected", "config")
+        raise Permanent("there is no kubeconfig: KUBECONFIG must name a file, or ~/.kube/config be one", "config")
     try:
         loader = KubeConfigLoader(KubeConfigMerger(paths).config, config_base_path=None)
         loader.load_and_set(configuration)
@@ -229,8 +238,11 @@ def _outside(paths: str, files: Iterable[Path]) -> _Session:
         server = _server(configuration)
     except OSError as error:
         raise _unreadable("the kubeconfig", error) from error
+    except yaml.MarkedYAMLError as error:
+        line = f": line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise Permanent(f"the kubeconfig is not YAML{line}", "config") from error
     except (ConfigException, yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Permanent(f"the kubeconfig cannot be used ({type(error).__name__})", "config") from error
+        raise Permanent(f"{UNUSABLE} ({type(error).__name__})", "config") from error
     return _Session(_client(configuration), namespace or "default", server, None, files, marks, expires)
 
 
@@ -277,7 +289,8 @@ def _read_token(file: Path) -> Credential:
 
 
 def _unreadable(what: str, error: OSError) -> Transient | Permanent:
-    message = f"{what} cannot be read ({type(error).__name__})"
+    reason = os.strerror(error.errno) if error.errno else type(error).__name__
+    message = f"{what} cannot be read: {reason}"
     return Permanent(message, "config") if isinstance(error, UNREADABLE) else Transient(message, "storage")
 
 

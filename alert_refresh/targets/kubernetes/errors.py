@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 RETRIED = (408, 429, 500, 502, 503, 504)
 HONOURS_RETRY_AFTER = (429, 503)
 
+HINTS = {
+    401: ": it does not accept the token or certificate",
+    403: ": a right is missing (alert-refresh check prints the Role that grants it)",
+    404: ": it does not serve Secrets, or is no API server",
+}
+"""What mends an answer that a retry does not."""
+
 CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 """TLS errors that say that the connection ended, and nothing about certificates or versions."""
 UNREADABLE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
@@ -54,7 +61,7 @@ class OtherServer(Transient):
 
 def refused(status: int, headers: Mapping[str, str], now: float) -> AttemptError:
     """The error of an answer other than 200; `now` is Unix seconds."""
-    message = f"the API server answered {status}"
+    message = f"the API server answered {status}{HINTS.get(status, '')}"
     if status == 401:
         return Unauthorized(message, "auth")
     if status == 403:
@@ -102,7 +109,9 @@ def _tls(cause: object) -> AttemptError:
     if isinstance(cause, CUT_OFF):
         return Transient("the connection to the API server broke inside TLS", "network")
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return Permanent("the API server's certificate is not trusted", "tls")
+        return Permanent(
+            "the API server's certificate is not trusted; check its host name and CA in the kubeconfig", "tls"
+        )
     if isinstance(cause, OSError) and not isinstance(cause, (ssl.SSLError, *UNREADABLE)):
         return Transient("the files for TLS cannot be opened now", "network")
     return Permanent("the API server does not speak the TLS that is asked for", "tls")

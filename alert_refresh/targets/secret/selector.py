@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from alert_refresh.mistakes import part
+
 KEY = re.compile(
     r"(?:(?=.{1,253}/)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?"
     r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
@@ -57,8 +59,12 @@ def parse_selector(text: str) -> Selector:
     requirements = []
     while tokens:
         requirements.append(_requirement(tokens))
-        if tokens and (tokens.pop(0) != "," or not tokens):
-            raise ValueError("has something other than a comma between its parts, or ends with one")
+        if not tokens:
+            break
+        if (stray := tokens.pop(0)) != ",":
+            raise ValueError(f"has {part(stray)} where a comma is expected")
+        if not tokens:
+            raise ValueError("ends with a comma")
     return Selector(tuple(requirements))
 
 
@@ -69,7 +75,7 @@ def _requirement(tokens: list[str]) -> Requirement:
         tokens.pop(0)
     key = tokens.pop(0) if tokens else ""
     if not KEY.fullmatch(key):
-        raise ValueError(f"has {key!r} where a label's name is expected")
+        raise ValueError(f"has {part(key)} where a label's name is expected")
     if absent:
         return Requirement(key, lambda value: value is None)
     if not tokens or tokens[0] == ",":
@@ -86,14 +92,14 @@ def _requirement(tokens: list[str]) -> Requirement:
         return Requirement(key, lambda value: (value in options) is (operator == "in"))
     if operator in ("<", ">"):
         return Requirement(key, _compared(operator, _value(tokens)))
-    raise ValueError(f"has {operator!r} where =, ==, !=, in, notin, < or > is expected")
+    raise ValueError(f"has {part(operator)} where =, ==, !=, in, notin, < or > is expected")
 
 
 def _value(tokens: list[str]) -> str:
     """Take a value, which may be empty."""
     value = "" if not tokens or tokens[0] == "," else tokens.pop(0)
     if not VALUE.fullmatch(value):
-        raise ValueError(f"has {value!r}, which is no label's value")
+        raise ValueError(f"has {part(value)}, which is no label's value")
     return value
 
 
@@ -109,7 +115,7 @@ def _values(tokens: list[str]) -> frozenset[str]:
     for before, one in zip([",", *inside], inside, strict=False):
         if one != ",":
             if before != "," or not VALUE.fullmatch(one):
-                raise ValueError(f"has {one!r}, which is no label's value")
+                raise ValueError(f"has {part(one)}, which is no label's value")
             found.add(one)
         elif before == ",":
             found.add("")
@@ -118,7 +124,7 @@ def _values(tokens: list[str]) -> frozenset[str]:
 
 def _compared(operator: str, text: str) -> Callable[[str | None], bool]:
     if not _is_integer(text):
-        raise ValueError(f"compares with {text!r}, which is no whole number")
+        raise ValueError(f"compares with {part(text)}, which is no whole number")
     bound = int(text)
 
     def matches(value: str | None) -> bool:

@@ -28,6 +28,9 @@ DEFAULTS: dict[str, Any] = {
 }
 """libpq parameters, unless the connection string has its own; `tcp_user_timeout` in milliseconds."""
 
+ENCODE = "; in a URI write @ : / % of a password as %40 %3A %2F %25"
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+
 POLL = 0.1
 """Seconds between looks at the deadline and at stop while the server works."""
 LATE = 0.5
@@ -84,13 +87,20 @@ class BoundedConnection(psycopg.Connection[Any]):
             self.pgconn.finish()
 
 
-def is_dsn(text: str) -> bool:
-    """Whether libpq can read it; what it says of one it cannot may hold a password, so nobody hears it."""
+def fault_of(text: str) -> str | None:
+    """What is wrong with a connection string. What libpq says of it may hold a password, so nobody hears that."""
     try:
-        conninfo.conninfo_to_dict(text)
+        given = conninfo.conninfo_to_dict(text)
     except psycopg.ProgrammingError:
-        return False
-    return True
+        return f"is not a PostgreSQL connection string such as postgresql://user@host/database{ENCODE}"
+    ports = [one for one in str(given.get("port") or "").split(",") if one]
+    if not all(one.isdecimal() and one.isascii() and 1 <= int(one) <= 65535 for one in ports):
+        return f"has a port that is not from 1 to 65535{ENCODE}"
+    if any("@" in one for one in str(given.get("host") or "").split(",") if not one.startswith(("/", "@"))):
+        return f"has an @ in its host{ENCODE}"
+    if (given.get("sslmode") or "prefer") not in SSL_MODES:
+        return f"has an sslmode that is none of {', '.join(SSL_MODES)}"
+    return None
 
 
 def parameters(url: Credential, connect_timeout: float = 10.0) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -77,10 +79,15 @@ class RedisCache:
         return value
 
 
-def is_url(text: str) -> bool:
-    """Whether the client can read it."""
+def fault_of(text: str) -> str | None:
+    """What is wrong with a URL; the client takes a database that is not a number for number 0."""
     try:
+        parts = urlsplit(text)
         parse_url(text)  # type: ignore[no-untyped-call]
     except ValueError:
-        return False
-    return True
+        return "is not a Redis URL such as redis://host:6379/0; write @ : / # of a password as %40 %3A %2F %23"
+    if parts.scheme != "unix" and not re.fullmatch(r"/?|/[0-9]{1,5}", parts.path):
+        return "names a database that is not a number, such as the 0 of redis://host:6379/0"
+    if "," in (parts.hostname or ""):
+        return "names several hosts; one is used"
+    return None

@@ -34,6 +34,7 @@ from alert_refresh.retry_after import retry_after
 from alert_refresh.targets import KIND, build, read
 from alert_refresh.targets.kubernetes import client as kube_client
 from alert_refresh.targets.kubernetes.errors import (
+    HINTS,
     Behind,
     Forbidden,
     Gone,
@@ -407,7 +408,7 @@ class TestNamespaces:
         it = cluster(namespaces=("a", "b"))
         it.refresh()
         kube.denied = {("list", "a"), ("list", "b")}
-        assert it.fails(Permanent, "auth") == "namespace a, b: the API server answered 403"
+        assert it.fails(Permanent, "auth") == "namespace a, b: the API server answered 403" + HINTS[403]
 
     def test_those_that_fail_are_named_each_with_its_cause(
         self, kube: KubeServer, cluster: Callable[..., Cluster]
@@ -416,7 +417,8 @@ class TestNamespaces:
         kube.denied = {("list", "a"), ("list", "c")}
         kube.fault(faults.status(500), "/api/v1/namespaces/b/")
         _, cause = it.partly()
-        assert str(cause) == "namespace a, c: the API server answered 403; namespace b: the API server answered 500"
+        denied = f"namespace a, c: the API server answered 403{HINTS[403]}"
+        assert str(cause) == f"{denied}; namespace b: the API server answered 500"
         assert isinstance(cause, Transient) and cause.error_type == "k8s_api"
 
     def test_connecting_may_take_a_share_of_the_time_left_alone(self, tmp_path: Path) -> None:
@@ -433,7 +435,7 @@ class TestNamespaces:
 
     def test_one_alone_need_not_be_named(self, kube: KubeServer, cluster: Callable[..., Cluster]) -> None:
         kube.denied = {("list", "a")}
-        assert cluster(namespaces=("a",)).fails(Permanent, "auth") == "the API server answered 403"
+        assert cluster(namespaces=("a",)).fails(Permanent, "auth") == "the API server answered 403" + HINTS[403]
 
     def test_one_that_fails_from_the_start_has_nothing_to_keep(
         self, kube: KubeServer, cluster: Callable[..., Cluster]
