@@ -141,7 +141,9 @@ class Refresher(Generic[T]):
                     assert status.found is not None
                     snapshot = snapshot.rebase(status.found)
                 basis = status
-                ruling = None if snapshot is None else self._guard.ruling(status, snapshot, attempt.started)
+                # A refresh of a part has not looked for what else is held, so it confirms nothing.
+                began = attempt.started if attempt.request.scope is None else None
+                ruling = None if snapshot is None else self._guard.ruling(status, snapshot, began)
             except Exception as raised:
                 snapshot, ruling, error = None, None, unexpected(raised)
             try:

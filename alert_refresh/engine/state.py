@@ -174,6 +174,8 @@ class RefreshState(Generic[T]):
             if self._window_ends is not None and now < self._window_ends:
                 raise RateLimitExceeded(self._window_ends - now)
             self._window_ends = now + self._rate_limit
+            if status.pending is not None or status.next_attempt is not None:
+                request.scope = None  # it takes the place of a refresh of everything
             request.accepted_at = self._clock.time()
             self._status = replace(status, pending=request, last_manual_at=request.accepted_at)
 
