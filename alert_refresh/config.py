@@ -1,6 +1,6 @@
-"""Settings: environment variables in, a frozen `Config` out, or every fault at once.
+"""Settings: reads environment variables into a frozen `Config`, or reports all faults together.
 
-`daemon.py` hands in `os.environ`; nobody else reads the environment. Each kind reads its own variables
+`daemon.py` passes in `os.environ`; no other module reads the environment. Each kind reads its own variables
 with the same `Env`.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 SERVICE_VARIABLE = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT$|_PORT_\d+_\w+$")
-"""What Kubernetes puts into every pod of a namespace for a Service named like one of our prefixes."""
+"""Variables that Kubernetes sets in every pod of a namespace for a Service whose name is one of our prefixes."""
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -33,9 +33,9 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """Where a bearer token comes from: its value, or a file that is read again when it changes.
+    """The source of a bearer token: its value, or a file that is read again when it changes.
 
-    `held` are the tokens that the file held at the start.
+    `held` are the tokens in the file at the start.
     """
 
     value: Credential | None = None
@@ -67,7 +67,7 @@ class Config:
 
     @property
     def bind(self) -> str:
-        """The address as one writes it: `127.0.0.1:8080`, `[::1]:8080` or `unix:/run/alert-refresh.sock`."""
+        """The address as text: `127.0.0.1:8080`, `[::1]:8080` or `unix:/run/alert-refresh.sock`."""
         if self.unix:
             return f"unix:{self.host}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -93,8 +93,8 @@ REFRESH: Mapping[str, tuple[str, str]] = MappingProxyType(
 class Env:
     """Reads variables into typed values and collects every fault. An unset or empty variable is its default.
 
-    `defaults` ends up with each variable that was asked for and its default as one would write it, `meanings` with what
-    it means: a sentence without its full stop.
+    `defaults` collects each variable that was read with the text of its default, `meanings` its description: a sentence
+    without its full stop.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -105,15 +105,15 @@ class Env:
         self.effective: dict[str, str] = {}
 
     def peek(self, name: str) -> str:
-        """A variable that is not a setting of ours, such as what Kubernetes puts into a pod."""
+        """A variable that is not one of our settings, such as those that Kubernetes sets in a pod."""
         return self._environ.get(name, "")
 
     def fault(self, name: str, reason: str, value: str | None = None) -> None:
-        """Note that a variable is wrong; the value shown is the variable's own unless given."""
+        """Add a fault of a variable; the value shown is the variable's own unless given."""
         self.faults.append(ConfigError(name, self._environ.get(name, "") if value is None else value, reason))
 
     def note(self, name: str, default: str, means: str) -> None:
-        """Note that a variable is a setting: its default as one would write it, empty if there is none."""
+        """Register a setting: the text of its default (empty without one) and its description."""
         self.defaults[name] = default
         self.meanings[name] = means
 
@@ -128,7 +128,7 @@ class Env:
         return value
 
     def _check_edges(self, name: str, written: str) -> None:
-        """Note what came with a value by mistake: env files and manifests are not read by a shell."""
+        """Add faults for quotation marks and blanks around a value: env files and manifests are not read by a shell."""
         if written.startswith("\ufeff"):
             self.fault(name, "begins with a byte order mark; save the file without one")
         elif len(written) > 1 and written[0] == written[-1] and written[0] in "'\"":
@@ -190,7 +190,7 @@ class Env:
         return Path(text) if text else None
 
     def state_directory(self) -> Path | None:
-        """Where to keep what should survive a restart; by default the one systemd made, None without either."""
+        """The folder for state that survives a restart; by default systemd's StateDirectory, None without either."""
         given = self.path(
             "ALERT_REFRESH_STATE_DIR",
             "Folder for what is kept across restarts; unset: $STATE_DIRECTORY, which systemd sets, else nothing is "
@@ -248,8 +248,8 @@ class Env:
         return tuple(found)
 
     def refresh(self, prefix: str, means: Mapping[str, str] = NOTHING, **defaults: str) -> RefreshSettings:
-        """The settings every kind has, under its prefix. `defaults` differ from `REFRESH` where given, and so do the
-        meanings in `means`; both go by the name of the field.
+        """The settings that every kind has, under its prefix. `defaults` and `means` replace the default and the
+        description in `REFRESH`, by the name of the field.
         """
         before = len(self.faults)
         values: dict[str, Any] = {}
@@ -267,10 +267,10 @@ class Env:
         return RefreshSettings() if len(self.faults) > before else RefreshSettings(**values)
 
     def finish(self, prefixes: Iterable[str]) -> None:
-        """Look for unknown variables that begin with one of these; call it when everything was read.
+        """Check for unknown variables with one of these prefixes; call it after everything was read.
 
         Raises:
-            ConfigErrors: something is wrong, all of it listed.
+            ConfigErrors: there are faults; all of them are listed.
         """
         for name in sorted(self._environ):
             if name.startswith(tuple(prefixes)) and name not in self.defaults and not SERVICE_VARIABLE.search(name):
@@ -290,7 +290,7 @@ _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "
 def read_server(env: Env, kinds: Mapping[str, Any]) -> Config:
     """The server's settings; faults are left in `env`."""
     address, admin = _access(env)
-    # Kinds that keep something across restarts read it; here it is listed with the server's settings.
+    # It is read by kinds that keep state across restarts; here it is registered as one of the server's settings.
     env.state_directory()
     read = env.token(
         "ALERT_REFRESH_READ_TOKEN",
@@ -325,7 +325,7 @@ def read_server(env: Env, kinds: Mapping[str, Any]) -> Config:
 
 
 def _access(env: Env) -> tuple[Address, Token | None]:
-    """Where to listen, and the admin token, which everything but loopback needs."""
+    """Where to listen, and the admin token, which is required on every address but loopback."""
     address = _bind(env)
     admin = env.token(
         "ALERT_REFRESH_ADMIN_TOKEN",

@@ -56,7 +56,7 @@ def leaks(thread: threading.Thread) -> bool:
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left_behind() -> Iterator[None]:
-    """Fail a test whose threads outlive it; one that gives up a hanging attempt must let it go in the end."""
+    """Fail a test that leaks threads; one that abandons a hanging attempt must release it in the end."""
     before = set(threading.enumerate())
     yield
     until = time.monotonic() + THREAD_GRACE

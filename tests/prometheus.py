@@ -153,7 +153,7 @@ class Scraped:
         assert eventually(lambda: not self.firing(alert, **labels), PATIENCE), f"{alert} goes on"
 
     def query(self, template: str) -> list[dict[str, Any]]:
-        """The vector of an expression in which `%s` stands for the label of this program."""
+        """The vector of an expression in which `%s` is replaced by the label of this program."""
         return self._prometheus.query(template.replace("%s", f'instance="{self._address}"'))
 
     def waits_for(self, template: str) -> None:

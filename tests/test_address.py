@@ -1,4 +1,4 @@
-"""Why an address cannot be listened on is known before anybody tries for long."""
+"""Why an address cannot be bound is reported before repeated attempts to do so."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ def test_a_free_port_and_a_free_path_have_no_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_port_in_use_is_told(host: str) -> None:
+def test_a_port_in_use_is_reported(host: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert cause(Address(host, taken.getsockname()[1])) == "Address already in use"
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "nowhere.invalid"])
-def test_a_host_that_does_not_exist_is_told(host: str) -> None:
+def test_a_host_that_does_not_exist_is_reported(host: str) -> None:
     assert cause(Address(host, 8080)) == "no such host"
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "203.0.113.7", "2001:db8::1"])
-def test_an_address_of_another_machine_is_told(host: str) -> None:
+def test_an_address_of_another_machine_is_reported(host: str) -> None:
     assert cause(Address(host, 0)) in ("Cannot assign requested address", "Address family not supported by protocol")
 
 
-def test_paths_that_cannot_be_a_socket_are_told(tmp_path: Path) -> None:
+def test_paths_that_cannot_be_a_socket_are_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder").mkdir()
     assert cause(Address(str(tmp_path / "none" / "a.sock"))) == "No such file or directory"
@@ -50,12 +50,12 @@ def test_paths_that_cannot_be_a_socket_are_told(tmp_path: Path) -> None:
     assert cause(Address(str(tmp_path / "folder"))) == "File exists"
 
 
-def test_a_folder_that_may_not_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_may_not_be_written_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert cause(Address(str(tmp_path / "a.sock"))) == "Permission denied"
 
 
-def test_a_socket_that_somebody_listens_on_is_in_use_and_one_that_was_left_is_not(tmp_path: Path) -> None:
+def test_a_socket_with_a_listener_is_in_use_and_a_leftover_one_is_not(tmp_path: Path) -> None:
     path = str(tmp_path / "a.sock")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as taken:
         taken.bind(path)
@@ -64,7 +64,7 @@ def test_a_socket_that_somebody_listens_on_is_in_use_and_one_that_was_left_is_no
     assert cause(Address(path)) is None
 
 
-def test_an_error_without_a_number_is_told_by_its_type() -> None:
+def test_an_error_without_a_number_is_reported_by_its_type() -> None:
     assert reason(TimeoutError()) == "TimeoutError"
 
 

@@ -106,7 +106,7 @@ def uses(path: Path, *names: str) -> set[str]:
 
 
 def strings_and_names(path: Path) -> Iterator[str]:
-    """Everything in a module that somebody can read, comments and docstrings too."""
+    """Every name, string and comment in a module."""
     for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline):
         if token.type in (tokenize.NAME, tokenize.STRING, tokenize.COMMENT):
             yield token.string
@@ -131,7 +131,7 @@ def test_the_engine_imports_nothing_else_of_ours(path: Path) -> None:
 
 
 @every_engine_module
-def test_the_engine_holds_no_word_of_what_is_refreshed(path: Path) -> None:
+def test_the_engine_mentions_nothing_that_is_refreshed(path: Path) -> None:
     words = re.compile(
         r"kube|k8s|secret(?!\))|namespace|\bpod\b|manifest|\btargets?\b|\brules?\b|\bviews?\b|sql|postgres|redis|"
         r"flask|gunicorn|http|prometheus|webhook",
@@ -201,17 +201,17 @@ def test_other_locks_are_nowhere(path: Path) -> None:
 
 
 @every_module
-def test_threads_are_born_in_one_place(path: Path) -> None:
-    births = {"threading.Timer", "_thread.start_new_thread", "multiprocessing.Process", "os.fork"}
-    births |= {"Thread", "threading.Thread"}
+def test_threads_are_started_in_one_place(path: Path) -> None:
+    thread_starts = {"threading.Timer", "_thread.start_new_thread", "multiprocessing.Process", "os.fork"}
+    thread_starts |= {"Thread", "threading.Thread"}
     modules = {name.split(".")[0] for name in imports_of(path)}
     assert modules.isdisjoint({"multiprocessing", "asyncio"})
     assert "concurrent.futures" not in set(imports_of(path))
     if name_of(path) == "engine/threads.py":
-        starts = [call for call in calls_in(tree_of(path)) if call in births]
+        starts = [call for call in calls_in(tree_of(path)) if call in thread_starts]
         assert len(starts) == 1
         return
-    assert not [call for call in calls_in(tree_of(path)) if call in births]
+    assert not [call for call in calls_in(tree_of(path)) if call in thread_starts]
 
 
 @every_module
@@ -220,7 +220,7 @@ def test_nothing_sleeps(path: Path) -> None:
 
 
 @every_module
-def test_nothing_waits_on_an_event_that_nobody_can_set(path: Path) -> None:
+def test_nothing_waits_on_an_event_that_cannot_be_set(path: Path) -> None:
     assert waits_in_vain(tree_of(path)) == []
 
 
@@ -252,7 +252,7 @@ def test_a_wait_on_an_event_that_others_know_is_allowed(code: str) -> None:
 
 
 def waits_in_vain(tree: ast.AST) -> list[int]:
-    """The lines of waits on an event that was made for that: no other code can set it, not even a stop."""
+    """The lines of waits on an event that was created for the wait: no other code can set it, not even a stop."""
     found = []
     for function in [tree, *(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))]:
         fresh = own_events(function)
@@ -326,7 +326,7 @@ def test_no_error_of_a_client_library_is_shown_as_text(path: Path) -> None:
 
 
 @every_module
-def test_what_is_dear_is_imported_in_its_own_place(path: Path) -> None:
+def test_expensive_modules_are_imported_only_where_they_are_needed(path: Path) -> None:
     places = {
         "kubernetes": re.compile(r"targets/kubernetes/\w+\.py"),
         "google": re.compile(r"targets/kubernetes/encoding/\w+\.py"),
@@ -380,19 +380,19 @@ def loaded_after(code: str) -> set[str]:
     return set(run.stdout.split())
 
 
-DEAR = {"kubernetes", "google", "psycopg", "psycopg_pool", "redis", "urllib3", "pydantic"}
+EXPENSIVE = {"kubernetes", "google", "psycopg", "psycopg_pool", "redis", "urllib3", "pydantic"}
 
 
 @pytest.mark.parametrize("module", ["cli", "daemon", "engine", "targets", "web.app", "server.server"])
-def test_importing_loads_nothing_dear_and_starts_no_thread(module: str) -> None:
+def test_importing_loads_no_expensive_module_and_starts_no_thread(module: str) -> None:
     loaded = loaded_after(
         f"import alert_refresh.{module}, threading; assert threading.active_count() == 1, threading.enumerate()"
     )
     assert "alert_refresh" in loaded
-    assert not loaded & DEAR
+    assert not loaded & EXPENSIVE
 
 
-def test_a_daemon_with_a_directory_loads_nothing_dear(tmp_path: Path) -> None:
+def test_a_daemon_with_a_directory_loads_no_expensive_module(tmp_path: Path) -> None:
     loaded = loaded_after(
         f"""
 import threading
@@ -409,7 +409,7 @@ daemon.stop()
 assert threading.active_count() == 1, threading.enumerate()
 """
     )
-    assert not loaded & DEAR
+    assert not loaded & EXPENSIVE
 
 
 def test_a_daemon_with_a_cluster_does_load_its_client(tmp_path: Path) -> None:
@@ -591,10 +591,10 @@ def test_the_rooms_know_only_what_they_may() -> None:
         "rules": ("targets", "views", "web", "server", "daemon", "cli"),
         "views": ("targets", "rules", "web", "server", "daemon", "cli"),
     }
-    for room, strangers in rooms.items():
+    for room, forbidden in rooms.items():
         for path in (PACKAGE / room).rglob("*.py"):
             for name in imports_of(path):
-                assert not name.startswith(tuple(f"alert_refresh.{one}" for one in strangers)), (name_of(path), name)
+                assert not name.startswith(tuple(f"alert_refresh.{one}" for one in forbidden)), (name_of(path), name)
 
 
 def test_no_folder_is_a_drawer() -> None:

@@ -1,4 +1,4 @@
-"""A credential shows itself nowhere, and opens only where it is asked to."""
+"""A credential is masked everywhere, and only `reveal` returns it."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def wait_for_success(daemon: Daemon, name: str) -> None:
         assert done.wait(10)
 
 
-def test_each_configured_kind_has_a_worker_and_the_others_a_cure(
+def test_each_configured_kind_has_a_worker_and_the_others_an_enable_hint(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -122,7 +122,7 @@ def test_a_stop_of_what_never_started_is_clean(monkeypatch: pytest.MonkeyPatch) 
     assert make(monkeypatch, targets=FakeSource()).stop() is True
 
 
-def test_the_timeout_is_one_for_all_kinds_and_who_is_given_up_is_told(
+def test_all_kinds_share_the_timeout_and_an_abandoned_refresh_is_reported(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, hanging: Hanging
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -143,7 +143,9 @@ def test_the_timeout_is_one_for_all_kinds_and_who_is_given_up_is_told(
     assert "shutdown_clean" not in messages(caplog)
 
 
-def test_halt_returns_at_once_and_nothing_begins_after_it(monkeypatch: pytest.MonkeyPatch, hanging: Hanging) -> None:
+def test_halt_returns_immediately_and_nothing_starts_after_it(
+    monkeypatch: pytest.MonkeyPatch, hanging: Hanging
+) -> None:
     daemon = make(monkeypatch, targets=FakeSource(hanging))
     daemon.start()
     assert hanging.begun.wait(10)

@@ -1,4 +1,4 @@
-"""Every refresh of every view, in the table refresh_metrics; in memory while the database is away."""
+"""Every refresh of every view, in the table refresh_metrics; buffered in memory while the database is unavailable."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from alert_refresh.views.view import ViewState
 
 KEPT = 10_000
-"""Rows kept in memory while they cannot be written; the oldest go first."""
+"""Rows buffered in memory while they cannot be written; the oldest are dropped first."""
 
 BATCH = 1000
 
@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One refresh of one view that was tried. `created_at` is Unix seconds, when it ended."""
+    """One attempted refresh of one view. `created_at` is its end in Unix seconds."""
 
     view_name: str
     duration_ms: float
@@ -73,7 +73,7 @@ class Record:
 
 
 class History:
-    """Takes records at any time and writes them when it is given a connection."""
+    """Buffers records and writes them when a connection is available."""
 
     def __init__(self) -> None:
         self._pending: deque[Record] = deque(maxlen=KEPT)
@@ -85,12 +85,12 @@ class History:
         return len(self._pending)
 
     def add(self, record: Record) -> None:
-        """Keep a record until it is written."""
+        """Buffer a record until it is written."""
         self.lost += len(self._pending) == KEPT
         self._pending.append(record)
 
     def write(self, connection: Connection[Any], *, outcomes: bool = True) -> None:
-        """Write what is pending; what cannot be written stays. `outcomes` says whether the table has these columns.
+        """Write the pending records; on failure they stay. `outcomes` says whether the table has these columns.
 
         Raises:
             psycopg.Error: the rows could not be written.
@@ -105,7 +105,7 @@ class History:
                 raise
 
     def _put_back(self, batch: list[Record]) -> None:
-        """Keep a batch that could not be written; where there is no room for all of it, its oldest are lost."""
+        """Put back a batch that could not be written; if there is no room for all of it, its oldest are dropped."""
         for record in reversed(batch):
             if len(self._pending) == KEPT:
                 self.lost += 1

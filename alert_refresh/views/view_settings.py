@@ -1,4 +1,4 @@
-"""The settings that each view may have of its own, and when each is due."""
+"""The settings of single views, and their schedules."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from itertools import islice, pairwise
 from alert_refresh.engine import Clock, Interval, Outcome, Schedule, SystemClock
 
 LATE = 0.2
-"""Seconds by which the wall clock may lag: a tick that comes so much early is not given twice."""
+"""Seconds by which the wall clock may lag: an occurrence that comes so much early is not used twice."""
 LOOK_AHEAD = 20
-"""Occurrences of a cron expression that tell how far apart they are."""
+"""Occurrences of a cron expression from which its longest gap is computed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """Due when a cron expression says so, in UTC.
+    """A schedule by a cron expression, in UTC.
 
     Raises:
-        ValueError: the expression is none, or one that never occurs.
+        ValueError: the expression is invalid, or never occurs.
     """
 
     expression: str
@@ -53,7 +53,7 @@ class Cron:
 
 @dataclass(frozen=True, slots=True)
 class ViewSettings:
-    """Settings of one view; durations in seconds. `cron` takes the place of `interval`, which then is the longest time
+    """Settings of one view; durations in seconds. `cron` replaces `interval`, which then is the longest time
     between two occurrences. `skip_max_age` 0: it is never skipped.
     """
 

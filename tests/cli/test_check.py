@@ -150,7 +150,7 @@ def test_a_server_that_does_not_answer_is_not_a_fault(
     assert "missing_rights" not in json.loads(result.stdout)["sources"][0]
 
 
-def test_what_is_no_target_is_listed_with_its_reason_and_is_no_fault(
+def test_an_object_that_is_not_a_target_is_listed_with_its_reason_and_is_not_a_fault(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     documents = [{"kind": "SealedSecret", "metadata": {"name": "a"}}, *({"kind": f"K{n}"} for n in range(104))]

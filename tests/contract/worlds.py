@@ -61,7 +61,7 @@ class World(ABC):
 
 
 class FakeWorld(World):
-    """The stand-in that the engine's tests use must itself be a good source."""
+    """The fake source of the engine's tests must itself fulfil the contract."""
 
     version = 0
     broken = False

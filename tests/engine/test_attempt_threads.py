@@ -105,7 +105,7 @@ def test_a_manual_refresh_during_a_hanging_attempt_is_refused_until_it_is_abando
         assert stage.source.wait_for_call(2).request is request
 
 
-def test_health_is_good_before_start_while_idle_and_after_stop() -> None:
+def test_the_worker_is_healthy_before_start_while_idle_and_after_stop() -> None:
     with Stage() as stage:
         assert stage.worker.health() is None
         stage.start().idle()

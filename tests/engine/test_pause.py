@@ -41,7 +41,7 @@ def test_a_pause_drops_the_ticks_and_a_resume_starts_a_new_grid_with_a_refresh_i
         assert not stage.worker.resume(), "it runs already"
 
 
-def test_a_refresh_by_hand_runs_while_paused_with_all_its_retries() -> None:
+def test_a_manual_refresh_runs_while_paused_with_all_its_retries() -> None:
     with Stage(base_backoff=5, max_retries=1, rate_limit=0) as stage:
         stage.worker.pause()
         stage.start().idle()

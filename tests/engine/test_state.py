@@ -213,7 +213,7 @@ def test_in_progress_comes_before_the_rate_limit(steps: Steps) -> None:
         steps.state.accept(Request(Trigger.MANUAL))
 
 
-def test_the_window_outlives_a_restart(steps: Steps) -> None:
+def test_the_rate_limit_window_survives_a_restart(steps: Steps) -> None:
     steps.state.accept(Request(Trigger.MANUAL))
     steps.state.stop(steps.run)
     steps.state.close(steps.run)
@@ -372,7 +372,7 @@ def test_void_without_an_attempt_changes_nothing(steps: Steps) -> None:
     assert steps.state.status() is before
 
 
-def test_what_is_known_outlives_stop_and_start(steps: Steps) -> None:
+def test_the_snapshot_survives_stop_and_start(steps: Steps) -> None:
     first = steps.attempt(snapshot("a"))
     steps.state.stop(steps.run)
     steps.state.close(steps.run)

@@ -270,7 +270,7 @@ def test_a_notification_to_a_worker_that_does_not_run_is_nothing() -> None:
         assert stage.status.pending is None
 
 
-def test_the_watch_runs_in_a_thread_of_its_own_until_stop_and_anew_after_start() -> None:
+def test_the_watch_runs_in_its_own_thread_until_stop_and_again_after_start() -> None:
     source = WatchedSource()
     with Stage(source).start().idle() as stage:
         assert "fake-watch" in [thread.name for thread in threading.enumerate()]

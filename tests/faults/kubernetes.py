@@ -156,9 +156,9 @@ class World:
 
     @property
     def health(self) -> WatchHealth:
-        life = self.worker.watch_health()
-        assert life is not None
-        return life
+        health = self.worker.watch_health()
+        assert health is not None
+        return health
 
     def connected(self) -> World:
         """Wait until the watch is connected."""

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 TIMINGS = WatchTimings(
     lifetimes=(30.0, 30.0), margin=5.0, broken=Backoff(0.02, 0.2), refused=Backoff(0.2, 1.0), reset_after=1.0
 )
-BACK = "resourceVersions went back; everything is read again"
-OTHER = "The API server is another one; nothing known of the previous one is kept"
+BACK = "resourceVersions went back; all Secrets are read again"
+OTHER = "The API server is a different one; the state of the previous one is discarded"
 NAMESPACES = ("default", "a", "b")
 
 
@@ -59,7 +59,7 @@ def warnings(lines: list[logging.LogRecord]) -> list[str]:
 
 
 class Lists:
-    """A source that is refreshed by hand, without a watch."""
+    """A source that the test refreshes itself, without a watch."""
 
     def __init__(self, folder: Path, kube: KubeServer, **settings: Any) -> None:
         self.file = kubeconfig(folder / "kubeconfig", kube.url)
@@ -127,7 +127,7 @@ class TestLists:
         it.shows(kube)
         assert it.last is not None and it.last.items["target-00003"].enabled
         assert warnings(lines) == [BACK]
-        assert sorted(parsed) == sorted(f"target-{number:05d}" for number in range(10)), "everything is read anew"
+        assert sorted(parsed) == sorted(f"target-{number:05d}" for number in range(10)), "all Secrets are parsed again"
         it.shows(kube)
         assert warnings(lines) == [BACK] and len(parsed) == 10, "the new epoch is like any other"
 
@@ -145,7 +145,7 @@ class TestLists:
         it.shows(kube)
         assert it.last is not None and not it.last.items["target-00001"].enabled
 
-    def test_a35_a_namespace_that_alone_looks_new_is_read_anew_with_the_one_that_went_back(
+    def test_a35_a_namespace_that_seems_unchanged_is_read_again_with_the_one_that_went_back(
         self, kube: KubeServer, tmp_path: Path, lines: list[logging.LogRecord]
     ) -> None:
         fill(kube.store, 2, namespace="a", prefix="a")
@@ -186,9 +186,7 @@ class TestLists:
         assert snapshot.items.keys() == stale | {f"{one}-{n:05d}" for one in NAMESPACES for n in range(3)}
         assert warnings(lines).count(BACK) == 1
 
-    def test_a35_a_stale_version_of_a_secret_that_was_made_anew_does_not_survive(
-        self, kube: KubeServer, tmp_path: Path
-    ) -> None:
+    def test_a35_a_stale_version_of_a_recreated_secret_does_not_survive(self, kube: KubeServer, tmp_path: Path) -> None:
         fill(kube.store, 2)
         kube.store.create(raw_secret("one", "default", {"config": b"[]"}))
         backup = kube.store.backup()
@@ -205,7 +203,9 @@ class TestLists:
         again = it.refresh()
         assert again.digest == snapshot.digest and "one" not in again.items
 
-    def test_a35_a_later_page_that_is_older_than_the_first_is_no_list(self, kube: KubeServer, tmp_path: Path) -> None:
+    def test_a35_a_later_page_that_is_older_than_the_first_invalidates_the_list(
+        self, kube: KubeServer, tmp_path: Path
+    ) -> None:
         fill(kube.store, 1500)
         # In JSON there are pages, once the server has answered in it.
         kube.protobuf = False
@@ -354,7 +354,7 @@ def watches(kube: KubeServer) -> list[KubeRequest]:
 
 
 class TestWatch:
-    def test_a35_after_a_restore_the_watch_lists_at_once_and_goes_on_from_there(
+    def test_a35_after_a_restore_the_watch_relists_immediately_and_continues_from_there(
         self, kube: KubeServer, tmp_path: Path
     ) -> None:
         fill(kube.store, 10)
@@ -380,7 +380,7 @@ class TestWatch:
         late = secret("late")
 
         def deaf(exchange: Exchange) -> bool:
-            """A watch that tells of a version that will be lost, and stays."""
+            """A watch that reports a version that will be lost, and stays open."""
             lost = bookmark(kube.store.version + 50)
             exchange.wire.head(200, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
             exchange.wire.send(b"%x\r\n%b\r\n" % (len(lost), lost))
@@ -513,14 +513,14 @@ class TestWatch:
                 it.refresh()
                 assert it.served.items.keys() == {f"other-{number:05d}" for number in range(3)}
                 eventually(lambda: it.health.error == "namespace b: the namespace could not be listed")
-                # The kubeconfig that was written anew may be worth an attempt of its own, whenever that is noticed.
+                # The changed kubeconfig may cause another attempt, whenever the change is noticed.
                 other.denied = set()
                 it.worker.notify(Trigger.FILE)
                 eventually(lambda: len(it.served.items) == 6)
                 it.connected()
                 eventually(lambda: (status := it.worker.get_status()).pending is None and not status.in_progress)
 
-    def test_a_bookmark_that_is_older_than_what_the_watch_began_from_is_a_doubt(
+    def test_a_bookmark_that_is_older_than_the_start_of_the_watch_causes_a_relist(
         self, kube: KubeServer, tmp_path: Path
     ) -> None:
         rule = kube.fault(faults.events(bookmark(5).strip()), when=is_watch, times=1)

@@ -1,4 +1,4 @@
-"""What a failing, lying or silent API server does to the targets: nothing, and the cause is told."""
+"""A failing, misbehaving or silent API server: the targets are still served, and the cause is reported."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class TestConnection:
             kubeconfig(it.file, kube.url, user={"token": TOKEN})
             it.heals()
 
-    def test_a02_a_resolver_that_blocks_is_given_up(
+    def test_a02_a_resolver_that_blocks_is_abandoned(
         self, kube: KubeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(attempt_threads, "ABANDON_AFTER", 0.2)
@@ -294,7 +294,7 @@ class TestAuth:
                 it.heals()
             assert rule.fired == 1
 
-    def test_a06_401_for_ever_is_two_requests(
+    def test_a06_a_permanent_401_causes_two_requests(
         self, tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with KubeServer(tls=authority.server()) as kube, pod(tmp_path, kube, authority, monkeypatch) as (it, _):
@@ -327,7 +327,7 @@ class TestAuth:
             it.heals()
 
     @pytest.mark.parametrize("ending", ["\n", "\r\n"])
-    def test_a06_the_end_of_a_line_is_no_part_of_the_token(
+    def test_a06_a_line_end_is_not_part_of_the_token(
         self, tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch, ending: str
     ) -> None:
         with (
@@ -460,7 +460,7 @@ class TestPages:
             it.refresh()
             assert not it.served.items, "the old content would have been believed"
 
-    def test_a13_an_expired_list_begins_anew_once(self, kube: KubeServer, tmp_path: Path) -> None:
+    def test_a13_an_expired_list_is_restarted_once(self, kube: KubeServer, tmp_path: Path) -> None:
         def expire(exchange: Exchange) -> bool:
             kube.store.replace(secret("target-00009", namespace="default"))
             kube.store.compact()
@@ -585,7 +585,7 @@ class TestBodies:
 
 @contextlib.contextmanager
 def peak_memory() -> Iterator[Callable[[], int]]:
-    """A function that tells by how many bytes this process has grown at most, looked at every few milliseconds."""
+    """A function that returns the maximum growth of this process in bytes, sampled every few milliseconds."""
     process, ended = psutil.Process(), threading.Event()
     before = most = process.memory_info().rss
 
@@ -689,7 +689,7 @@ class TestSizes:
 
 
 class TestTime:
-    def test_a30_good_lists_are_picked_up_after_bad_ones_and_the_same_content_is_no_news(
+    def test_a30_valid_lists_are_used_after_invalid_ones_and_the_same_content_is_no_new_generation(
         self, kube: KubeServer, tmp_path: Path
     ) -> None:
         bad = faults.page(b"{}")
@@ -758,7 +758,7 @@ class TestProxies:
             if name.lower().endswith("_proxy"):
                 monkeypatch.delenv(name)
 
-    def test_a34_a_plain_server_is_asked_directly_whatever_the_environment_says(
+    def test_a34_a_plain_http_server_is_contacted_directly_in_spite_of_proxy_variables(
         self, kube: KubeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with KubeServer() as proxy:

@@ -1,4 +1,4 @@
-"""One kind that is blocked for ever holds up no other, nor an answer."""
+"""One kind that is blocked forever delays no other, and no response."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def database() -> Iterator[Database]:
 
 
 def all_kinds(database: Database, folder: Path) -> Daemon:
-    """A daemon with every kind on, each due every minute, on a clock that is moved by hand."""
+    """A daemon with every kind on, each due every minute, with a clock that the test advances."""
     rules = folder / "rules.yaml"
     rules.write_text("- id: one\n  match: ['severity=\"critical\"']\n")
     environ = {
@@ -49,7 +49,7 @@ def all_kinds(database: Database, folder: Path) -> Daemon:
 
 
 @pytest.mark.parametrize("blocked", NAMES)
-def test_c09_the_other_kinds_keep_their_schedule_while_one_is_blocked_for_ever(
+def test_c09_the_other_kinds_keep_their_schedule_while_one_is_blocked_forever(
     blocked: str, database: Database, tmp_path: Path
 ) -> None:
     daemon = all_kinds(database, tmp_path)

@@ -376,7 +376,7 @@ def test_c08_what_readers_get_cannot_be_changed() -> None:
         assert stage.status is status
 
 
-def test_c09_a_kind_that_is_blocked_for_ever_delays_no_other() -> None:
+def test_c09_a_kind_that_is_blocked_forever_delays_no_other() -> None:
     clock = FakeClock()
     blocked = Stage(GatedSource(), clock=clock, kind=Kind("blocked", "BLOCKED_", ("timeout",)))
     began: list[float] = []

@@ -1,4 +1,4 @@
-"""The true cause of a failure: in the view's reason and the history, with SQLSTATE and the server's own words."""
+"""The actual cause of a failure: in the view's reason and the history, with SQLSTATE and the server's message."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_d23_a_server_with_no_connection_free_is_transient_for_a_password_role(p
             connection.execute("alter role limited connection limit 1")
 
 
-def test_a_refusal_is_told_without_reading_its_text_in_any_language() -> None:
+def test_a_refusal_is_classified_without_reading_its_text_in_any_language() -> None:
     class Refused:
         needs_password, used_password = False, True
 
@@ -166,7 +166,7 @@ def test_duplicates_are_called_duplicates(world: World) -> None:
     assert told.startswith("its rows would not be unique") and "21000" in told
 
 
-def test_a_refresh_that_somebody_cancelled_did_not_run_out_of_time(world: World) -> None:
+def test_a_refresh_cancelled_by_another_session_is_not_a_timeout(world: World) -> None:
     slow_view(world.database, "mv")
     result = in_thread(world.refresh)
     pid = wait_for(lambda: backend(world.database))
@@ -184,7 +184,9 @@ def test_a_refresh_that_somebody_cancelled_did_not_run_out_of_time(world: World)
         ("select nlevel('a.b'::ltree)::bigint", "42704"),
     ],
 )
-def test_a_function_that_relies_on_the_search_path_is_told_of_the_safe_one(world: World, body: str, state: str) -> None:
+def test_a_function_that_relies_on_the_search_path_gets_a_hint_at_the_safe_one(
+    world: World, body: str, state: str
+) -> None:
     told = reason(
         world, "create table somewhere (id int)",
         "create function missing(int) returns int language sql as 'select 1'",
@@ -221,7 +223,7 @@ def test_a_view_that_went_between_plan_and_refresh_is_said_to_be_missing(
         ("select raises(word) as x from data", "P0001", "secret"),
     ],
 )
-def test_the_servers_words_are_shown_but_where_they_may_quote_data(
+def test_the_servers_message_is_shown_unless_it_may_quote_data(
     world: World, query: str, shown: str, hidden: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     told = reason(

@@ -198,7 +198,7 @@ def test_f03_without_inotify_changes_are_found_by_the_schedule(
     ]
 
 
-def test_f03_with_inotify_a_change_is_found_at_once(ten: World) -> None:
+def test_f03_with_inotify_a_change_is_found_immediately(ten: World) -> None:
     seen = threading.Event()
     (watch,) = ten.source.watches(FakeSink(lambda trigger: seen.set() if trigger is Trigger.FILE else None))
     thread = threading.Thread(target=watch.run)
@@ -299,7 +299,7 @@ def test_f05_several_documents_and_a_few_aliases_are_fine(ten: World) -> None:
 
 @pytest.mark.parametrize("value", ["true", "null", "", "1234", "2001-01-01", "1:30", "1e5", "[a]", "{}"])
 @pytest.mark.parametrize("where", ["data", "stringData"])
-def test_f06_values_that_are_no_strings_are_refused(ten: World, where: str, value: str) -> None:
+def test_f06_values_that_are_not_strings_are_refused(ten: World, where: str, value: str) -> None:
     (ten.root / "x.yaml").write_text(
         f"kind: Secret\nmetadata: {{name: x, labels: {{publishing-target: 'true'}}}}\n"
         f"{where}:\n  type: slack\n  name: {value}\n  url: https://hooks.example.com\n"

@@ -42,7 +42,7 @@ def is_error(response: Any, status: int, error: str) -> bool:
     return (response.status_code, body["error"]) == (status, error)
 
 
-def test_h03_the_time_of_a_refusal_tells_nothing_about_the_token() -> None:
+def test_h03_the_time_of_a_refusal_reveals_nothing_about_the_token() -> None:
     token = "0123456789abcdef" * 4
     early, late = "x" + token[1:], token[:-1] + "x"
     env = Env({"ALERT_REFRESH_ADMIN_TOKEN": token})
@@ -89,7 +89,7 @@ def test_h05_routes_to_read_refuse_all_else(method: str, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", GETS)
-def test_h05_head_is_get_without_the_body_and_options_tells_the_methods(path: str) -> None:
+def test_h05_head_is_get_without_the_body_and_options_lists_the_methods(path: str) -> None:
     with World().start() as world:
         get, head, options = (world.client.open(path, method=method) for method in ("GET", "HEAD", "OPTIONS"))
         assert (head.status_code, head.data) == (get.status_code, b"")
@@ -239,7 +239,7 @@ def test_h09_a_plain_path_with_the_same_environment_is_found() -> None:
 
 
 @pytest.mark.parametrize("hostile", [HOSTILE, "\x00", "\x7f\x9b31m", "\ud800", '"}\n{"a":"b', "\\", "%n%s{}"])
-def test_h10_each_request_is_one_line_of_valid_json_whatever_it_carries(
+def test_h10_each_request_is_one_line_of_valid_json_with_any_content(
     hostile: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     wire = hostile.encode("utf-8", "surrogatepass").decode("latin-1")

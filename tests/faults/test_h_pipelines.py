@@ -72,7 +72,7 @@ def test_h26_nine_hundred_concurrent_requests_are_answered_though_every_thread_i
     assert program.wait() == 0
 
 
-def test_h26_many_concurrent_pipelines_leave_nobody_waiting(program: Program) -> None:
+def test_h26_many_concurrent_pipelines_leave_no_client_waiting(program: Program) -> None:
     with ExitStack() as stack:
         occupy(program, stack)
         clients = [stack.enter_context(program.connect()) for _ in range(20)]

@@ -307,7 +307,7 @@ def test_h20_liveness_answers_while_the_reserved_threads_hang_too(program: Progr
         program.send(signal.SIGQUIT)
 
 
-def test_h20_liveness_tells_the_truth_while_every_thread_hangs() -> None:
+def test_h20_liveness_is_correct_while_every_thread_hangs() -> None:
     env = {
         "ALERT_REFRESH_THREADS": str(THREADS),
         "TARGET_REFRESH_TIMEOUT": "10ms",

@@ -129,7 +129,7 @@ def test_p12_p05_no_signal_makes_a_second_process_or_a_second_refresh(number: si
         assert len(program.find("Targets refreshed")) == 1
 
 
-def test_p05_sighup_refreshes_every_kind_however_often_and_whatever_the_rate_limit(tmp_path: Path) -> None:
+def test_p05_sighup_refreshes_every_kind_any_number_of_times_regardless_of_the_rate_limit(tmp_path: Path) -> None:
     rules = tmp_path / "rules.yaml"
     rules.write_text("rules: [{id: one, family: any, targets: [one]}]\n")
     with scripted("ok", RULES_FILE=str(rules), TARGET_REFRESH_RATE_LIMIT="1h", TARGET_REFRESH_WARMUP="1h") as program:
@@ -176,7 +176,7 @@ def test_p05_sigusr1_which_makes_others_open_their_log_again_changes_nothing() -
         assert program.process.returncode == 0
 
 
-def test_p12_the_command_line_has_no_word_for_more_processes() -> None:
+def test_p12_the_command_line_has_no_option_for_more_processes() -> None:
     for extra in (["--preload"], ["-w", "2"], ["--workers", "2"]):
         with Program("alert_refresh", "serve", *extra) as program:
             assert program.wait() == 2
@@ -314,7 +314,7 @@ def test_p14_an_attempt_that_dies_is_reported_and_the_next_one_runs(word: str, n
 # P15, P16
 
 
-def test_p15_without_its_source_the_program_lives_and_says_that_it_is_not_ready() -> None:
+def test_p15_without_its_source_the_program_is_alive_and_not_ready() -> None:
     env = {"TARGET_REFRESH_BASE_BACKOFF": "300ms", "TARGET_REFRESH_MAX_BACKOFF": "300ms"}
     with scripted("fail", "fail", "fail", "ok", **env) as program:
         program.wait_for("Serving")

@@ -395,7 +395,7 @@ def test_rf08_readers_during_swaps_see_one_whole_set_each_time(swaps: int) -> No
 
 
 @pytest.mark.parametrize("blocked", ["rules", "targets"])
-def test_c09_a_kind_that_is_blocked_for_ever_does_not_delay_another(tmp_path: Path, blocked: str) -> None:
+def test_c09_a_kind_that_is_blocked_forever_does_not_delay_another(tmp_path: Path, blocked: str) -> None:
     release = threading.Event()
 
     def block(*_: object) -> Snapshot[Any]:

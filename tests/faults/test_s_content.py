@@ -1,4 +1,4 @@
-"""Faults in what a Secret holds: each is told, none of them stops another target or the process."""
+"""Faults in the content of a Secret: each is reported, none affects another target or the process."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def test_s09_names_from_outside_are_escaped_in_the_log(ten: World, caplog: pytes
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "a/b", "%2e%2e", "..", "a" * 10_000, "a\\b"])
-def test_s10_a_name_is_no_path(name: str) -> None:
+def test_s10_a_name_is_not_a_path(name: str) -> None:
     assert wrong(name=name) == {"name": "bad_name"}
 
 

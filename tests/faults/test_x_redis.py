@@ -1,4 +1,4 @@
-"""Faults of Redis: it may be away, slow or wrong; reads go on and nothing waits for it."""
+"""Faults of Redis: it may be unavailable, slow or wrong; reads continue and nothing waits for it."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_x02_a_slow_or_silent_redis_costs_its_timeout_once_and_a_refresh_nothing
 
 
 @pytest.mark.parametrize("how", ["password", "acl", "tls", "wrongtype"])
-def test_x03_a_redis_that_refuses_is_as_good_as_none(how: str) -> None:
+def test_x03_a_redis_that_refuses_is_like_no_redis(how: str) -> None:
     options = ["--requirepass", "right"] if how == "password" else []
     with Valkey(*options) as valkey:
         url = valkey.url

@@ -464,7 +464,7 @@ class TestFilesWithAnotherName:
             assert watch._read_events() is False
 
 
-def test_so_many_files_are_watched_themselves_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_watched_files_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FILES_WATCHED", 2)
     for name in "abcd":
         (tmp_path / name).write_text("x")

@@ -1,4 +1,4 @@
-"""The format of log lines, which are kept, and where they go."""
+"""The format of log lines, their sampling, and their destination."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_field_that_is_none_is_left_out_and_one_that_is_false_is_not() -> None
 
 
 @pytest.mark.parametrize("formatter", [Json(), Console()], ids=["json", "console"])
-def test_h10_whatever_it_holds_one_record_is_one_line_that_prints(formatter: logging.Formatter) -> None:
+def test_h10_a_record_with_any_content_is_one_printable_line(formatter: logging.Formatter) -> None:
     one = record("path " + HOSTILE, ip=HOSTILE, settings={"A": HOSTILE, "B": [HOSTILE]})
     line = formatter.format(one)
     assert line.isprintable()

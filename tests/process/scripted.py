@@ -3,9 +3,9 @@
     python -m tests.process.scripted '["ok", "fail", "hang"]' [SECONDS]
 
 Each word is what one attempt does, the last one again and again: `ok`, `fail`, `denied` (permanent), `later`
-(asks to wait an hour), `slow` (1 s), `hang` (until stopped or for ever), `until PATH` (until there is such a file),
+(asks to wait an hour), `slow` (1 s), `hang` (until stopped or forever), `until PATH` (until there is such a file),
 `exit`, `memory`, `crash`. SECONDS are what a client has to send a request, and to take an answer, and how long past
-its timeout an attempt is given up. Each attempt logs `Attempt N: WORD` when it begins.
+its timeout an attempt is abandoned. Each attempt logs `Attempt N: WORD` when it begins.
 """
 
 from __future__ import annotations

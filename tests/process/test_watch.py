@@ -185,7 +185,7 @@ class TestStopping:
             assert messages_from_stopping_on(program) == [
                 "Stopping",
                 "Refresh cancelled",
-                "Stopped; a running refresh was given up",
+                "Stopped; a running refresh was abandoned",
             ]
             assert not program.find("Targets changed")
 

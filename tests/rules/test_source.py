@@ -323,7 +323,7 @@ def test_uses_that_cannot_be_kept_cost_a_warning_only(tmp_path: Path, caplog: py
     assert record.levelno == logging.WARNING and record.error == "No such file or directory"  # type: ignore[attr-defined]
 
 
-def test_the_log_has_the_words_that_searches_know(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_has_the_documented_messages(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "alert_refresh.rules")
     with World(tmp_path).start() as world:
         world.put(b"bad: yaml")

@@ -103,7 +103,7 @@ def test_a_stale_target_goes_with_its_secret_and_heals_with_it() -> None:
     assert snapshot([valid("a")], stale).items["a"].stale_since is None
 
 
-def test_a_secret_with_a_new_name_loses_the_old_one_at_once() -> None:
+def test_a_secret_with_a_new_name_loses_the_old_one_immediately() -> None:
     first = snapshot([valid("a", "s")])
     assert list(snapshot([valid("b", "s")], first).items) == ["b"]
 
@@ -243,7 +243,7 @@ def test_many_names_that_are_not_served_any_more_are_counted(caplog: pytest.LogC
     assert "5 more targets are not served any more" in caplog.messages
 
 
-def test_a_source_that_has_told_why_a_secret_is_gone_need_not_have_it_told_again(
+def test_a_source_that_has_logged_why_a_secret_is_gone_can_prevent_a_second_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)

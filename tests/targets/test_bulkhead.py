@@ -1,4 +1,4 @@
-"""What parsing one item raises is that item's own fault."""
+"""An exception while one item is parsed becomes the fault of that item."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A few changes applied to what is served give what looking at everything gives, or are left to it."""
+"""`revise` returns the result of `assemble`, or leaves the changes to it."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def test_an_lru_survives_many_threads() -> None:
         (TooLate, Transient, "timeout"),
     ],
 )
-def test_an_error_is_told_by_its_class_and_its_text_never_shows(
+def test_an_error_is_classified_by_its_type_and_its_text_is_never_shown(
     error: type[psycopg.Error], expected: type[Exception], error_type: str
 ) -> None:
     found = failure(error("canary 42501 timeout"))

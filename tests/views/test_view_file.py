@@ -77,7 +77,7 @@ def test_a_view_whose_name_needs_quotes_is_found(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_every_fault_is_told_with_its_place(tmp_path: Path, text: str, reasons: list[str]) -> None:
+def test_every_fault_is_reported_with_its_place(tmp_path: Path, text: str, reasons: list[str]) -> None:
     file = tmp_path / "views.yaml"
     file.write_text(text)
     assert read(file, VIEWS="mv_a")[1] == reasons
@@ -116,7 +116,7 @@ def test_a_cron_expression_is_due_at_its_minutes_and_no_tick_comes_twice() -> No
 
 
 @pytest.mark.parametrize("text", ["x", "0 0 30 2 *", "@daily", "* * * *", ""])
-def test_what_is_no_cron_expression_is_a_fault(tmp_path: Path, text: str) -> None:
+def test_an_invalid_cron_expression_is_a_fault(tmp_path: Path, text: str) -> None:
     file = tmp_path / "views.yaml"
     file.write_text(f"views: [{{name: mv_a, cron: '{text}'}}, {{name: mv_b, cron: '* * * * *', interval: 1m}}]")
     assert read(file, VIEWS="mv_a,mv_b")[1] == [

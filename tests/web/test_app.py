@@ -173,7 +173,7 @@ def test_an_answer_may_set_its_own_cache_control_and_policy() -> None:
         (502, "internal_error"),
     ],
 )
-def test_whatever_http_error_a_view_raises_is_json_and_repeats_nothing(status: int, error: str) -> None:
+def test_every_http_error_of_a_view_is_json_and_echoes_nothing(status: int, error: str) -> None:
     class Raised(HTTPException):
         code = status
         description = "<script>what the client sent</script>"

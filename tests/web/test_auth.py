@@ -119,7 +119,7 @@ def test_whichever_token_is_set_reveals(one: str, path: str) -> None:
             assert ("?key=1" in response.text) == (code == 200)
 
 
-def test_get_head_and_options_are_open_whatever_token_they_carry() -> None:
+def test_get_head_and_options_are_open_with_any_token() -> None:
     with World(environ=BOTH).start() as world:
         for method in ("GET", "HEAD", "OPTIONS"):
             for path in (TARGETS, f"{TARGETS}/status", f"{TARGETS}/one", "/metrics", "/healthz", "/readyz", "/health"):

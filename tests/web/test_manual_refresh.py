@@ -187,7 +187,7 @@ OUTCOME = {
 }
 
 
-def test_with_wait_a_failed_refresh_is_a_502_that_tells_the_cause() -> None:
+def test_with_wait_a_failed_refresh_is_a_502_with_the_cause() -> None:
     with World().start() as world:
         world.fail(Permanent("HTTP 403 from the API server", "auth"))
         told = {"error": "refresh_failed", "message": "HTTP 403 from the API server", "error_type": "auth"}

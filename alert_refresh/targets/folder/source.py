@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from alert_refresh.targets import Settings
 
 MAX_SKIPPED = 100
-"""So many objects that are no targets are listed."""
+"""The highest number of skipped objects that are listed."""
 DIGEST = 128
-"""Characters of a digest that are of the targets; the rest is of what was skipped."""
+"""The length of the targets' part of a digest; the rest is the digest of the skipped objects."""
 SCANS = 5
-"""So often a folder is read when something in it goes or changes meanwhile; then that is a fault of the file."""
+"""How many times a folder is scanned while its files change during the scan; after that the file has a fault."""
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +58,9 @@ class DirectorySource:
     def refresh(self, previous: Snapshot[Target] | None, request: Request, deadline: Deadline) -> Snapshot[Target]:
         """Read the folder; see `Source`.
 
-        A file that cannot be used keeps the targets it held when it could, stale, and hinders no other file. One that
-        is being written keeps them as they were; the watch tells when it has rested or was closed. Without a watch, at
-        the first refresh and at one that somebody asked for, the attempt waits for that once.
+        If a file cannot be used, the targets of its last good version are kept as stale, and other files are not
+        affected. While a file is being written, its targets are kept unchanged; the watch requests a refresh when it is
+        closed or at rest. Without a watch, at the first refresh and at a manual one, the attempt waits for that once.
 
         Raises:
             Transient, Permanent: the folder cannot be read (`storage`), or holds too much (`too_large`).
@@ -105,7 +105,7 @@ class DirectorySource:
         )
 
     def watches(self, sink: Sink) -> Sequence[Watch]:
-        """What sees changes at once; nothing if that is off or unavailable, and the schedule finds them."""
+        """An inotify watch; none if it is off or unavailable: then the periodic refresh finds changes."""
         if not self._settings.watch:
             return ()
         try:
@@ -122,7 +122,7 @@ class DirectorySource:
             return ()
 
     def close(self) -> None:
-        """Forget the watch, which was stopped."""
+        """Drop the reference to the stopped watch."""
         self._watch = None
 
     def _reader(self, memo: Memo | None, deadline: Deadline) -> Reader:
@@ -142,7 +142,7 @@ class DirectorySource:
         return watch is not None and watch.writers.closed(name, state)
 
     def _read(self, reader: Reader) -> dict[str, Part]:
-        """Every file and mounted Secret by name. What goes or changes while it is read is looked for again."""
+        """Every file and mounted Secret by name. If one is removed or replaced meanwhile, the scan is repeated."""
         for _ in range(SCANS - 1):
             try:
                 return self._scan(reader, final=False)
@@ -161,14 +161,14 @@ class DirectorySource:
 
 
 def _digest(skipped: Sequence[Skipped]) -> str:
-    """Names what was skipped; empty for nothing."""
+    """A digest of the skipped objects; empty if there are none."""
     if not skipped:
         return ""
     return sha256(repr([(*one.origin.items(), one.reason) for one in skipped]).encode()).hexdigest()
 
 
 def _without_twins(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """All candidates; where two manifests are the same Secret the first good one is it."""
+    """All candidates; of several manifests of one Secret the first valid one counts."""
     found = []
     valid: set[tuple[str, str]] = set()
     for candidate in candidates:
@@ -184,9 +184,9 @@ def _without_twins(candidates: Iterable[Candidate]) -> list[Candidate]:
 
 
 def _keep_unknown(parts: dict[str, Part], previous: Snapshot[Target]) -> None:
-    """After a restart nobody knows what a broken file held: take it that it held what is not found elsewhere.
+    """After a restart the earlier content of a broken file is unknown: assume that it held what is not found elsewhere.
 
-    If no file is broken, a file with an object that does not say which Secret it is may have held it.
+    If no file is broken, a file with an object without a usable name may have held it.
     """
     found = {(candidate.namespace, candidate.secret) for one in parts.values() for candidate in one.candidates}
     lost = tuple(
@@ -206,7 +206,7 @@ def _keep_unknown(parts: dict[str, Part], previous: Snapshot[Target]) -> None:
 
 
 def _log_left(parts: Mapping[str, Part], memo: Memo, candidates: Iterable[Candidate]) -> None:
-    """A WARNING for each Secret that the folder held and does not hold any more, up to a limit."""
+    """Log a WARNING for each Secret that is not in the folder any more, up to a limit."""
     there = {(one.namespace, one.secret) for one in candidates}
     left = [one for name, part in parts.items() if part is not memo.parts.get(name) for one in part.left]
     for name in memo.parts.keys() - parts.keys():

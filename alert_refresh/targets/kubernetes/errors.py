@@ -1,4 +1,4 @@
-"""What went wrong with the API server, in the engine's words: by exception type and status code, never by text."""
+"""Maps failures of API requests to the engine's errors, by exception type and status code, never by text."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ RETRIED = (408, 429, 500, 502, 503, 504)
 HONOURS_RETRY_AFTER = (429, 503)
 
 CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
-"""TLS errors that say that the connection ended, and nothing about certificates or versions."""
+"""TLS errors that mean a closed connection, and nothing about certificates or versions."""
 UNREADABLE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
-"""File errors that retrying at once does not mend."""
+"""File errors that an immediate retry does not resolve."""
 
 
 class Unauthorized(Permanent):
@@ -35,11 +35,11 @@ class Forbidden(Permanent):
 
 
 class Gone(Transient):
-    """Raised when the API server answers 410: the list or watch must begin anew."""
+    """Raised when the API server answers 410: a new list is needed."""
 
 
 class Behind(Transient):
-    """Raised when the API server answers 504: it may be older than the version that it is asked for."""
+    """Raised when the API server answers 504: its watch cache may be older than the requested version."""
 
 
 class NotFound(Permanent):
@@ -47,11 +47,11 @@ class NotFound(Permanent):
 
 
 class NotAcceptable(Permanent):
-    """Raised when the API server answers 406: it has none of the encodings that were asked for."""
+    """Raised when the API server answers 406: it supports none of the encodings in the Accept header."""
 
 
 class OtherServer(Transient):
-    """Raised when a request was meant for another API server than the one that is configured now."""
+    """Raised when the configuration names another API server than the one that a request is for."""
 
 
 def refused(status: int, headers: Mapping[str, str], now: float) -> AttemptError:
@@ -78,7 +78,7 @@ def refused(status: int, headers: Mapping[str, str], now: float) -> AttemptError
 
 
 def retry_after(value: str, now: float) -> float | None:
-    """Seconds to wait as a Retry-After header says (seconds or an HTTP date); None if it cannot be used."""
+    """Seconds to wait by a Retry-After header (seconds or an HTTP date); None if it is invalid."""
     value = value.strip()
     if re.fullmatch(r"[0-9]+", value):
         return float(value)
@@ -86,13 +86,13 @@ def retry_after(value: str, now: float) -> float | None:
         at = parsedate_to_datetime(value)
         seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now
     except (ValueError, TypeError, IndexError, OverflowError):
-        # The parser is not made for every text, and what it finds may be beyond any date.
+        # The parser raises many types for malformed text, and a valid result may be outside the range of dates.
         return None
     return seconds if seconds > 0 else None
 
 
 def unreachable(error: exceptions.HTTPError) -> AttemptError:
-    """The error of a request that got no answer, or not all of it."""
+    """The error of a request without a response, or with an incomplete one."""
     cause = error.args[-1] if error.args else None
     match error:
         case exceptions.ProxyError(original_error=exceptions.HTTPError() as original):
@@ -101,7 +101,7 @@ def unreachable(error: exceptions.HTTPError) -> AttemptError:
             return _tls(cause)
         case exceptions.NameResolutionError():
             return Transient("the name of the API server does not resolve", "dns")
-        case exceptions.NewConnectionError():  # which is a timeout to urllib3
+        case exceptions.NewConnectionError():  # a subclass of urllib3's timeouts
             return Transient("the API server cannot be connected", "network")
         case exceptions.TimeoutError():
             return Transient("the API server did not answer in time", TIMEOUT)

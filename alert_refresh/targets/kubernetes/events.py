@@ -1,4 +1,4 @@
-"""One line of a watch, decoded; whatever is not plainly an event is a reason to list again."""
+"""Decodes the lines of a watch; anything that is not a valid event requires a relist."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_LINE = 2 << 20
-"""Bytes; the API server stores nothing that is as long."""
+"""Bytes; the API server stores no object of this size."""
+TOO_LONG = "the watch sent a line that is too long"
 
 BOOKMARK = "BOOKMARK"
 DELETED = "DELETED"
@@ -20,7 +21,7 @@ CHANGES = ("ADDED", "MODIFIED", DELETED)
 
 
 class RelistNeeded(Exception):
-    """Raised when a watch told something that cannot be used: what is known may be wrong from here on."""
+    """Raised when a watch sent something that cannot be used, or lost events: the store may be out of date."""
 
 
 class _Line(msgspec.Struct, gc=False):
@@ -55,10 +56,10 @@ class WatchEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 def decode(line: bytes | bytearray) -> WatchEvent:
-    """Read one line.
+    """Decode one line.
 
     Raises:
-        RelistNeeded: it is no event, or one that says that the watch cannot go on.
+        RelistNeeded: it is not an event, or it is an ERROR event, which ends the watch.
     """
     try:
         event = _line(line)
@@ -72,23 +73,23 @@ def decode(line: bytes | bytearray) -> WatchEvent:
         if event.type == "ERROR":
             raise RelistNeeded(f"the API server ended the watch with code {_status(event.object).code}")
     except (ValueError, RecursionError) as error:
-        raise RelistNeeded("the watch told something that is no event") from error
-    raise RelistNeeded("the watch told an event of an unknown type")
+        raise RelistNeeded("the watch sent something that is not an event") from error
+    raise RelistNeeded("the watch sent an event of unknown type")
 
 
 class Lines:
-    """Cuts a stream into lines."""
+    """Splits a stream into lines."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
 
     @property
     def torn(self) -> bool:
-        """Whether the stream ended, so far, inside a line."""
+        """Whether the last line is incomplete."""
         return bool(self._rest.strip())
 
     def feed(self, piece: bytes) -> Iterator[bytearray]:
-        """The lines that are complete now; empty ones are stepped over.
+        """The lines that `piece` completes, without empty ones.
 
         Raises:
             RelistNeeded: one is too long.
@@ -97,9 +98,9 @@ class Lines:
         for end in complete:
             line, self._rest = self._rest + end, bytearray()
             if len(line) > MAX_LINE:
-                raise RelistNeeded("the watch told a line that is too long")
+                raise RelistNeeded(TOO_LONG)
             if line.strip():
                 yield line
         self._rest += rest
         if len(self._rest) > MAX_LINE:
-            raise RelistNeeded("the watch told a line that is too long")
+            raise RelistNeeded(TOO_LONG)

@@ -1,4 +1,4 @@
-"""The events that watches read and that are not applied yet."""
+"""A queue of the events that reflectors have read and the applier has not applied yet."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from alert_refresh.targets.kubernetes.encoding.json_list import Secret
 
 FULL = 10_000
-"""Events that may wait to be applied; a reflector that has more waits, and so does its server."""
+"""Events in the queue at which reflectors stop reading, so that TCP flow control slows the server down."""
 FULL_PAUSE = 0.05
-"""Seconds between two looks at whether there is room again."""
+"""Seconds between two checks for room in the queue."""
 
 
 class Entry(NamedTuple):
@@ -36,7 +36,7 @@ class Entry(NamedTuple):
 
 
 class Journal:
-    """Events in the order they were read. Many put, one takes."""
+    """Events in the order they were read; several producers, one consumer."""
 
     def __init__(self) -> None:
         self._entries: deque[Entry] = deque()
@@ -51,6 +51,6 @@ class Journal:
         self.wake.set()
 
     def take(self) -> list[Entry]:
-        """Everything there is."""
+        """Remove and return all events."""
         self.wake.clear()
         return [self._entries.popleft() for _ in range(len(self._entries))]

@@ -1,4 +1,4 @@
-"""The second tier: Redis or Valkey, shared by daemons. It may be slow, wrong or away; then it is left alone."""
+"""The second tier: Redis or Valkey, shared by daemons. While it is slow or fails, it is not used."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from alert_refresh.engine import Clock
 
 TIMEOUT = 0.1
-"""Seconds one call may take, connecting included twice over at most."""
+"""Socket timeout in seconds; one call takes at most twice as long, with connecting."""
 EXPIRE = 3600
-"""Seconds an entry is kept: those of generations past go by themselves."""
+"""Seconds until an entry expires: so those of earlier generations disappear."""
 
 log = logging.getLogger(__name__)
 
 
 class RedisCache:
-    """`get` and `put` never raise. After a failure it is not asked for a while: 1 s at first, 30 s at most."""
+    """`get` and `put` never raise. After a failure it is not used for a while: 1 s at first, 30 s at most."""
 
     def __init__(self, url: Credential, clock: Clock) -> None:
         self._circuit = Circuit(clock, Backoff(1.0, 30.0))
@@ -47,7 +47,7 @@ class RedisCache:
         return self._circuit.healthy
 
     def get(self, key: str) -> bytes | None:
-        """What is kept under the key, or None."""
+        """The value of the key, or None."""
         value = self._call("get", key)
         if isinstance(value, bytes):
             return value
@@ -55,7 +55,7 @@ class RedisCache:
         return None
 
     def put(self, key: str, value: bytes) -> None:
-        """Keep it for a while, if it works."""
+        """Store a value, if Redis works."""
         self._call("set", key, value, ex=EXPIRE)
 
     def close(self) -> None:
@@ -78,7 +78,7 @@ class RedisCache:
 
 
 def is_url(text: str) -> bool:
-    """Whether the client can read it."""
+    """Whether the client library can parse it."""
     try:
         parse_url(text)  # type: ignore[no-untyped-call]
     except ValueError:

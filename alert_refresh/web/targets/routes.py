@@ -48,7 +48,7 @@ def build(daemon: Daemon, auth: Auth, metrics: TargetMetrics) -> Blueprint:
         return daemon.workers.get(KIND)
 
     def revealed() -> bool:
-        """Whether credentials are asked for, by somebody who may see them."""
+        """Whether the client requests credentials and is authorized to see them."""
         if not query.flag("reveal"):
             return False
         auth.demand_read(auth.who())
@@ -127,7 +127,7 @@ def _status_fields(worker: Worker[Target], counted: CachedCounts) -> dict[str, A
 
 
 def _watch(worker: Worker[Target]) -> dict[str, Any] | None:
-    """How the watch fares; None for a source that has no connection to lose."""
+    """The state of the watch; None for a source without a connection."""
     health = worker.watch_health()
     if health is None:
         if worker.source.name != "kubernetes":

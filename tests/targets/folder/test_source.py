@@ -114,7 +114,7 @@ def test_a_secret_that_moves_to_another_file_stays_fresh(world: World) -> None:
     assert world.names() == ["a"]
 
 
-def test_faults_of_a_manifest_are_told_with_those_of_its_values(world: World) -> None:
+def test_faults_of_a_manifest_are_reported_with_those_of_its_values(world: World) -> None:
     write(
         world.root / "a.yaml",
         secret("a", metadata={"name": "a", "labels": {"publishing-target": True}}),
@@ -166,7 +166,7 @@ def test_a_file_that_holds_no_manifest_is_rejected_whole(world: World, text: str
     assert [(origin, field) for origin, field, _ in world.rejected()] == [("b.yaml", "file")]
 
 
-def test_a_file_of_comments_holds_nothing_and_is_no_fault(world: World) -> None:
+def test_a_file_of_comments_is_empty_and_not_a_fault(world: World) -> None:
     write(world.root / "a.yaml", secret("a"))
     world.refresh()
     (world.root / "a.yaml").write_text("# switched off\n---\n# as well\n")
@@ -214,7 +214,7 @@ def test_subfolders_are_read_and_hidden_ones_are_not(world: World) -> None:
     assert world.names() == ["a", "~c", "f"]
 
 
-def test_a_file_in_a_subfolder_is_told_with_its_path(world: World) -> None:
+def test_a_file_in_a_subfolder_is_reported_with_its_path(world: World) -> None:
     (world.root / "one" / "two").mkdir(parents=True)
     write(world.root / "one" / "two" / "x.yaml", {"kind": "Secret", "metadata": {"labels": LABELS}}, secret("a"))
     assert world.names() == ["a"]
@@ -236,7 +236,7 @@ def test_subfolders_that_are_links_are_read_once_and_never_outside(tmp_path: Pat
     assert world.rejected() == [("out", "file", "storage")]
 
 
-def test_folders_that_are_nested_too_deeply_are_told(world: World) -> None:
+def test_folders_that_are_nested_too_deeply_are_reported(world: World) -> None:
     deep = world.root.joinpath(*["d"] * 17)
     deep.mkdir(parents=True)
     write(deep.parent / "a.yaml", secret("a"))
@@ -286,7 +286,9 @@ SOPS = {"sops": {"version": "3.9.0"}}
         ),
     ],
 )
-def test_what_is_no_target_is_skipped_with_its_reason(world: World, changes: dict[str, Any], reason: str) -> None:
+def test_an_object_that_is_not_a_target_is_skipped_with_its_reason(
+    world: World, changes: dict[str, Any], reason: str
+) -> None:
     write(world.root / "a.yaml", secret("a"), secret("x", **changes))
     assert world.names() == ["a"]
     snapshot = world.refresh()
@@ -359,7 +361,7 @@ stringData: {{config: '{json.dumps(config("c"))}'}}
         ("kind: Secret\n\tx: 1", "schema: is not valid YAML: line 2, column 1"),
     ],
 )
-def test_a_fault_of_a_yaml_file_is_told_with_its_line(world: World, text: str, message: str) -> None:
+def test_a_fault_of_a_yaml_file_is_reported_with_its_line(world: World, text: str, message: str) -> None:
     (world.root / "a.yaml").write_text(text)
     [rejected] = world.refresh().rejected
     assert rejected.faults[0].message.startswith(message)
@@ -374,7 +376,7 @@ def test_a_fault_of_a_yaml_file_is_told_with_its_line(world: World, text: str, m
         ('{"kind": NaN}', "schema: is not valid JSON: line 1, column 10: expected a value; JSON has neither NaN"),
     ],
 )
-def test_a_fault_of_a_json_file_is_told_with_its_place(world: World, text: str, message: str) -> None:
+def test_a_fault_of_a_json_file_is_reported_with_its_place(world: World, text: str, message: str) -> None:
     (world.root / "a.json").write_text(text)
     [rejected] = world.refresh().rejected
     assert rejected.faults[0].message.startswith(message)
@@ -421,7 +423,7 @@ def test_a_volume_of_manifests_that_cannot_be_read_keeps_them_all(world: World) 
     assert world.names() == ["~a"]
 
 
-def test_folders_and_odd_files_in_a_mounted_secret_are_no_keys(world: World) -> None:
+def test_folders_and_special_files_in_a_mounted_secret_are_not_keys(world: World) -> None:
     mount(world.root / "a", "..1", {"type": b"slack", "url": b"https://hooks.example.com/x"})
     (world.root / "a" / "..1" / "name").symlink_to("type")
     (world.root / "a" / "..1" / "format").mkdir()
@@ -500,7 +502,7 @@ def test_after_a_restart_a_broken_file_keeps_what_it_may_have_held(world: World)
     assert world.names() == ["b"]
 
 
-def test_a_file_that_was_never_good_holds_nobody_back(world: World) -> None:
+def test_a_file_that_was_never_valid_affects_no_other(world: World) -> None:
     write(world.root / "a.yaml", secret("a"))
     world.refresh()
     (world.root / "b.yaml").write_text("kind: [")
@@ -523,12 +525,12 @@ def test_an_empty_folder_is_a_warning_once(world: World, caplog: pytest.LogCaptu
     assert [record.getMessage() for record in caplog.records] == ["No Secret was found"]
 
 
-def test_it_can_be_told_not_to_watch(tmp_path: Path) -> None:
+def test_the_watch_can_be_switched_off(tmp_path: Path) -> None:
     assert not World(tmp_path, watch=False).source.watches(FakeSink())
     World(tmp_path).source.close()
 
 
-def test_private_urls_are_refused_when_told_so(tmp_path: Path) -> None:
+def test_private_urls_are_refused_when_configured(tmp_path: Path) -> None:
     world = World(tmp_path, deny_private=True)
     write(world.root / "a.yaml", secret("a", stringData={"config": json.dumps(config("a", url="http://10.0.0.1"))}))
     mount(world.root / "b", "..1", {"type": b"slack", "url": b"http://10.0.0.1"})
@@ -584,7 +586,7 @@ def test_yaml_values(loader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "text", ["true", "no", "5", "-5.5", ".5", "1e3", "0x1f", "0o17", "1:30", "2001-01-01", "<<", ".inf", "1_000"]
 )
-def test_yaml_values_that_are_no_strings(text: str) -> None:
+def test_yaml_values_that_are_not_strings(text: str) -> None:
     [[value]] = documents.load("a.yaml", f"- {text}".encode(), lambda: None)
     assert isinstance(value, NotText) and value.source == text
 

@@ -1,4 +1,4 @@
-"""A body is read to its end by the deadline, and its connection is closed if it was not."""
+"""A body is read to its end by the deadline; otherwise its connection is closed."""
 
 from __future__ import annotations
 
@@ -65,9 +65,7 @@ def test_a_deadline_that_passes_before_the_body_is_read_closes_the_connection(
     assert kube.connections == 2
 
 
-def test_a_response_that_was_read_cannot_be_shut_down_and_that_is_no_error(
-    kube: KubeServer, client: KubeClient
-) -> None:
+def test_shutting_down_a_response_that_was_read_is_not_an_error(kube: KubeServer, client: KubeClient) -> None:
     response = client.get(PATH, {}, connect=5, read=5)
     assert response.read()
     shut_down(response)

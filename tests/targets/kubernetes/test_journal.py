@@ -1,4 +1,4 @@
-"""Events wait in the order in which they were read, and so many at most."""
+"""Events are queued in the order in which they were read, up to a limit."""
 
 from __future__ import annotations
 

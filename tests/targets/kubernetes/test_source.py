@@ -78,7 +78,7 @@ def kube() -> Iterator[KubeServer]:
 
 
 class Cluster:
-    """A source on the stand-in, refreshed by hand; `last` is what it returned last."""
+    """A source on the stand-in, refreshed by the test; `last` is what it returned last."""
 
     def __init__(self, folder: Path, kube: KubeServer, *, file: Path | str | None = None, **settings: Any) -> None:
         self.clock = FakeClock()
@@ -243,7 +243,7 @@ print(len(snapshot.items), sorted(set(sys.modules) - before))
         (line,) = [line for line in caplog.records if line.levelno >= logging.WARNING]
         assert vars(line)["error"] == "no Secret matches the label selector in all namespaces"
 
-    def test_there_is_no_watch_if_it_is_not_wanted(self, cluster: Callable[..., Cluster]) -> None:
+    def test_there_is_no_watch_if_it_is_off(self, cluster: Callable[..., Cluster]) -> None:
         assert not cluster(watch=False).source.watches(Worker(KIND, FakeSource(), refresh_settings()))
 
 
@@ -275,7 +275,7 @@ class TestMemo:
         assert parsed[3:] == ["target-00001"] and not third.items["target-00001"].enabled
         assert third.digest != second.digest
 
-    def test_a_secret_made_anew_under_its_old_name_is_parsed_again(
+    def test_a_recreated_secret_with_the_same_name_is_parsed_again(
         self, kube: KubeServer, cluster: Callable[..., Cluster], parsed: list[str]
     ) -> None:
         it = cluster()
@@ -293,7 +293,7 @@ class TestMemo:
         assert len(snapshot.items) == 2
         assert isinstance(snapshot.memo, Memo) and len(snapshot.memo.known["default"].known) == 2
 
-    def test_what_a_failed_namespace_had_is_remembered(
+    def test_the_state_of_a_failed_namespace_is_kept(
         self, kube: KubeServer, cluster: Callable[..., Cluster], parsed: list[str]
     ) -> None:
         kube.store.create(secret("other", "b"))
@@ -373,7 +373,7 @@ class TestNamespaces:
         healed = it.refresh()
         assert healed.items["in-a"].stale_since is None and set(healed.items) == {"in-a", "in-b", "new"}
 
-    def test_what_was_deleted_meanwhile_goes_when_its_namespace_is_back(
+    def test_a_secret_deleted_meanwhile_is_removed_when_its_namespace_can_be_listed_again(
         self, kube: KubeServer, cluster: Callable[..., Cluster]
     ) -> None:
         it = cluster(namespaces=("a", "b"))
@@ -429,7 +429,7 @@ class TestNamespaces:
             with pytest.raises(Transient) as raised:
                 source.refresh(None, Request(Trigger.MANUAL), deadline)
             assert raised.value.error_type == "timeout" and rule.fired == 1
-            assert deadline.remaining() > 0, "somebody else has time to try"
+            assert deadline.remaining() > 0, "the other namespaces have time left"
 
     def test_one_alone_need_not_be_named(self, kube: KubeServer, cluster: Callable[..., Cluster]) -> None:
         kube.denied = {("list", "a")}
@@ -531,7 +531,7 @@ class TestConfiguration:
         cluster(file=tmp_path / "absent").fails(Permanent, "config")
         cluster(file=tmp_path).fails(Permanent, "config")
 
-    def test_a_server_that_is_no_address_is_a_config_error(
+    def test_a_server_that_is_not_an_address_is_a_config_error(
         self, tmp_path: Path, cluster: Callable[..., Cluster]
     ) -> None:
         cluster(file=kubeconfig(tmp_path / "bad", "http://[::1")).fails(Permanent, "config")
@@ -566,7 +566,7 @@ class TestConfiguration:
         ("raised", "expected", "error_type"),
         [(OSError(24, "EMFILE"), Transient, "storage"), (PermissionError(13, "no"), Permanent, "auth")],
     )
-    def test_a_token_that_cannot_be_read_now_is_told_from_one_that_may_not(
+    def test_a_token_that_cannot_be_read_now_is_distinguished_from_one_without_permission(
         self, tmp_path: Path, raised: OSError, expected: type[AttemptError], error_type: str
     ) -> None:
         class File:
@@ -593,7 +593,7 @@ class TestConfiguration:
         monkeypatch.setattr("alert_refresh.targets.kubernetes.client.InClusterConfigLoader.load_and_set", fails)
         cluster(file="", in_pod=True).fails(Transient, "storage")
 
-    def test_settings_tell_a_pod_and_refuse_what_is_no_namespace(self) -> None:
+    def test_settings_detect_a_pod_and_refuse_an_invalid_namespace(self) -> None:
         env = Env({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "K8S_NAMESPACE": "a, b-1,*"})
         settings = read(env)
         assert settings.in_pod and settings.source == "kubernetes" and not env.faults

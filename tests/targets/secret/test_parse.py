@@ -1,4 +1,4 @@
-"""One Secret: every shape it may have, and every fault told at once."""
+"""One Secret: every shape it may have, and all faults reported together."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_s17_an_unknown_field_is_named_with_the_nearest_right_one(field: str, me
 
 
 @pytest.mark.parametrize("field", ["note", "expires", "x_y"])
-def test_s17_an_unknown_field_that_resembles_none_is_told_all_of_them(field: str) -> None:
+def test_s17_the_fault_of_an_unknown_field_that_resembles_none_lists_all_of_them(field: str) -> None:
     [fault] = read(config(**{field: {"deep": [1, 2]}}))  # type: ignore[misc]
     known = "name, type, url, format, enabled, headers, filter_config"
     assert fault == Fault(field, f"unknown_field: is no field of a target; known are {known}")
@@ -159,7 +159,7 @@ def test_a_field_that_is_not_ascii_is_escaped() -> None:
     ],
 )
 @pytest.mark.parametrize("shape", ["config", "target.json"])
-def test_json_that_is_malformed_is_told_with_its_place_and_what_was_expected(text: str, said: str, shape: str) -> None:
+def test_malformed_json_is_reported_with_its_place_and_what_was_expected(text: str, said: str, shape: str) -> None:
     [fault] = read({shape: text})  # type: ignore[misc]
     assert fault.field == shape
     assert fault.message.startswith(f"schema: is not valid JSON: {said}"), fault.message
@@ -167,7 +167,7 @@ def test_json_that_is_malformed_is_told_with_its_place_and_what_was_expected(tex
 
 @pytest.mark.parametrize("shape", ["config", "target.json", "target"])
 @pytest.mark.parametrize("times", [1, 2])
-def test_json_that_is_still_base64_is_told(shape: str, times: int) -> None:
+def test_json_that_is_still_base64_is_reported(shape: str, times: int) -> None:
     text = json.dumps(GOOD).encode()
     for _ in range(times):
         text = base64.b64encode(text)
@@ -176,7 +176,7 @@ def test_json_that_is_still_base64_is_told(shape: str, times: int) -> None:
 
 
 @pytest.mark.parametrize(("key", "value"), [("url", GOOD["url"]), ("type", "slack"), ("format", "slack\n")])
-def test_a_flat_value_that_is_still_base64_is_told(key: str, value: str) -> None:
+def test_a_flat_value_that_is_still_base64_is_reported(key: str, value: str) -> None:
     data = {"type": "slack", "url": GOOD["url"], "format": "slack"} | {key: base64.b64encode(value.encode()).decode()}
     [fault] = read(data)  # type: ignore[misc]
     assert (fault.field, "encoded twice" in fault.message) == (key, True)
@@ -206,7 +206,7 @@ def test_json_and_lists_may_end_with_a_line_end() -> None:
     ("change", "field"),
     [({"name": "a\n"}, "name"), ({"url": GOOD["url"] + "\n"}, "url"), ({"headers": {"A": "x\r\n"}}, "headers")],
 )
-def test_a_string_in_json_that_ends_with_a_line_end_is_told(change: dict[str, Any], field: str) -> None:
+def test_a_string_in_json_that_ends_with_a_line_end_is_reported(change: dict[str, Any], field: str) -> None:
     [fault] = read(config(**change))  # type: ignore[misc]
     assert fault.field == field and "ends with a line end" in fault.message
 
@@ -214,7 +214,7 @@ def test_a_string_in_json_that_ends_with_a_line_end_is_told(change: dict[str, An
 @pytest.mark.parametrize(
     ("value", "hint"), [("slack\n", "it ends with a line end"), ("Slack", "lower case"), (" slack", "without blanks")]
 )
-def test_a_type_that_is_almost_right_is_told_what_is_wrong(value: str, hint: str) -> None:
+def test_the_fault_of_an_almost_correct_type_says_what_is_wrong(value: str, hint: str) -> None:
     found = read(config(type=value, format="slack"))
     assert isinstance(found, tuple) and hint in found[0].message
 
@@ -230,7 +230,7 @@ def test_a_type_that_is_almost_right_is_told_what_is_wrong(value: str, hint: str
         ("CONFIG_JSON", "config"),
     ],
 )
-def test_a_secret_without_a_key_that_is_read_is_told_which_are(key: str, near: str) -> None:
+def test_the_fault_of_a_secret_without_a_known_key_lists_the_known_keys(key: str, near: str) -> None:
     [fault] = read({key: json.dumps(GOOD)})  # type: ignore[misc]
     assert fault.field == "config"
     assert f"key '{key}' is not read, did you mean '{near}" in fault.message
@@ -239,7 +239,7 @@ def test_a_secret_without_a_key_that_is_read_is_told_which_are(key: str, near: s
     assert encoded == (fault,)
 
 
-def test_a_secret_with_nothing_like_a_key_that_is_read_is_told_which_are() -> None:
+def test_the_fault_of_a_secret_with_no_similar_key_lists_the_known_keys() -> None:
     [fault] = read({"tls.crt": "x", "password": CANARY})  # type: ignore[misc]
     assert fault.message.startswith("missing_config: has none of the keys that are read: config,")
 
@@ -260,12 +260,12 @@ def test_an_unknown_key_beside_flat_or_older_ones_is_a_fault(data: dict[str, Any
     assert fault.message.startswith("unknown_field: ") and f"did you mean '{near}'?" in fault.message
 
 
-def test_keys_beside_the_one_that_holds_json_are_no_fields() -> None:
+def test_keys_beside_the_one_that_holds_json_are_not_fields() -> None:
     assert good(config() | {"enable": "x", "ca.crt": b"\xff"}) == good(config())
 
 
 @pytest.mark.parametrize("type_", [..., "fax", 5])
-def test_a_format_that_nobody_wrote_is_not_blamed(type_: Any) -> None:
+def test_a_default_format_is_not_a_fault(type_: Any) -> None:
     data = {"url": GOOD["url"]} | ({} if type_ is ... else {"type": type_})
     assert faults(data) == {"type": ["schema"]}
 
@@ -347,7 +347,7 @@ def test_flat_headers_that_are_none_of_these_are_a_fault(text: str, code: str) -
     assert faults({"type": "webhook", "url": GOOD["url"], "headers": text}) == {"headers": [code]}
 
 
-def test_faults_of_flat_keys_are_told_together() -> None:
+def test_faults_of_flat_keys_are_reported_together() -> None:
     assert faults(
         {"name": b"\xff", "type": "fax", "enabled": "maybe", "api_key": " ", "filter_config": "[", "url": "x"}
     ) == {
@@ -413,7 +413,7 @@ def test_older_credentials(key: str, value: str) -> None:
     assert good({"webhook-url": GOOD["url"], key: "k"}).headers == {"Authorization": Credential(value)}
 
 
-def test_faults_of_older_keys_are_told_together() -> None:
+def test_faults_of_older_keys_are_reported_together() -> None:
     assert faults(
         {
             "target-name": "X",
@@ -479,7 +479,7 @@ def test_required_fields(field: str) -> None:
     assert faults(config(**{field: 5})) == {field: ["schema"]}
 
 
-def test_all_faults_are_told_together() -> None:
+def test_all_faults_are_reported_together() -> None:
     assert faults(
         {
             "config": {
@@ -504,7 +504,7 @@ def test_all_faults_are_told_together() -> None:
 
 
 @pytest.mark.parametrize("name", ["a", "0", "a-b", "a" * 63, "a--b"])
-def test_good_names(name: str) -> None:
+def test_valid_names(name: str) -> None:
     assert good(config(name=name)).name == name
 
 
@@ -627,7 +627,7 @@ def test_only_the_keys_of_the_shape_are_decoded() -> None:
     assert isinstance(parse_base64({"config": encoded, "other": "!!!"}, namespace="ns", secret="s"), Target)
 
 
-def test_bad_base64_is_told_with_the_other_faults() -> None:
+def test_bad_base64_is_reported_with_the_other_faults() -> None:
     result = parse_base64({"type": "c2xhY2s=", "url": "!", "name": "QQ=="}, namespace="ns", secret="s")
     assert isinstance(result, tuple)
     assert {fault.field: fault.message.partition(":")[0] for fault in result} == {
@@ -658,7 +658,7 @@ def test_limits_are_just_that() -> None:
 @pytest.mark.parametrize(
     "number", ["2025-11-25", "1.2.3", "1-", "1e5e5", "0x1f", "007", "1_000", "--1", "12:30", "1.", "1e", "-", "+5"]
 )
-def test_s06_what_begins_as_a_number_and_is_none_is_no_json(number: str) -> None:
+def test_s06_a_malformed_number_is_not_json(number: str) -> None:
     for field in ("expires", "filter_config"):
         value = number if field == "expires" else f'{{"a": {number}}}'
         assert faults({"config": f'{json.dumps(GOOD)[:-1]}, "{field}": {value}}}'}) == {"config": ["schema"]}

@@ -52,7 +52,7 @@ def test_an_error_that_only_looks_like_a_missing_index_has_no_fallback(world: Wo
         assert execute(world, connection, plan).mode is Mode.CONCURRENT, "the connection is still good"
 
 
-def test_a_view_made_anew_since_the_plan_is_not_refreshed_with_its_readers_locked_out(world: World) -> None:
+def test_a_view_recreated_since_the_plan_does_not_get_a_blocking_refresh(world: World) -> None:
     with world.database.connect() as connection:
         plan = catalog.plan(connection, ["mv_entity_hierarchy_stats"])[0]
         world.database.run(
@@ -92,7 +92,7 @@ def test_a_generation_that_may_not_be_written_is_said_and_the_refresh_counts(
     assert "could not be written" in caplog.text
 
 
-def test_a_generation_that_fails_otherwise_fails_the_view_since_caches_were_not_told(world: World) -> None:
+def test_any_other_failure_to_write_a_generation_fails_the_view_since_caches_are_not_invalidated(world: World) -> None:
     world.refresh()
     world.database.run("alter table refresh_generations add check (generation < 0) not valid")
     states = world.refresh()

@@ -130,7 +130,7 @@ def test_what_is_immutable_and_counted_is_proven(world: World, query: str) -> No
         ("select 1 as one", "it reads no table"),
     ],
 )  # fmt: skip
-def test_what_may_change_by_itself_is_never_skipped_and_the_reason_is_told(
+def test_what_may_change_by_itself_is_never_skipped_and_the_reason_is_shown(
     world: World, query: str, reason: str
 ) -> None:
     assert opaque(world, query).startswith(reason)
@@ -182,12 +182,12 @@ def test_a_proof_is_made_once_and_again_when_a_definition_changed(world: World) 
         assert len(proofs) <= catalog.PROOFS + 1
 
 
-def test_a_function_that_writes_is_no_proof() -> None:
+def test_a_function_that_writes_fails_the_proof() -> None:
     tree = parse("({QUERY :commandType 3 :rtable ({RTE :relid 16500})})")
     assert collect(tree).reason == "a function that it calls does more than read"
 
 
-def test_words_of_a_tree_may_hold_what_looks_like_its_syntax() -> None:
+def test_tokens_of_a_tree_may_look_like_its_syntax() -> None:
     nodes = parse(r"({ALIAS :aliasname a\ b\{c\} :colnames (\"x\" <>)} {CONST :consttype 23 :constvalue 4 [ 1 0 ]})")
     assert [node.name for node in nodes] == ["ALIAS", "CONST"]
     assert nodes[0].fields["aliasname"] == [r"a\ b\{c\}"] and nodes[1].number("consttype") == 23

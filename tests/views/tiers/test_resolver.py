@@ -185,7 +185,7 @@ def test_the_lease_may_be_zero_then_every_read_looks(world: World) -> None:
         assert count(other) == before + 1
 
 
-def test_a_read_that_meets_a_lock_gives_up_at_the_lock_timeout() -> None:
+def test_a_read_that_meets_a_lock_fails_at_the_lock_timeout() -> None:
     with World(lock_timeout=0.3) as world, world.database.connect() as blocker, blocker.transaction():
         blocker.execute("truncate entities")
         blocker.execute("drop materialized view mv_descendant_counts cascade")

@@ -119,7 +119,7 @@ def test_a_partial_refresh_counts_the_last_good_one_but_the_stale_targets_served
         assert status["generation"] == int(START * 1000) + 1
 
 
-def test_an_attempt_that_a_stop_ended_leaves_the_word_of_the_one_before() -> None:
+def test_an_attempt_that_a_stop_ended_keeps_the_status_of_the_one_before() -> None:
     with World().start() as world:
         begun, release = world.hang()
         world.post()
@@ -141,18 +141,18 @@ def test_a_watching_kubernetes_source_says_whether_it_is_connected() -> None:
         }
 
 
-def test_the_status_tells_how_the_watch_fares() -> None:
+def test_the_status_shows_the_state_of_the_watch() -> None:
     with World() as world:
         watch = LivingWatch(WatchHealth(True, START + 5))
         world.source.watches = lambda sink: (watch,)  # type: ignore[method-assign]
         world.start()
         shown = {"connected": True, "last_proof_of_life": "2023-11-14T22:13:25Z", "error": None}
         assert world.get("/status").json["watch"] == shown
-        watch.mine = WatchHealth(False, START + 5, "the watch fell silent")
-        assert world.get("/status").json["watch"] == shown | {"connected": False, "error": "the watch fell silent"}
+        watch.mine = WatchHealth(False, START + 5, "the watch timed out")
+        assert world.get("/status").json["watch"] == shown | {"connected": False, "error": "the watch timed out"}
 
 
-def test_a_watch_that_is_overdue_is_no_progress() -> None:
+def test_an_overdue_watch_counts_as_hung() -> None:
     with World() as world:
         watch = LivingWatch(WatchHealth(True, START))
         world.source.watches = lambda sink: (watch,)  # type: ignore[method-assign]
@@ -321,7 +321,7 @@ def test_filter_config_may_be_any_mapping_or_json_that_was_never_decoded() -> No
         assert [one["filter_config"] for one in world.get().json["targets"]] == [{"a": [1]}, {"b": None}, {}]
 
 
-def test_a_name_that_is_no_proper_text_is_escaped() -> None:
+def test_a_name_that_is_not_valid_text_is_escaped() -> None:
     item = target("one", filter_config=JsonObject(b'{"b":null}'))
     bad = Rejected({"secret": os.fsdecode(b"caf\xe9")}, ())
     with World(answer=lambda n: Snapshot({"one": item}, rejected=(bad,), digest="x")).start() as world:

@@ -1,4 +1,4 @@
-"""A page of a list of Secrets in JSON, decoded: just the fields that are needed, `data` left undecoded."""
+"""Decodes a page of a list of Secrets in JSON: only the fields that are needed, with `data` left undecoded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOTHING = msgspec.Raw(b"null")
 
 
 class Metadata(msgspec.Struct, gc=False):
-    """Of one Secret; `creationTimestamp` is RFC 3339."""
+    """The metadata of one Secret; `creationTimestamp` is RFC 3339."""
 
     name: str
     uid: str
@@ -27,14 +27,14 @@ class Metadata(msgspec.Struct, gc=False):
 
 
 class Secret(msgspec.Struct, gc=False):
-    """A Secret whose `data` is not decoded."""
+    """A Secret with undecoded `data`."""
 
     metadata: Metadata
     data: msgspec.Raw = NOTHING
 
 
 class ListMetadata(msgspec.Struct):
-    """Of the list: the version it shows, and the token of its next page if there is one."""
+    """The metadata of the list: its resourceVersion, and the continue token if there is a next page."""
 
     resourceVersion: str  # noqa: N815
     next_page: str = msgspec.field(name="continue", default="")
@@ -54,11 +54,11 @@ _any_values = msgspec.json.Decoder(dict[str, object] | None)
 
 
 def decode(body: bytes | bytearray) -> SecretList:
-    """Read a page from the bytes of an answer.
+    """Decode a page from the body of a response.
 
     Raises:
         Permanent: it is JSON, but not a list of Secrets (error type `parse`).
-        Transient: it is not JSON, or ends early (error type `parse`).
+        Transient: it is not JSON, or incomplete (error type `parse`).
     """
     try:
         page = _page.decode(body)
@@ -74,17 +74,17 @@ def decode(body: bytes | bytearray) -> SecretList:
 
 
 def values(data: msgspec.Raw) -> Mapping[str, bytes] | None:
-    """The `data` of a Secret, out of base64; None if it has none.
+    """The `data` of a Secret, decoded from base64; None if it has none.
 
     Raises:
-        ValueError: it is not a mapping of what the API writes, which is base64 without blanks.
+        ValueError: it is not a mapping of base64 strings without whitespace, as the API server writes them.
     """
     found: Mapping[str, bytes] | None = _values.decode(data)
     return found
 
 
 def any_values(data: msgspec.Raw) -> Mapping[str, object] | None:
-    """The same as it stands there, whatever it is.
+    """The `data` of a Secret without decoding base64 or checking the values.
 
     Raises:
         ValueError: it is not a mapping.
