@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from alert_refresh.dns_label import DNS_LABEL
 from alert_refresh.kind import Kind
 from alert_refresh.targets.secret.selector import parse_selector
 
@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     from alert_refresh.engine import Clock, RefreshSettings, Source
     from alert_refresh.targets.target import Target
 
-
 PREFIX = "TARGET_REFRESH_"
-
-NAMESPACE = re.compile(r"\*|[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +87,7 @@ def _namespaces(env: Env) -> tuple[str, ...]:
         "Namespaces to read, one or several separated by commas, or * for all; unset: the pod's own, else default",
     )
     namespaces = tuple(part.strip() for part in named.split(",") if part.strip())
-    if not all(NAMESPACE.fullmatch(namespace) for namespace in namespaces):
+    if not all(namespace == "*" or DNS_LABEL.fullmatch(namespace) for namespace in namespaces):
         env.fault("K8S_NAMESPACE", "is neither * nor names of namespaces separated by commas")
     return namespaces
 

@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from alert_refresh.dns_label import DNS_LABEL
 from alert_refresh.engine import Fault
 from alert_refresh.targets.secret import url as urls
 from alert_refresh.targets.secret.words import shown, unknown
@@ -29,7 +30,6 @@ PAIRS = frozenset((type_, format_) for type_, formats in FORMATS_OF_TYPE.items()
 
 RESERVED_NAMES = frozenset(("status", "refresh", "approve", "reject"))
 """Names that are routes below `targets/`."""
-NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 
 MAX_HEADERS = 100
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -71,7 +71,7 @@ def unknown_fields(names: Iterable[str], known: Collection[str], of: str = "fiel
 
 def name_problem(name: str) -> str | None:
     """Why this is not a valid name of a target, or None."""
-    if not NAME.fullmatch(name):
+    if not DNS_LABEL.fullmatch(name):
         if name.endswith(("\n", "\r")):
             return "bad_name: ends with a line end"
         return "bad_name: is not 1 to 63 of a-z, 0-9 and -, with a letter or digit at both ends"
