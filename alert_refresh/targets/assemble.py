@@ -25,7 +25,11 @@ log = logging.getLogger(__name__)
 
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):
-    """One Secret of a list, parsed. `created` is its creation time in RFC 3339, or empty when unknown."""
+    """One parsed Secret. `created` is its creation time in RFC 3339, or empty when unknown.
+
+    For example `Candidate(namespace="default", secret="team-a", uid="9f0c", created="2026-01-02T03:04:05Z",
+    result=Target(...))`, or with `result=(Fault("url", "schema: is required"),)`.
+    """
 
     namespace: str
     secret: str
@@ -35,7 +39,11 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
 
 
 class Assembled(NamedTuple):
-    """The content of a snapshot. `rejected` are the Secrets of which nothing is served."""
+    """The content of a snapshot. `rejected` are the Secrets of which nothing is served.
+
+    For example `Assembled(items={"team-a": Target(...)}, rejected=(Rejected({"namespace": "default",
+    "secret": "team-b"}, (Fault(...),)),), digest="c0ffee...")`.
+    """
 
     items: Mapping[str, Target]
     rejected: tuple[Rejected, ...]

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class Change(NamedTuple):
-    """The candidates of one Secret before and after a change; None if there was, or is, no such Secret."""
+    """The candidates of one Secret before and after a change; None if there was, or is, no such Secret.
+
+    For example `Change(old=None, new=Candidate(...))` for a new Secret.
+    """
 
     old: Candidate | None
     new: Candidate | None

@@ -26,6 +26,9 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     `namespace`, `secret` and `shape` say where it was read from. A stale target is the last valid version:
     `stale_since` is Unix seconds, `faults` what is wrong with the Secret now. `digest` identifies the content, which
     is everything but those two; it is computed when it is not given.
+
+    For example `Target(name="team-a", type="slack", format="slack", url=Credential("***"), namespace="default",
+    secret="team-a", shape="config")`.
     """
 
     name: str

@@ -10,8 +10,7 @@ import pytest
 
 from alert_refresh.engine import Backoff, Deadline, Request, Snapshot, Trigger
 from alert_refresh.targets.kubernetes.errors import OtherServer
-from alert_refresh.targets.kubernetes.events import decode
-from alert_refresh.targets.kubernetes.journal import Entry
+from alert_refresh.targets.kubernetes.events import WatchEvent, decode
 from alert_refresh.targets.kubernetes.snapshot import Memo
 from alert_refresh.targets.kubernetes.source import KubernetesSource
 from alert_refresh.targets.kubernetes.timings import WatchTimings
@@ -417,9 +416,9 @@ class TestWatch:
             it.serves_what_the_cluster_has()
             epoch = next(iter(it.served.memo.known.values())).epoch
             for stored in (ghost, changed):
-                told = decode(b'{"type":"%b","object":%b}' % (kind, stored.at(9000).whole()))
-                assert told.secret is not None
-                journal.put(Entry("default", epoch - 1, told.secret, False, 0.0))
+                _, _, late = decode(b'{"type":"%b","object":%b}' % (kind, stored.at(9000).whole()))
+                assert late is not None
+                journal.put(WatchEvent("default", epoch - 1, late, False, 0.0))
             it.serves(it.change())
             it.serves_what_the_cluster_has()
             assert it.served.items["target-00003"].enabled

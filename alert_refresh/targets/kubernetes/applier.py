@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from alert_refresh.engine import Clock, Outcome, Sink
     from alert_refresh.targets.bulkhead import Bulkhead
-    from alert_refresh.targets.kubernetes.journal import Entry
+    from alert_refresh.targets.kubernetes.events import WatchEvent
     from alert_refresh.targets.kubernetes.reflector import Reflector
     from alert_refresh.targets.kubernetes.store import Store
     from alert_refresh.targets.revise import Change
@@ -73,7 +73,7 @@ class Applier(Watch):
         """Wake `run`: a list may have corrected the store."""
         self.journal.wake.set()
 
-    def _apply_or_relist(self, batch: list[Entry]) -> None:
+    def _apply_or_relist(self, batch: list[WatchEvent]) -> None:
         """Apply a batch. If that raises anything, relist its namespaces, so that no event is lost."""
         applied = False
         try:
@@ -81,37 +81,42 @@ class Applier(Watch):
             applied = True
         finally:
             if not applied:
-                for namespace in {entry.namespace for entry in batch}:
+                for namespace in {event.namespace for event in batch}:
                     for reflector in self.reflectors:
                         reflector.relist(namespace)
 
-    def _apply(self, batch: list[Entry]) -> None:
-        last: dict[tuple[int, str], Entry] = {}
-        for entry in batch:
-            key = entry.epoch, entry.uid
-            if (other := last.get(key)) is None or number(entry.version) >= number(other.version):
-                last[key] = entry
-        events: dict[tuple[str, int], list[Event]] = {}
-        for entry in last.values():
-            made = None if entry.deleted else candidate(entry.secret, self._bulkhead, deny_private=self._deny_private)
-            events.setdefault((entry.namespace, entry.epoch), []).append(Event(entry.uid, entry.version, made))
-        seen_at = min((entry.seen_at for entry in batch), default=0.0)
-        while events and not self._stopping.is_set():
+    def _apply(self, batch: list[WatchEvent]) -> None:
+        parsed = self._parse(batch)
+        seen_at = min((event.seen_at for event in batch), default=0.0)
+        while parsed and not self._stopping.is_set():
             current = self._sink.current()
             memo = memo_of(current)
             if current is None or memo is None:
                 return
             known = dict(memo.known)
             changes: list[Change] = []
-            for (namespace, epoch), changed_secrets in events.items():
+            for (namespace, epoch), events in parsed.items():
                 # resourceVersions of different epochs cannot be compared: events of an earlier epoch are dropped.
                 if namespace in known and known[namespace].epoch == epoch:
-                    known[namespace], changed = apply(known[namespace], changed_secrets)
+                    known[namespace], changed = apply(known[namespace], events)
                     changes += [] if namespace in memo.failed else changed
             if all(known[name] is memo.known[name] for name in known):
                 return
             if self._publish(current, replace(memo, known=known), changes, seen_at):
                 return
+
+    def _parse(self, batch: list[WatchEvent]) -> dict[tuple[str, int], list[Event]]:
+        """The last event of each Secret in the batch, parsed, by namespace and epoch."""
+        last: dict[tuple[int, str], WatchEvent] = {}
+        for event in batch:
+            key = event.epoch, event.uid
+            if (other := last.get(key)) is None or number(event.version) >= number(other.version):
+                last[key] = event
+        parsed: dict[tuple[str, int], list[Event]] = {}
+        for event in last.values():
+            made = None if event.deleted else candidate(event.secret, self._bulkhead, deny_private=self._deny_private)
+            parsed.setdefault((event.namespace, event.epoch), []).append(Event(event.uid, event.version, made))
+        return parsed
 
     def _publish(self, current: Snapshot[Target], memo: Memo, changes: list[Change], seen_at: float | None) -> bool:
         now = self._clock.time()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -47,17 +47,33 @@ _bookmark = msgspec.json.Decoder(_Bookmark).decode
 _status = msgspec.json.Decoder(_Status).decode
 
 
-class WatchEvent(msgspec.Struct, frozen=True, gc=False):
-    """An event: its type, one of `CHANGES` or `BOOKMARK`, the resourceVersion, and the Secret but for a bookmark."""
+class WatchEvent(NamedTuple):
+    """A change of a Secret that is not parsed yet; `secret` is its last version if it was deleted.
 
-    type: str
-    version: str
-    secret: Secret | None = None
+    `namespace` is the one that is watched (`*` for all), `epoch` that of the list from which the watch started, and
+    `seen_at` when the event was read (monotonic). For example `WatchEvent(namespace="default", epoch=1,
+    secret=Secret(metadata=Metadata(name="team-a", uid="9f0c", resourceVersion="1042", namespace="default"),
+    data=Raw(b'{"config":"..."}')), deleted=False, seen_at=73.2)`.
+    """
+
+    namespace: str
+    epoch: int
+    secret: Secret
+    deleted: bool
+    seen_at: float
+
+    @property
+    def uid(self) -> str:
+        return self.secret.metadata.uid
+
+    @property
+    def version(self) -> str:
+        return self.secret.metadata.resourceVersion
 
 
-def decode(line: bytes | bytearray) -> WatchEvent:
-    """Decode one line.
-
+def decode(line: bytes | bytearray) -> tuple[str, str, Secret | None]:
+    """Decode one line to its type (one of `CHANGES`, or `BOOKMARK`), its resourceVersion, and its Secret, which is None
+    for a bookmark.
     Raises:
         RelistNeeded: it is not an event, or it is an ERROR event, which ends the watch.
     """
@@ -67,9 +83,9 @@ def decode(line: bytes | bytearray) -> WatchEvent:
             secret = _secret(event.object)
             if not secret.metadata.resourceVersion or not secret.metadata.uid:
                 raise RelistNeeded("an event has no resourceVersion")
-            return WatchEvent(event.type, secret.metadata.resourceVersion, secret)
+            return event.type, secret.metadata.resourceVersion, secret
         if event.type == BOOKMARK:
-            return WatchEvent(BOOKMARK, _bookmark(event.object).metadata.resourceVersion)
+            return BOOKMARK, _bookmark(event.object).metadata.resourceVersion, None
         if event.type == "ERROR":
             raise RelistNeeded(f"the API server ended the watch with code {_status(event.object).code}")
     except (ValueError, RecursionError) as error:

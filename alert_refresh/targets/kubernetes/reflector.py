@@ -12,9 +12,9 @@ from urllib3.exceptions import HTTPError
 from alert_refresh.engine import AttemptError, Deadline, Result, Transient, Trigger, Watch
 from alert_refresh.targets.kubernetes.body import READ, shut_down
 from alert_refresh.targets.kubernetes.errors import Behind, Forbidden, Gone, OtherServer, Unauthorized
-from alert_refresh.targets.kubernetes.events import BOOKMARK, DELETED, Lines, RelistNeeded, decode
+from alert_refresh.targets.kubernetes.events import BOOKMARK, DELETED, Lines, RelistNeeded, WatchEvent, decode
 from alert_refresh.targets.kubernetes.health import HealthRecorder
-from alert_refresh.targets.kubernetes.journal import FULL_PAUSE, Entry
+from alert_refresh.targets.kubernetes.journal import FULL_PAUSE
 from alert_refresh.targets.kubernetes.list import path_of
 from alert_refresh.targets.kubernetes.snapshot import memo_of
 from alert_refresh.targets.kubernetes.timings import ResettingBackoff
@@ -210,18 +210,18 @@ class Reflector(Watch):
 
     def _take(self, line: bytearray, key: str) -> None:
         """Decode one line and put its event into the journal."""
-        event = decode(line)
-        if not event.version.isascii() or not event.version.isdecimal():
+        kind, text, secret = decode(line)
+        if not text.isascii() or not text.isdecimal():
             raise RelistNeeded("an event's resourceVersion is not a number")
         self._health.heard()
-        position, version = self._position or 0, int(event.version)
-        if event.type == BOOKMARK and version < position:
+        position, version = self._position or 0, int(text)
+        if kind == BOOKMARK and version < position:
             raise RelistNeeded("a bookmark is older than the start of the watch")
         epoch = self._epoch or 0
         self._versions.note(key, epoch, version)
-        if event.secret is not None:
+        if secret is not None:
             self._make_room()
-            self._journal.put(Entry(key, epoch, event.secret, event.type == DELETED, self._clock.monotonic()))
+            self._journal.put(WatchEvent(key, epoch, secret, kind == DELETED, self._clock.monotonic()))
         self._position = max(position, version)
 
     def _make_room(self) -> None:

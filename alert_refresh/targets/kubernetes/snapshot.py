@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 class Memo:
     """The stores by namespace; `failed` holds the causes of namespaces that could not be listed. All of it comes from
     one `server`, as `KubeClient.server` names it.
+
+    For example `Memo(known={"team": Store(...)}, failed={"other": "could not be listed: a right is missing"},
+    server="5be8...")`.
     """
 
     known: Mapping[str, Store] = field(default_factory=dict)

@@ -35,6 +35,9 @@ class Store:
     by uid: an older list may still contain these Secrets. `unconfirmed` holds the corrections by the list for which no
     event has arrived, by uid: the lowest version that such an event can have. `epoch` is the serial of the first list
     of this history: versions of different epochs cannot be compared.
+
+    For example `Store(known={"9f0c": ("1042", Candidate(...))}, version=1040, serial=3, at=73.1, gone={"77ab": 1041},
+    unconfirmed={"9f0c": 1042}, epoch=1)`.
     """
 
     known: Known
@@ -47,7 +50,10 @@ class Store:
 
 
 class Event(NamedTuple):
-    """A Secret was added, modified or, without a candidate, deleted at `version`."""
+    """A Secret was added, modified or, without a candidate, deleted at `version`.
+
+    For example `Event(uid="9f0c", version="1042", candidate=Candidate(...))`, or `Event("9f0c", "1043", None)`.
+    """
 
     uid: str
     version: str

@@ -22,14 +22,14 @@ def line(kind: Any, document: Any) -> bytes:
 
 @pytest.mark.parametrize("kind", ["ADDED", "MODIFIED", "DELETED"])
 def test_a_change_has_its_secret_and_version(kind: str) -> None:
-    told = decode(line(kind, SECRET))
-    assert (told.type, told.version) == (kind, "7")
-    assert told.secret is not None and told.secret.metadata.uid == "u"
+    found, version, secret = decode(line(kind, SECRET))
+    assert (found, version) == (kind, "7")
+    assert secret is not None and secret.metadata.uid == "u"
 
 
 def test_a_bookmark_has_a_version_and_no_secret() -> None:
-    told = decode(line("BOOKMARK", {"kind": "Secret", "metadata": {"resourceVersion": "9", "creationTimestamp": None}}))
-    assert (told.type, told.version, told.secret) == ("BOOKMARK", "9", None)
+    bookmark = line("BOOKMARK", {"kind": "Secret", "metadata": {"resourceVersion": "9", "creationTimestamp": None}})
+    assert decode(bookmark) == ("BOOKMARK", "9", None)
 
 
 @pytest.mark.parametrize(

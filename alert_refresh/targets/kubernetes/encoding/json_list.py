@@ -17,7 +17,11 @@ NOTHING = msgspec.Raw(b"null")
 
 
 class Metadata(msgspec.Struct, gc=False):
-    """The metadata of one Secret; `creationTimestamp` is RFC 3339."""
+    """The metadata of one Secret; `creationTimestamp` is RFC 3339.
+
+    For example `Metadata(name="team-a", uid="9f0c", resourceVersion="1042", namespace="default",
+    creationTimestamp="2026-01-02T03:04:05Z")`.
+    """
 
     name: str
     uid: str
@@ -27,7 +31,7 @@ class Metadata(msgspec.Struct, gc=False):
 
 
 class Secret(msgspec.Struct, gc=False):
-    """A Secret with undecoded `data`."""
+    """A Secret with undecoded `data`, for example `Secret(metadata=Metadata(...), data=Raw(b'{"config":"..."}'))`."""
 
     metadata: Metadata
     data: msgspec.Raw = NOTHING
