@@ -597,6 +597,13 @@ def test_the_rooms_know_only_what_they_may() -> None:
                 assert not name.startswith(tuple(f"alert_refresh.{one}" for one in forbidden)), (name_of(path), name)
 
 
+def test_dns_labels_have_one_regular_expression() -> None:
+    assert [name_of(path) for path in MODULES if "{0,61}" in path.read_text() and "[-a-z0-9]" in path.read_text()] == [
+        "dns_label.py",
+        "targets/secret/selector.py",  # label keys and values, which may have dots, underscores and capitals
+    ]
+
+
 def test_no_folder_is_a_drawer() -> None:
     for folder in {path.parent for path in MODULES}:
         names = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]
@@ -608,10 +615,7 @@ def test_a_function_is_short(path: Path) -> None:
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.FunctionDef):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
-            nested = [one for one in ast.walk(node) if isinstance(one, ast.FunctionDef) and one is not node]
-            own = lines - sum((one.end_lineno or 0) - one.lineno + 1 for one in nested)
-            own -= len((ast.get_docstring(node) or "").splitlines())
-            assert own <= 43, f"{node.name} has {own} lines"
+            assert lines <= 40, f"{node.name} has {lines} lines"
 
 
 def test_the_architecture_page_lists_every_module_where_it_is() -> None:

@@ -235,8 +235,7 @@ class RefreshState(Generic[T]):
     ) -> Outcome:
         """End an attempt: swap in `snapshot` if there is one, else keep the old one; count, and return the outcome.
 
-        A failure after `stop` counts as cancelled, since the stop caused it. `expected` is the snapshot that was
-        served when `snapshot` was made; it is compared only if `snapshot` can be rebased.
+        A failure after `stop` is cancelled. `expected` was served when `snapshot` was made; compared only for a rebase.
 
         Raises:
             Stopping: the attempt is void and is not counted.

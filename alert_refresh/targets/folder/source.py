@@ -75,6 +75,17 @@ class DirectorySource:
         read_seconds = self._clock.monotonic() - began - reader.parse_seconds
         if previous is not None and memo is None:
             _keep_unknown(parts, previous)
+        return self._snapshot(parts, previous, memo or Memo(), read_seconds, reader.parse_seconds)
+
+    def _snapshot(
+        self,
+        parts: dict[str, Part],
+        previous: Snapshot[Target] | None,
+        memo: Memo,
+        read_seconds: float,
+        parse_seconds: float,
+    ) -> Snapshot[Target]:
+        """Assemble the parts; log what is not in the folder any more."""
         began = self._clock.monotonic()
         candidates = _without_twins(candidate for part in parts.values() for candidate in part.candidates)
         if not candidates and previous is None:
@@ -84,7 +95,7 @@ class DirectorySource:
         unreadable = [rejected for part in parts.values() for rejected in part.rejected]
         items, rejected, digest = assemble(candidates, previous, now, unreadable=unreadable, deleted=None)
         skipped = [one for part in parts.values() for one in part.skipped]
-        _log_left(parts, memo or Memo(), candidates)
+        _log_left(parts, memo, candidates)
         valid = sum(isinstance(candidate.result, Target) for candidate in candidates)
         return Snapshot(
             items=items,
@@ -96,7 +107,7 @@ class DirectorySource:
             skipped_count=len(skipped),
             stats={
                 "discover_seconds": read_seconds,
-                "parse_seconds": reader.parse_seconds,
+                "parse_seconds": parse_seconds,
                 "validate_seconds": self._clock.monotonic() - began,
                 "secrets_valid": valid,
                 "secrets_invalid": len(candidates) - valid + len(unreadable),

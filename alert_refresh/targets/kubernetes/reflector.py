@@ -143,16 +143,13 @@ class Reflector(Watch):
         lasts = self._timings.lifetime()
         until = Deadline(self._clock, lasts + self._timings.margin)
         self.back_by = until.at + self._timings.connect
-        query = {
-            "watch": "true",
-            "allowWatchBookmarks": "true",
-            "labelSelector": self._label_selector,
-            "resourceVersion": str(version),
-            "timeoutSeconds": str(max(1, round(lasts))),
-        }
         began = self._clock.monotonic()
         response = self._client.get(
-            path_of(key), query, connect=self._timings.connect, read=until.check(), server=memo.server
+            path_of(key),
+            self._query(version, lasts),
+            connect=self._timings.connect,
+            read=until.check(),
+            server=memo.server,
         )
         try:
             self._response = response
@@ -173,6 +170,16 @@ class Reflector(Watch):
             raise Transient("the API server ends watches immediately", "network")
         self._reconnect_backoff.reset()
         self._relist_backoff.reset()
+
+    def _query(self, version: int, seconds: float) -> dict[str, str]:
+        """The query of a watch from `version` that the server ends after so many seconds."""
+        return {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "labelSelector": self._label_selector,
+            "resourceVersion": str(version),
+            "timeoutSeconds": str(max(1, round(seconds))),
+        }
 
     def _read(self, response: HTTPResponse, until: Deadline, key: str) -> int:
         """Read to the end of the response; returns the number of events."""

@@ -58,13 +58,13 @@ def build(daemon: Daemon, auth: Auth, metrics: RuleMetrics) -> Blueprint:
     """The blueprint of everything below `/api/v2/rules`."""
     blueprint = Blueprint(KIND, __name__, url_prefix=PREFIX)
     blueprint.record_once(_add_converter)
-    ask = ManualRefresh(daemon, auth, KIND, "Rule")
+    _add_worker(blueprint, daemon, ManualRefresh(daemon, auth, KIND, "Rule"), metrics)
+    _add_reads(blueprint, daemon)
+    return blueprint
 
-    def served() -> tuple[int, RuleSet]:
-        snapshot = loaded(daemon, KIND)
-        found = rule_set(snapshot)
-        assert found is not None
-        return snapshot.generation, found
+
+def _add_worker(blueprint: Blueprint, daemon: Daemon, ask: ManualRefresh, metrics: RuleMetrics) -> None:
+    """Refresh and status."""
 
     @blueprint.post("/refresh")
     def refresh() -> JsonResponse:
@@ -93,6 +93,16 @@ def build(daemon: Daemon, auth: Auth, metrics: RuleMetrics) -> Blueprint:
             )
         )
 
+
+def _add_reads(blueprint: Blueprint, daemon: Daemon) -> None:
+    """All rules, one rule, the rules that match an alert."""
+
+    def served() -> tuple[int, RuleSet]:
+        snapshot = loaded(daemon, KIND)
+        found = rule_set(snapshot)
+        assert found is not None
+        return snapshot.generation, found
+
     @blueprint.get("")
     def listing() -> JsonResponse:
         """All rules; ?family=NAME."""
@@ -120,8 +130,6 @@ def build(daemon: Daemon, auth: Auth, metrics: RuleMetrics) -> Blueprint:
         rules = found.match(labels)
         fields = {"generation": generation, "rules": [_matched(rule) for rule in rules]}
         return answer(fields | _leads_to(daemon, list(dict.fromkeys(name for rule in rules for name in rule.targets))))
-
-    return blueprint
 
 
 def _family() -> str | None:

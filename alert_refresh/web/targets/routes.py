@@ -41,18 +41,14 @@ def build(daemon: Daemon, auth: Auth, metrics: TargetMetrics) -> Blueprint:
     """The blueprint of everything below `/api/v2/publishing/targets`."""
     blueprint = Blueprint(KIND, __name__, url_prefix=PREFIX)
     blueprint.record_once(_add_converter)
-    ask = ManualRefresh(daemon, auth, KIND, "Target", metrics.asked)
+    _add_worker(blueprint, daemon, ManualRefresh(daemon, auth, KIND, "Target", metrics.asked))
+    _add_reads(blueprint, daemon, auth, metrics)
+    return blueprint
+
+
+def _add_worker(blueprint: Blueprint, daemon: Daemon, ask: ManualRefresh) -> None:
+    """Refresh and status."""
     counted = CachedCounts()
-
-    def worker() -> Worker[Target] | None:
-        return daemon.workers.get(KIND)
-
-    def revealed() -> bool:
-        """Whether the client requests credentials and is authorized to see them."""
-        if not query.flag("reveal"):
-            return False
-        auth.demand_read(auth.who())
-        return True
 
     @blueprint.post("/refresh")
     def refresh() -> JsonResponse:
@@ -63,16 +59,18 @@ def build(daemon: Daemon, auth: Auth, metrics: TargetMetrics) -> Blueprint:
     def status() -> JsonResponse:
         """The last and the next refresh of the targets, their counts and the cause of a failure."""
         query.only()
-        found = worker()
-        if found is None:
-            return answer(off_fields(daemon, KIND))
-        return answer(_status_fields(found, counted))
+        worker = daemon.workers.get(KIND)
+        return answer(off_fields(daemon, KIND) if worker is None else _status_fields(worker, counted))
+
+
+def _add_reads(blueprint: Blueprint, daemon: Daemon, auth: Auth, metrics: TargetMetrics) -> None:
+    """All targets and one target."""
 
     @blueprint.get("")
     def listing() -> JsonResponse:
         """All targets and the rejected Secrets; ?type=slack, ?enabled=true, ?reveal=true."""
         query.only("reveal", "type", "enabled")
-        reveal, type_, enabled = revealed(), query.choice("type", TYPES), query.flag("enabled")
+        reveal, type_, enabled = _revealed(auth), query.choice("type", TYPES), query.flag("enabled")
         operation = "list" if type_ is None else "get_by_type"
         try:
             snapshot = loaded(daemon, KIND)
@@ -86,20 +84,14 @@ def build(daemon: Daemon, auth: Auth, metrics: TargetMetrics) -> Blueprint:
         ]
         metrics.looked_up(operation, hit=bool(found))
         rejected = [rejected_fields(one) for one in snapshot.rejected]
-        return answer(
-            {
-                "generation": snapshot.generation,
-                "targets": found,
-                "rejected": rejected,
-                "skipped": skipped_fields(snapshot),
-            }
-        )
+        fields = {"generation": snapshot.generation, "targets": found, "rejected": rejected}
+        return answer(fields | {"skipped": skipped_fields(snapshot)})
 
     @blueprint.get("/<target_name:name>")
     def one(name: str) -> JsonResponse:
         """One target; ?reveal=true."""
         query.only("reveal")
-        reveal = revealed()
+        reveal = _revealed(auth)
         snapshot = loaded(daemon, KIND)
         target = snapshot.items.get(name)
         metrics.looked_up("get", hit=target is not None)
@@ -107,7 +99,13 @@ def build(daemon: Daemon, auth: Auth, metrics: TargetMetrics) -> Blueprint:
             raise ApiError(404, "There is no target of this name")
         return answer(target_fields(target, reveal))
 
-    return blueprint
+
+def _revealed(auth: Auth) -> bool:
+    """Whether the client requests credentials and is authorized to see them."""
+    if not query.flag("reveal"):
+        return False
+    auth.demand_read(auth.who())
+    return True
 
 
 def _status_fields(worker: Worker[Target], counted: CachedCounts) -> dict[str, Any]:
