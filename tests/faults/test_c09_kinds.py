@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,18 @@ def all_kinds(database: Database, folder: Path) -> Daemon:
     return Daemon(read_config(environ), FakeClock())
 
 
+def count_successes(daemon: Daemon) -> dict[str, int]:
+    """The number of successful attempts by kind, counted from now on."""
+    ended: dict[str, int] = dict.fromkeys(NAMES, 0)
+
+    def count(name: str, outcome: Any) -> None:
+        ended[name] += outcome.result.value == "success"
+
+    for name, worker in daemon.workers.items():
+        worker.listen(partial(count, name))
+    return ended
+
+
 @pytest.mark.parametrize("blocked", NAMES)
 def test_c09_the_other_kinds_keep_their_schedule_while_one_is_blocked_forever(
     blocked: str, database: Database, tmp_path: Path
@@ -63,16 +76,7 @@ def test_c09_the_other_kinds_keep_their_schedule_while_one_is_blocked_forever(
         release.wait(60)
         raise OSError
 
-    ended: dict[str, int] = dict.fromkeys(NAMES, 0)
-
-    def count(name: str) -> Any:
-        def heard(outcome: Any) -> None:
-            ended[name] += outcome.result.value == "success"
-
-        return heard
-
-    for name, worker in daemon.workers.items():
-        worker.listen(count(name))
+    ended = count_successes(daemon)
     others = [name for name in NAMES if name != blocked]
     try:
         daemon.start()

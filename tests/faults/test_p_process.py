@@ -50,29 +50,19 @@ def test_p09_a_jump_of_the_wall_clock_moves_no_schedule_no_limit_and_no_duration
             held.set()
         return Snapshot({"one": str(number)}, digest=str(number))
 
-    source = FakeSource(answer)
     outcomes: list[Any] = []
-    told = threading.Condition()
-
-    def listen(outcome: Any) -> None:
-        with told:
-            outcomes.append(outcome)
-            told.notify_all()
-
     settings = RefreshSettings(interval=60, warmup=30, rate_limit=100, timeout=10)
-    worker = Worker(KIND, source, settings, clock=clock, listeners=[listen])
+    worker = Worker(KIND, FakeSource(answer), settings, clock=clock, listeners=[outcomes.append])
     worker.start()
     try:
         clock.wait_for_sleeper(30)
         clock.advance(30)
-        with told:
-            assert told.wait_for(lambda: len(outcomes) == 2, 10)
+        eventually(lambda: len(outcomes) == 2)
         assert outcomes[1].duration == 1.5
         assert outcomes[1].trigger is Trigger.PERIODIC
         clock.wait_for_sleeper(58.5)
         worker.refresh_now()
-        with told:
-            assert told.wait_for(lambda: len(outcomes) == 3, 10)
+        eventually(lambda: len(outcomes) == 3)
         clock.wall_offset -= jump
         with pytest.raises(Exception, match="rate limit") as refused:
             worker.refresh_now()

@@ -84,7 +84,7 @@ def with_more_routes(create_app: Callable[..., Flask]) -> Callable[..., Flask]:
     """The application, and routes that are slow, hang, break or answer a lot."""
 
     def create(daemon: program.Daemon) -> Flask:
-        from flask import Response, request
+        from flask import request
 
         app = create_app(daemon)
 
@@ -100,45 +100,51 @@ def with_more_routes(create_app: Callable[..., Flask]) -> Callable[..., Flask]:
             threading.Event().wait()
             return "{}"
 
-        @app.get("/big")
-        def big() -> Response:
-            return Response(b"x" * int(request.args["bytes"]))
-
-        @app.get("/stream")
-        def stream() -> Response:
-            pieces = int(request.args["pieces"])
-            return Response(b"%9d\n" % number * 10_000 for number in range(pieces))
-
-        @app.get("/torn")
-        def torn() -> Response:
-            def pieces() -> Iterator[bytes]:
-                yield b"some"
-                raise RuntimeError(CANARY)
-
-            return Response(pieces())
-
-        @app.get("/break")
-        def break_the_loop() -> str:
-            Breaking.sweep_raises = {"RuntimeError": RuntimeError, "MemoryError": MemoryError, "OSError": OSError}[
-                request.args["error"]
-            ]
-            return "{}"
-
-        @app.get("/leave")
-        def leave() -> str:
-            raise SystemExit(CANARY)
-
-        @app.post("/body")
-        def body() -> str:
-            return json.dumps({"length": len(request.get_data())})
-
-        @app.get("/header")
-        def header() -> Response:
-            return Response("{}", headers={"X-Bad": "\x01" + CANARY})
-
+        add_faulty(app)
         return app
 
     return create
+
+
+def add_faulty(app: Flask) -> None:
+    """Routes with large or invalid responses, and exceptions."""
+    from flask import Response, request
+
+    @app.get("/big")
+    def big() -> Response:
+        return Response(b"x" * int(request.args["bytes"]))
+
+    @app.get("/stream")
+    def stream() -> Response:
+        pieces = int(request.args["pieces"])
+        return Response(b"%9d\n" % number * 10_000 for number in range(pieces))
+
+    @app.get("/torn")
+    def torn() -> Response:
+        def pieces() -> Iterator[bytes]:
+            yield b"some"
+            raise RuntimeError(CANARY)
+
+        return Response(pieces())
+
+    @app.get("/break")
+    def break_the_loop() -> str:
+        Breaking.sweep_raises = {"RuntimeError": RuntimeError, "MemoryError": MemoryError, "OSError": OSError}[
+            request.args["error"]
+        ]
+        return "{}"
+
+    @app.get("/leave")
+    def leave() -> str:
+        raise SystemExit(CANARY)
+
+    @app.post("/body")
+    def body() -> str:
+        return json.dumps({"length": len(request.get_data())})
+
+    @app.get("/header")
+    def header() -> Response:
+        return Response("{}", headers={"X-Bad": "\x01" + CANARY})
 
 
 class Breaking:

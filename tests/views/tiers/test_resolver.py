@@ -106,8 +106,7 @@ def test_what_anybody_else_wrote_to_redis_is_not_served(world: World, valkey: Va
 def test_readers_of_two_daemons_never_see_what_was_before_a_refresh_that_said_success(
     world: World, valkey: Valkey
 ) -> None:
-    """A writer adds a row, refreshes through one of two daemons and publishes the new count; readers of both
-    daemons, through memory and a shared Redis, note the published count before each read and compare."""
+    """The readers of both daemons compare each count with the one that was published before the read."""
     published = [count(world)]
     stop = threading.Event()
     wrong: list[tuple[int, int]] = []

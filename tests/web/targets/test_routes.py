@@ -197,6 +197,12 @@ def test_off_is_a_status_that_says_how_to_switch_it_on() -> None:
             assert "set TARGET_DIRECTORY" in refused.json["message"]
 
 
+BAD_0 = {
+    "source": {"namespace": "default", "secret": "bad-0"},
+    "faults": [{"field": "url", "message": "has no host"}],
+}
+
+
 def test_the_list_shows_every_target_masked_and_every_rejected_secret() -> None:
     items = (target("one"), target("two", type="webhook", format="alertmanager", enabled=False, headers={}, **STALE))
     with World(answer=lambda n: targets(*items, rejected=1)).start() as world:
@@ -230,12 +236,7 @@ def test_the_list_shows_every_target_masked_and_every_rejected_secret() -> None:
                     "source": {"namespace": "default", "secret": "two-secret", "shape": "config"},
                 },
             ],
-            "rejected": [
-                {
-                    "source": {"namespace": "default", "secret": "bad-0"},
-                    "faults": [{"field": "url", "message": "has no host"}],
-                }
-            ],
+            "rejected": [BAD_0],
             "skipped": {"count": 0, "items": []},
         }
 
