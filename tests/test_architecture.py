@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PACKAGE = Path(__file__).parent.parent / "alert_refresh"
+TESTS = Path(__file__).parent
 ENGINE = PACKAGE / "engine"
 LONGEST = 250
 """Lines of code in a module; docstrings, comments and blank lines are free."""
@@ -616,6 +617,19 @@ def test_a_function_is_short(path: Path) -> None:
         if isinstance(node, ast.FunctionDef):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
             assert lines <= 40, f"{node.name} has {lines} lines"
+
+
+def test_every_module_has_a_test_file_at_its_path_or_a_row_in_the_architecture_page() -> None:
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text()
+    table = page[page.index("| modules | tests |") : page.index("\n## Adding a kind")]
+    listed: list[str] = []
+    for row in table.splitlines()[2:]:
+        modules, tests = (re.findall(r"`(\S+\.py)`", cell) for cell in row.strip("|").split("|")) if row else ([], [])
+        listed += modules
+        assert not modules or tests, row
+        assert [one for one in tests if not (TESTS / one).is_file()] == []
+    names = [path.relative_to(PACKAGE) for path in MODULES if not path.name.endswith(("__init__.py", "_pb2.py"))]
+    assert sorted(listed) == [str(one) for one in names if not (TESTS / one.with_name(f"test_{one.name}")).is_file()]
 
 
 def test_the_architecture_page_lists_every_module_where_it_is() -> None:
