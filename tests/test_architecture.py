@@ -323,7 +323,7 @@ def test_no_error_of_a_client_library_is_shown_as_text(path: Path) -> None:
             shown = one.args[0] if isinstance(one, ast.Call) and dotted(one.func) in ("str", "repr") else None
             if isinstance(one, ast.FormattedValue):
                 shown = one.value
-            assert not (isinstance(shown, ast.Name) and shown.id == node.name), f"line {one.lineno}"  # type: ignore[attr-defined]
+            assert not (isinstance(shown, ast.Name) and shown.id == node.name), f"line {node.lineno}"
 
 
 @every_module

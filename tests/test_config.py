@@ -403,6 +403,6 @@ def test_a_directory_source_needs_a_directory() -> None:
 def test_config_is_frozen() -> None:
     config: Config = read_config({})
     with pytest.raises(AttributeError):
-        config.port = 1  # type: ignore[misc]
+        config.port = 1  # type: ignore[misc]  # it is frozen
     with pytest.raises(TypeError):
-        config.effective["X"] = "1"  # type: ignore[index]
+        config.effective["X"] = "1"  # type: ignore[index]  # it is frozen

@@ -36,7 +36,7 @@ ROWS = f"""
 select id, view_name, refresh_duration_ms, success, extract(epoch from created_at)::double precision, error_message,
     to_jsonb(m) ->> 'outcome', to_jsonb(m) ->> 'reason'
 {FILTER} order by created_at desc, id desc limit %(limit)s
-"""  # noqa: S608
+"""  # noqa: S608 - from constants
 
 SUMMARY = f"""
 select count(*), count(*) filter (where success), avg(refresh_duration_ms),

@@ -215,7 +215,7 @@ def test_p14_a_watch_that_dies_is_reported_and_restarted(
             stopped.set()
 
     source = FakeSource()
-    source.watches = lambda sink: (Mine(),)  # type: ignore[method-assign]
+    source.make_watches = lambda sink: (Mine(),)
     with Stage(source).start().idle() as stage:
         stage.fake.wait_for_sleeper(0.5)
         assert [one.exc_type for one in deaths] == [death]
@@ -234,7 +234,7 @@ def test_a_watch_that_ends_by_itself_is_run_again_and_stop_ends_that_wait() -> N
             pass
 
     source = FakeSource()
-    source.watches = lambda sink: (Mine(),)  # type: ignore[method-assign]
+    source.make_watches = lambda sink: (Mine(),)
     with Stage(source).start().idle() as stage:
         for count in (1, 2, 3):
             stage.fake.wait_for_sleeper(0.5)
@@ -303,7 +303,7 @@ def test_p14_a_thread_that_cannot_even_be_restarted_makes_the_worker_unhealthy(
     monkeypatch.setattr(threading, "excepthook", broken)
     monkeypatch.setattr("sys.excepthook", lambda *args: heard.append(args))
     source = FakeSource()
-    source.watches = lambda sink: (Mine(),)  # type: ignore[method-assign]
+    source.make_watches = lambda sink: (Mine(),)
     with Stage(source).start().idle() as stage:
         eventually(lambda: stage.worker.health() == "fake-watch")
         stage.worker.stop()
@@ -369,7 +369,7 @@ def test_p17_a_worker_whose_threads_cannot_start_says_so_is_stopped_and_can_be_s
         watches.append(FakeWatch())
         return watches[-1:]
 
-    source.watches = watch  # type: ignore[method-assign]
+    source.make_watches = watch
     with Stage(source) as stage:
         refused = refuse(f"fake-{job}", failure, monkeypatch)
         with pytest.raises(failure):

@@ -36,7 +36,7 @@ class Living(FakeWatch):
 
 def watched(*watches: Watch) -> FakeSource:
     source = FakeSource()
-    source.watches = lambda sink: watches  # type: ignore[method-assign]
+    source.make_watches = lambda sink: watches
     return source
 
 
@@ -247,7 +247,7 @@ def test_a_watch_has_no_deadline_and_no_health_by_default() -> None:
         return (FakeWatch(),)
 
     source = FakeSource()
-    source.watches = through  # type: ignore[method-assign]
+    source.make_watches = through
     with Stage(source).start().idle() as stage:
         stage.fake.advance(1e9)
         stage.idle()

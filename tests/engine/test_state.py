@@ -398,7 +398,7 @@ def test_c08_a_status_cannot_be_changed_by_its_readers(steps: Steps) -> None:
     steps.attempt(snapshot())
     status = steps.state.status()
     with pytest.raises(dataclasses.FrozenInstanceError):
-        status.failed = 5  # type: ignore[misc]
+        status.failed = 5  # type: ignore[misc]  # it is frozen
     assert status.last is not None
     with pytest.raises(dataclasses.FrozenInstanceError):
-        status.last.error = "x"  # type: ignore[misc]
+        status.last.error = "x"  # type: ignore[misc]  # it is frozen

@@ -351,7 +351,7 @@ def test_a_thread_that_ends_before_it_began_says_so(monkeypatch: pytest.MonkeyPa
 
     def bootstrap(thread: Thread) -> None:
         if begins:
-            thread._started.set()  # type: ignore[attr-defined]
+            thread._started.set()  # type: ignore[attr-defined]  # private to `threading`
         else:
             raise MemoryError
 
@@ -359,5 +359,5 @@ def test_a_thread_that_ends_before_it_began_says_so(monkeypatch: pytest.MonkeyPa
     thread = Thread(target=print)
     with contextlib.suppress(MemoryError):
         thread._bootstrap_inner()
-    assert thread._started.is_set()  # type: ignore[attr-defined]
+    assert thread._started.is_set()  # type: ignore[attr-defined]  # private to `threading`
     assert thread.stillborn is not begins

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from alert_refresh.engine import Backoff, Deadline, Request, Snapshot, Trigger
+from alert_refresh.engine import Backoff, Deadline, Partial, Request, Snapshot, Trigger
 from alert_refresh.targets.kubernetes.errors import OtherServer
 from alert_refresh.targets.kubernetes.events import WatchEvent, decode
 from alert_refresh.targets.kubernetes.snapshot import Memo
@@ -156,9 +156,9 @@ class TestLists:
         rule = kube.fault(faults.status(403), "/api/v1/namespaces/a/", times=1)
         kube.store.replace(secret("b-00001", "b"))
         kube.store.replace(secret("b-00001", "b"))
-        with pytest.raises(Exception, match="namespace a") as raised:
+        with pytest.raises(Partial, match="namespace a") as raised:
             it.refresh()
-        it.last = raised.value.snapshot  # type: ignore[attr-defined]
+        it.last = raised.value.snapshot
         kube.store.restore(backup)
         kube.store.replace(secret("a-00001", "a", enabled=False))
         it.shows(kube)
@@ -276,9 +276,9 @@ class TestAnotherServer:
             fill(other.store, 2, namespace="a", prefix="other")
             other.denied = {("list", "b")}
             swap(it, other)
-            with pytest.raises(Exception, match="namespace b: the API server answered 403") as raised:
+            with pytest.raises(Partial, match="namespace b: the API server answered 403") as raised:
                 it.refresh()
-            snapshot = raised.value.snapshot  # type: ignore[attr-defined]
+            snapshot = raised.value.snapshot
             assert snapshot.items.keys() == {"other-00000", "other-00001"} and not snapshot.rejected
 
     def test_a35_another_authority_is_another_server(self, tmp_path: Path, lines: list[logging.LogRecord]) -> None:

@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -319,7 +320,7 @@ class TestConnection:
         rule = kube.fault(faults.half_open, when=is_watch, times=count)
         with watch_of(tmp_path, kube, timings) as it:
             for number in range(1, count + 1):
-                eventually(lambda number=number: rule.fired >= number, "the next watch")  # type: ignore[misc]
+                eventually(partial(lambda number: rule.fired >= number, number), "the next watch")
             it.serves(it.change())
             assert rule.fired == count
 
@@ -408,7 +409,7 @@ class TestRefusals:
                 name = it.change()
                 it.refresh()
                 assert name in it.served.items
-                eventually(lambda number=number: len(watches(kube)) == number)  # type: ignore[misc]
+                eventually(partial(lambda number: len(watches(kube)) == number, number))
                 time.sleep(0.05)  # so that the answer has come
             assert len(it.messages()) == 1
             kube.denied = set()

@@ -87,7 +87,7 @@ def test_c09_the_other_kinds_keep_their_schedule_while_one_is_blocked_forever(
             clock.wait_for_sleeper()
             clock.advance(60)
             for name in others:
-                eventually(lambda name=name, tick=tick: ended[name] >= 1 + tick, f"tick {tick} of {name}")  # type: ignore[misc]
+                eventually(partial(lambda name, tick: ended[name] >= 1 + tick, name, tick), f"tick {tick} of {name}")
             assert client.get("/health").status_code in (200, 503)
         assert hanging.is_set(), "it did block"
         assert {name: ended[name] for name in others} == dict.fromkeys(others, 1 + TICKS)

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -132,8 +132,13 @@ def many_targets(folder: Path) -> None:
     for file in range(10):
         objects = []
         for number in range(file * 200, file * 200 + 200):
-            config = {"name": f"t{number}", "type": "webhook", "url": "https://example.com/", "format": "webhook"}
-            config["filter_config"] = {"labels": {"x": "y" * 2000}}  # type: ignore[assignment]
+            config: dict[str, Any] = {
+                "name": f"t{number}",
+                "type": "webhook",
+                "url": "https://example.com/",
+                "format": "webhook",
+            }
+            config["filter_config"] = {"labels": {"x": "y" * 2000}}
             metadata = {"name": f"s{number}", "labels": {"publishing-target": "true"}}
             secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata}
             objects.append(json.dumps(secret | {"stringData": {"config": json.dumps(config)}}))

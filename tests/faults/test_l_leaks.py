@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import random
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -22,7 +22,6 @@ from tests.stage import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 SHARE = 0.3
 FAULTS: list[Callable[[Any], bool]] = [
@@ -66,6 +65,11 @@ def new_threads(before: set[threading.Thread]) -> list[str]:
     """The names of the worker's threads, without the one that watches the kubeconfig: not every machine can."""
     names = [one.name.removeprefix("targets-") for one in threading.enumerate() if one not in before]
     return sorted(name for name in names if name in ("apply", "attempt", "watch", "worker"))
+
+
+def open_files() -> int:
+    """The number of open descriptors of this process."""
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.mark.usefixtures("unlogged")
@@ -114,7 +118,7 @@ def test_l01_l02_l03_refreshes_with_faults_leave_nothing_behind(
         kube.faults.clear()
         it.connected()
         gc.collect()
-        threads, files = threading.active_count(), len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+        threads, files = threading.active_count(), open_files()
         began = process.memory_info().rss
         for _ in range(count):
             refresh()
@@ -123,7 +127,7 @@ def test_l01_l02_l03_refreshes_with_faults_leave_nothing_behind(
         gc.collect()
         # The stand-in lives in this process too: each connection of ours is a thread and a descriptor of its.
         eventually(lambda: threading.active_count() <= threads + 4, "threads ending")
-        eventually(lambda: len(os.listdir("/proc/self/fd")) <= files + 8, "descriptors being closed")  # noqa: PTH208
+        eventually(lambda: open_files() <= files + 8, "descriptors being closed")
         eventually(lambda: new_threads(before) == ["apply", "watch", "worker"], "an idle worker")
         sockets = client_sockets(kube.port)
         assert len(sockets) <= 10

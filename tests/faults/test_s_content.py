@@ -20,6 +20,7 @@ from alert_refresh.targets.secret.parse import parse, parse_base64
 from alert_refresh.targets.secret.url import PLACEHOLDER
 from alert_refresh.targets.target import Target, as_config
 from tests.targets.folder.folders import CANARY, LABELS, World, config, secret, write
+from tests.targets.secret.samples import only_fault
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,7 +119,7 @@ def test_s04_only_an_object_is_a_config(text: str) -> None:
 )
 def test_s05_a_repeated_key_is_named_with_its_line(added: str, key: str) -> None:
     text = json.dumps(config("first"))[:-1] + "\n" + added + "}"
-    [fault] = parse({"config": text.encode()}, namespace="ns", secret="s")  # type: ignore[misc]
+    fault = only_fault({"config": text.encode()})
     assert fault.field == "config"
     assert fault.message.startswith(f"repeated_key: '{key}' is repeated at line 2, column ")
 

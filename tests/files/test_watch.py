@@ -42,9 +42,9 @@ class Seen:
 
 
 @contextmanager
-def watching(path: Path, **options: object) -> Iterator[Seen]:
+def watching(path: Path, **options: Any) -> Iterator[Seen]:
     seen = Seen()
-    watch = FolderWatch(path, seen, **options)  # type: ignore[arg-type]
+    watch = FolderWatch(path, seen, **options)
     thread = threading.Thread(target=watch.run)
     thread.start()
     try:

@@ -266,7 +266,7 @@ def test_h31_what_is_warned_of_is_logged_by_its_category_and_place(pipe: tuple[i
     logs.configure(read_config({}), stdout)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        warnings.showwarning = logs._log_warning  # type: ignore[assignment]
+        warnings.showwarning = logs._log_warning  # type: ignore[assignment]  # as in `logs`
         warnings.warn("canary", ResourceWarning, stacklevel=1)
         warnings.warn_explicit("canary", UserWarning, "/canary-folder/module.py", 7)
     stdout.start()
@@ -319,7 +319,7 @@ def test_what_is_not_caught_is_reported_without_its_message(pipe: tuple[int, int
     if hook == "thread":
         threading.excepthook(threading.ExceptHookArgs([*error, threading.current_thread()]))
     else:
-        sys.unraisablehook(_Unraisable(error))  # type: ignore[arg-type]
+        sys.unraisablehook(_Unraisable(error))  # type: ignore[arg-type]  # a stand-in
     stdout.start()
     stdout.stop(5)
     (line,) = lines_of(read)
@@ -365,7 +365,7 @@ def test_p20_lines_that_do_not_fit_are_counted_and_reported_once_there_is_room(p
     read, write = pipe
     held = fill(write)
     stdout = logs.Stdout(write, size=5)
-    stdout.format = lambda one: f"{one.getMessage()} {one.dropped}"  # type: ignore[attr-defined]
+    stdout.format = lambda one: f"{one.getMessage()} {vars(one)['dropped']}"
     stdout.start()
     for number in range(50):
         stdout.put(f"line {number}")

@@ -26,7 +26,7 @@ def told(caplog: pytest.LogCaptureFixture) -> Any:
         log_outcome(outcome)
         return [(one.levelname, one.getMessage(), getattr(one, "alert", None)) for one in caplog.records]
 
-    tell.caplog = caplog  # type: ignore[attr-defined]
+    vars(tell)["caplog"] = caplog
     return tell
 
 

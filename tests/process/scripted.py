@@ -163,7 +163,7 @@ class Breaking:
                 raise cls.sweep_raises(CANARY)
             whole(clients)
 
-        Clients.sweep = sweep  # type: ignore[method-assign,assignment]
+        Clients.sweep = sweep  # type: ignore[method-assign,assignment]  # fault injection
 
 
 def run() -> None:

@@ -22,7 +22,7 @@ from tests.rules.world import World
 from tests.stage import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 def settings(environ: Mapping[str, str]) -> rules.Settings:
@@ -74,10 +74,12 @@ def test_a_file_is_loaded_at_the_start(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("write", [text_file.to_yaml, text_file.to_json_lines])
-def test_text_and_warm_file_of_the_same_rules_are_the_same_generation(tmp_path: Path, write: object) -> None:
+def test_text_and_warm_file_of_the_same_rules_are_the_same_generation(
+    tmp_path: Path, write: Callable[..., str]
+) -> None:
     with World(tmp_path).start() as world:
         before = world.generation
-        outcome = world.put(write(some(10)).encode())  # type: ignore[operator]
+        outcome = world.put(write(some(10)).encode())
         assert outcome.error is None and not outcome.changed and world.generation == before
 
 

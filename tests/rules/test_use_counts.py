@@ -60,4 +60,4 @@ def test_uses_that_cannot_be_kept_cost_a_warning_only(tmp_path: Path, caplog: py
     with World(tmp_path / "a", ALERT_REFRESH_STATE_DIR=str(tmp_path / "missing")).start() as world:
         world.loaded.get("rule-000001")
     record = next(one for one in caplog.records if one.msg == "The use counts of rules cannot be saved")
-    assert record.levelno == logging.WARNING and record.error == "No such file or directory"  # type: ignore[attr-defined]
+    assert record.levelno == logging.WARNING and vars(record)["error"] == "No such file or directory"

@@ -211,7 +211,7 @@ def test_many_warnings_are_summed_up(caplog: pytest.LogCaptureFixture) -> None:
 
 def gone(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
     return [
-        (record.getMessage(), record.error)  # type: ignore[attr-defined]
+        (record.getMessage(), vars(record)["error"])
         for record in caplog.records
         if record.getMessage().startswith("Target is not served any more")
     ]

@@ -120,7 +120,7 @@ def test_without_a_watch_that_holds_a_connection_there_is_no_series_of_a_watch()
 @pytest.mark.parametrize("name", WATCH)
 def test_a_watch_has_its_series_from_the_start(name: str) -> None:
     with World() as world:
-        world.source.watches = lambda sink: (LivingWatch(WatchHealth(connected=False)),)  # type: ignore[method-assign]
+        world.source.make_watches = lambda sink: (LivingWatch(WatchHealth(connected=False)),)
         world.start()
         text = world.client.get("/metrics").get_data(as_text=True)
         assert f"# TYPE {name} {WATCH[name]}\n" in text
@@ -263,7 +263,7 @@ def test_promtool_finds_no_fault_beyond_the_name_that_is_the_contracts() -> None
 def test_the_watch_has_gauges_and_counters() -> None:
     health = WatchHealth(True, START + 7, counts={"reconnects": 2, "relists": 3, "drift_corrected": 4})
     with World() as world:
-        world.source.watches = lambda sink: (LivingWatch(health),)  # type: ignore[method-assign]
+        world.source.make_watches = lambda sink: (LivingWatch(health),)
         world.start()
         shown = world.metrics()
     expected = {
@@ -296,9 +296,11 @@ def faulty(world: World) -> dict[tuple[str, str, str, str], float]:
     samples = [
         sample for family in text_string_to_metric_families(text) for sample in family.samples if sample.name == FAULTY
     ]
-    found = {tuple(s.labels[name] for name in ("target", "namespace", "secret", "state")): s.value for s in samples}
+    labels = [sample.labels for sample in samples]
+    keys = [(one["target"], one["namespace"], one["secret"], one["state"]) for one in labels]
+    found = dict(zip(keys, [sample.value for sample in samples], strict=True))
     assert len(found) == len(samples), "a series appears twice"
-    return found  # type: ignore[return-value]
+    return found
 
 
 def rejected(**origin: str) -> Rejected:

@@ -152,7 +152,7 @@ def test_a_batch_put_back_at_the_cap_keeps_the_newest_and_counts_what_is_lost(wo
             kept.add(Record("v", float(KEPT + n), True, 1.0))
         return batch
 
-    kept._take = take  # type: ignore[method-assign]
+    kept._take = take  # type: ignore[method-assign]  # a spy
     with world.database.connect() as connection, pytest.raises(psycopg.errors.UndefinedTable):
         kept.write(connection)
     assert (kept.pending, kept.lost) == (KEPT, 7)

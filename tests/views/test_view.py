@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,12 +22,12 @@ from alert_refresh.views.view import (
 )
 
 
-def plan(name: str = "v", **changes: object) -> Plan:
-    fields: dict[str, object] = {
+def plan(name: str = "v", **changes: Any) -> Plan:
+    fields: dict[str, Any] = {
         "name": name, "oid": 7, "schema": "public", "relation": name, "kind": "m",
         "populated": True, "unique_index": True, "fingerprint": "f",
     }  # fmt: skip
-    return Plan(**fields | changes)  # type: ignore[arg-type]
+    return Plan(**fields | changes)
 
 
 def test_a_relation_that_is_not_a_materialized_view_has_a_fault_that_names_its_kind() -> None:

@@ -125,8 +125,8 @@ def test_an_invalid_cron_expression_is_a_fault(tmp_path: Path, text: str) -> Non
     ]
 
 
-def own(interval: float, **changes: float | bool) -> ViewSettings:
-    return ViewSettings(interval, 1.0, 300.0, **{"skip_max_age": 0.0} | changes)  # type: ignore[arg-type]
+def own(interval: float, **changes: Any) -> ViewSettings:
+    return ViewSettings(interval, 1.0, 300.0, **{"skip_max_age": 0.0} | changes)
 
 
 def test_each_view_is_refreshed_when_it_is_due_in_the_order_of_dependencies() -> None:

@@ -24,7 +24,7 @@ MAX_ALIASED = 10_000
 """The highest number of nodes to which the aliases in one file may expand."""
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-RESOLVERS: dict[str, list[tuple[str, re.Pattern[str]]]] = yaml.SafeLoader.yaml_implicit_resolvers
+RESOLVERS: dict[str | None, list[tuple[str, re.Pattern[str]]]] = yaml.SafeLoader.yaml_implicit_resolvers
 NULL = "tag:yaml.org,2002:null"
 TEXT_TAGS = (None, "!", "tag:yaml.org,2002:str")
 MAP_TAGS = (None, "!", "tag:yaml.org,2002:map")
@@ -191,7 +191,7 @@ def _at(event: Any) -> str:
 
 def plain(text: str) -> str | NotText | None:
     """The value of an unquoted scalar: a string, None for null, or a `NotText`."""
-    for tag, pattern in RESOLVERS.get(text[:1], []) + RESOLVERS.get(None, []):  # type: ignore[call-overload]
+    for tag, pattern in RESOLVERS.get(text[:1], []) + RESOLVERS.get(None, []):
         if pattern.match(text):
             return None if tag == NULL else NotText(text)
     return NotText(text) if NUMBER.fullmatch(text) else text

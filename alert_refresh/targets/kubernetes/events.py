@@ -29,8 +29,8 @@ class _Line(msgspec.Struct, gc=False):
     object: msgspec.Raw = NOTHING
 
 
-class _Version(msgspec.Struct, gc=False):
-    resourceVersion: str  # noqa: N815
+class _Version(msgspec.Struct, gc=False, rename="camel"):
+    resource_version: str
 
 
 class _Bookmark(msgspec.Struct, gc=False):
@@ -85,7 +85,7 @@ def decode(line: bytes | bytearray) -> tuple[str, str, Secret | None]:
                 raise RelistNeeded("an event has no resourceVersion")
             return event.type, secret.metadata.resourceVersion, secret
         if event.type == BOOKMARK:
-            return BOOKMARK, _bookmark(event.object).metadata.resourceVersion, None
+            return BOOKMARK, _bookmark(event.object).metadata.resource_version, None
         if event.type == "ERROR":
             raise RelistNeeded(f"the API server ended the watch with code {_status(event.object).code}")
     except (ValueError, RecursionError) as error:

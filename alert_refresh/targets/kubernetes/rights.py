@@ -49,8 +49,8 @@ class _User(msgspec.Struct):
     username: str
 
 
-class _UserStatus(msgspec.Struct):
-    userInfo: _User  # noqa: N815
+class _UserStatus(msgspec.Struct, rename="camel"):
+    user_info: _User
 
 
 class _SelfReview(msgspec.Struct):
@@ -115,7 +115,7 @@ def _username(client: KubeClient, deadline: Deadline) -> str:
     """Our user name by a SelfSubjectReview, else by the token's claims; empty if neither is available."""
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     try:
-        return _ask(client, WHO, review, _SelfReview, deadline).status.userInfo.username
+        return _ask(client, WHO, review, _SelfReview, deadline).status.user_info.username
     except AttemptError:
         # API servers before 1.28 do not support a SelfSubjectReview.
         token = client.token()

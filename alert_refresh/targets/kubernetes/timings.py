@@ -35,7 +35,7 @@ class WatchTimings:
 
     def lifetime(self) -> float:
         """Random, so that many watches do not end at the same time."""
-        return random.uniform(*self.lifetimes)  # noqa: S311 - jitter needs no secure random numbers
+        return random.uniform(*self.lifetimes)  # noqa: S311 - jitter
 
 
 class ResettingBackoff:
@@ -57,6 +57,6 @@ class ResettingBackoff:
         if now - self._over_at > self._reset_after:
             self._failures = 0
         self._failures += 1
-        seconds = backoff.seconds(self._failures - free) * random.uniform(1.0, 1.25)  # noqa: S311
+        seconds = backoff.seconds(self._failures - free) * random.uniform(1.0, 1.25)  # noqa: S311 - jitter
         self._over_at = now + seconds
         return seconds

@@ -80,7 +80,7 @@ class RedisCache:
 def is_url(text: str) -> bool:
     """Whether the client library can parse it."""
     try:
-        parse_url(text)  # type: ignore[no-untyped-call]
+        parse_url(text)  # type: ignore[no-untyped-call]  # redis has no types here
     except ValueError:
         return False
     return True

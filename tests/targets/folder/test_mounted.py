@@ -26,7 +26,7 @@ def test_the_folder_itself_may_be_the_mounted_secret(tmp_path: Path) -> None:
     mount(world.root, "..2024_1", {"type": b"slack", "url": b"https://hooks.example.com/x"})
     assert world.names() == ["team-a"]
     first = world.snapshot
-    assert world.refresh().items["team-a"] is first.items["team-a"]  # type: ignore[union-attr]
+    assert first is not None and world.refresh().items["team-a"] is first.items["team-a"]
     mount(world.root, "..2024_2", {"type": b"fax", "url": b"https://hooks.example.com/x"})
     assert world.names() == ["~team-a"]
 

@@ -263,7 +263,7 @@ def _open(server: KubeServer) -> KubeServer:
             if name != "tokens":
                 setattr(server, name, value)
 
-    return Open()  # type: ignore[return-value]
+    return Open()  # type: ignore[return-value]  # a stand-in
 
 
 def test_a_bundle_of_authorities_is_trusted(secure: KubeServer, tmp_path: Path, authority: Authority) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -29,6 +31,9 @@ from alert_refresh.targets.kubernetes.errors import (
     unreachable,
 )
 from tests.fakes import START
+
+POOL: Any = None
+"""The pool and connection that urllib3 puts into its errors; they are not used."""
 
 
 class TestErrors:
@@ -84,9 +89,9 @@ class TestErrors:
             (exceptions.ProxyError("x", exceptions.SSLError(ssl.SSLCertVerificationError())), Permanent, "tls"),
             (exceptions.ProxyError("x", OSError()), Transient, "network"),
             (exceptions.ConnectTimeoutError(), Transient, "timeout"),
-            (exceptions.ReadTimeoutError(None, None, "x"), Transient, "timeout"),  # type: ignore[arg-type]
-            (exceptions.NewConnectionError(None, "x"), Transient, "network"),  # type: ignore[arg-type]
-            (exceptions.NameResolutionError("h", None, OSError()), Transient, "dns"),  # type: ignore[arg-type]
+            (exceptions.ReadTimeoutError(POOL, POOL, "x"), Transient, "timeout"),
+            (exceptions.NewConnectionError(POOL, "x"), Transient, "network"),
+            (exceptions.NameResolutionError("h", POOL, socket.gaierror()), Transient, "dns"),
             (exceptions.ProtocolError("x", ConnectionResetError()), Transient, "network"),
             (exceptions.ProtocolError("x", http.client.IncompleteRead(b"")), Transient, "parse"),
             (exceptions.DecodeError("x"), Transient, "parse"),

@@ -563,7 +563,7 @@ class TestConfiguration:
                 raise raised
 
         with pytest.raises(expected) as caught:
-            kube_client._read_token(File())  # type: ignore[arg-type]
+            kube_client._read_token(File())  # type: ignore[arg-type]  # a stand-in
         assert caught.value.error_type == error_type
 
     def test_files_that_cannot_be_read_now_are_retried(

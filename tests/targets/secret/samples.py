@@ -41,6 +41,13 @@ def good(data: dict[str, Any], **options: Any) -> Target:
     return result
 
 
+def only_fault(data: dict[str, Any]) -> Fault:
+    result = read(data)
+    assert isinstance(result, tuple), result
+    [fault] = result
+    return fault
+
+
 def faults(data: dict[str, Any], **options: Any) -> dict[str, list[str]]:
     """The code words of the faults by field."""
     result = read(data, **options)

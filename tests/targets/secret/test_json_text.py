@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.targets.secret.samples import read
+from tests.targets.secret.samples import only_fault
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,6 @@ from tests.targets.secret.samples import read
 )
 @pytest.mark.parametrize("shape", ["config", "target.json"])
 def test_malformed_json_is_reported_with_its_place_and_what_was_expected(text: str, said: str, shape: str) -> None:
-    [fault] = read({shape: text})  # type: ignore[misc]
+    fault = only_fault({shape: text})
     assert fault.field == shape
     assert fault.message.startswith(f"schema: is not valid JSON: {said}"), fault.message

@@ -10,7 +10,7 @@ import pytest
 
 from alert_refresh.credential import Credential
 from alert_refresh.targets.secret.parse import parse_base64
-from tests.targets.secret.samples import CANARY, GOOD, config, faults, good, read
+from tests.targets.secret.samples import CANARY, GOOD, config, faults, good, only_fault
 
 
 @pytest.mark.parametrize("shape", ["config", "target.json", "target"])
@@ -19,14 +19,14 @@ def test_json_that_is_still_base64_is_reported(shape: str, times: int) -> None:
     text = json.dumps(GOOD).encode()
     for _ in range(times):
         text = base64.b64encode(text)
-    [fault] = read({shape: text})  # type: ignore[misc]
+    fault = only_fault({shape: text})
     assert (fault.field, "encoded twice" in fault.message) == (shape, True)
 
 
 @pytest.mark.parametrize(("key", "value"), [("url", GOOD["url"]), ("type", "slack"), ("format", "slack\n")])
 def test_a_flat_value_that_is_still_base64_is_reported(key: str, value: str) -> None:
     data = {"type": "slack", "url": GOOD["url"], "format": "slack"} | {key: base64.b64encode(value.encode()).decode()}
-    [fault] = read(data)  # type: ignore[misc]
+    fault = only_fault(data)
     assert (fault.field, "encoded twice" in fault.message) == (key, True)
 
 
@@ -62,7 +62,7 @@ def test_json_and_lists_may_end_with_a_line_end() -> None:
     ],
 )
 def test_the_fault_of_a_secret_without_a_known_key_lists_the_known_keys(key: str, near: str) -> None:
-    [fault] = read({key: json.dumps(GOOD)})  # type: ignore[misc]
+    fault = only_fault({key: json.dumps(GOOD)})
     assert fault.field == "config"
     assert f"key '{key}' is not read, did you mean '{near}" in fault.message
     assert "config, target.json, target; or url and type; or webhook-url and target-name" in fault.message
@@ -71,7 +71,7 @@ def test_the_fault_of_a_secret_without_a_known_key_lists_the_known_keys(key: str
 
 
 def test_the_fault_of_a_secret_with_no_similar_key_lists_the_known_keys() -> None:
-    [fault] = read({"tls.crt": "x", "password": CANARY})  # type: ignore[misc]
+    fault = only_fault({"tls.crt": "x", "password": CANARY})
     assert fault.message.startswith("missing_config: has none of the keys that are read: config,")
 
 
@@ -86,7 +86,7 @@ def test_the_fault_of_a_secret_with_no_similar_key_lists_the_known_keys() -> Non
     ],
 )
 def test_an_unknown_key_beside_flat_or_older_ones_is_a_fault(data: dict[str, Any], key: str, near: str) -> None:
-    [fault] = read(data)  # type: ignore[misc]
+    fault = only_fault(data)
     assert fault.field == key
     assert fault.message.startswith("unknown_field: ") and f"did you mean '{near}'?" in fault.message
 

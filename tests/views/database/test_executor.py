@@ -111,8 +111,9 @@ def test_without_the_table_of_generations_nothing_is_known(world: World) -> None
 
 
 def test_stop_cancels_a_running_statement_and_cuts_the_connection(world: World) -> None:
-    upkeep = world.upkeep
-    connection = connect(world.source.settings.url, Deadline(SystemClock(), 20), upkeep.stopping)  # type: ignore[arg-type]
+    upkeep, url = world.upkeep, world.source.settings.url
+    assert url is not None
+    connection = connect(url, Deadline(SystemClock(), 20), upkeep.stopping)
     pid = connection.info.backend_pid
     result = in_thread(lambda: connection.execute("select pg_sleep(30)"))
     upkeep.stop()

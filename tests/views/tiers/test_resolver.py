@@ -139,8 +139,8 @@ def test_readers_of_two_daemons_never_see_what_was_before_a_refresh_that_said_su
         for thread in threads:
             thread.join(10)
         assert one.source.resolver.l1.hits > 100 and two.source.resolver.l1.hits > 100
-        assert two.source.resolver.l2 is not None
-        assert two.source.resolver.l2.hits + one.source.resolver.l2.hits > 0  # type: ignore[union-attr]
+        tiers = [daemon.source.resolver.l2 for daemon in daemons]
+        assert sum(tier.hits for tier in tiers if tier is not None) > 0 and None not in tiers
     assert not wrong
     assert min(reads) > 100
 

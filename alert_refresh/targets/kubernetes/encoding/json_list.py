@@ -25,9 +25,9 @@ class Metadata(msgspec.Struct, gc=False):
 
     name: str
     uid: str
-    resourceVersion: str  # noqa: N815
+    resourceVersion: str  # noqa: N815 - as the protobuf message has it
     namespace: str = ""
-    creationTimestamp: str | None = None  # noqa: N815
+    creationTimestamp: str | None = None  # noqa: N815 - as the protobuf message has it
 
 
 class Secret(msgspec.Struct, gc=False):
@@ -40,7 +40,7 @@ class Secret(msgspec.Struct, gc=False):
 class ListMetadata(msgspec.Struct):
     """The metadata of the list: its resourceVersion, and the continue token if there is a next page."""
 
-    resourceVersion: str  # noqa: N815
+    resourceVersion: str  # noqa: N815 - as the protobuf message has it
     next_page: str = msgspec.field(name="continue", default="")
 
 
