@@ -23,11 +23,11 @@ from alert_refresh.targets import KIND
 from alert_refresh.targets.folder import parts, walk
 from tests.fakes import FakeSink
 from tests.targets.folder.folders import World, mount, secret, write
+from tests.unprivileged import as_nobody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NOBODY = 65534
 QUICKLY = 5.0
 """Seconds of the processor in which a bad file must be refused, a hundred times what it should take."""
 
@@ -306,19 +306,6 @@ def test_f06_values_that_are_not_strings_are_refused(ten: World, where: str, val
     )
     assert ten.names() == NAMES
     assert ten.rejected() == [("default/x", "name", "schema")]
-
-
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Take root's rights to read everything away."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 @pytest.fixture

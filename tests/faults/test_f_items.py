@@ -22,8 +22,8 @@ from alert_refresh.files.watch import FolderWatch
 from alert_refresh.targets.folder import documents, parts
 from alert_refresh.targets.secret import parse as parsing
 from tests.fakes import FakeSink
-from tests.files.test_watch import as_nobody
 from tests.targets.folder.folders import CANARY, LABELS, World, config, mount, secret, write
+from tests.unprivileged import as_nobody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

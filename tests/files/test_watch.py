@@ -19,6 +19,7 @@ from alert_refresh.engine import Trigger
 from alert_refresh.files import watch as module
 from alert_refresh.files.at_rest import SETTLED
 from alert_refresh.files.watch import FolderWatch
+from tests.unprivileged import as_nobody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -295,19 +296,6 @@ def test_odd_names_are_watched(tmp_path: Path) -> None:
     assert watch.writers.closed(name, (tmp_path / name).stat())
     (tmp_path / os.fsdecode(b"f\xff") / "x").write_text("x")
     assert watch._read_events() is True
-
-
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Drop root's right to read everything."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 @pytest.fixture
