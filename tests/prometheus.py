@@ -58,7 +58,7 @@ def _milliseconds(number: str, unit: str) -> str:
 
 
 class Prometheus:
-    """A server that scrapes what it is told to, all under the job of our configuration. `shorten` shortens alerts."""
+    """A server that scrapes the configured ports, all under the job of our configuration. `shorten` shortens alerts."""
 
     def __init__(self, folder: Path, *, shorten: bool) -> None:
         program = binary("prometheus")

@@ -28,7 +28,7 @@ def faults(environ: Mapping[str, str]) -> dict[str, str]:
     return {fault.field: fault.reason for fault in raised.value.faults}
 
 
-def test_nothing_set_is_right_and_has_the_defaults() -> None:
+def test_without_any_variable_the_settings_are_the_defaults() -> None:
     config = read_config({})
     assert config.bind == "127.0.0.1:8080"
     assert (config.threads, config.shutdown_timeout, config.debug_sample) == (32, 25.0, 0.1)

@@ -87,11 +87,11 @@ def test_each_configured_kind_has_a_worker_and_the_others_an_enable_hint(
         wait_for_success(daemon, "targets")
     finally:
         assert daemon.stop() is True
-    told = messages(caplog)
-    assert told[0].startswith("alert-refresh ")
+    lines = messages(caplog)
+    assert lines[0].startswith("alert-refresh ")
     assert vars(caplog.records[0])["settings"]["ALERT_REFRESH_SHUTDOWN_TIMEOUT"] == "200ms"
-    assert told[1] == "Rules are off; to switch them on, set RULES_FILE"
-    assert told[2:] == ["Targets refreshed successfully", "Stopping", "shutdown_clean"]
+    assert lines[1] == "Rules are off; to switch them on, set RULES_FILE"
+    assert lines[2:] == ["Targets refreshed successfully", "Stopping", "shutdown_clean"]
     assert source.closed == 1
 
 

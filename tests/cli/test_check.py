@@ -32,7 +32,7 @@ def check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kube: KubeServer, *mo
     return CliRunner().invoke(main, ["check", *more])
 
 
-def test_with_all_rights_nothing_is_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kube: KubeServer) -> None:
+def test_with_all_rights_there_is_no_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kube: KubeServer) -> None:
     result = check(monkeypatch, tmp_path, kube)
     assert result.exit_code == 0, result.output
     assert "targets from kubernetes: 3 read" in result.output and "missing" not in result.output

@@ -56,7 +56,7 @@ def test_the_help_does_not_depend_on_the_environment() -> None:
     assert CANARY not in run("serve", "--help", env=wrong).output
 
 
-def test_check_with_nothing_configured_is_right_and_says_what_is_off() -> None:
+def test_check_without_any_kind_succeeds_and_says_what_is_off() -> None:
     result = run("check")
     assert result.exit_code == 0
     off = [f"{kind.name}: off; to switch them on, {kind.enable_hint}" for kind in KINDS]

@@ -40,7 +40,7 @@ def hang_once(stage: Stage, number: int) -> None:
     stage.fake.advance(0.001)
 
 
-def test_e4_an_attempt_is_abandoned_five_seconds_past_its_timeout_and_a_replacement_goes_on() -> None:
+def test_e4_an_attempt_is_abandoned_five_seconds_past_its_timeout_and_a_replacement_continues() -> None:
     with Stage(GatedSource()).start() as stage:
         hang_once(stage, 1)
         stage.backing_off(30)
@@ -115,16 +115,16 @@ def test_the_worker_is_healthy_before_start_while_idle_and_after_stop() -> None:
 
 
 def test_a_worker_that_is_late_is_unhealthy_until_it_returns() -> None:
-    gate, told = threading.Event(), threading.Event()
+    gate, reported = threading.Event(), threading.Event()
 
     def slow(outcome: Outcome) -> None:
-        told.set()
+        reported.set()
         gate.wait(30)
 
     with Stage() as stage:
         stage.worker.listen(slow)
         stage.start()
-        told.wait(30)
+        reported.wait(30)
         stage.fake.advance(10)
         assert stage.worker.health() is None
         stage.fake.advance(0.001)

@@ -38,7 +38,7 @@ def test_a_pause_drops_the_ticks_and_a_resume_starts_a_new_grid_with_a_refresh_i
         stage.fake.advance(10)
         stage.idle()
         assert triggers(stage)[-1] is Trigger.PERIODIC
-        assert not stage.worker.resume(), "it runs already"
+        assert not stage.worker.resume(), "it is already running"
 
 
 def test_a_manual_refresh_runs_while_paused_with_all_its_retries() -> None:

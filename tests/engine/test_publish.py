@@ -155,7 +155,7 @@ def test_an_attempt_is_rebased_again_when_it_is_overtaken_again() -> None:
     assert stage.status.snapshot is not None and stage.status.snapshot.digest == "list"
 
 
-def test_a_partial_refresh_is_rebased_and_fails_all_the_same() -> None:
+def test_a_partial_refresh_is_rebased_and_fails_anyway() -> None:
     with Stage(GatedSource(), max_retries=0).start() as stage:
         stage.source.wait_for_call(1).answer(snapshot("first"))
         stage.idle().worker.refresh_now()

@@ -144,7 +144,7 @@ def test_a_cycle_has_failed_once_it_is_over_and_until_another_one_is(steps: Step
     again = steps.running()
     assert steps.state.status().cycle_failed
     steps.state.end_cycle(Request(Trigger.MANUAL, run=again.run))
-    assert steps.state.status().cycle_failed, "a cycle without an attempt says nothing"
+    assert steps.state.status().cycle_failed, "a cycle without an attempt has no outcome"
     attempt = steps.state.status().attempt
     assert attempt is not None
     again.outcome = steps.state.finish(attempt, snapshot(), None)
@@ -245,7 +245,7 @@ def test_a_tick_is_due_once_and_what_is_pending_takes_its_place(steps: Steps) ->
     assert steps.state.status().next_due == 630
 
 
-def test_a_request_accepted_before_a_cycle_has_begun_goes_first(steps: Steps) -> None:
+def test_a_request_accepted_before_a_cycle_has_begun_is_first(steps: Steps) -> None:
     startup, manual = steps.due(), Request(Trigger.MANUAL)
     steps.state.accept(manual)
     with pytest.raises(Superseded):
@@ -254,7 +254,7 @@ def test_a_request_accepted_before_a_cycle_has_begun_goes_first(steps: Steps) ->
     assert steps.state.begin(manual, 1, Deadline(steps.clock, 30)).request is manual
 
 
-def test_a_request_accepted_as_a_backoff_ends_goes_before_the_next_attempt(steps: Steps) -> None:
+def test_a_request_accepted_as_a_backoff_ends_precedes_the_next_attempt(steps: Steps) -> None:
     startup = steps.running()
     attempt = steps.state.status().attempt
     assert attempt is not None
@@ -341,7 +341,7 @@ def test_an_attempt_that_outlives_its_run_can_never_finish(steps: Steps) -> None
     assert steps.state.status() is before
 
 
-def test_nothing_of_an_earlier_run_touches_a_later_one(steps: Steps) -> None:
+def test_an_earlier_run_does_not_affect_a_later_one(steps: Steps) -> None:
     old = steps.running()
     steps.state.stop(steps.run)
     steps.state.close(steps.run)

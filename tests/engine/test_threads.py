@@ -313,7 +313,7 @@ def test_a_pool_uses_the_threads_it_has_before_it_starts_more() -> None:
 
 
 @pytest.mark.parametrize("death", [ValueError, MemoryError, SystemExit])
-def test_p14_a_call_in_a_pool_that_dies_is_reported_and_the_thread_goes_on(
+def test_p14_a_call_in_a_pool_that_dies_is_reported_and_the_thread_continues(
     death: type[BaseException], deaths: list[threading.ExceptHookArgs]
 ) -> None:
     def die() -> None:

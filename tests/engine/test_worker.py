@@ -142,11 +142,11 @@ def test_a_ghost_of_an_earlier_run_does_not_publish_into_a_later_one() -> None:
 
 def test_a_slow_listener_of_an_earlier_run_does_not_touch_a_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading, "excepthook", lambda args: None)
-    gate, told = threading.Event(), threading.Event()
+    gate, reported = threading.Event(), threading.Event()
 
     def deadly(outcome: Outcome) -> None:
-        if not told.is_set():
-            told.set()
+        if not reported.is_set():
+            reported.set()
             gate.wait(30)
             raise SystemExit
 
@@ -154,7 +154,7 @@ def test_a_slow_listener_of_an_earlier_run_does_not_touch_a_later_one(monkeypatc
         stage.worker.listen(deadly)
         stage.start()
         stage.source.wait_for_call(1).answer()
-        told.wait(30)
+        reported.wait(30)
         old = stage.worker._run.threads
         with pytest.raises(ShutdownTimeout):
             stage.worker.stop(0)

@@ -1,4 +1,4 @@
-"""What the cluster has is served after its history went back, and after another cluster took its place: never a mix."""
+"""The state of the cluster is served after its history went back, and after a switch to another one: never a mix."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 class TestLists:
-    def test_a35_what_was_made_and_changed_after_the_backup_goes_with_a_warning(
+    def test_a35_what_was_created_and_changed_after_the_backup_is_removed_with_a_warning(
         self, kube: KubeServer, tmp_path: Path, lines: list[logging.LogRecord], parsed: list[str]
     ) -> None:
         fill(kube.store, 10)
@@ -393,14 +393,14 @@ class TestWatch:
             kube.store.create(late)
             kube.store.restore(backup)
             it.refresh()
-            assert rule.fired == 1 and it.messages().count(BACK) == 1, "the bookmark counts as what was told"
+            assert rule.fired == 1 and it.messages().count(BACK) == 1, "the bookmark counts as a received version"
             eventually(lambda: len(watches(kube)) == 2)
             assert watches(kube)[1].query["resourceVersion"] == str(backup.version)
             it.connected().serves(it.change())
             it.serves_what_the_cluster_has()
 
     @pytest.mark.parametrize("kind", [b"ADDED", b"MODIFIED"])
-    def test_a35_late_events_of_the_watch_of_before_are_not_applied(
+    def test_a35_late_events_of_the_previous_watch_are_not_applied(
         self, kube: KubeServer, tmp_path: Path, kind: bytes
     ) -> None:
         fill(kube.store, 10)
@@ -423,7 +423,7 @@ class TestWatch:
             it.serves_what_the_cluster_has()
             assert it.served.items["target-00003"].enabled
 
-    def test_a35_a_list_that_began_before_is_not_brought_together_with_events_of_before(
+    def test_a35_a_list_that_began_earlier_is_not_merged_with_earlier_events(
         self, kube: KubeServer, tmp_path: Path
     ) -> None:
         fill(kube.store, 10)
@@ -529,7 +529,7 @@ class TestWatch:
             assert rule.fired == 1 and len(kube.lists()) == 2
 
 
-def test_a38_a_watch_that_is_too_new_for_the_server_lists_once_and_goes_on_from_there(
+def test_a38_a_watch_that_is_too_new_for_the_server_lists_once_and_continues_from_there(
     kube: KubeServer, tmp_path: Path
 ) -> None:
     for action in (

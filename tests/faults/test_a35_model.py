@@ -1,4 +1,4 @@
-"""Whatever happens to two clusters, a list that is over is what the cluster has, and never a mix of the two."""
+"""After any steps on two clusters a completed list shows the state of one cluster, never a mix of both."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Model:
         self.backups[self.used] = self.kube.store.backup()
 
     def restore(self) -> None:
-        """Watches of before are cut; what they had not read yet may still come."""
+        """Disconnect the earlier watches; their unread events may still arrive."""
         if self.used in self.backups:
             for namespace, watch in self.watches.items():
                 if watch.kube is self.kube and watch.restored == self.kube.store.restored:
@@ -103,7 +103,7 @@ class Model:
             self.kube.store.restore(self.backups[self.used])
 
     def rewind(self, lost: Sequence[Step]) -> None:
-        """These steps happen, are told as far as a watch reads them, and are undone by a restore."""
+        """These steps happen, are sent as far as a watch reads them, and are undone by a restore."""
         before, self.backups[self.used] = self.backups.get(self.used), self.kube.store.backup()
         for step in lost:
             self.step(step)
@@ -116,7 +116,7 @@ class Model:
         self._name()
 
     def events(self, namespace: str, count: int) -> None:
-        """The watch of a namespace is read a bit further, if it can be."""
+        """Read a few more events of the watch of a namespace, if there are any."""
         watch = self._watch(namespace)
         if watch is not None:
             events = self._events(namespace, watch)[:count]
@@ -124,7 +124,7 @@ class Model:
             self._apply(events)
 
     def tardy(self, count: int) -> None:
-        """What a watch that was cut had still to tell comes."""
+        """Remaining events of a disconnected watch arrive."""
         events, self.late = self.late[:count], self.late[count:]
         self._apply(events)
 

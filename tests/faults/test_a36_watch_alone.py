@@ -204,7 +204,7 @@ def test_a36_a_relist_after_many_refused_connections_is_immediate(kube: KubeServ
         at = clock.monotonic()
         eventually(lambda: len(kube.lists()) > lists)
         it.connected()
-        assert clock.monotonic() == at, "nobody had to wait"
+        assert clock.monotonic() == at, "there was no wait"
         it.worker.stop(5)
 
 

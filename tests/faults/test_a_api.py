@@ -195,7 +195,7 @@ class TestTls:
             connections, requests = kube.connections, len(kube.requests)
             it.fails("tls", attempts=1)
             assert kube.connections == connections + 1, "the fault did not fire"
-            assert len(kube.requests) == requests, "something was sent to a server nobody vouches for"
+            assert len(kube.requests) == requests, "something was sent to an untrusted server"
             kube.tls = good
             cut(kube)
             it.heals()
@@ -421,7 +421,7 @@ class TestStatus:
             assert rule.fired == 1
 
     @pytest.mark.parametrize("code", [204, 206])
-    def test_a22_other_good_statuses_are_not_lists(self, kube: KubeServer, tmp_path: Path, code: int) -> None:
+    def test_a22_other_2xx_statuses_are_not_lists(self, kube: KubeServer, tmp_path: Path, code: int) -> None:
         with world(tmp_path, kube) as it:
             with broken(it, faults.recoded(206) if code == 206 else faults.status(204, body=b"")) as rule:
                 it.fails("parse", attempts=ALL, rule=rule)
@@ -458,7 +458,7 @@ class TestPages:
             assert rule.fired == 0 and not any("resourceVersion" in one.query for one in kube.lists())
             kube.fault(stale)
             it.refresh()
-            assert not it.served.items, "the old content would have been believed"
+            assert not it.served.items, "the old content would have been used"
 
     def test_a13_an_expired_list_is_restarted_once(self, kube: KubeServer, tmp_path: Path) -> None:
         def expire(exchange: Exchange) -> bool:
@@ -487,7 +487,7 @@ class TestPages:
             it.heals()
 
     @pytest.mark.parametrize("tokens", [["again"], ["there", "back"]])
-    def test_a14_a_list_that_goes_in_a_circle_is_a_parse_error(
+    def test_a14_a_list_with_a_loop_of_continue_tokens_is_a_parse_error(
         self, kube: KubeServer, tmp_path: Path, tokens: list[str]
     ) -> None:
         with world(tmp_path, kube) as it:

@@ -291,8 +291,8 @@ class TestConnection:
         def once(exchange: Exchange) -> bool:
             exchange.wire.head(200, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
             assert go.wait(20)
-            told = bookmark(kube.store.version)
-            exchange.wire.send(b"%x\r\n%b\r\n" % (len(told), told))
+            line = bookmark(kube.store.version)
+            exchange.wire.send(b"%x\r\n%b\r\n" % (len(line), line))
             exchange.wire.wait()
             return False
 
@@ -324,7 +324,9 @@ class TestConnection:
             it.serves(it.change())
             assert rule.fired == count
 
-    def test_a28_what_was_deleted_while_the_watch_was_cut_goes(self, kube: KubeServer, tmp_path: Path) -> None:
+    def test_a28_what_was_deleted_while_the_watch_was_disconnected_is_removed(
+        self, kube: KubeServer, tmp_path: Path
+    ) -> None:
         with watch_of(tmp_path, kube) as it:
             it.connected()
             kube.close()
@@ -335,7 +337,7 @@ class TestConnection:
             it.connected().serves_what_the_cluster_has()
             assert len(kube.lists()) == 1
 
-    def test_a_watch_that_ends_in_its_time_goes_on_from_where_it_was(self, kube: KubeServer, tmp_path: Path) -> None:
+    def test_a_watch_that_ends_in_its_time_continues_from_where_it_was(self, kube: KubeServer, tmp_path: Path) -> None:
         timings = WatchTimings(lifetimes=(0.6, 0.6), margin=5.0)
         with watch_of(tmp_path, kube, timings) as it:
             it.connected()
@@ -570,7 +572,7 @@ def test_stop_is_quick_while_a_watch_reads_and_while_it_connects(kube: KubeServe
         eventually(lambda: len(watches(kube)) >= 3)
         began = time.monotonic()
         it.worker.stop(30)
-        assert time.monotonic() - began < 10, "a thread that awaits an answer is left behind"
+        assert time.monotonic() - began < 10, "a thread that waits for a response is leaked"
     assert not [name for name in it.messages(logging.ERROR) if "died" in name]
 
 

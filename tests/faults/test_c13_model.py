@@ -145,7 +145,7 @@ class WorkerMachine(RuleBasedStateMachine):
         return next(call for call in self.source.held if call.deadline is attempt.deadline)
 
     def settle(self) -> None:
-        """Wait until nothing moves any more by itself."""
+        """Wait until the worker is idle."""
 
         def at_rest() -> bool:
             status = self.stage.status

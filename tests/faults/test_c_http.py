@@ -124,7 +124,7 @@ def test_c04_reads_over_http_during_swaps_each_fit_together() -> None:
 
 
 @pytest.mark.parametrize("reset", [False, True])
-def test_c11_a_refresh_goes_on_though_its_client_has_gone(reset: bool) -> None:
+def test_c11_a_refresh_continues_after_its_client_has_disconnected(reset: bool) -> None:
     with Program("tests.process.scripted", '["ok", "slow"]', env=UNLIMITED) as program:
         ready(program)
         with program.connect() as client:

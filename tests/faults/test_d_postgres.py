@@ -162,7 +162,7 @@ def test_d05_without_a_usable_unique_index_the_refresh_blocks_and_says_so_once(
         assert sum("readers locked out" in record.message for record in caplog.records) == 1
 
 
-def test_d05_an_index_that_goes_between_plan_and_refresh_leads_to_the_fallback(world: World) -> None:
+def test_d05_an_index_dropped_between_plan_and_refresh_leads_to_the_fallback(world: World) -> None:
     def plan(*arguments: Any) -> Any:
         plans = real(*arguments)
         if not dropped:
@@ -243,7 +243,7 @@ def test_d10_the_statement_timeout_leaves_the_rows_and_no_setting_behind(world: 
     assert world.database.value("show statement_timeout") == "0"
 
 
-def test_d11_a_role_without_the_right_fails_for_good_and_maintain_is_enough(world: World) -> None:
+def test_d11_a_role_without_the_privilege_fails_permanently_and_maintain_is_enough(world: World) -> None:
     role = f"weak_{world.database.name}"
     world.database.run(f"create role {role} login")
     try:
@@ -257,7 +257,7 @@ def test_d11_a_role_without_the_right_fails_for_good_and_maintain_is_enough(worl
         world.database.run(f"drop owned by {role}", f"drop role {role}")
 
 
-def test_d12_a_standby_fails_and_the_same_source_goes_on_once_it_is_promoted(private: Server) -> None:
+def test_d12_a_standby_fails_and_the_same_source_continues_once_it_is_promoted(private: Server) -> None:
     with World(private.database(), views=["mv_one"]) as world:
         world.database.run(
             "create materialized view mv_one as select 1 as id",

@@ -56,13 +56,13 @@ def test_d19_a_view_whose_lock_stays_held_is_not_a_success_and_fails_after_two_i
         world.clock.ahead += INTERVAL
         state = world.refresh(Trigger.PERIODIC)[VIEW]
         assert (state.mode, state.failed, failure(world)) == (Mode.BUSY, False, None)
-        assert (state.fresh_at, state.since) == (fresh.fresh_at, fresh.since), "busy is no success"
+        assert (state.fresh_at, state.since) == (fresh.fresh_at, fresh.since), "busy is not a success"
         world.clock.ahead += INTERVAL
         state = world.refresh(Trigger.PERIODIC)[VIEW]
         assert (state.failed, state.outcome) == (True, "busy")
         assert failure(world) == (Transient, "storage")
         assert f"process {pid} (psql), for at least 300 s" in state.reason
-        assert world.refresh(Trigger.PERIODIC, retry=True)[VIEW].failed, "the retry takes it up"
+        assert world.refresh(Trigger.PERIODIC, retry=True)[VIEW].failed, "the retry refreshes it"
     assert world.refresh(Trigger.PERIODIC, retry=True)[VIEW].refreshed and world.error is None
     rows = world.database.rows("select success, outcome from refresh_metrics order by id")
     assert rows == [(True, "refreshed"), (False, "busy"), (False, "busy"), (True, "refreshed")]
@@ -255,7 +255,7 @@ def test_a_refresh_by_psql_shows_in_the_caches(how: str) -> None:
         eventually(lambda: b"201" in (resolver.descendants("e1") or b""), "the look of the lease notices it")
         hits = resolver.l1.hits
         resolver.descendants("e1")
-        assert resolver.l1.hits == hits + 1, "and the new answer is kept"
+        assert resolver.l1.hits == hits + 1, "and the new answer is cached"
 
 
 def test_d24_names_that_need_quotes_are_refreshed_and_recorded() -> None:

@@ -120,7 +120,7 @@ class TestItemsThatNobodyForesaw:
         assert faults(world, "a") == [("secret", "unreadable")]
 
     @pytest.mark.parametrize("where", ["load", "find"])
-    def test_a39_a_file_whose_loading_raises_is_a_fault_of_its_own(
+    def test_a39_a_file_whose_loading_raises_has_a_separate_fault(
         self, world: World, monkeypatch: pytest.MonkeyPatch, where: str
     ) -> None:
         write(world.root / "a.yaml", secret("a"))
@@ -401,7 +401,7 @@ class TestFilesThatAreBeingWritten:
         world.refresh()
         file.write_text(json.dumps(secret("b")))
         world.now(file)
-        assert world.names() == ["a"], "the watch has not been told"
+        assert world.names() == ["a"], "the watch has no event yet"
         assert world.watch._read_events() is True
         assert world.names() == ["b"]
 
@@ -636,14 +636,14 @@ class TestObjectsThatLostWhatNamesThem:
         world.refresh()
         assert messages(caplog)[-1][0] == "10 more Secrets are gone" and len(messages(caplog)) == 21
 
-    def test_f12_of_several_the_one_that_lost_its_name_is_found_by_what_it_holds(self, world: World) -> None:
+    def test_f12_of_several_the_one_that_lost_its_name_is_found_by_its_content(self, world: World) -> None:
         write(world.root / "a.yaml", secret("a"), secret("b"), secret("c"))
         world.refresh()
         nameless = secret("b", metadata={"labels": LABELS})
         write(world.root / "a.yaml", secret("c"), nameless)
         assert world.names() == ["~b", "c"]
 
-    def test_f12_a_flat_one_is_found_by_what_it_holds_too(self, world: World) -> None:
+    def test_f12_a_flat_one_is_found_by_its_content_too(self, world: World) -> None:
         def flat(name: str | None, path: str) -> dict[str, Any]:
             metadata = {"labels": LABELS} | ({} if name is None else {"name": name})
             strings = {"type": "slack", "url": f"https://hooks.example.com/{path}"}
@@ -674,7 +674,7 @@ class TestObjectsThatLostWhatNamesThem:
         write(world.root / "a.yaml", stranger)
         assert world.names() == []
 
-    def test_f12_one_bad_object_keeps_no_other_of_its_file_from_changing(self, world: World) -> None:
+    def test_f12_one_invalid_object_does_not_affect_others_in_its_file(self, world: World) -> None:
         write(world.root / "a.yaml", secret("a"), secret("b"))
         world.refresh()
         write(world.root / "a.yaml", 5, {"kind": "List", "items": {}}, [secret("x")], secret("c"))

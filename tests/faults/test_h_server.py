@@ -201,7 +201,7 @@ def test_h15_what_the_server_refuses_has_the_applications_shape(lasting: Program
 
 
 @pytest.mark.parametrize("path", ["/leave", "/header"])
-def test_h15_a_500_of_the_server_says_nothing_of_its_cause(lasting: Program, path: str) -> None:
+def test_h15_a_500_of_the_server_does_not_reveal_its_cause(lasting: Program, path: str) -> None:
     status, headers, body = lasting.get(path)
     assert status == 500
     assert body["error"] == "internal_error"
@@ -441,7 +441,7 @@ def test_a_low_limit_of_open_files_is_raised() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_a_refused_client_that_goes_on_sending_is_cut_off(program: Program) -> None:
+def test_a_refused_client_that_keeps_sending_is_cut_off(program: Program) -> None:
     with program.connect() as client, pytest.raises(ConnectionError):
         client.sendall(b"garbage\n" + b"x" * 100_000_000)
     assert eventually(lambda: gauge(program, "http_connections") == 1)

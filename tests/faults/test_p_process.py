@@ -213,7 +213,7 @@ def test_p13_a_program_without_free_files_answers_again_when_it_has_some(tmp_pat
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+def log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     monkeypatch.setattr(threading, "excepthook", logs.thread_died)
     with caplog.at_level(logging.ERROR):
         yield caplog
@@ -239,7 +239,7 @@ DEATHS = [RuntimeError("canary"), MemoryError("canary"), SystemExit("canary"), K
 
 
 @pytest.mark.parametrize("error", DEATHS, ids=lambda error: type(error).__name__)
-def test_p14_a_watch_that_dies_is_reported_and_runs_again(error: BaseException, told: pytest.LogCaptureFixture) -> None:
+def test_p14_a_watch_that_dies_is_reported_and_runs_again(error: BaseException, log: pytest.LogCaptureFixture) -> None:
     watch = DyingWatch(error)
     source = FakeSource()
     source.make_watches = lambda sink: (watch,)
@@ -250,17 +250,15 @@ def test_p14_a_watch_that_dies_is_reported_and_runs_again(error: BaseException, 
         assert worker.health() is None
     finally:
         worker.stop(5)
-    heard = [record for record in told.records if record.message == f"Thread died of {type(error).__name__}"]
+    heard = [record for record in log.records if record.message == f"Thread died of {type(error).__name__}"]
     assert [vars(record)["thread_name"] for record in heard] == ["fake-watch"]
-    assert "DyingWatch" not in told.text
+    assert "DyingWatch" not in log.text
     assert "raise error" in vars(heard[0])["stack"]
-    assert not any("canary" in str(vars(record)) for record in told.records)
+    assert not any("canary" in str(vars(record)) for record in log.records)
 
 
 @pytest.mark.parametrize("error", DEATHS, ids=lambda error: type(error).__name__)
-def test_p14_a_worker_that_dies_is_reported_and_runs_again(
-    error: BaseException, told: pytest.LogCaptureFixture
-) -> None:
+def test_p14_a_worker_that_dies_is_reported_and_runs_again(error: BaseException, log: pytest.LogCaptureFixture) -> None:
     source = FakeSource()
     worker = Worker(KIND, source, RefreshSettings(rate_limit=0))
     whole, died, again = worker.tick, threading.Event(), threading.Event()
@@ -279,9 +277,9 @@ def test_p14_a_worker_that_dies_is_reported_and_runs_again(
         assert worker.health() is None
     finally:
         worker.stop(5)
-    heard = [record for record in told.records if record.message == f"Thread died of {type(error).__name__}"]
+    heard = [record for record in log.records if record.message == f"Thread died of {type(error).__name__}"]
     assert [vars(record)["thread_name"] for record in heard] == ["fake-worker"]
-    assert not any("canary" in str(vars(record)) for record in told.records)
+    assert not any("canary" in str(vars(record)) for record in log.records)
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_rf02_text_rewritten_in_place_is_loaded_only_once_it_is_unchanged(
     seen, torn, _ = rewritten(file, loops, version, 0.002)
     assert seen > 1 and not torn
     monkeypatch.setattr(at_rest, "SETTLED", 0.0)
-    assert rewritten(file, 2, version, 0.005)[1] > 0, "without the rest a beginning is loaded"
+    assert rewritten(file, 2, version, 0.005)[1] > 0, "without waiting for the end a part is loaded"
 
 
 @pytest.mark.parametrize(
@@ -334,7 +334,7 @@ def test_rf07_content_that_changed_under_the_same_time_and_size_is_loaded(tmp_pa
         assert world.file.stat().st_mtime_ns == state.st_mtime_ns and world.word == "two"
 
 
-def test_rf07_a_time_that_goes_backwards_does_not_matter(tmp_path: Path) -> None:
+def test_rf07_a_modification_time_that_goes_back_does_not_matter(tmp_path: Path) -> None:
     with World(tmp_path).start() as world:
         temporary = world.file.with_name(".new")
         temporary.write_bytes(packed(10, word="two"))
@@ -344,23 +344,30 @@ def test_rf07_a_time_that_goes_backwards_does_not_matter(tmp_path: Path) -> None
         assert world.word == "two"
 
 
-@pytest.mark.parametrize("swaps", [2000, pytest.param(10_000, marks=pytest.mark.soak)])
-def test_rf08_readers_during_swaps_see_one_whole_set_each_time(swaps: int) -> None:
-    clock, cache = SystemClock(), HotCache(50, {})
+def two_versions() -> list[Snapshot[Any]]:
+    """Two versions of 200 rules, which differ in every description."""
+    cache = HotCache(50, {})
     versions: list[Snapshot[Any]] = []
     for word in ("one", "two"):
         checked = check(rules(200, word=word), {})
         loaded = RuleSet(checked, word, cache, rule_set(versions[-1]) if versions else None)
         versions.append(Snapshot(items=loaded.rules, digest=word, memo=loaded))
+    return versions
+
+
+def swap(state: RefreshState[Any], run: int, snapshot: Snapshot[Any]) -> None:
+    request = Request(Trigger.FILE, run=run)
+    state.due(run)
+    state.finish(state.begin(state.status().pending or request, 1, Deadline(SystemClock(), 30)), snapshot, None)
+
+
+@pytest.mark.parametrize("swaps", [2000, pytest.param(10_000, marks=pytest.mark.soak)])
+def test_rf08_readers_during_swaps_see_one_whole_set_each_time(swaps: int) -> None:
+    clock, versions = SystemClock(), two_versions()
     state: RefreshState[Any] = RefreshState("rules", clock, Interval(300), 0)
     run = state.open()
 
-    def swap(snapshot: Snapshot[Any]) -> None:
-        request = Request(Trigger.FILE, run=run)
-        state.due(run)
-        state.finish(state.begin(state.status().pending or request, 1, Deadline(clock, 30)), snapshot, None)
-
-    swap(versions[0])
+    swap(state, run, versions[0])
     ended, wrong = threading.Event(), []
     times: list[int] = []
 
@@ -384,7 +391,7 @@ def test_rf08_readers_during_swaps_see_one_whole_set_each_time(swaps: int) -> No
         reader.start()
     eventually(lambda: len(times) > 100, "reading")
     for number in range(swaps):
-        swap(versions[(number + 1) % 2])
+        swap(state, run, versions[(number + 1) % 2])
     eventually(lambda: len(times) > 1000, "reading enough")
     ended.set()
     for reader in readers:

@@ -43,7 +43,7 @@ def test_x01_redis_down_at_start_then_up_then_down_then_up(valkey: Valkey, caplo
         assert errors == 1
         for number in range(3, 10):
             assert resolver.ancestors(f"e1.e{number}")
-        assert resolver.l2.errors == errors, "it is left alone while it is known to be away"
+        assert resolver.l2.errors == errors, "it is not used while the circuit is open"
         valkey.start()
         world.clock.ahead += 30
         assert resolver.ancestors("e1.e10") and working(resolver)
@@ -72,7 +72,7 @@ def test_x02_a_slow_or_silent_redis_costs_its_timeout_once_and_a_refresh_nothing
             assert resolver.l2 is not None and resolver.l2.errors == 1 and proxy.accepted == 1
             for number in range(2, 8):
                 assert resolver.ancestors(f"e1.e{number}")
-            assert resolver.l2.errors == 1 and proxy.accepted == 1, "it is not asked again for a while"
+            assert resolver.l2.errors == 1 and proxy.accepted == 1, "it is not used again for a while"
             world.clock.ahead += 30
             assert resolver.ancestors("e1.e9")
             assert resolver.l2.errors == 2

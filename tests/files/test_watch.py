@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Seen:
-    """Counts what a watch reports."""
+    """Counts the reports of a watch."""
 
     def __init__(self) -> None:
         self.triggers: list[Trigger] = []
@@ -509,9 +509,7 @@ def test_a_file_that_is_written_elsewhere_and_then_gone_there_and_here_is_one_ch
         assert watch._files == {}
 
 
-def test_a_file_that_goes_does_not_cause_a_rescan_of_the_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_removed_file_does_not_cause_a_rescan_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a").write_text("x")
     watch = FolderWatch(tmp_path, Seen(), subfolders=True)
     monkeypatch.setattr(watch, "_arm", None)

@@ -61,7 +61,7 @@ class Faults:
         return rule
 
     def clear(self) -> None:
-        """Everything works again; counters of old rules stay readable."""
+        """Remove all rules; their counters stay readable."""
         with self._guard:
             self._rules.clear()
 
@@ -209,14 +209,14 @@ def encoded(how: str, size: int = 0) -> Action:
 
 
 def half_open(exchange: Exchange) -> bool:
-    """A watch that begins and from then on says nothing, while its connection stays."""
+    """A watch that starts and then sends nothing, while its connection stays open."""
     exchange.wire.head(200, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
     exchange.wire.wait()
     return False
 
 
 def events(*lines: bytes) -> Action:
-    """A watch that sends these lines, whatever they are, and ends."""
+    """A watch that sends these lines and ends."""
 
     def act(exchange: Exchange) -> bool:
         exchange.wire.head(200, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})

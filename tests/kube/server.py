@@ -108,7 +108,7 @@ class KubeServer:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """Its base URL."""
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     def __enter__(self) -> KubeServer:
@@ -169,7 +169,7 @@ class KubeServer:
         return (verb, namespace) not in self.denied
 
     def lists(self) -> list[Request]:
-        """The lists that were asked for."""
+        """The lists that were requested."""
         return [one for one in self.requests if one.method == "GET" and not api.is_watch(one)]
 
     def _accept(self, listener: socket.socket) -> None:

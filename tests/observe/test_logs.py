@@ -42,7 +42,7 @@ def as_json(one: logging.LogRecord) -> dict[str, Any]:
     return dict(json.loads(line))
 
 
-def test_a_line_begins_with_when_how_bad_who_and_what() -> None:
+def test_a_line_begins_with_time_level_logger_and_message() -> None:
     assert list(as_json(record("hello %s", "you", kind="targets", attempt=2)).items()) == [
         ("timestamp", "2025-11-08T10:30:45.123Z"),
         ("level", "INFO"),

@@ -72,7 +72,7 @@ def test_the_kubernetes_client_is_not_imported() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["check", "--help"]])
-def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+def test_help_imports_no_expensive_module(arguments: list[str]) -> None:
     code = (
         "import sys; from alert_refresh.cli.main import main\n"
         f"try: main({arguments!r})\n"

@@ -121,7 +121,7 @@ def test_the_same_content_keeps_the_generation_and_costs_no_parsing(
         assert outcome.error is None and not outcome.changed and world.loaded is before
 
 
-def test_the_very_same_file_put_back_after_a_bad_one_is_a_success(tmp_path: Path) -> None:
+def test_the_same_file_restored_after_an_invalid_one_is_a_success(tmp_path: Path) -> None:
     with World(tmp_path).start() as world:
         assert world.put(b"bad: yaml").error is not None
         assert world.word == "one" and world.status.consecutive_failures == 1
@@ -140,7 +140,7 @@ def test_a_refresh_of_one_family_swaps_that_family_only(tmp_path: Path) -> None:
         assert world.refresh().changed and world.word == "two"
 
 
-def test_a_family_that_went_from_the_file_goes(tmp_path: Path) -> None:
+def test_a_family_removed_from_the_file_is_removed(tmp_path: Path) -> None:
     with World(tmp_path).start() as world:
         world.read_from(tmp_path / "elsewhere", packed(5))
         world.refresh("family-7")
@@ -191,7 +191,7 @@ def test_a_family_asked_for_before_anything_is_loaded_loads_all(tmp_path: Path) 
         assert len(world.loaded.rules) == 10
 
 
-def test_one_bad_family_keeps_all_others_too(tmp_path: Path) -> None:
+def test_one_invalid_family_keeps_all_others_too(tmp_path: Path) -> None:
     with World(tmp_path).start() as world:
         world.read_from(tmp_path / "elsewhere", b'[{"id": "rule-000003", "family": "family-3"}, {"id": 5}]')
         outcome = world.refresh("family-3")
@@ -254,7 +254,7 @@ def test_a_file_that_is_self_delimiting_is_loaded_immediately(
         assert world.outcomes[0].error is None
 
 
-def test_a_file_that_goes_after_it_was_read_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_removed_after_it_was_read_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with World(tmp_path, b"- id: a") as world:
 
         def gone(_: bytes) -> bool:
@@ -278,7 +278,7 @@ def test_a_rule_that_left_the_family_that_is_refreshed_is_where_it_went() -> Non
     assert [one.family for one in found.rules.values()] == ["x", "y", "z"]
 
 
-def test_without_inotify_the_schedule_goes_on(
+def test_without_inotify_the_schedule_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_: object, **__: object) -> None:

@@ -97,7 +97,7 @@ def test_it_is_stale_since_it_first_was_and_shows_the_faults_of_now() -> None:
     assert snapshot([invalid("a")], second, 9.0).items["a"] is second.items["a"]
 
 
-def test_a_stale_target_goes_with_its_secret_and_heals_with_it() -> None:
+def test_a_stale_target_is_removed_with_its_secret_and_recovers_with_it() -> None:
     stale = snapshot([invalid("a")], snapshot([valid("a")]))
     assert snapshot([], stale).items == {}
     assert snapshot([valid("a")], stale).items["a"].stale_since is None

@@ -69,7 +69,7 @@ def test_where_a_target_comes_from_is_in_its_digest() -> None:
     assert len(digests) == 3
 
 
-def test_becoming_stale_leaves_the_content_alone() -> None:
+def test_becoming_stale_does_not_change_the_content() -> None:
     fresh = good(config())
     stale = fresh.stale(5.0, (Fault("config", "schema: x"),))
     assert (stale.stale_since, stale.faults, stale.digest) == (5.0, (Fault("config", "schema: x"),), fresh.digest)

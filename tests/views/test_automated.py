@@ -37,7 +37,7 @@ def service() -> Automated:
     return Automated(Worker(Kind("views", "V_", ()), FakeSource(), RefreshSettings(paused=True), clock=FakeClock()))
 
 
-def test_a_cycle_that_goes_on_over_a_stop_and_a_start_counts_once_in_the_new_service() -> None:
+def test_a_cycle_that_continues_over_a_stop_and_a_start_counts_once_in_the_new_service() -> None:
     automated = service()
     automated.heard(outcome(1, Result.FAILED, retry_in=1.0))
     automated.start()
@@ -50,7 +50,7 @@ def test_a_cycle_that_goes_on_over_a_stop_and_a_start_counts_once_in_the_new_ser
     assert (automated.succeeded, automated.failed) == (0, 2)
 
 
-def test_a_cycle_that_succeeds_after_a_stop_and_a_start_takes_no_failure_back() -> None:
+def test_a_cycle_that_succeeds_after_a_stop_and_a_start_does_not_change_the_failures() -> None:
     automated = service()
     automated.heard(outcome(1, Result.FAILED, retry_in=1.0))
     automated.start()
@@ -58,7 +58,7 @@ def test_a_cycle_that_succeeds_after_a_stop_and_a_start_takes_no_failure_back() 
     assert (automated.succeeded, automated.failed) == (1, 0)
 
 
-def test_ids_of_forced_refreshes_are_let_go_however_their_cycles_end() -> None:
+def test_ids_of_forced_refreshes_are_removed_when_their_cycles_end() -> None:
     automated = service()
     for number in range(50):
         automated.force(f"superseded-{number}")

@@ -72,7 +72,7 @@ names = st.sampled_from("abcdefgh")
 
 
 @given(st.dictionaries(names, st.sets(names), min_size=1))
-def test_every_view_comes_once_and_after_what_it_reads(reads: dict[str, set[str]]) -> None:
+def test_every_view_is_listed_once_and_after_what_it_reads(reads: dict[str, set[str]]) -> None:
     acyclic = {name: tuple(sorted(one for one in up if one < name)) for name, up in reads.items()}
     ordered = [one.name for one in in_order([plan(name, upstream=up) for name, up in acyclic.items()])]
     assert sorted(ordered) == sorted(reads)
@@ -105,7 +105,7 @@ def test_a_reading_ages_while_the_counters_are_unchanged_and_starts_again_when_t
     assert read_again(plan(fingerprint="g"), first, 50.0) == Reading("g", 50.0, 50.0)
 
 
-def test_a_retry_takes_up_what_failed_and_may_pass_and_nothing_else() -> None:
+def test_a_retry_refreshes_only_views_with_transient_failures() -> None:
     done = {
         "done": ViewState("done", Mode.CONCURRENT),
         "lost": ViewState("lost", Mode.FAILED, transient=True),
@@ -117,7 +117,7 @@ def test_a_retry_takes_up_what_failed_and_may_pass_and_nothing_else() -> None:
     assert Progress(wanted=("a", "b")).todo() == ["a", "b"]
 
 
-def test_a_payload_means_a_view_or_what_it_reads_with_or_without_the_schema() -> None:
+def test_a_payload_names_a_view_or_what_it_reads_with_or_without_the_schema() -> None:
     one = plan("mv", schema="s", relation="mv", reads=("public.t", "other.u"))
     for payload in ("mv", "s.mv", "t", "public.t", "u", "other.u", ""):
         assert one.named_in({payload, "else"}), payload

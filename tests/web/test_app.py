@@ -106,7 +106,7 @@ def test_a_query_parameter_that_a_route_does_not_know_is_a_400_on_every_route(
             assert response.status_code == 400, query
             assert "nonsense" not in response.text
         if method == "POST" and not sent:
-            assert world.client.post(f"{shown}?nonsense=1").status_code == 401, "who asks comes first"
+            assert world.client.post(f"{shown}?nonsense=1").status_code == 401, "the client is checked first"
 
 
 def test_every_route_of_a_kind_that_is_off_says_how_to_switch_it_on_and_when_to_come_again() -> None:

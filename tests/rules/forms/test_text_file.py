@@ -60,7 +60,7 @@ def test_what_holds_no_list_is_refused(text: str) -> None:
         text_file.read(text.encode())
 
 
-def test_a_bad_line_is_named_and_not_shown() -> None:
+def test_an_invalid_line_is_named_and_not_shown() -> None:
     with pytest.raises(Permanent, match="not JSON lines: line 2, column 8") as raised:
         text_file.read(b'{"id": "a"}\n{"id": canary\n{"id": "c"}\n')
     assert "canary" not in str(raised.value)

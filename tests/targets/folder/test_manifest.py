@@ -53,7 +53,7 @@ def test_another_selector(tmp_path: Path) -> None:
     assert world.names() == ["b"]
 
 
-def test_string_data_goes_before_data(world: World) -> None:
+def test_string_data_overrides_data(world: World) -> None:
     write(world.root / "a.yaml", secret("a", stringData={"config": json.dumps(config("b"))}))
     assert world.names() == ["b"]
 
@@ -113,7 +113,7 @@ def test_faults_of_a_manifest_are_reported_with_those_of_its_values(world: World
         "a: \x01",
     ],
 )
-def test_a_file_that_holds_no_manifest_is_rejected_whole(world: World, text: str) -> None:
+def test_a_file_without_any_manifest_is_rejected(world: World, text: str) -> None:
     write(world.root / "a.yaml", secret("a"))
     (world.root / "b.yaml").write_text(text)
     assert world.names() == ["a"]

@@ -70,4 +70,4 @@ def test_shutting_down_a_response_that_was_read_is_not_an_error(kube: KubeServer
     assert response.read()
     shut_down(response)
     assert client.get(PATH, {}, connect=5, read=5).read()
-    assert kube.connections == 1, "the connection is as good as before"
+    assert kube.connections == 1, "the connection can still be used"

@@ -357,7 +357,7 @@ class TestNamespaces:
         assert "403" in stale.faults[0].message
         assert snapshot.items["in-b"] is first.items["in-b"]
         again, _ = it.partly()
-        assert again.digest == snapshot.digest, "the same failure is no news"
+        assert again.digest == snapshot.digest, "the same failure is not a change"
         kube.denied = set()
         healed = it.refresh()
         assert healed.items["in-a"].stale_since is None and set(healed.items) == {"in-a", "in-b", "new"}
@@ -383,14 +383,14 @@ class TestNamespaces:
         _, cause = it.partly()
         assert isinstance(cause, Transient) and cause.retry_after == 7
 
-    def test_the_second_chance_after_a_401_is_one_for_all(
+    def test_all_namespaces_share_one_retry_after_a_401(
         self, kube: KubeServer, cluster: Callable[..., Cluster]
     ) -> None:
         rule = kube.fault(faults.status(401))
         cluster(namespaces=("a", "b")).fails(Permanent, "auth")
         assert rule.fired == 3
 
-    def test_all_that_fail_publish_nothing_and_are_named(
+    def test_if_all_fail_nothing_is_published_and_all_are_named(
         self, kube: KubeServer, cluster: Callable[..., Cluster]
     ) -> None:
         it = cluster(namespaces=("a", "b"))
@@ -420,11 +420,11 @@ class TestNamespaces:
             assert raised.value.error_type == "timeout" and rule.fired == 1
             assert deadline.remaining() > 0, "the other namespaces have time left"
 
-    def test_one_alone_need_not_be_named(self, kube: KubeServer, cluster: Callable[..., Cluster]) -> None:
+    def test_a_single_namespace_is_not_named(self, kube: KubeServer, cluster: Callable[..., Cluster]) -> None:
         kube.denied = {("list", "a")}
         assert cluster(namespaces=("a",)).fails(Permanent, "auth") == "the API server answered 403"
 
-    def test_one_that_fails_from_the_start_has_nothing_to_keep(
+    def test_one_that_fails_from_the_start_has_no_earlier_targets(
         self, kube: KubeServer, cluster: Callable[..., Cluster]
     ) -> None:
         kube.denied = {("list", "a")}

@@ -101,10 +101,10 @@ def test_any_interleaving_of_lists_and_events_ends_with_what_the_server_has(
             after, changes = apply(known, pending[:size])
             pending = pending[size:]
         else:
-            told = [event for event in server.events if begun < int(event.version)]
-            old = server.events[: len(server.events) - len(told)]
-            told = told[: len(told) - len(pending)]
-            after, changes = apply(known, [*told[size:], *old[size:], *reversed(told)])
+            received = [event for event in server.events if begun < int(event.version)]
+            old = server.events[: len(server.events) - len(received)]
+            received = received[: len(received) - len(pending)]
+            after, changes = apply(known, [*received[size:], *old[size:], *reversed(received)])
         check(known, after, changes)
         known = after
     assert versions(known) == {uid: version for uid, (version, _) in server.states[-1].items()}
@@ -129,9 +129,9 @@ def test_corrections_without_an_event_stay_unconfirmed_and_those_with_one_do_not
         uid for uid in first.known.keys() | known.known.keys() if versions(first).get(uid) != versions(known).get(uid)
     }
     assert known.unconfirmed.keys() == differing
-    told, _ = apply(known, server.after(first.version))
-    assert not told.unconfirmed
-    assert versions(told) == versions(known)
+    received, _ = apply(known, server.after(first.version))
+    assert not received.unconfirmed
+    assert versions(received) == versions(known)
 
 
 def test_an_unchanged_list_is_the_same_dictionary_and_no_change() -> None:

@@ -11,7 +11,7 @@ from alert_refresh.targets.secret import json_limits as limits
 from tests.targets.secret.samples import GOOD, config, faults, good
 
 
-def test_limits_are_just_that() -> None:
+def test_values_at_the_limits_are_accepted() -> None:
     padding = limits.MAX_BYTES - len(json.dumps(GOOD | {"filter_config": {"note": ""}}))
     assert len(good(config(filter_config={"note": "x" * padding})).filter_config["note"]) == padding
     assert faults(config(filter_config={"note": "x" * (padding + 1)})) == {"config": ["target_too_large"]}

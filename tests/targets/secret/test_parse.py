@@ -27,7 +27,7 @@ def test_a_config_is_a_target() -> None:
     assert found.stale_since is None and found.faults == ()
 
 
-def test_null_headers_and_filters_are_none_at_all() -> None:
+def test_null_headers_and_filters_are_empty() -> None:
     assert good(config(headers=None, filter_config=None)) == good(config())
 
 

@@ -1,4 +1,4 @@
-"""What the executor does when the catalog, its privileges or its connection change under it."""
+"""The executor when the catalog, its privileges or its connection change concurrently."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_an_error_that_only_looks_like_a_missing_index_has_no_fallback(world: Wo
         with pytest.raises(Permanent) as caught:
             execute(world, connection, odd)
         assert "canary" not in str(caught.value) and caught.value.error_type == "config"
-        assert execute(world, connection, plan).mode is Mode.CONCURRENT, "the connection is still good"
+        assert execute(world, connection, plan).mode is Mode.CONCURRENT, "the connection still works"
 
 
 def test_a_view_recreated_since_the_plan_does_not_get_a_blocking_refresh(world: World) -> None:

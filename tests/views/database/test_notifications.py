@@ -128,7 +128,7 @@ def test_a_notified_refresh_takes_up_what_reads_the_table_and_what_reads_that() 
         world.source._changes.add("mv_other")
         after = world.refresh(Trigger.WATCH)
         assert [name for name in after if after[name].generation != states[name].generation] == ["mv_other"]
-        assert not world.source._changes, "each is taken up once"
+        assert not world.source._changes, "each is handled once"
 
 
 def test_what_was_notified_while_another_refresh_was_due_is_not_skipped_by_that() -> None:

@@ -1,4 +1,4 @@
-"""What is proven of a view's query: only what is known to be immutable and counted is ever skipped."""
+"""The proof of a view's query: only what is known to be immutable and counted is ever skipped."""
 
 from __future__ import annotations
 
@@ -251,7 +251,7 @@ def test_track_counts_that_is_off_for_a_role_makes_every_view_one_that_is_never_
         world.database.run(f"drop role {role}")
 
 
-def test_a_view_that_is_skipped_is_refreshed_all_the_same_after_the_longest_time(world: World) -> None:
+def test_a_view_that_is_skipped_is_refreshed_anyway_after_the_longest_time(world: World) -> None:
     world.database.run("drop materialized view if exists mv", "create materialized view mv as select id from plain")
     with World(world.database, views=["mv"], skip_max_age=600.0) as other:
         other.refresh(Trigger.STARTUP)
@@ -259,7 +259,7 @@ def test_a_view_that_is_skipped_is_refreshed_all_the_same_after_the_longest_time
         assert other.refresh(Trigger.PERIODIC)["mv"].mode is Mode.SKIPPED
         other.clock.ahead += 600
         assert other.refresh(Trigger.PERIODIC)["mv"].refreshed
-        assert other.refresh(Trigger.PERIODIC)["mv"].mode is Mode.SKIPPED, "and left alone again"
+        assert other.refresh(Trigger.PERIODIC)["mv"].mode is Mode.SKIPPED, "and skipped again"
     with World(world.database, views=["mv"], skip_max_age=0.0) as other:
         other.refresh(Trigger.STARTUP)
         other.clock.ahead += SETTLED + 1

@@ -11,7 +11,7 @@ from alert_refresh.views.tiers.lru import LRU
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 9)), max_size=60), st.integers(1, 5))
-def test_an_lru_keeps_what_was_used_last(steps: list[tuple[bool, int]], capacity: int) -> None:
+def test_an_lru_keeps_the_most_recently_used(steps: list[tuple[bool, int]], capacity: int) -> None:
     cache: LRU[int] = LRU(capacity)
     model: list[int] = []
     for put, key in steps:

@@ -1,4 +1,4 @@
-"""The four tiers: what each answers, and that none answers with what was before a refresh."""
+"""The four tiers: what each returns, and that none returns rows from before a refresh."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_an_entity_that_does_not_exist_is_remembered_too(world: World) -> None:
     assert (resolver.l1.hits, resolver.unknown) == (1, 1)
 
 
-def test_nothing_is_kept_before_the_first_refresh_by_this_program() -> None:
+def test_nothing_is_cached_before_the_first_refresh_by_this_program() -> None:
     with World() as world:
         for _ in range(2):
             assert world.source.resolver.ancestors("e1.e2")
@@ -93,7 +93,7 @@ def test_another_daemon_answers_from_redis_without_the_database(world: World, va
         assert (resolver.l1.hits, resolver.l2.hits) == (1, 1)
 
 
-def test_what_anybody_else_wrote_to_redis_is_not_served(world: World, valkey: Valkey) -> None:
+def test_values_that_other_clients_wrote_to_redis_are_not_served(world: World, valkey: Valkey) -> None:
     with World(world.database, redis=Credential(valkey.url)) as one:
         good = one.source.resolver.ancestors("e1.e4")
         key = next(iter(valkey.client.scan_iter("*:e1.e4")))
@@ -103,7 +103,7 @@ def test_what_anybody_else_wrote_to_redis_is_not_served(world: World, valkey: Va
             assert one.source.resolver.ancestors("e1.e4") == good
 
 
-def test_readers_of_two_daemons_never_see_what_was_before_a_refresh_that_said_success(
+def test_readers_of_two_daemons_never_see_rows_from_before_a_refresh_that_reported_success(
     world: World, valkey: Valkey
 ) -> None:
     """The readers of both daemons compare each count with the one that was published before the read."""

@@ -103,7 +103,7 @@ def test_a_failure_keeps_counts_and_last_refresh_and_names_its_cause_and_next_at
             assert status[key] == good[key]
 
 
-def test_a_partial_refresh_counts_the_last_good_one_but_the_stale_targets_served_now() -> None:
+def test_a_partial_refresh_counts_the_last_successful_one_but_the_stale_targets_served_now() -> None:
     def answer(number: int) -> Any:
         if number == 1:
             return targets(target("one"), target("two"))

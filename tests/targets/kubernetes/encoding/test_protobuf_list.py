@@ -172,7 +172,7 @@ class TestFaults:
         whole = len(BODY) - len(protobuf.END)
         for end in range(len(BODY)):
             if end in (whole, whole + 2):
-                # The list is whole, and what is missing says nothing.
+                # The list is complete, and the missing part has no content.
                 assert len(decoded(BODY[:end])[2]) == 5
                 continue
             with pytest.raises(MalformedProtobuf):
@@ -197,7 +197,7 @@ class TestFaults:
             found = [one for some in page.secrets() for one in some]
         except (MalformedProtobuf, Permanent):
             return
-        # A changed tag may turn an item into a field that nobody knows; its bytes are still accounted for.
+        # A changed tag may turn an item into an unknown field; its bytes are still accounted for.
         assert page.version and len(found) <= 5
         for one in found:
             kube_list.candidate(one, Bulkhead(), deny_private=False)
