@@ -87,7 +87,7 @@ def _host(text: str) -> str:
 
 
 def error_of(address: Address) -> OSError | None:
-    """Why nothing can listen on an address now; None if it can, or if only trying tells."""
+    """Why an address cannot be bound now; None if it can, or if only binding it shows that."""
     try:
         if address.unix:
             _try_path(Path(address.host))
@@ -99,7 +99,7 @@ def error_of(address: Address) -> OSError | None:
 
 
 def reason(error: OSError) -> str:
-    """An error of the operating system's in its words, without the address, and what mends it."""
+    """The operating system's message for an error, without the address, and how to fix it."""
     if isinstance(error, socket.gaierror):
         return "no such host"
     said = os.strerror(error.errno) if error.errno else type(error).__name__
@@ -114,7 +114,7 @@ def _try_port(address: Address) -> None:
 
 
 def _try_path(path: Path) -> None:
-    """Look whether a socket can be created there; one that nobody listens on is replaced."""
+    """Check that a socket can be created there; a leftover one without a listener is replaced."""
     if not stat.S_ISDIR(path.parent.stat().st_mode):
         raise OSError(errno.ENOTDIR, "")
     if not os.access(path.parent, os.W_OK | os.X_OK):

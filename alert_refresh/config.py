@@ -1,6 +1,6 @@
-"""Settings: environment variables in, a frozen `Config` out, or every fault at once.
+"""Settings: reads environment variables into a frozen `Config`, or reports all faults together.
 
-`daemon.py` hands in `os.environ`; nobody else reads the environment. Each kind reads its own variables
+`daemon.py` passes in `os.environ`; no other module reads the environment. Each kind reads its own variables
 with the same `Env`.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from alert_refresh.networks import Network
 
 SERVICE_VARIABLE = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT$|_PORT_\d+_\w+$")
-"""What Kubernetes puts into every pod of a namespace for a Service named like one of our prefixes."""
+"""Variables that Kubernetes sets in every pod of a namespace for a Service whose name is one of our prefixes."""
 
 LONGEST_SHOWN = 500
 """Characters of a value that a fault shows."""
@@ -37,9 +37,9 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """Where a bearer token comes from: its value, or a file that is read again when it changes.
+    """The source of a bearer token: its value, or a file that is read again when it changes.
 
-    `held` are the tokens that the file held at the start.
+    `held` are the tokens in the file at the start.
     """
 
     value: Credential | None = None
@@ -75,7 +75,7 @@ class Config:
 
     @property
     def bind(self) -> str:
-        """The address as one writes it: `127.0.0.1:8080`, `[::1]:8080` or `unix:/run/alert-refresh.sock`."""
+        """The address as text: `127.0.0.1:8080`, `[::1]:8080` or `unix:/run/alert-refresh.sock`."""
         if self.unix:
             return f"unix:{self.host}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -112,8 +112,8 @@ MAX_REMOVAL = (
 class Env:
     """Reads variables into typed values and collects every fault. An unset or empty variable is its default.
 
-    `defaults` ends up with each variable that was asked for and its default as one would write it, `meanings` with what
-    it means: a sentence without its full stop. `warnings` are about what is right but probably not meant.
+    `defaults` collects each variable that was read with the text of its default, `meanings` its description: a sentence
+    without its full stop. `warnings` are about what is allowed but was probably not intended.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -125,7 +125,7 @@ class Env:
         self.effective: dict[str, str] = {}
 
     def peek(self, name: str) -> str:
-        """A variable that is not a setting of ours, such as what Kubernetes puts into a pod."""
+        """A variable that is not one of our settings, such as those that Kubernetes sets in a pod."""
         return self._environ.get(name, "")
 
     def fault(self, name: str, reason: str, value: str | None = None) -> None:
@@ -142,7 +142,7 @@ class Env:
         return any(fault.field in names for fault in self.faults)
 
     def note(self, name: str, default: str, means: str) -> None:
-        """Note that a variable is a setting: its default as one would write it, empty if there is none."""
+        """Register a setting: the text of its default (empty without one) and its description."""
         self.defaults[name] = default
         self.meanings[name] = means
 
@@ -235,7 +235,7 @@ class Env:
         return Path(text) if text and not self.is_wrong(name) else None
 
     def state_directory(self) -> Path | None:
-        """Where to keep what should survive a restart; by default the one systemd made, None without either."""
+        """The folder for state that survives a restart; by default systemd's StateDirectory, None without either."""
         given = self.path(
             "ALERT_REFRESH_STATE_DIR",
             "Folder for what is kept across restarts; unset: $STATE_DIRECTORY, which systemd sets, else nothing is "
@@ -285,8 +285,8 @@ class Env:
         return tuple(found)
 
     def refresh(self, prefix: str, means: Mapping[str, str] = NOTHING, **defaults: str) -> RefreshSettings:
-        """The settings every kind has, under its prefix. `defaults` differ from `REFRESH` where given, and so do the
-        meanings in `means`; both go by the name of the field. `max_removal` is a setting only if it has a default.
+        """The settings that every kind has, under its prefix. `defaults` and `means` replace the default and the
+        description in `REFRESH`, by the name of the field. `max_removal` is a setting only if it has a default.
         """
         before = len(self.faults)
         values: dict[str, Any] = {}
@@ -312,7 +312,7 @@ class Env:
         fault, and any other that is probably a misspelt setting a warning. What Kubernetes sets for a Service is none.
 
         Raises:
-            ConfigErrors: something is wrong, all of it listed.
+            ConfigErrors: there are faults; all of them are listed.
         """
         for name, value in sorted(self._environ.items()):
             prefix = next((one for one in prefixes if name.startswith(one)), "")
@@ -370,7 +370,7 @@ def read_server(env: Env, kinds: Mapping[str, Any]) -> Config:
 
 
 def _access(env: Env) -> tuple[Address, Token | None]:
-    """Where to listen, and the admin token, which everything but loopback needs."""
+    """Where to listen, and the admin token, which is required on every address but loopback."""
     address = _bind(env)
     admin = env.token(
         "ALERT_REFRESH_ADMIN_TOKEN",

@@ -38,7 +38,7 @@ SERVER_VARIABLES = (
     "WATCHDOG_USEC",
     "WEB_CONCURRENCY",
 )
-"""What gunicorn reads from the environment by itself; the server decides what becomes of it."""
+"""Variables that gunicorn reads from the environment by itself; the server decides how to handle them."""
 
 
 def read_config(environ: Mapping[str, str] | None = None) -> Config:
@@ -68,7 +68,7 @@ def read_kind(kind: Kind, names: Collection[str]) -> Any:
 
 
 def read_settings() -> dict[str, dict[str, tuple[str, str]]]:
-    """Every setting by what it is a setting of: name, default (empty if there is none), and what it means."""
+    """The settings of the server and of each kind: name, default (empty if there is none), and description."""
     readers: dict[str, Callable[[Env], object]] = {"Server": lambda env: read_server(env, {})}
     readers |= {kind.name.capitalize(): kind.read for kind in KINDS}
     groups: dict[str, dict[str, tuple[str, str]]] = {}
@@ -84,16 +84,16 @@ def read_settings() -> dict[str, dict[str, tuple[str, str]]]:
 
 
 def take_server_variables() -> dict[str, str]:
-    """Remove from the environment what gunicorn would act upon, and return it."""
+    """Remove the variables that gunicorn would act upon from the environment, and return them."""
     return {name: os.environ.pop(name) for name in SERVER_VARIABLES if name in os.environ}
 
 
 class Daemon:
-    """All workers together. `workers` maps a kind's name to its worker, `off` the name of one that is off to how it is
-    enabled.
+    """All workers together. `workers` maps the name of a kind to its worker, `off` the name of a kind that is off to
+    the hint how to enable it.
 
-    `halted` is set as soon as the daemon stops, for whatever waits on its behalf. `gauges` holds what the server
-    around it measures, by name: threads, connections, log lines dropped.
+    `halted` is set as soon as the daemon stops, to end waits in other threads. `gauges` holds the measurements of the
+    server, by name: threads, connections, dropped log lines.
     """
 
     def __init__(self, config: Config, clock: Clock | None = None) -> None:
@@ -129,7 +129,7 @@ class Daemon:
         return Keeper(keep.folder, keep.key, keep.max_age, self.clock)
 
     def start(self) -> None:
-        """Restore what was kept, start every worker, and say with which settings."""
+        """Restore what was kept, start every worker, and log the settings."""
         log.info("alert-refresh %s starts", __version__, extra={"settings": dict(self.config.effective)})
         for warning in self.config.warnings:
             log.warning("%s", warning)
@@ -148,12 +148,12 @@ class Daemon:
             worker.start()
 
     def refresh(self) -> None:
-        """Ask every kind for a refresh, as a changed file would: never refused, and no manual refresh that counts."""
+        """Request a refresh of every kind, as a changed file does: never refused, and not counted by the rate limit."""
         for worker in self.workers.values():
             worker.notify(Trigger.FILE)
 
     def halt(self) -> None:
-        """Begin to stop and return at once: nothing new begins, every wait ends, and the time to stop runs."""
+        """Begin to stop and return immediately: nothing new starts, every wait ends, the shutdown timeout runs."""
         if self._stop_by is not None:
             return
         timeout = self.config.shutdown_timeout
@@ -167,7 +167,7 @@ class Daemon:
     def stop(self, timeout: float | None = None) -> bool:
         """Stop every worker within the shutdown timeout counted from `halt`, or within `timeout` seconds from now.
 
-        False if a running attempt had to be given up.
+        False if a running attempt had to be abandoned.
         """
         self.halt()
         assert self._stop_by is not None
@@ -183,11 +183,11 @@ class Daemon:
         if self.notifier is not None:
             self.notifier.stop()
         if abandoned:
-            log.warning("Stopped; a running refresh was given up", extra={"abandoned": abandoned})
+            log.warning("Stopped; a running refresh was abandoned", extra={"abandoned": abandoned})
         else:
             log.info("shutdown_clean")
         return not abandoned
 
     def stuck(self) -> list[str]:
-        """The names of threads that make no progress."""
+        """The names of hung threads."""
         return [name for worker in self.workers.values() if (name := worker.health())]

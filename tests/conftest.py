@@ -1,4 +1,4 @@
-"""What every test gets: no thread outlives it, Hypothesis runs the same each time, soak tests wait to be asked."""
+"""Fixtures and options of all tests: no leaked threads, deterministic Hypothesis, soak tests on request."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ hypothesis.settings.load_profile("ci")
 
 
 def soaking(config: pytest.Config) -> bool:
-    """Whether soak tests were asked for, with `-m soak`."""
+    """Whether soak tests were requested, with `-m soak`."""
     return "soak" in (config.option.markexpr or "")
 
 
@@ -50,13 +50,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def leaks(thread: threading.Thread) -> bool:
-    """Whether nobody may leave this thread behind: it keeps the process alive, or it was given a name, as ours are."""
+    """Whether leaking this thread is an error: it is not a daemon thread, or it has an explicit name, as ours do."""
     return not thread.daemon or not thread.name.startswith(("Thread-", "Dummy-"))
 
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left_behind() -> Iterator[None]:
-    """Fail a test whose threads outlive it; one that gives up a hanging attempt must let it go in the end."""
+    """Fail a test that leaks threads; one that abandons a hanging attempt must release it in the end."""
     before = set(threading.enumerate())
     yield
     until = time.monotonic() + THREAD_GRACE

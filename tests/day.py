@@ -1,4 +1,4 @@
-"""A day of the series that the alerts look at, from what a program exports now, and what the alerts say to it.
+"""A simulated day of the series that the alerts use, and the alerts that result from it.
 
 In the middle of the day the program is started again. Now and then an attempt fails and its retry succeeds.
 """
@@ -30,7 +30,7 @@ EVERY = 7
 
 
 def names() -> set[str]:
-    """The metrics that the alerts look at."""
+    """The metrics that the alerts use."""
     rules = [rule["expr"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
     return set(re.findall(r"\b(?:alert_\w+|process_\w+|up)\b", " ".join(rules)))
 

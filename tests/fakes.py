@@ -36,14 +36,14 @@ class FakeClock:
 
     def wait(self, event: threading.Event, seconds: float | None) -> bool:
         until = float("inf") if seconds is None else self._elapsed + seconds
-        condition: threading.Condition = event._cond  # type: ignore[attr-defined]
+        condition: threading.Condition = event._cond  # type: ignore[attr-defined]  # private to `threading`
         sleeper = object()
         with self._changed:
             self._waiting[sleeper] = (event, until)
             self._changed.notify_all()
         try:
             with condition:
-                while not event._flag and self._elapsed < until:  # type: ignore[attr-defined]
+                while not event._flag and self._elapsed < until:  # type: ignore[attr-defined]  # private to `threading`
                     condition.wait(30)
             return event.is_set()
         finally:
@@ -57,7 +57,7 @@ class FakeClock:
             self._elapsed += seconds
             events = [event for event, _ in self._waiting.values()]
         for event in events:
-            condition: threading.Condition = event._cond  # type: ignore[attr-defined]
+            condition: threading.Condition = event._cond  # type: ignore[attr-defined]  # private to `threading`
             with condition:
                 condition.notify_all()
 
@@ -141,6 +141,7 @@ class FakeSource:
         self.closed = 0
         self._guard = threading.Lock()
         self.sink: Sink | None = None
+        self.make_watches: Callable[[Sink], Sequence[Watch]] = lambda sink: ()
 
     def refresh(self, previous: Snapshot[Any] | None, request: Request, deadline: Deadline) -> Snapshot[str]:
         with self._guard:
@@ -158,7 +159,7 @@ class FakeSource:
 
     def watches(self, sink: Sink) -> Sequence[Watch]:
         self.sink = sink
-        return ()
+        return self.make_watches(sink)
 
     def close(self) -> None:
         self.closed += 1

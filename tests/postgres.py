@@ -148,7 +148,7 @@ class Database:
         return rows[0][0] if rows else None
 
     def crash_backend(self) -> None:
-        """Kill one backend, and wait until the server has started its others anew."""
+        """Kill one backend, and wait until the server has restarted the others."""
         reset = "select pg_stat_get_bgwriter_stat_reset_time()"
         before = self.value(reset)
         with self.connect() as victim:

@@ -58,7 +58,7 @@ def _milliseconds(number: str, unit: str) -> str:
 
 
 class Prometheus:
-    """A server that scrapes what it is told to, all under the job of our configuration. `shorten` shortens alerts."""
+    """A server that scrapes the configured ports, all under the job of our configuration. `shorten` shortens alerts."""
 
     def __init__(self, folder: Path, *, shorten: bool) -> None:
         program = binary("prometheus")
@@ -153,7 +153,7 @@ class Scraped:
         assert eventually(lambda: not self.firing(alert, **labels), PATIENCE), f"{alert} goes on"
 
     def query(self, template: str) -> list[dict[str, Any]]:
-        """The vector of an expression in which `%s` stands for the label of this program."""
+        """The vector of an expression in which `%s` is replaced by the label of this program."""
         return self._prometheus.query(template.replace("%s", f'instance="{self._address}"'))
 
     def waits_for(self, template: str) -> None:

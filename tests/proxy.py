@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class Proxy:
-    """Forwards to what `upstream` connects to. `silent` swallows all that comes, both ways; `delay` holds up replies.
+    """Forwards to what `upstream` connects to. `silent` drops all data in both directions; `delay` delays replies.
 
-    `swallowed` counts what was dropped while silent, `accepted` the connections.
+    `dropped` counts the chunks dropped while silent, `accepted` the connections.
     """
 
     def __init__(self, upstream: Callable[[], socket.socket]) -> None:
@@ -26,7 +26,7 @@ class Proxy:
         self.port = 0
         self.silent = False
         self.delay = 0.0
-        self.swallowed = 0
+        self.dropped = 0
         self.accepted = 0
         self.open()
 
@@ -41,7 +41,7 @@ class Proxy:
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
     def refuse(self) -> None:
-        """Listen no more, and cut every connection."""
+        """Stop listening, and cut every connection."""
         if self._listener is not None:
             with contextlib.suppress(OSError):
                 self._listener.shutdown(socket.SHUT_RDWR)
@@ -83,7 +83,7 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 if self.silent:
-                    self.swallowed += 1
+                    self.dropped += 1
                     continue
                 if back and self.delay:
                     time.sleep(self.delay)

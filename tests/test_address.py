@@ -1,4 +1,4 @@
-"""Why an address cannot be listened on is known before anybody tries for long."""
+"""Why an address cannot be bound is reported before repeated attempts to do so."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ def test_a_free_port_and_a_free_path_have_no_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_port_in_use_is_told(host: str) -> None:
+def test_a_port_in_use_is_reported(host: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         said = cause(Address(host, taken.getsockname()[1]))
         assert said == "Address already in use; stop the program that listens there, or choose another address"
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "nowhere.invalid"])
-def test_a_host_that_does_not_exist_is_told(host: str) -> None:
+def test_a_host_that_does_not_exist_is_reported(host: str) -> None:
     assert cause(Address(host, 8080)) == "no such host"
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "203.0.113.7", "2001:db8::1"])
-def test_an_address_of_another_machine_is_told(host: str) -> None:
+def test_an_address_of_another_machine_is_reported(host: str) -> None:
     assert cause(Address(host, 0)) in (
         "Cannot assign requested address; no interface of this machine has it",
         "Address family not supported by protocol",
     )
 
 
-def test_paths_that_cannot_be_a_socket_are_told(tmp_path: Path) -> None:
+def test_paths_that_cannot_be_a_socket_are_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder").mkdir()
     missing = "No such file or directory; the folder of a Unix socket must exist"
@@ -56,13 +56,13 @@ def test_paths_that_cannot_be_a_socket_are_told(tmp_path: Path) -> None:
     assert cause(Address(str(tmp_path / "folder"))) == "File exists; something that is not a socket has this path"
 
 
-def test_a_folder_that_may_not_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_may_not_be_written_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     said = cause(Address(str(tmp_path / "a.sock")))
     assert said is not None and said.startswith("Permission denied; a port below 1024 needs CAP_NET_BIND_SERVICE")
 
 
-def test_a_socket_that_somebody_listens_on_is_in_use_and_one_that_was_left_is_not(tmp_path: Path) -> None:
+def test_a_socket_with_a_listener_is_in_use_and_a_leftover_one_is_not(tmp_path: Path) -> None:
     path = str(tmp_path / "a.sock")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as taken:
         taken.bind(path)
@@ -72,7 +72,7 @@ def test_a_socket_that_somebody_listens_on_is_in_use_and_one_that_was_left_is_no
     assert cause(Address(path)) is None
 
 
-def test_an_error_without_a_number_is_told_by_its_type() -> None:
+def test_an_error_without_a_number_is_reported_by_its_type() -> None:
     assert reason(TimeoutError()) == "TimeoutError"
 
 

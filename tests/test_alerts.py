@@ -39,7 +39,7 @@ def promtool(*arguments: str | Path) -> str:
 def exported() -> str:
     """What a program of which every kind is on, with a watch and a stale target, exports."""
     with World(answer=lambda n: targets(target("one", stale_since=START), rejected=1)) as world:
-        world.source.watches = lambda sink: (LivingWatch(WatchHealth(connected=True)),)  # type: ignore[method-assign]
+        world.source.make_watches = lambda sink: (LivingWatch(WatchHealth(connected=True)),)
         world.start()
         text: str = world.client.get("/metrics").get_data(as_text=True)
     return text + create_app(Daemon(read_config(EVERY_KIND))).test_client().get("/metrics").get_data(as_text=True)

@@ -1,4 +1,4 @@
-"""The Kubernetes benchmark measures what it says, on the cluster that the kubeconfig names."""
+"""The Kubernetes benchmark measures what it claims, on the cluster of the kubeconfig."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("secure", [False, True])
-def test_every_way_reads_the_namespace_of_the_context(tmp_path: Path, secure: bool) -> None:
+def test_every_variant_reads_the_namespace_of_the_context(tmp_path: Path, secure: bool) -> None:
     authority = Authority.create(tmp_path / "tls")
     tls, ca = (authority.server(), authority.ca) if secure else (None, None)
     with KubeServer(tls=tls, tokens={"t"} if secure else None) as kube:

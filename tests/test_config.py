@@ -1,4 +1,4 @@
-"""Settings: what is read, what is refused, and that every fault is told at once."""
+"""Settings: what is read, what is refused, and that all faults are reported together."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def faults(environ: Mapping[str, str]) -> dict[str, str]:
     return {fault.field: fault.reason for fault in raised.value.faults}
 
 
-def test_nothing_set_is_right_and_has_the_defaults() -> None:
+def test_without_any_variable_the_settings_are_the_defaults() -> None:
     config = read_config({})
     assert config.bind == "127.0.0.1:8080"
     assert (config.threads, config.shutdown_timeout, config.debug_sample) == (32, 25.0, 0.1)
@@ -42,7 +42,7 @@ def test_an_empty_variable_is_its_default() -> None:
     assert read_config({"ALERT_REFRESH_THREADS": " ", "TARGET_REFRESH_INTERVAL": ""}).threads == 32
 
 
-def test_all_faults_are_told_together_with_name_value_and_reason() -> None:
+def test_all_faults_are_reported_together_with_name_value_and_reason() -> None:
     with pytest.raises(ConfigErrors) as raised:
         read_config(
             {
@@ -80,7 +80,7 @@ def test_a_duration_is_written_as_in_go(text: str, seconds: float) -> None:
     ["0", "0s", "-1s", "-1", "5", "1e99", "1d", "5 m", "m", "s5", "1m-30s", "+1s", "٣s", "nan", "inf", "1.s", ".5s",
      "9" * 400 + "h", "1s\n2s", "5M"],
 )  # fmt: skip
-def test_p19_what_is_no_duration_greater_than_zero_is_a_fault(text: str) -> None:
+def test_p19_anything_but_a_duration_greater_than_zero_is_a_fault(text: str) -> None:
     env = Env({"X": text})
     assert env.duration("X", "1s") >= 0
     assert [fault.field for fault in env.faults] == ["X"]
@@ -163,7 +163,7 @@ def test_a_fraction_is_a_number_from_0_to_1(text: str, value: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["1.1", "2", "-0.1", "nan", "1e-3", "half", "0,1"])
-def test_what_is_no_fraction_is_a_fault(text: str) -> None:
+def test_anything_but_a_fraction_is_a_fault(text: str) -> None:
     env = Env({"X": text})
     assert env.fraction("X", 0.7) == 0.7
     assert env.faults
@@ -175,7 +175,7 @@ def test_a_boolean_may_be_written_in_many_ways(text: str, value: bool) -> None:
 
 
 @pytest.mark.parametrize("text", ["maybe", "2", "tru"])
-def test_what_is_no_boolean_is_a_fault(text: str) -> None:
+def test_anything_but_a_boolean_is_a_fault(text: str) -> None:
     env = Env({"X": text})
     assert env.boolean("X", default=True) is True
     assert env.faults
@@ -187,7 +187,7 @@ def test_a_whole_number_may_have_a_sign(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["1.5", "1e3", "٣", "0x10", "9" * 30, "1_000"])
-def test_what_is_no_whole_number_is_a_fault(text: str) -> None:
+def test_anything_but_an_integer_is_a_fault(text: str) -> None:
     env = Env({"X": text})
     assert env.integer("X", 3) == 3
     assert env.faults
@@ -312,7 +312,7 @@ def test_p19_an_unknown_name_is_a_fault_and_its_value_is_not_shown(prefix: str) 
     "name", ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_8080_TCP", "PORT_8080_TCP_ADDR"]
 )
 @pytest.mark.parametrize("service", ["ALERT_REFRESH", "TARGET_REFRESH", "ALERT_REFRESH_METRICS"])
-def test_what_kubernetes_sets_for_a_service_is_no_fault(service: str, name: str) -> None:
+def test_variables_that_kubernetes_sets_for_a_service_are_not_faults(service: str, name: str) -> None:
     read_config({f"{service}_{name}": "tcp://10.0.0.1:8080"})
 
 
@@ -352,12 +352,12 @@ def test_an_address_is_host_and_port_or_a_unix_socket(text: str, host: str, port
      "http://127.0.0.1:8080", "256.0.0.1:80", "1.2.3.4.5:80", "[::g]:80", "a b:80", "*:80", "[]:80",
      "unix:/" + "a" * 107],
 )  # fmt: skip
-def test_what_is_no_address_is_a_fault(text: str) -> None:
+def test_anything_but_an_address_is_a_fault(text: str) -> None:
     assert "ALERT_REFRESH_BIND" in faults({"ALERT_REFRESH_BIND": text})
 
 
 @pytest.mark.parametrize("text", ["0.0.0.0:8080", "[::]:8080", "10.0.0.1:80", "example.com:80"])
-def test_it_is_open_to_others_only_with_a_token_or_when_told_so(text: str) -> None:
+def test_other_addresses_than_loopback_need_a_token_or_an_explicit_setting(text: str) -> None:
     assert "ALERT_REFRESH_ADMIN_TOKEN is not set" in faults({"ALERT_REFRESH_BIND": text})["ALERT_REFRESH_BIND"]
     read_config({"ALERT_REFRESH_BIND": text, "ALERT_REFRESH_ADMIN_TOKEN": "x"})
     read_config({"ALERT_REFRESH_BIND": text, "ALERT_REFRESH_ALLOW_UNAUTHENTICATED": "true"})
@@ -368,7 +368,7 @@ def test_it_is_open_to_others_only_with_a_token_or_when_told_so(text: str) -> No
     ["127.0.0.1", "127.0.0.2", "127.255.255.254", "127.1", "[::1]", "[::ffff:127.0.0.1]", "localhost", "LOCALHOST",
      "Localhost", "localhost."],
 )  # fmt: skip
-def test_loopback_is_open_to_nobody_else_in_any_spelling(host: str) -> None:
+def test_loopback_in_any_notation_needs_no_token(host: str) -> None:
     read_config({"ALERT_REFRESH_BIND": f"{host}:8080"})
 
 
@@ -407,7 +407,7 @@ def test_p19_a_token_file_that_cannot_be_used_is_a_fault(tmp_path: Path, content
 
 
 @pytest.mark.parametrize("kind", ["fifo", "folder", "long"])
-def test_h29_a_token_file_that_is_something_else_is_a_fault_at_the_start_and_holds_up_nothing(
+def test_h29_a_token_file_that_is_not_a_regular_file_is_a_fault_at_the_start_and_blocks_nothing(
     kind: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "token"
@@ -466,6 +466,6 @@ def test_a_directory_source_needs_a_directory() -> None:
 def test_config_is_frozen() -> None:
     config: Config = read_config({})
     with pytest.raises(AttributeError):
-        config.port = 1  # type: ignore[misc]
+        config.port = 1  # type: ignore[misc]  # it is frozen
     with pytest.raises(TypeError):
-        config.effective["X"] = "1"  # type: ignore[index]
+        config.effective["X"] = "1"  # type: ignore[index]  # it is frozen

@@ -59,7 +59,7 @@ def test_what_go_cannot_hold_is_refused(text: str) -> None:
         "9" * 400 + "s",
     ],
 )
-def test_anything_else_is_no_duration(text: str) -> None:
+def test_anything_else_is_not_a_duration(text: str) -> None:
     with pytest.raises(ValueError, match="is not a duration"):
         durations.parse(text)
 

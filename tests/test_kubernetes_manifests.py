@@ -1,4 +1,4 @@
-"""`config/kubernetes` is valid, strict, and gives no more than is needed."""
+"""`config/kubernetes` is valid, and grants no more than is needed."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Thread(threading.Thread):
 
     def _bootstrap_inner(self) -> None:
         try:
-            super()._bootstrap_inner()  # type: ignore[misc]
+            super()._bootstrap_inner()  # type: ignore[misc]  # these are private to `threading`
         finally:
             if not self._started.is_set():  # type: ignore[attr-defined]
                 self.stillborn = True

@@ -1,1 +1,1 @@
-"""What listens to outcomes and tells the world."""
+"""Listeners of outcomes: log lines and metrics."""

@@ -56,7 +56,7 @@ class Json(JsonFormatter):
         """Escape DEL too, the only control character that JSON does not escape."""
         return super().jsonify_log_record(log_data).replace("\x7f", "\\u007f")
 
-    def formatException(self, ei: Any) -> str:  # noqa: N802
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - overrides
         return stack_of(ei[1])
 
 

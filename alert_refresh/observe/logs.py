@@ -67,7 +67,7 @@ class Lines(logging.Handler):
         super().__init__()
         self._put = put
 
-    def createLock(self) -> None:  # noqa: N802
+    def createLock(self) -> None:  # noqa: N802 - overrides
         """Create no lock: `put` is thread-safe, and a thread must not wait for another one's line."""
         self.lock = None
 
@@ -150,7 +150,7 @@ def configure(config: Config, stdout: Stdout) -> None:
     logging.getLogger(PROGRAM).setLevel(config.log_level)
     threading.excepthook = thread_died
     sys.unraisablehook = _unraisable
-    warnings.showwarning = _log_warning  # type: ignore[assignment]
+    warnings.showwarning = _log_warning  # type: ignore[assignment]  # all arguments are positional
 
 
 @contextlib.contextmanager
@@ -160,7 +160,7 @@ def command(put: Callable[[str], None]) -> Iterator[None]:
     handler.setFormatter(Console())
     before = logging.root.handlers[:], threading.excepthook, warnings.showwarning
     logging.root.handlers[:] = [handler]
-    threading.excepthook, warnings.showwarning = thread_died, _log_warning  # type: ignore[assignment]
+    threading.excepthook, warnings.showwarning = thread_died, _log_warning  # type: ignore[assignment]  # the same
     try:
         yield
     finally:

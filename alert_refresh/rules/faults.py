@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from alert_refresh.dns_label import DNS_LABEL
 from alert_refresh.rules.forms import plain
 from alert_refresh.rules.forms.values import FEW, LONGEST_KEY, Other, Path, Repeated
 from alert_refresh.rules.matcher import LONGEST_EXPRESSION, Matcher, compile_all
 from alert_refresh.rules.matcher_text import BadMatcher, needs_quotes, parse
-from alert_refresh.rules.rule import ID, INT32, MOST, ROUTES, TARGET, BadRule, Rule, RuleFault, display_id
+from alert_refresh.rules.rule import ID, INT32, MOST, ROUTES, BadRule, Rule, RuleFault, display_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -176,7 +177,7 @@ def _targets(raw: object) -> Iterator[Found]:
     for number, name in enumerate(raw[:MOST]):
         if not isinstance(name, str):
             yield from (((number,), message) for _, message in _text(name))
-        elif not TARGET.fullmatch(name):
+        elif not DNS_LABEL.fullmatch(name):
             yield (number,), _TARGET
 
 

@@ -7,7 +7,7 @@ the value, so that no expression and no label can block the process.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
@@ -78,10 +78,10 @@ def _compile(expression: str) -> Pattern | None:
     options.log_errors = False
     options.max_mem = EXPRESSION_MEMORY
     try:
-        pattern: Any = re2.compile(expression, options)
+        pattern: Pattern = re2.compile(expression, options)
     except re2.error:
         return None
-    return pattern  # type: ignore[no-any-return]
+    return pattern
 
 
 def _quoted(text: str) -> str:

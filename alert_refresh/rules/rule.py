@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
+from alert_refresh.dns_label import DNS_LABEL
 from alert_refresh.rules.forms import values
 from alert_refresh.rules.forms.values import in_lines
 from alert_refresh.rules.matcher import Matcher, Pattern, compile_all
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,199}")
-TARGET = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 ROUTES = frozenset(("status", "refresh", "match", "approve", "reject"))
 """Reserved ids: these words are routes below `rules/`."""
 MOST = 100
@@ -103,7 +103,7 @@ def check(rules: Sequence[Rule], known: Mapping[str, Pattern]) -> Checked:
         and all(map(ID.fullmatch, by_id))
         and all(map(ID.fullmatch, set(map(attrgetter("family"), rules))))
         and all(one.name for one in frequency)
-        and all(map(TARGET.fullmatch, targets))
+        and all(map(DNS_LABEL.fullmatch, targets))
     )
     return Checked(by_id, good, patterns, frequency)
 

@@ -42,7 +42,7 @@ OUT_OF_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 log = logging.getLogger(__name__)
 
 
-class Clients(ThreadWorker):  # type: ignore[misc]
+class Clients(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """The event loop's side of each connection. `waiting` holds the connections in the poller, longest wait first.
 
     `tpool` answers requests; `reserve` is for status requests when `tpool` is full; only `lists` answers long lists:

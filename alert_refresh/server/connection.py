@@ -76,11 +76,11 @@ class TimedSocket(socket.socket):
         self.settimeout(max(0.001, self.read_until - time.monotonic()))
         return super().recv(size, flags)
 
-    def send(self, data: bytes, flags: int = 0, /) -> int:  # type: ignore[override]
+    def send(self, data: bytes, flags: int = 0, /) -> int:  # type: ignore[override]  # gunicorn sends bytes only
         self.sendall(data, flags)
         return len(data)
 
-    def sendall(self, data: bytes, flags: int = 0, /) -> None:  # type: ignore[override]
+    def sendall(self, data: bytes, flags: int = 0, /) -> None:  # type: ignore[override]  # as `send`
         """Send without blocking and buffer the rest; block only above `UNSENT_LIMIT` unsent bytes.
 
         Raises:

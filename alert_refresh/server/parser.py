@@ -21,7 +21,7 @@ _TARGET = re.compile(rf"/.*|\*|https?://(?=[^/?:])(?:{_URI_HOST})(?::[0-9]*)?(?:
 HTTP_1_1 = (1, 1)
 
 
-class ClosingRequest(Request):  # type: ignore[misc]
+class ClosingRequest(Request):  # type: ignore[misc]  # gunicorn has no types
     """A request parsed as RFC 9112 requires, and whether the connection must close after it.
 
     It also closes when the server is stopping or a part of the body has not been read. gunicorn calls `should_close`

@@ -12,7 +12,7 @@ STDERR = 2
 def prepare() -> None:
     """Make the start robust against closed standard files and early signals.
 
-    SIGTERM and SIGINT end the process immediately with exit status 0: a SystemExit could be swallowed by an import or
+    SIGTERM and SIGINT end the process immediately with exit status 0: a SystemExit could be caught by an import or
     printed as a traceback by a finalizer. SIGHUP is ignored, since a start refreshes everything. SIGABRT (and every
     other fatal signal) dumps the stacks of all threads to standard error.
     """

@@ -52,7 +52,7 @@ blocks all threads for 20 to 50 ms; reference counting alone frees what a refres
 FLUSH_SECONDS = 1.0
 QUICK_SECONDS = 0.3
 """Seconds for threads to end when the stop does not wait for a running refresh."""
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - no temporary file of ours
 SERVER_NAME = "alert-refresh"
 ONE_PROCESS = ("WEB_CONCURRENCY", "GUNICORN_CMD_ARGS")
 
@@ -78,7 +78,7 @@ class ServerLog:
         """Do nothing: there is no log file."""
 
 
-class Server(BaseApplication):  # type: ignore[misc]
+class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     """The application object that gunicorn's worker expects, and the callbacks of its loop.
 
     `variables` are the environment variables that gunicorn and systemd's protocol use.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from alert_refresh.dns_label import DNS_LABEL
 from alert_refresh.kind import Kind
 from alert_refresh.mistakes import part
 from alert_refresh.targets.protection import PROTECTION
@@ -18,10 +18,7 @@ if TYPE_CHECKING:
     from alert_refresh.engine import Clock, RefreshSettings, Source
     from alert_refresh.targets.target import Target
 
-
 PREFIX = "TARGET_REFRESH_"
-
-NAMESPACE = re.compile(r"\*|[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +94,7 @@ def _namespaces(env: Env) -> tuple[str, ...]:
         "Namespaces to read, one or several separated by commas, or * for all; unset: the pod's own, else default",
     )
     for one in namespaces:
-        if not NAMESPACE.fullmatch(one):
+        if one != "*" and not DNS_LABEL.fullmatch(one):
             name = "1 to 63 of a-z, 0-9 and -, with a letter or digit at both ends"
             env.fault("K8S_NAMESPACE", f"has {part(one)}, which is neither * nor a namespace: {name}")
     return tuple(namespaces)

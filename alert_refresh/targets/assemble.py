@@ -1,4 +1,4 @@
-"""From all Secrets of one list to what is served: who gets a name, what stays as stale, and the digest."""
+"""Assembles what is served from all parsed Secrets: which one gets a name, what stays as stale, the digest."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ log = logging.getLogger(__name__)
 
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):
-    """One Secret of a list, parsed. `created` is its creation time in RFC 3339, or empty when unknown."""
+    """One parsed Secret. `created` is its creation time in RFC 3339, or empty when unknown.
+
+    For example `Candidate(namespace="default", secret="team-a", uid="9f0c", created="2026-01-02T03:04:05Z",
+    result=Target(...))`, or with `result=(Fault("url", "schema: is required"),)`.
+    """
 
     namespace: str
     secret: str
@@ -37,7 +41,11 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
 
 
 class Assembled(NamedTuple):
-    """What goes into the snapshot. `rejected` are the Secrets of which nothing is served."""
+    """The content of a snapshot. `rejected` are the Secrets of which nothing is served.
+
+    For example `Assembled(items={"team-a": Target(...)}, rejected=(Rejected({"namespace": "default",
+    "secret": "team-b"}, (Fault(...),)),), digest="c0ffee...")`.
+    """
 
     items: Mapping[str, Target]
     rejected: tuple[Rejected, ...]
@@ -59,9 +67,9 @@ def assemble(
     - A Secret that is invalid keeps its last valid version, stale since `now` or since when it already was,
       unless a valid Secret has its name now. One with a new valid name loses the old one.
     - `failed` maps namespaces that could not be listed to the cause: their targets stay, stale, and keep their
-      names, since nothing says that their Secrets are gone or bad.
+      names, since their Secrets may be unchanged.
     - `unreadable` are parts that hold an unknown number of Secrets; they are listed among the rejected.
-    - `deleted` is what the log says of a name whose Secret is not in `found`; None if it needs not be logged.
+    - `deleted` is the logged cause of a name whose Secret is not in `found`; None to log nothing.
     """
     before = previous.items if previous is not None else {}
     items, losers = winners(found)
@@ -159,7 +167,7 @@ def _keep_stale(
 
 
 def _stale(target: Target, faults: tuple[Fault, ...], now: float) -> Target:
-    """The same object if nothing about it has changed."""
+    """The target as stale; the same object if it already is, with the same faults."""
     if target.stale_since is not None and target.faults == faults:
         return target
     return target.stale(now if target.stale_since is None else target.stale_since, faults)
@@ -171,7 +179,7 @@ def _duplicate(loser: Candidate, namespace: str, secret: str) -> Candidate:
 
 
 def _seniority(candidate: Candidate) -> tuple[float, str, str, str]:
-    """Sorts the Secret that gets a disputed name first; one of unknown age counts as the youngest."""
+    """Sort key: the Secret that gets a disputed name is first; unknown age counts as the youngest."""
     try:
         created = datetime.fromisoformat(candidate.created)
         age = (created if created.tzinfo else created.replace(tzinfo=UTC)).timestamp()
@@ -185,7 +193,7 @@ def _order(rejected: Rejected) -> tuple[object, ...]:
 
 
 def content_digest(items: Iterable[Target], rejected: Sequence[Rejected]) -> str:
-    """Names all that a reader can see, whenever and in whatever order it was found.
+    """A digest of everything that readers can see, independent of the order of `items`.
 
     The first half is the sum of the targets' own digests, so that `revise` can take one out and put another in.
     """
@@ -204,7 +212,7 @@ def _pairs(faults: tuple[Fault, ...]) -> list[tuple[str, str]]:
 
 
 def _log_new(items: Mapping[str, Target], rejected: Sequence[Rejected], previous: Snapshot[Target] | None) -> None:
-    """A WARNING for each Secret that is newly invalid or differently so, up to a limit."""
+    """Log a WARNING for each Secret that is newly invalid or has other faults than before, up to a limit."""
     before = previous.items if previous is not None else {}
     known = {(_names(one), one.faults) for one in previous.rejected} if previous is not None else set()
     new = [
@@ -225,7 +233,7 @@ def _log_new(items: Mapping[str, Target], rejected: Sequence[Rejected], previous
 
 
 def escaped(text: str) -> str:
-    """ASCII on one line; escapes that the text has already stay as they are."""
+    """The text as ASCII on one line; existing escapes are kept."""
     return ascii(text)[1:-1].replace("\\\\", "\\")
 
 

@@ -1,4 +1,4 @@
-"""Keeps what parsing one item raises away from all others."""
+"""Isolates items from each other: an exception while one is parsed affects no other."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ log = logging.getLogger(__name__)
 
 
 class Bulkhead:
-    """Turns every exception that nobody foresaw into a fault of the item that was parsed; one for each source."""
+    """Turns unexpected exceptions into faults of the item that was being parsed; each source has one bulkhead."""
 
     def __init__(self) -> None:
         self._told: dict[tuple[str, str], None] = {}
 
     def hold(self, item: str, field: str, parse: Callable[[], T]) -> T | tuple[Fault, ...]:
-        """What `parse` returns; if it raises `Unusable`, that as a fault of `field`, else one that is `unreadable`.
+        """The result of `parse`; if it raises `Unusable`, that as a fault of `field`, for other exceptions the fault
+        `unreadable`.
 
-        An exception nobody foresaw is logged with its frames and without its message, once for each item and place in
-        the code.
+        An unexpected exception is logged with its frames and without its message, once for each item and place in the
+        code.
 
         Raises:
             AttemptError: as `parse` does, since the attempt and not the item is the reason.
@@ -43,10 +44,10 @@ class Bulkhead:
         except Unusable as error:
             return (Fault(field, str(error)),)
         except Exception as raised:
-            self._tell(item, raised)
+            self._log(item, raised)
             return (Fault(field, f"unreadable: parsing it raised {type(raised).__name__}"),)
 
-    def _tell(self, item: str, raised: Exception) -> None:
+    def _log(self, item: str, raised: Exception) -> None:
         stack = stack_of(raised)
         if (item, stack) in self._told:
             return

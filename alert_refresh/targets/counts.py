@@ -1,4 +1,4 @@
-"""How many targets there are, counted once for each snapshot however often somebody asks."""
+"""Counts of targets, computed once for each snapshot."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from alert_refresh.targets.target import Target
 
 MAX_FAULTY = 100
-"""So many faulty targets are named."""
+"""The highest number of faulty targets that are named."""
 LONGEST_LABEL = 256
-"""Characters of a name that are kept in a label: a manifest may hold one of any length."""
+"""Characters of a name in a label: in a manifest it may have any length."""
 
 
 class Faulty(NamedTuple):
-    """A target that is stale, or a Secret that is rejected, in words that fit labels. `target` is empty for the
-    latter, `secret` is the file where it is not known which Secret it is.
+    """A stale target or a rejected Secret, as label values. `target` is empty for the latter; `secret` is the file if
+    the Secret is not known.
     """
 
     target: str
@@ -80,12 +80,12 @@ def _source(rejected: Rejected) -> str:
 
 
 def _label(text: str) -> str:
-    """Text as a label: all of it prints, and it is of a bounded length."""
+    """Text as a label value: printable and of bounded length."""
     return escape(text)[:LONGEST_LABEL]
 
 
 class CachedCounts:
-    """`count` that remembers its last answer; a snapshot never changes, so the same one is the same counts."""
+    """`count` with a cache of one entry; snapshots are immutable, so the same snapshot has the same counts."""
 
     def __init__(self) -> None:
         self._last: tuple[Snapshot[Target] | None, Counts] = (None, NOTHING)

@@ -1,4 +1,4 @@
-"""Tells in the log why a name that was served is not served any more."""
+"""Logs why a name that was served is not served any more."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ log = logging.getLogger(__name__)
 
 
 def log_gone(before: Mapping[str, Target], items: Mapping[str, Target], *, deleted: str | None) -> None:
-    """A line for each name that is in `before` and not in `items`, up to a limit. It is no
-    WARNING: to delete a Secret is how one removes a target.
+    """Log a line for each name that is in `before` and not in `items`, up to a limit. Its level is INFO: deleting a
+    Secret is the normal way to remove a target.
 
-    `deleted` is the cause where nothing is left of the Secret; None if that has been logged already.
+    `deleted` is the cause if the Secret does not exist any more; None if that has already been logged.
     """
     lost = [target for name, target in before.items() if name not in items]
     if not lost:

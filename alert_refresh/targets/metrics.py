@@ -1,4 +1,4 @@
-"""The targets in Prometheus, under the names their dashboards know. See `observe.metrics` for what is read when."""
+"""The targets' Prometheus metrics. See `observe.metrics` for what is read when."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SECRETS = ("valid", "invalid", "skipped")
 DISCOVERY_ERRORS = {"parse": "parse", "validate": "validate"} | dict.fromkeys(
     ("network", "timeout", "dns", "tls", "auth", "k8s_api", "too_large"), "k8s_api"
 )
-"""Which error of discovery a failed attempt is, by its error type; the others are none."""
+"""The discovery error of a failed attempt, by its error type; other error types are no discovery errors."""
 API_STATUS = {
     "accepted": "success",
     "rate_limit_exceeded": "rate_limited",
@@ -48,9 +48,9 @@ API_STATUS = {
 """How a POST was answered, as a label."""
 
 WATCH_COUNTS = {
-    "drift_corrected": "Secrets that a list corrected and no event of the watch told in time.",
+    "drift_corrected": "Secrets that a list corrected and for which no event of the watch arrived in time.",
     "watch_reconnects": "Watches that broke or were refused and were tried again from where they ended.",
-    "watch_relists": "Lists that were asked for because a watch could not be trusted any more.",
+    "watch_relists": "Lists that were requested because a watch may have lost events.",
 }
 
 DISCOVERY_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2, 5)
@@ -59,7 +59,7 @@ PROPAGATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
 class TargetMetrics(Collector):
-    """Metrics of the targets' worker, in `registry`, which gets none without a worker. Listens to it from now on."""
+    """Registers the metrics of the targets' worker in `registry` (none without a worker) and listens to the worker."""
 
     def __init__(self, registry: CollectorRegistry, workers: Mapping[str, Worker[Any]]) -> None:
         worker: Worker[Target] | None = workers.get("targets")
@@ -119,7 +119,7 @@ class TargetMetrics(Collector):
         self._lookups = _counter(
             registry,
             "alert_history_publishing_target_lookups_total",
-            "Questions for targets, and whether any was found.",
+            "Queries for targets, and whether any was found.",
             ("operation", ("get", "list", "get_by_type")),
             ("status", ("hit", "miss")),
         )
@@ -162,7 +162,7 @@ class TargetMetrics(Collector):
             self._limited.inc()
 
     def looked_up(self, operation: str, *, hit: bool) -> None:
-        """Count a question for targets: `get`, `list` or `get_by_type`."""
+        """Count a query for targets: `get`, `list` or `get_by_type`."""
         self._lookups.labels(operation, "hit" if hit else "miss").inc()
 
     def collect(self) -> Iterable[Metric]:
@@ -236,13 +236,13 @@ def _invalid(counts: Counts) -> Iterable[Metric]:
 
 
 def _watching(health: WatchHealth) -> Iterable[Metric]:
-    """How the watches fare."""
+    """The health of the watches."""
     for name, help_text in WATCH_COUNTS.items():
         count = health.counts.get(name.removeprefix("watch_"), 0)
         yield CounterMetricFamily(f"{REFRESH}_{name}", help_text, value=count)
     connected = "1 while every watch is connected."
     yield GaugeMetricFamily(f"{REFRESH}_watch_connected", connected, value=health.connected)
-    proof = "Unix time at which the most silent watch was told something, 0 before the first."
+    proof = "Unix time at which the watch that has been silent the longest received something, 0 before the first."
     name = f"{REFRESH}_watch_last_proof_of_life_timestamp"
     yield GaugeMetricFamily(name, proof, value=health.last_proof_of_life or 0)
 
@@ -264,7 +264,7 @@ def _histogram(
 
 
 def _fill(metric: Counter | Histogram, values: list[Iterable[str]]) -> None:
-    """Bring every combination of label values into being, so that each is there with 0 from the start."""
+    """Initialize every combination of label values, so that each series exists with 0 from the start."""
     combinations: list[tuple[str, ...]] = [()]
     for options in values:
         combinations = [(*head, value) for head in combinations for value in options]

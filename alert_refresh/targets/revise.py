@@ -1,6 +1,6 @@
-"""From a few Secrets that changed to what is served: the rules of `assemble` where they cannot matter to others.
+"""An incremental `assemble` for a few changed Secrets, where the change cannot affect other Secrets.
 
-With ten thousand targets this is what makes the difference between a hundredth of a second and a thousandth.
+With 10,000 targets it takes about 1 ms instead of 10 ms.
 """
 
 from __future__ import annotations
@@ -18,17 +18,20 @@ if TYPE_CHECKING:
 
 
 class Change(NamedTuple):
-    """What was made of one Secret before and what is now; None where there is no such Secret."""
+    """The candidates of one Secret before and after a change; None if there was, or is, no such Secret.
+
+    For example `Change(old=None, new=Candidate(...))` for a new Secret.
+    """
 
     old: Candidate | None
     new: Candidate | None
 
 
 def revise(previous: Snapshot[Target], changes: Sequence[Change]) -> Assembled | None:
-    """What `assemble` makes of the same Secrets; None if only that can tell.
+    """The result of `assemble` for the same Secrets; None if `assemble` must be called.
 
-    That is so when a Secret is or was invalid or had to give its name to another, when a name is disputed, and
-    when a name becomes free that another may have waited for. No namespace may have failed, now or before.
+    That is the case when a Secret is or was invalid or lost its name to another one, when a name is disputed, and when
+    a name is freed that another Secret may claim. Call it only if no namespace has failed, now or before.
     """
     before = previous.items
     edits: dict[str, Target | None] = {}
@@ -57,8 +60,8 @@ def revise(previous: Snapshot[Target], changes: Sequence[Change]) -> Assembled |
 
 
 def _edited(previous: Snapshot[Target], edits: dict[str, Target | None]) -> dict[str, Target]:
-    """The targets with these edits, in the order of their names."""
-    items: dict[str, Target] = previous.items.copy()  # type: ignore[attr-defined]
+    """The targets with these edits, sorted by name."""
+    items: dict[str, Target] = previous.items.copy()  # type: ignore[attr-defined]  # the proxy's: `dict()` is slower
     appeared = False
     for name, target in edits.items():
         if target is None:

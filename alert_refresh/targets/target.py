@@ -21,11 +21,14 @@ NO_FILTERS = JsonObject()
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):
-    """One place alerts are published to.
+    """One destination to which alerts are published.
 
     `namespace`, `secret` and `shape` say where it was read from. A stale target is the last valid version:
     `stale_since` is Unix seconds, `faults` what is wrong with the Secret now. `digest` identifies the content, which
     is everything but those two; it is computed when it is not given.
+
+    For example `Target(name="team-a", type="slack", format="slack", url=Credential("***"), namespace="default",
+    secret="team-a", shape="config")`.
     """
 
     name: str
@@ -56,7 +59,7 @@ class Target(msgspec.Struct, frozen=True, gc=False):
 
 
 def as_config(target: Target) -> dict[str, object]:
-    """The `config` object this target could be read from, with its credentials in the clear."""
+    """The `config` object that parses to this target, with its credentials in clear text."""
     return {
         "name": target.name,
         "type": target.type,

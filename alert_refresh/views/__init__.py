@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 READ = ("mv_entity_ancestors", "mv_descendant_counts")
-"""The views of the example schema that entities are read from."""
+"""The views of the example schema from which entities are read."""
 
 VIEWS = "mv_entity_ancestors,mv_descendant_counts,mv_entity_hierarchy_stats"
 
@@ -35,8 +35,8 @@ PREFIX = "VIEWS_REFRESH_"
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Settings of the views; durations in seconds. `url`, `read_url` and `redis` are connection strings, None when not
-    used. `skip_max_age` is how long a view is left alone at most, 0 never. `own` are the settings of single views,
-    `cron` the schedule of those that have none of their own.
+    used. `skip_max_age` is the longest time in which a view is skipped, 0 for never. `own` are the settings of single
+    views, `cron` the schedule of those that have none of their own.
     """
 
     refresh: RefreshSettings
@@ -119,7 +119,7 @@ def _refresh(env: Env) -> RefreshSettings:
 
 
 def _database(env: Env) -> dict[str, Any]:
-    """How PostgreSQL is reached, and how long it may take."""
+    """The connections to PostgreSQL, and their timeouts."""
     return {
         "url": _connection_string(
             env,
@@ -146,7 +146,7 @@ def _database(env: Env) -> dict[str, Any]:
 
 
 def _changes(env: Env) -> dict[str, Any]:
-    """What makes a refresh due or needless, and what is kept of it."""
+    """When a refresh is due or may be skipped, and how long its history is kept."""
     return {
         "skip_unchanged": env.boolean(
             "VIEWS_SKIP_UNCHANGED",
@@ -171,7 +171,7 @@ def _changes(env: Env) -> dict[str, Any]:
 
 
 def _caches(env: Env) -> dict[str, Any]:
-    """What answers the reads."""
+    """The caches of the reads."""
     return {
         "redis": _connection_string(
             env, "REDIS_URL", "Redis or Valkey that daemons share answers through; unset: memory only", "redis", "redis"
@@ -199,7 +199,7 @@ def build(settings: Settings, clock: Clock) -> PostgresSource | None:
 
 
 def build_check(settings: Settings, clock: Clock) -> Source[Any] | None:
-    """What `alert-refresh check` reads instead: it must not refresh anything."""
+    """The source that `alert-refresh check` reads instead: it refreshes nothing."""
     if settings.url is None:
         return None
     from alert_refresh.views.look import Look
@@ -231,12 +231,12 @@ def _names(env: Env) -> tuple[str, ...]:
     own = [parts(name)[-1] for name in names]
     for name in READ:
         if own.count(name) > 1:
-            env.fault("VIEWS", f"names {name} in two schemas; the reads could not tell which one to answer from")
+            env.fault("VIEWS", f"names {name} in two schemas; the reads need a unique name")
     return tuple(names)
 
 
 def _connection_string(env: Env, name: str, means: str, module: str, extra: str) -> Credential | None:
-    """A connection string, which may hold a password: it is never shown, nor is what a parser says of it."""
+    """A connection string, which may contain a password: neither it nor a parser's message about it is shown."""
     env.note(name, "", means)
     text = env.peek(name).strip()
     if not text:

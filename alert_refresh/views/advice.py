@@ -1,4 +1,4 @@
-"""What a start-up look at the role and the server finds unwise; said once, in the log."""
+"""Checks the role and the server at the start, and logs advice once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def vulnerable(version: int) -> bool:
 
 
 def look(connection: Connection[Any], plans: Sequence[Plan]) -> list[str]:
-    """What is unwise about refreshing these views as this role on this server."""
+    """Advice about refreshing these views as this role on this server."""
     found = []
     if vulnerable(connection.info.server_version):
         found.append(
@@ -52,5 +52,5 @@ def look(connection: Connection[Any], plans: Sequence[Plan]) -> list[str]:
 
 def warn(connection: Connection[Any], plans: Sequence[Plan]) -> None:
     """Log it."""
-    for words in look(connection, plans):
-        log.warning("Views: %s", words)
+    for message in look(connection, plans):
+        log.warning("Views: %s", message)

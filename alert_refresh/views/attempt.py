@@ -1,4 +1,4 @@
-"""One attempt: the views that are to be done, each in its turn, on one connection that is replaced when it breaks."""
+"""One attempt: refreshes the views one after the other, on one connection that is replaced when it breaks."""
 
 from __future__ import annotations
 
@@ -39,12 +39,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False, slots=True)
 class Attempt:
-    """Goes through views and keeps what became of each in `states`; `readings` are of the ones now up to date.
+    """Processes views and collects their `states`; `readings` are those of the views that are now up to date.
 
-    `refreshed` are the views that this cycle has refreshed so far, `reached` whether there was a connection at all.
-    `may_skip` leaves unchanged views alone, but for those that a notification told of (`payloads`); `take_turns` those
-    that another daemon has just refreshed. `advise` asks for a look at the role and the
-    server. `tell` gets every state.
+    `refreshed` are the views that this cycle has refreshed so far, `reached` is whether a connection was opened.
+    `may_skip` skips unchanged views, except those that a notification named (`payloads`); `take_turns` skips those that
+    another daemon has just refreshed. `advise` runs the checks of role and server. `report` is called with every state.
     """
 
     settings: Settings
@@ -58,7 +57,7 @@ class Attempt:
     may_skip: bool
     take_turns: bool
     payloads: frozenset[str]
-    tell: Callable[[ViewState], None]
+    report: Callable[[ViewState], None]
     refreshed: list[str] = field(default_factory=list)
     states: dict[str, ViewState] = field(default_factory=dict)
     advise: bool = False
@@ -67,10 +66,10 @@ class Attempt:
     def run(
         self, names: Sequence[str], todo: Collection[str], wanted: Collection[str], before: Mapping[str, ViewState]
     ) -> None:
-        """Look at the views `names`; take up those of `todo`, those that notifications told of, and what of `wanted`
-        reads one that is refreshed now.
+        """Plan the views `names`; process those in `todo`, those that notifications named, and those of `wanted` that
+        read one that is refreshed now.
 
-        `before` are the states they were in.
+        `before` are their previous states.
 
         Raises:
             Stopping: stop was asked for.
@@ -88,7 +87,7 @@ class Attempt:
             planned = self.clock.monotonic()
             for plan in plans:
                 below = plan.name in wanted and self._rebuilt(plan)
-                if plan.name in todo or below or plan.told(self.payloads):
+                if plan.name in todo or below or plan.named_in(self.payloads):
                     old = before.get(plan.name)
                     state = self._skipped(plan, old, began) or self._refresh(plan, planned)
                     self._note(self._settled(plan, state, old), self._known(plan, old))
@@ -96,9 +95,9 @@ class Attempt:
             self.session.close()
 
     def _plans(self, names: Sequence[str]) -> list[Plan]:
-        """What the catalog says now. The change counters are read here, before any refresh.
+        """The plans from the catalog. The change counters are read here, before any refresh.
 
-        When all may turn out unchanged, a connection of the pool will do, which knows the query already.
+        If all views may be unchanged, a connection of the pool is used, where the query is already prepared.
         """
         if self.may_skip and not self.advise:
             try:
@@ -106,7 +105,7 @@ class Attempt:
                     if not self.direct.pooled:
                         return in_order(catalog.survey(pooled, names, self.proofs))
             except Unavailable:
-                log.debug("The pool has no connection to look at the views with")
+                log.debug("The pool has no connection for reading the catalog")
         connection = self.session.connection()
         try:
             plans = in_order(catalog.survey(connection, names, self.proofs))
@@ -121,15 +120,15 @@ class Attempt:
         return any(name in self.states and self.states[name].refreshed for name in plan.upstream)
 
     def _known(self, plan: Plan, old: ViewState | None) -> ViewState | None:
-        """What was known of the view before, with the last refresh by anyone."""
+        """The previous state of the view, with the last refresh by any client."""
         if plan.age is None or plan.generation is None or (old is not None and old.generation == plan.generation):
             return old
         seen = self._elsewhere(plan.name, plan.generation, plan.age)
         return seen.after(old, self.clock.monotonic(), self.clock.time())
 
     def _skipped(self, plan: Plan, old: ViewState | None, began: float) -> ViewState | None:
-        """The state of a view that this attempt may leave alone, else None."""
-        if not self.may_skip or plan.fault() is not None or plan.told(self.payloads):
+        """The state of a view that this attempt may skip, else None."""
+        if not self.may_skip or plan.fault() is not None or plan.named_in(self.payloads):
             return None
         own, reading = self.settings.of(plan.name), self.readings.get(plan.name)
         recent = reading is not None and began - reading.refreshed < own.skip_max_age
@@ -161,14 +160,14 @@ class Attempt:
         return state
 
     def _failed(self, name: str, error: AttemptError, duration_ms: float = 0.0) -> ViewState:
-        """The state of a view that failed. A server that became read-only is not asked again on this connection."""
+        """The state of a view that failed. If the server became read-only, the connection is closed."""
         if isinstance(error.__cause__, psycopg.errors.ReadOnlySqlTransaction):
             self.session.close()
         transient = isinstance(error, Transient)
         return ViewState(name, Mode.FAILED, str(error), error.error_type, transient, duration_ms)
 
     def _settled(self, plan: Plan, state: ViewState, old: ViewState | None) -> ViewState:
-        """The state, once it is known what a view that is busy amounts to."""
+        """The final state: one that has been busy for too long has failed."""
         state = replace(state, never=plan.opaque, rows=plan.rows, size=plan.size)
         if state.busy is None:
             return state
@@ -196,10 +195,10 @@ class Attempt:
         return self._elsewhere(name, *found)
 
     def _note(self, state: ViewState, old: ViewState | None) -> None:
-        """Keep the state, log it, and record it if something was tried."""
+        """Store the state, log it, and add it to the history if a refresh was attempted."""
         state = state.after(old, self.clock.monotonic(), self.clock.time())
         self.states[state.name] = state
-        self.tell(state)
+        self.report(state)
         fields = {"kind": "views", "view": state.name, "mode": str(state.mode), "duration_ms": state.duration_ms}
         if not state.failed and not state.refreshed:
             log.debug("View %s %s: %s", state.name, state.mode, state.reason, extra=fields)

@@ -1,4 +1,4 @@
-"""The automated service: the worker's schedule, which may rest, and what it has done since it last began."""
+"""The automated service: the worker's schedule, which can be paused, and statistics since it was last started."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Automated:
-    """Counts the cycles that the schedule or a forced refresh began; a cycle is as good as its last attempt."""
+    """Counts the cycles of the schedule and of forced refreshes; the last attempt decides the result of a cycle."""
 
     def __init__(self, worker: Worker[Any]) -> None:
         self._worker = worker
@@ -30,7 +30,7 @@ class Automated:
         return status.running and not status.paused
 
     def start(self) -> bool:
-        """Let the schedule begin, with a refresh at once. False if it runs already."""
+        """Start the schedule with an immediate refresh. False if it is already running."""
         if not self._worker.get_status().paused:
             return False
         self.succeeded = self.failed = 0
@@ -39,7 +39,7 @@ class Automated:
         return self._worker.resume()
 
     def stop(self, timeout: float) -> dict[str, Any] | None:
-        """Let the schedule rest, wait for the refresh that runs, and tell what it did. None if it rests already."""
+        """Pause the schedule, wait for a running refresh, and return the statistics. None if it is already paused."""
         if not self.enabled:
             return None
         started = self._worker.get_status().started
@@ -53,11 +53,11 @@ class Automated:
         }
 
     def force(self, request_id: str) -> None:
-        """The refresh of this id is one of the service's own, though a person asked for it."""
+        """Count the refresh of this id as one of the service, although it was requested manually."""
         self._forced[request_id] = None
 
     def forced(self, request_id: str) -> None:
-        """It was accepted, so whatever was forced before is over: one cycle runs at a time."""
+        """It was accepted, so an earlier forced refresh has ended: only one cycle runs at a time."""
         for earlier in list(self._forced):
             if earlier == request_id:
                 return

@@ -1,4 +1,4 @@
-"""The planner: what PostgreSQL's catalog says of the configured views, in one query."""
+"""The planner: reads the state of the configured views from PostgreSQL's catalog in one query."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 LAG = "10 s"
-"""How long a session that is idle keeps what it counted to itself; one that works may keep it until it is idle."""
+"""The longest delay until an idle session reports its change counters; a busy one may delay them until it is idle."""
 
 PROOFS = 1000
-"""Proofs that are kept."""
+"""The highest number of cached proofs."""
 
 SETTINGS = (
     "bytea_output", "DateStyle", "default_text_search_config", "extra_float_digits", "IntervalStyle", "lc_collate",
     "lc_ctype", "lc_messages", "lc_monetary", "lc_numeric", "lc_time", "search_path", "TimeZone", "xmlbinary",
 )  # fmt: skip
-"""Settings that what a query returns may depend on."""
+"""Settings that may affect the result of a query."""
 
 # reached: all that a view reads, through plain views, partitions and inheritance, operators and functions, but not
 # through other materialized views, whose own counters tell when they change. Built-in objects are not in pg_depend;
@@ -142,7 +142,7 @@ order by w.place
 
 
 def plan(connection: Connection[Any], names: Sequence[str]) -> list[Plan]:
-    """What the catalog says of these views, in their order."""
+    """The state of these views in the catalog, in their order."""
     values = {
         "names": list(names),
         "quoted": [quoted(name) for name in names],
@@ -181,7 +181,7 @@ def _plan(*row: Any) -> Plan:
 
 
 def survey(connection: Connection[Any], names: Sequence[str], proofs: MutableMapping[str, str]) -> list[Plan]:
-    """The plans with their proofs and what the generations tell; `proofs` keeps a proof until a definition changes."""
+    """The plans with proofs and generations added; `proofs` caches a proof until a definition changes."""
     rows = generations.rows(connection, names)
     plans = []
     for found in plan(connection, names):

@@ -1,4 +1,4 @@
-"""Every refresh of every view, in the table refresh_metrics; in memory while the database is away."""
+"""Every refresh of every view, in the table refresh_metrics; buffered in memory while the database is unavailable."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from alert_refresh.views.view import ViewState
 
 KEPT = 10_000
-"""Rows kept in memory while they cannot be written; the oldest go first."""
+"""Rows buffered in memory while they cannot be written; the oldest are dropped first."""
 
 BATCH = 1000
 
@@ -46,7 +46,7 @@ ROWS = f"""
 select id, view_name, refresh_duration_ms, success, extract(epoch from created_at)::double precision, error_message,
     to_jsonb(m) ->> 'outcome', to_jsonb(m) ->> 'reason'
 {FILTER} order by created_at desc, id desc limit %(limit)s
-"""  # noqa: S608
+"""  # noqa: S608 - from constants
 
 SUMMARY = f"""
 select count(*), count(*) filter (where success), avg(refresh_duration_ms),
@@ -63,7 +63,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One refresh of one view that was tried. `created_at` is Unix seconds, when it ended."""
+    """One attempted refresh of one view. `created_at` is its end in Unix seconds."""
 
     view_name: str
     duration_ms: float
@@ -83,7 +83,7 @@ class Record:
 
 
 class History:
-    """Takes records at any time and writes them when it is given a connection.
+    """Buffers records and writes them when a connection is available.
 
     `changes` differs whenever `unwritten` may. Records that are being written are unwritten until that has succeeded.
     """
@@ -101,7 +101,7 @@ class History:
         return len(self._pending)
 
     def add(self, record: Record) -> None:
-        """Keep a record until it is written."""
+        """Buffer a record until it is written."""
         self.lost += len(self._pending) == KEPT
         self._pending.append(record)
         self.changes += 1
@@ -117,7 +117,7 @@ class History:
         return [*chain.from_iterable(batches), *self._pending.copy()][-KEPT:]
 
     def write(self, connection: Connection[Any], *, outcomes: bool = True) -> None:
-        """Write what is pending; what cannot be written stays. `outcomes` says whether the table has these columns.
+        """Write the pending records; on failure they stay. `outcomes` says whether the table has these columns.
 
         Raises:
             psycopg.Error: the rows could not be written.
@@ -146,7 +146,7 @@ class History:
             connection.execute(statement.encode(), columns)
 
     def _put_back(self, batch: list[Record]) -> None:
-        """Keep a batch that could not be written; where there is no room for all of it, its oldest are lost."""
+        """Put back a batch that could not be written; if there is no room for all of it, its oldest are dropped."""
         for record in reversed(batch):
             if len(self._pending) == KEPT:
                 self.lost += 1

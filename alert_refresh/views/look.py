@@ -1,4 +1,4 @@
-"""What `alert-refresh check` does with views: it connects and reads the catalog, and refreshes nothing."""
+"""The check of views by `alert-refresh check`: it connects and reads the catalog, and refreshes nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Look:
-    """A source that only looks: its items are the plans of views that can be refreshed, the others are rejected."""
+    """A read-only source: its items are the plans of views that can be refreshed, the others are rejected."""
 
     name = "postgres"
 

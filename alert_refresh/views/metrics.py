@@ -1,4 +1,4 @@
-"""The views in Prometheus, one by one: how old each is, how long its refreshes took, and what came of them."""
+"""The metrics of each view: its age, the durations and the outcomes of its refreshes."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ OUTCOMES = ("refreshed", "blocking", "skipped", "busy", "failed")
 
 
 class ViewMetrics(Collector):
-    """Metrics of each view in VIEWS, in `registry`, which gets none while views are off. Listens to the views' source
-    from now on.
+    """Registers the metrics of each view in VIEWS in `registry` (none while views are off) and listens to the views'
+    source.
     """
 
     def __init__(self, registry: CollectorRegistry, workers: Mapping[str, Worker[Any]]) -> None:
@@ -45,7 +45,7 @@ class ViewMetrics(Collector):
         )
         self._refreshes = Counter(
             f"{PREFIX}_refreshes_total",
-            "Times that it was a view's turn, by what came of it.",
+            "Refreshes of a view, also those that were skipped, by outcome.",
             ("view", "outcome"),
             registry=registry,
         )
@@ -57,7 +57,7 @@ class ViewMetrics(Collector):
         registry.register(self)
 
     def __call__(self, state: ViewState) -> None:
-        """Count what became of one view in one attempt."""
+        """Count the outcome of one view in one attempt."""
         self._refreshes.labels(state.name, state.outcome).inc()
         if state.refreshed:
             self._durations.labels(state.name).observe(state.duration_ms / 1000)

@@ -1,11 +1,11 @@
-"""Names of views as SQL writes them: exactly as in the catalog, parts that need it in double quotes."""
+"""Names of views in SQL notation: exactly as in the catalog, with double quotes where they are needed."""
 
 from __future__ import annotations
 
 import re
 
 BARE = re.compile(r"[^\W\d][\w$]*")
-"""A part of a name that needs no quotes here: nothing is folded to lower case."""
+"""A part of a name that needs no quotes here: names are not folded to lower case."""
 PART = rf"""(?:{BARE.pattern}|"(?:[^"\x00-\x1f\x7f]|"")+")"""
 NAME = re.compile(rf"({PART})(?:\.({PART}))?")
 """A view's name, or its schema's and its own."""
@@ -20,7 +20,7 @@ SYSTEM = ("pg_catalog", "information_schema", "pg_toast")
 
 
 def split(text: str) -> list[str]:
-    """The names of a list separated by commas, in canonical form where they have one."""
+    """The names in a comma-separated list, in canonical form where they have one."""
     return [canonical(name) for part in BETWEEN.split(text) if (name := part.strip())]
 
 
@@ -32,14 +32,14 @@ def all_quoted(text: str) -> bool:
 
 
 def parts(name: str) -> tuple[str, ...]:
-    """The schema, if given, and the view's own name, without quotes; of a text that is no name the text itself."""
+    """The schema, if given, and the bare name of the view, without quotes; an invalid name is returned unchanged."""
     if not (found := NAME.fullmatch(name)):
         return (name,)
     return tuple(_plain(part) for part in found.groups() if part is not None)
 
 
 def canonical(name: str) -> str:
-    """The name with quotes only where they are needed; a text that is no name stays as it is."""
+    """The name with quotes only where they are needed; an invalid name is returned unchanged."""
     if not NAME.fullmatch(name):
         return name
     return ".".join(part if BARE.fullmatch(part) else _quoted(part) for part in parts(name))
@@ -62,7 +62,7 @@ def name_fault(name: str) -> str | None:
 
 
 def among(text: str, names: tuple[str, ...]) -> str | None:
-    """The one of `names` that `text` means: written as there, with other quotes, or as in the catalog; None if none."""
+    """The one of `names` that `text` denotes: equal, with other quotes, or as in the catalog; None without one."""
     wanted = canonical(text)
     if wanted in names:
         return wanted

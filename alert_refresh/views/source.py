@@ -1,4 +1,4 @@
-"""The source of the views: a PostgreSQL database, brought up to date view by view."""
+"""The source of the views: refreshes the materialized views of a PostgreSQL database, one after the other."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ if TYPE_CHECKING:
     from alert_refresh.views.tiers.redis_cache import RedisCache
 
 CYCLES = 100
-"""How many of the last cycles' results are remembered, for whoever asked for them."""
+"""How many cycles' results are kept for the requests that wait for them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Memo:
-    """What the next refresh wants back: the fingerprints, and what the last cycles did, by request id, and when views
-    were last due (`taken`)."""
+    """The state for the next refresh: the fingerprints, the results of the last cycles by request id, and when views
+    were last due (`taken`).
+    """
 
     readings: Mapping[str, Reading] = field(default_factory=dict)
     cycles: Mapping[str, Progress] = field(default_factory=dict)
@@ -46,7 +47,7 @@ class Memo:
 
 
 class PostgresSource:
-    """Refreshes views in the order of their dependencies; one that fails stops no other."""
+    """Refreshes views in the order of their dependencies; a failure does not affect other views."""
 
     name = "postgres"
 
@@ -75,11 +76,11 @@ class PostgresSource:
         self._changes: set[str] = set()
 
     def refresh(self, previous: Snapshot[Any] | None, request: Request, deadline: Deadline) -> Snapshot[ViewState]:
-        """Refresh all views, or the one that `request.scope` names; on a retry only what failed and may pass, what
-        reads that, and what has become due meanwhile.
+        """Refresh all views, or the one in `request.scope`; on a retry only those with transient failures, those that
+        read them, and those that have become due meanwhile.
 
         Raises:
-            Partial: at least one view failed; the snapshot tells which. Its cause is transient if any failure is.
+            Partial: at least one view failed, see the snapshot. Its cause is transient if any failure is.
             Stopping: stop was asked for.
         """
         memo = previous.memo if previous is not None and isinstance(previous.memo, Memo) else Memo()
@@ -109,9 +110,8 @@ class PostgresSource:
         return snapshot
 
     def _due(self, request: Request, taken: Mapping[str, Moment]) -> tuple[str, ...]:
-        """The views that a cycle is about: of a periodic one those whose interval has passed.
-
-        One that notifications asked for is about what they told of.
+        """The views of a cycle: of a periodic one those whose interval has passed, of one that notifications requested
+        those that they named.
         """
         if request.trigger is Trigger.WATCH:
             return ()
@@ -120,7 +120,7 @@ class PostgresSource:
         return self._due_meanwhile(request, taken) or self.settings.views
 
     def _due_meanwhile(self, request: Request, taken: Mapping[str, Moment]) -> tuple[str, ...]:
-        """The views whose interval has passed since a scheduled cycle took them up, which still retries others."""
+        """The views whose interval has passed again while a scheduled cycle still retries others."""
         if not request.trigger.scheduled:
             return ()
         now, started, warmup = Moment.now(self.clock), self._started, self.settings.refresh.warmup
@@ -135,7 +135,7 @@ class PostgresSource:
         return MappingProxyType({**memo.taken, **dict.fromkeys(due, Moment.now(self.clock))})
 
     def _payloads(self) -> frozenset[str]:
-        """What notifications have told of and no cycle has taken up yet."""
+        """The payloads of notifications that no cycle has handled yet."""
         taken = frozenset(self._changes)
         self._changes -= taken
         return taken
@@ -153,17 +153,17 @@ class PostgresSource:
             may_skip=request.trigger is not Trigger.MANUAL,
             take_turns=request.trigger is Trigger.PERIODIC,
             payloads=progress.payloads,
-            tell=self._tell,
+            report=self._report,
             refreshed=[name for name, state in progress.states.items() if state.refreshed],
             advise=not self._advised,
         )
 
-    def _tell(self, state: ViewState) -> None:
+    def _report(self, state: ViewState) -> None:
         for listener in self.listeners:
             listener(state)
 
     def watches(self, sink: Sink) -> tuple[Watch, ...]:
-        """Work to be done between refreshes, whose stop cancels the statement of a running one, and notifications."""
+        """Upkeep between refreshes, whose stop also cancels the statement of a running refresh, and notifications."""
         self._started = Moment.now(self.clock)
         for pool in {self.reads, self.direct}:
             pool.renew()
@@ -180,10 +180,10 @@ class PostgresSource:
         return (upkeep, notifications)
 
     def read_history(self, *, limit: int, view: str | None, since: float | None) -> dict[str, Any]:
-        """The newest rows of the history and their summary, with what was not written yet.
+        """The newest rows of the history and their summary, with the rows that were not written yet.
 
         Raises:
-            Unavailable: the database cannot be read, or the history is not there.
+            Unavailable: the database cannot be read, or the table of the history does not exist.
         """
         with self.direct.connection() as connection:
             if self.history.pending and (found := tables.ensure(connection)).history:
@@ -218,7 +218,7 @@ def failed(states: Mapping[str, ViewState]) -> AttemptError | None:
 
 
 def digest(states: Mapping[str, ViewState]) -> str:
-    """Names what readers of the views can see: which refresh each view shows, and what failed."""
+    """A digest of what readers can see: the last refresh of each view, and the failures."""
     seen = [
         (state.name, state.generation, state.refreshed_at, state.failed and state.reason)
         for _, state in sorted(states.items())

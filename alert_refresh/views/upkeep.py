@@ -1,4 +1,4 @@
-"""What is done between refreshes: the pool's health, the history that could not be written, old rows."""
+"""Upkeep between refreshes: the health of the pool, unwritten history, old rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class Upkeep(Watch):
-    """Runs in the thread the worker gives to a source's watch; `stopping` also tells a running refresh to end."""
+    """Runs in the thread of a watch; `stopping` also ends a running refresh."""
 
     def __init__(self, clock: Clock, reads: Reads, history: History, retention: float) -> None:
         self.stopping = threading.Event()
@@ -47,7 +47,7 @@ class Upkeep(Watch):
         self.stopping.set()
 
     def round(self) -> None:
-        """Do what is due; a database that is away is left for the next round."""
+        """Do what is due; if the database is unavailable, the next round retries."""
         self._reads.check()
         now = self._clock.monotonic()
         tasks: list[Callable[[], None]] = []

@@ -1,4 +1,4 @@
-"""What is known of a view before it is refreshed, and what follows from it: order, statement, mode. Pure."""
+"""The state of a view before its refresh, and what follows from it: order, statement, mode. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
 SETTLED = 60.0
-"""Seconds between two equal readings of the change counters before they are believed: the counters lag a commit."""
+"""Seconds between two equal readings of the change counters before they are used: the counters lag behind commits."""
 
 ADVISORY_SPACE = 0x616C6572
 """The upper half of our advisory lock keys; the lower half is the view's oid."""
@@ -21,7 +21,7 @@ KINDS = {"r": "a table", "p": "a partitioned table", "v": "a plain view", "f": "
 
 
 class Mode(StrEnum):
-    """How a view was brought up to date. A blocking refresh keeps readers out while it runs."""
+    """How a view was brought up to date. A blocking refresh locks readers out while it runs."""
 
     CONCURRENT = "concurrent"
     BLOCKING = "blocking"
@@ -32,10 +32,10 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the catalog says of one configured view. `name` is the configured name, `oid` None if there is no such view.
+    """The state of one configured view in the catalog. `name` is the configured name, `oid` None if it does not exist.
 
     `kind` is pg_class.relkind, `namesakes` how many materialized views the configured name may mean. `may_refresh`
-    is whether the role may refresh it. `fingerprint` names the state of everything the view reads: equal
+    is whether the role may refresh it. `fingerprint` identifies the state of everything the view reads: equal
     fingerprints mean that no row and no definition was changed, as far as the counters know; `definitions` is the
     part of it that its proof depends on, over the views `relations` and the `functions` below it. `opaque` says why
     a change cannot be known, or is empty; `unsettled` why the counters cannot be trusted now. `upstream` are the
@@ -68,7 +68,7 @@ class Plan:
     rows: int | None = None
     size: int | None = None
 
-    def told(self, payloads: Collection[str]) -> bool:
+    def named_in(self, payloads: Collection[str]) -> bool:
         """Whether one of these payloads of notifications means this view, or something that it reads directly.
 
         A payload is a name, with its schema or without; an empty one means everything.
@@ -90,11 +90,11 @@ class Plan:
         return None
 
     def mode(self) -> Mode:
-        """CONCURRENTLY wherever PostgreSQL can; what the fallback is for, the catalog says, not an error."""
+        """CONCURRENTLY wherever PostgreSQL supports it; the catalog decides that, not an error."""
         return Mode.CONCURRENT if self.populated and self.unique_index else Mode.BLOCKING
 
     def why_blocking(self) -> str:
-        """The reason for a refresh that keeps readers out; empty if it does not."""
+        """The reason for a blocking refresh; empty if it is not blocking."""
         if not self.populated:
             return "the view has never been populated"
         return "" if self.unique_index else "the view has no unique index on plain columns of all its rows"
@@ -107,14 +107,14 @@ class Plan:
         )
 
     def lock_key(self) -> int:
-        """The advisory lock that whoever refreshes this view holds; a signed 64-bit number."""
+        """The key of the advisory lock that is held during a refresh of this view; a signed 64-bit number."""
         assert self.oid is not None
         return ADVISORY_SPACE << 32 | self.oid
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the fingerprint was when a view was last `refreshed`, and `since` when it has been (both monotonic)."""
+    """A fingerprint with the times when the view was last `refreshed` and `since` when it reads so (monotonic)."""
 
     fingerprint: str
     since: float
@@ -123,14 +123,14 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class ViewState:
-    """What became of one view, the last time it was its turn. Items of the views' snapshot.
+    """The result of the last attempt to refresh one view; an item of the views' snapshot.
 
-    `reason` tells why it was skipped, busy, blocking or failed. `refreshed_at` (Unix seconds) and `generation` are
-    those of its last refresh by anyone that is known of, None and 0 before one. `fresh_at` (Unix seconds) is when it
-    was last refreshed or proven unchanged, `since` the same on the monotonic clock, or when it was first looked at.
-    `busy` says who holds its lock, and since when (monotonic). `never` says why it is never skipped.
-    `rows` (the planner's estimate) and `size` (bytes, with indexes) are None while they are not known.
-    `transient` failures are retried. `analyzed` is the result of ANALYZE, None where it was not asked for.
+    `reason` says why it was skipped, busy, blocking or failed. `refreshed_at` (Unix seconds) and `generation` are those
+    of its last known refresh by any client, None and 0 before one. `fresh_at` (Unix seconds) is when it was last
+    refreshed or proven unchanged, `since` the same on the monotonic clock, or when it was first seen. `busy` says which
+    session holds its lock, and since when (monotonic). `never` says why it is never skipped. `rows` (the planner's
+    estimate) and `size` (bytes, with indexes) are None while unknown. `transient` failures are retried. `analyzed` is
+    the result of ANALYZE, None if it was not requested.
     """
 
     name: str
@@ -151,24 +151,24 @@ class ViewState:
 
     @property
     def refreshed(self) -> bool:
-        """Whether it was really refreshed."""
+        """Whether it was refreshed."""
         return self.mode in (Mode.CONCURRENT, Mode.BLOCKING)
 
     @property
     def failed(self) -> bool:
-        """Whether it counts as a failure: also a view that was busy for too long."""
+        """Whether it counts as a failure, which a view that was busy for too long does too."""
         return self.mode is Mode.FAILED or bool(self.error_type)
 
     @property
     def outcome(self) -> str:
-        """The one word of metrics and of the history."""
+        """The outcome in metrics and in the history."""
         return "refreshed" if self.mode is Mode.CONCURRENT else str(self.mode)
 
     def after(self, old: ViewState | None, now: float, wall: float) -> ViewState:
-        """This state with what it keeps of `old`; `now` is monotonic, `wall` Unix seconds.
+        """This state with the values that it takes from `old`; `now` is monotonic, `wall` Unix seconds.
 
-        A view that was refreshed, here or elsewhere, has been fresh since then; one that was skipped is fresh now; any
-        other is as old as it was.
+        A view that was refreshed, here or elsewhere, has been fresh since then; a skipped one is fresh now; the age of
+        any other is unchanged.
         """
         if self.refreshed_at is not None:
             state = replace(self, fresh_at=self.refreshed_at, since=now - max(0.0, wall - self.refreshed_at))
@@ -179,7 +179,7 @@ class ViewState:
         return state if old is None else state._older(old)
 
     def _older(self, old: ViewState) -> ViewState:
-        """Keep what `old` knows better."""
+        """Take the values from `old` that are newer there."""
         state = self
         if state.refreshed_at is None:
             state = replace(state, refreshed_at=old.refreshed_at, generation=old.generation)
@@ -190,9 +190,9 @@ class ViewState:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What one cycle has done so far: its views' states, by name, and whether the database was reached at last.
+    """The progress of one cycle: its views' states, by name, and whether the last attempt reached the database.
 
-    `wanted` are the views that are due in it, `payloads` what notifications have said was changed.
+    `wanted` are the views that are due in it, `payloads` those of the notifications that it handles.
     """
 
     states: dict[str, ViewState] = field(default_factory=dict)
@@ -201,16 +201,16 @@ class Progress:
     payloads: frozenset[str] = frozenset()
 
     def todo(self) -> list[str]:
-        """What an attempt should take up: everything at first, then what failed in a way that may pass.
+        """The views that an attempt should refresh: all of them at first, then those with transient failures.
 
-        What reads one of these is taken up too, once that one is refreshed; see `Attempt`.
+        Views that read one of these are added once that one is refreshed; see `Attempt`.
         """
         both = dict.fromkeys((*self.wanted, *self.states))
         return [name for name in both if name not in self.states or self.states[name].transient]
 
 
 def in_order(plans: Sequence[Plan]) -> list[Plan]:
-    """The plans with every view after those it reads; otherwise the order stays."""
+    """The plans in topological order: every view after those it reads; otherwise the order is kept."""
     left = {plan.name: plan for plan in plans}
     ordered: list[Plan] = []
     while left:
@@ -221,7 +221,7 @@ def in_order(plans: Sequence[Plan]) -> list[Plan]:
 
 
 def unchanged(plan: Plan, reading: Reading | None, now: float, refreshed: Collection[str]) -> bool:
-    """Whether a scheduled refresh may leave this view alone.
+    """Whether a scheduled refresh may skip this view.
 
     Only if the counters read the same now as before its last refresh, and have for `SETTLED` seconds, and no
     view that it reads was refreshed in this cycle (its counters would lag too).
@@ -238,7 +238,7 @@ def unchanged(plan: Plan, reading: Reading | None, now: float, refreshed: Collec
 
 
 def read_again(plan: Plan, reading: Reading | None, now: float) -> Reading:
-    """The reading to keep with a refresh that begins now: as old as the counters have shown the same."""
+    """The reading to store with a refresh that starts now; `since` is when the counters first had these values."""
     if reading is not None and reading.fingerprint == plan.fingerprint:
         return replace(reading, refreshed=now)
     return Reading(plan.fingerprint, now, now)

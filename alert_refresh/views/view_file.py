@@ -35,13 +35,13 @@ KEYS = ("name", "cron", *DURATIONS, "max_age", "skip", "analyze")
 
 
 class BadFile(Exception):
-    """Raised when the file is not what it should be; the text says where."""
+    """Raised when the file is invalid; the message says where."""
 
 
 def read(
     path: Path, names: Sequence[str], general: ViewSettings, zone: str = "UTC"
 ) -> tuple[dict[str, ViewSettings], list[str]]:
-    """The settings of the views that the file names, and every fault in it. `zone` is that of cron expressions."""
+    """The settings of the views in the file, and all its faults. `zone` is that of cron expressions."""
     try:
         entries = _entries(path)
     except BadFile as error:
@@ -113,7 +113,7 @@ def _no_repeats(*nodes: yaml.Node | None) -> None:
 
 
 def _faults(entry: Any, names: Sequence[str], own: dict[str, ViewSettings]) -> Iterator[str]:
-    """What is wrong with the shape of one entry."""
+    """Faults in the structure of one entry."""
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         yield "is not a mapping with a name"
         return

@@ -1,4 +1,4 @@
-"""The settings that each view may have of its own, and when each is due."""
+"""The settings of single views, and their schedules."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Moment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ViewSettings:
-    """Settings of one view; durations in seconds. `cron` takes the place of `interval`, which then is the longest time
+    """Settings of one view; durations in seconds. `cron` replaces `interval`, which then is the longest time
     between two ticks. `skip_max_age` 0: it is never skipped.
     """
 

@@ -55,7 +55,7 @@ def create_app(daemon: Daemon) -> Flask:
     errors.install(app)
     _every_request(app, daemon.clock)
     if daemon.config.trusted_proxies:
-        app.wsgi_app = TrustedProxies(app.wsgi_app, daemon.config.trusted_proxies)  # type: ignore[method-assign]
+        app.wsgi_app = TrustedProxies(app.wsgi_app, daemon.config.trusted_proxies)  # type: ignore[method-assign]  # Flask's documented way
 
     registry = CollectorRegistry()
     engine = EngineMetrics(registry, daemon.workers, daemon.gauges, off=daemon.off, stuck=daemon.stuck)

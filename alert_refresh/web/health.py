@@ -70,6 +70,17 @@ def _by_cycle(kind: Kind, status: Status[Any]) -> str:
     return DEGRADED if any(kind.serves(item) for item in items) else UNHEALTHY
 
 
+def _not_loaded(daemon: Daemon) -> list[str]:
+    """The kinds that readiness waits for."""
+    return [
+        kind.name
+        for kind in kinds.KINDS
+        if kind.gates_readiness
+        and kind.name in daemon.workers
+        and daemon.workers[kind.name].get_status().snapshot is None
+    ]
+
+
 def build(daemon: Daemon) -> Blueprint:
     """The blueprint of `/healthz`, `/readyz` and `/health`."""
     blueprint = Blueprint("health", __name__)
@@ -84,14 +95,7 @@ def build(daemon: Daemon) -> Blueprint:
     @blueprint.get("/readyz")
     def readyz() -> JsonResponse:
         """200 once targets and rules, where configured, are loaded."""
-        waiting = [
-            kind.name
-            for kind in kinds.KINDS
-            if kind.gates_readiness
-            and kind.name in daemon.workers
-            and daemon.workers[kind.name].get_status().snapshot is None
-        ]
-        if waiting:
+        if waiting := _not_loaded(daemon):
             fields = {"waiting_for": waiting}
             raise ApiError(503, f"Not loaded yet: {', '.join(waiting)}", error="not_ready", fields=fields)
         return answer({"status": "ready"})

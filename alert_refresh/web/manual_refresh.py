@@ -118,24 +118,22 @@ class ManualRefresh:
             raise self._not_started()
         try:
             return worker.refresh_now(g.request_id, scope)
-        except NotStarted:
-            raise self._not_started() from None
-        except RefreshInProgress as running:
-            raise ApiError(
-                503,
-                f"{self._noun} refresh already running",
-                error="refresh_in_progress",
-                retry_after=running.retry_after,
-                fields={"started_at": rfc3339(running.started_at)},
-            ) from None
-        except RateLimitExceeded as exceeded:
-            raise ApiError(
-                429,
-                f"Max 1 refresh per {period(worker.settings.rate_limit)}",
-                error="rate_limit_exceeded",
-                retry_after=exceeded.retry_after,
-                fields={"retry_after_seconds": whole_seconds(exceeded.retry_after)},
-            ) from None
+        except (NotStarted, RefreshInProgress, RateLimitExceeded) as refused:
+            raise self._refused(refused, worker.settings.rate_limit) from None
+
+    def _refused(self, error: NotStarted | RefreshInProgress | RateLimitExceeded, limit: float) -> ApiError:
+        """The response to a request that the worker refused."""
+        match error:
+            case RefreshInProgress():
+                code, message = "refresh_in_progress", f"{self._noun} refresh already running"
+                fields: dict[str, Any] = {"started_at": rfc3339(error.started_at)}
+                return ApiError(503, message, error=code, retry_after=error.retry_after, fields=fields)
+            case RateLimitExceeded():
+                code, message = "rate_limit_exceeded", f"Max 1 refresh per {period(limit)}"
+                fields = {"retry_after_seconds": whole_seconds(error.retry_after)}
+                return ApiError(429, message, error=code, retry_after=error.retry_after, fields=fields)
+            case _:
+                return self._not_started()
 
     def _ended_by_stop(self, outcome: Outcome, over: bool) -> bool:
         """Whether a stop ended the attempt, or the wait for the next one."""

@@ -45,7 +45,7 @@ class Named(Collector):
 def build(registry: CollectorRegistry) -> Blueprint:
     """The blueprint that exports `registry`, including the memory, CPU time and open files of the process."""
     # Applies to the whole process: the library has no other way to omit the `_created` series.
-    disable_created_metrics()  # type: ignore[no-untyped-call]
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no types
     ProcessCollector(registry=registry)
     blueprint = Blueprint("metrics", __name__)
 
@@ -55,7 +55,8 @@ def build(registry: CollectorRegistry) -> Blueprint:
         names = frozenset(request.args.getlist("name[]"))
         shown = Named(registry, names) if names else registry
         if wants_openmetrics():
-            text, content_type = openmetrics.generate_latest(shown), openmetrics.CONTENT_TYPE_LATEST  # type: ignore[no-untyped-call]
+            text = openmetrics.generate_latest(shown)  # type: ignore[no-untyped-call]  # it has no types
+            content_type = openmetrics.CONTENT_TYPE_LATEST
         else:
             text, content_type = generate_latest(shown), CONTENT_TYPE
         return JsonResponse(text, content_type=content_type, headers={"Vary": "Accept"})

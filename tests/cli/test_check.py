@@ -33,7 +33,7 @@ def check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kube: KubeServer, *mo
     return CliRunner().invoke(main, ["check", *more])
 
 
-def test_with_all_rights_nothing_is_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kube: KubeServer) -> None:
+def test_with_all_rights_there_is_no_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kube: KubeServer) -> None:
     result = check(monkeypatch, tmp_path, kube)
     assert result.exit_code == 0, result.output
     assert "targets from kubernetes: 3 read" in result.output and "missing" not in result.output
@@ -151,7 +151,7 @@ def test_a_server_that_does_not_answer_is_not_a_fault(
     assert "missing_rights" not in json.loads(result.stdout)["sources"][0]
 
 
-def test_what_is_no_target_is_listed_with_its_reason_and_is_no_fault(
+def test_an_object_that_is_not_a_target_is_listed_with_its_reason_and_is_not_a_fault(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     documents = [{"kind": "SealedSecret", "metadata": {"name": "a"}}, *({"kind": f"K{n}"} for n in range(104))]

@@ -52,13 +52,13 @@ def test_the_help_of_serve_lists_every_setting_with_its_meaning_and_default() ->
     assert re.findall(r"^ +([A-Z0-9_]{5,})$", found.output, re.MULTILINE) == list(listed())
 
 
-def test_the_help_is_the_same_whatever_is_set() -> None:
+def test_the_help_does_not_depend_on_the_environment() -> None:
     wrong = {"TARGET_REFRESH_INTERVAL": "0s", "ALERT_REFRESH_ADMIN_TOKEN": CANARY, "VIEWS_DATABASE_URL": CANARY}
     assert run("serve", "--help", env=wrong).output == run("serve", "--help").output
     assert CANARY not in run("serve", "--help", env=wrong).output
 
 
-def test_check_with_nothing_configured_is_right_and_says_what_is_off() -> None:
+def test_check_without_any_kind_succeeds_and_says_what_is_off() -> None:
     result = run("check")
     assert result.exit_code == 0
     off = [f"{kind.name}: off; to switch them on, {kind.enable_hint}" for kind in KINDS]
@@ -118,7 +118,7 @@ def test_check_fails_when_something_is_rejected_and_says_what(monkeypatch: pytes
     assert result.output.splitlines()[3:5] == ["  default/bad: url: has no host", "  default/bad: name: is empty"]
 
 
-def test_check_gives_up_on_a_source_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_abandons_a_source_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     let_go = threading.Event()
 
     def hang(_: int) -> Snapshot[Any]:
@@ -146,7 +146,7 @@ def test_check_gives_up_on_a_source_that_hangs(monkeypatch: pytest.MonkeyPatch) 
     ],
     ids=["disabled", "adaptive", "rate limit", "warm-up"],
 )
-def test_check_makes_one_attempt_whatever_the_schedule_says(
+def test_check_makes_one_attempt_regardless_of_the_schedule(
     monkeypatch: pytest.MonkeyPatch, kind: str, env: Mapping[str, str]
 ) -> None:
     source = FakeSource(lambda n: Snapshot({"a": "1"}, digest="x"))

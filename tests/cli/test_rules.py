@@ -137,7 +137,7 @@ def test_standard_input_is_read_like_a_file(tmp_path: Path, name: str) -> None:
 
 
 def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run the real program from a shell; `$RULES` stands for `alert-refresh rules`."""
+    """Run the real program from a shell; `$RULES` is `alert-refresh rules`."""
     program = f"{sys.executable} -m alert_refresh rules"
     environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "RULES": program}
     return subprocess.run(["bash", "-c", command], cwd=folder, env=environ, capture_output=True, text=True, timeout=60)
@@ -185,7 +185,7 @@ def unreadable(folder: Path) -> dict[Path, str]:
     }
 
 
-def test_whatever_cannot_be_read_is_a_line_and_exit_status_1(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_a_line_and_exit_status_1(tmp_path: Path) -> None:
     for path, said in unreadable(tmp_path).items():
         checking = run("check", path)
         assert (checking.exit_code, checking.output) == (1, f"{escape(str(path))}: {said}\n")
@@ -226,7 +226,7 @@ main(["rules", *sys.argv[1:]])
     assert "Traceback" not in found.stderr
 
 
-def test_a_file_is_not_packed_onto_itself_by_whatever_name(tmp_path: Path) -> None:
+def test_a_file_is_not_packed_onto_itself_under_any_name(tmp_path: Path) -> None:
     text = text_file.to_yaml(rules(2))
     (tmp_path / "a").write_text(text)
     (tmp_path / "link").symlink_to("a")

@@ -1,13 +1,14 @@
-"""What the engine relies on, and every source must therefore keep."""
+"""The contract of `Source` that the engine relies on, tested for every source."""
 
 from __future__ import annotations
 
 import gc
 import math
-import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,6 @@ from tests.stage import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from alert_refresh.engine import Watch
 
@@ -72,7 +72,7 @@ def test_a_refresh_returns_the_whole_truth_in_a_frozen_snapshot(world: World) ->
     )
 
 
-def test_it_says_in_one_word_where_it_reads(world: World) -> None:
+def test_its_name_is_one_word(world: World) -> None:
     assert world.source.name.isalpha()
     assert world.source.name.islower()
 
@@ -113,7 +113,7 @@ def test_what_was_published_before_is_left_as_it_was(world: World) -> None:
     assert dict(first.items) == items
 
 
-def test_what_another_source_left_behind_is_no_hindrance(world: World) -> None:
+def test_the_memo_of_another_source_is_ignored(world: World) -> None:
     strange: Snapshot[Any] = Snapshot(items={}, digest="strange", memo=object(), generation=5)
     assert set(refresh(world, strange).items) == {"first", "second"}
 
@@ -124,7 +124,7 @@ def each_fault(world: World) -> Iterator[tuple[str, Any]]:
     yield from found.items()
 
 
-def test_every_fault_is_an_error_the_engine_understands_and_tells_nothing_secret(world: World) -> None:
+def test_every_fault_is_an_error_of_the_engine_and_contains_no_secret(world: World) -> None:
     good = refresh(world)
     for word, fault in each_fault(world):
         with fault() as fired:
@@ -146,7 +146,7 @@ def test_an_attempt_whose_time_is_over_fails_as_a_timeout(world: World) -> None:
 
 
 @hanging
-def test_an_attempt_ends_with_its_deadline_though_nobody_answers(world: World) -> None:
+def test_an_attempt_ends_with_its_deadline_without_any_response(world: World) -> None:
     with world.faults()[world.hang]() as fired:
         began = time.monotonic()
         with pytest.raises(Transient) as raised:
@@ -156,7 +156,7 @@ def test_an_attempt_ends_with_its_deadline_though_nobody_answers(world: World) -
         assert fired()
 
 
-def test_it_can_be_refreshed_in_several_threads_at_once(world: World) -> None:
+def test_it_can_be_refreshed_in_several_threads_concurrently(world: World) -> None:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: refresh(world).digest, range(20)))
     assert len(set(found)) == 1
@@ -182,7 +182,7 @@ def test_it_holds_nothing_open_after_close(world: World) -> None:
 
 def open_files() -> int:
     gc.collect()
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def watch_of(world: World, notify: Callable[[Trigger], None]) -> Watch:
@@ -211,7 +211,7 @@ def test_a_watch_stopped_before_it_runs_never_runs(world: World) -> None:
 
 
 @watching
-def test_a_watch_stopped_while_it_runs_ends_at_once_and_says_no_more(world: World) -> None:
+def test_a_watch_stopped_while_it_runs_ends_immediately_and_reports_nothing_more(world: World) -> None:
     seen: list[Trigger] = []
     watch = watch_of(world, seen.append)
     thread = running(watch)
@@ -224,7 +224,7 @@ def test_a_watch_stopped_while_it_runs_ends_at_once_and_says_no_more(world: Worl
 
 
 @watching
-def test_a_watch_tells_of_each_change_also_of_one_before_it_ran(world: World) -> None:
+def test_a_watch_reports_each_change_also_one_before_it_ran(world: World) -> None:
     seen: list[Trigger] = []
     watch = watch_of(world, seen.append)
     world.write(2)
@@ -234,7 +234,7 @@ def test_a_watch_tells_of_each_change_also_of_one_before_it_ran(world: World) ->
         for version in range(3, 6):
             before = len(seen)
             world.write(version)
-            eventually(lambda before=before: len(seen) > before, "a change")  # type: ignore[misc]
+            eventually(partial(lambda before: len(seen) > before, before), "a change")
         assert set(seen) <= {Trigger.WATCH, Trigger.FILE}
     finally:
         watch.stop()

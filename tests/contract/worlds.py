@@ -56,12 +56,12 @@ class World(ABC):
     def faults(self) -> dict[str, Fault]:
         """What can go wrong."""
 
-    def close(self) -> None:  # noqa: B027
+    def close(self) -> None:  # noqa: B027 - most worlds hold nothing
         """Release what the world holds, after the source was closed."""
 
 
 class FakeWorld(World):
-    """The stand-in that the engine's tests use must itself be a good source."""
+    """The fake source of the engine's tests must itself fulfil the contract."""
 
     version = 0
     broken = False
@@ -164,7 +164,9 @@ class KubernetesWorld(World):
         return KubernetesSource(settings, SystemClock())
 
     def write(self, version: int) -> None:
-        if not self.kube.store.at()[1]:  # type: ignore[index]
+        present = self.kube.store.at()
+        assert present is not None
+        if not present[1]:
             self.kube.store.create(manifest("first", 0))
             self.kube.store.create(manifest("second", version))
         else:

@@ -40,7 +40,7 @@ def hang_once(stage: Stage, number: int) -> None:
     stage.fake.advance(0.001)
 
 
-def test_e4_an_attempt_is_abandoned_five_seconds_past_its_timeout_and_a_replacement_goes_on() -> None:
+def test_e4_an_attempt_is_abandoned_five_seconds_past_its_timeout_and_a_replacement_continues() -> None:
     with Stage(GatedSource()).start() as stage:
         hang_once(stage, 1)
         stage.backing_off(30)
@@ -105,7 +105,7 @@ def test_a_manual_refresh_during_a_hanging_attempt_is_refused_until_it_is_abando
         assert stage.source.wait_for_call(2).request is request
 
 
-def test_health_is_good_before_start_while_idle_and_after_stop() -> None:
+def test_the_worker_is_healthy_before_start_while_idle_and_after_stop() -> None:
     with Stage() as stage:
         assert stage.worker.health() is None
         stage.start().idle()
@@ -115,16 +115,16 @@ def test_health_is_good_before_start_while_idle_and_after_stop() -> None:
 
 
 def test_a_worker_that_is_late_is_unhealthy_until_it_returns() -> None:
-    gate, told = threading.Event(), threading.Event()
+    gate, reported = threading.Event(), threading.Event()
 
     def slow(outcome: Outcome) -> None:
-        told.set()
+        reported.set()
         gate.wait(30)
 
     with Stage() as stage:
         stage.worker.listen(slow)
         stage.start()
-        told.wait(30)
+        reported.wait(30)
         stage.fake.advance(10)
         assert stage.worker.health() is None
         stage.fake.advance(0.001)
@@ -215,7 +215,7 @@ def test_p14_a_watch_that_dies_is_reported_and_restarted(
             stopped.set()
 
     source = FakeSource()
-    source.watches = lambda sink: (Mine(),)  # type: ignore[method-assign]
+    source.make_watches = lambda sink: (Mine(),)
     with Stage(source).start().idle() as stage:
         stage.fake.wait_for_sleeper(0.5)
         assert [one.exc_type for one in deaths] == [death]
@@ -234,7 +234,7 @@ def test_a_watch_that_ends_by_itself_is_run_again_and_stop_ends_that_wait() -> N
             pass
 
     source = FakeSource()
-    source.watches = lambda sink: (Mine(),)  # type: ignore[method-assign]
+    source.make_watches = lambda sink: (Mine(),)
     with Stage(source).start().idle() as stage:
         for count in (1, 2, 3):
             stage.fake.wait_for_sleeper(0.5)
@@ -303,7 +303,7 @@ def test_p14_a_thread_that_cannot_even_be_restarted_makes_the_worker_unhealthy(
     monkeypatch.setattr(threading, "excepthook", broken)
     monkeypatch.setattr("sys.excepthook", lambda *args: heard.append(args))
     source = FakeSource()
-    source.watches = lambda sink: (Mine(),)  # type: ignore[method-assign]
+    source.make_watches = lambda sink: (Mine(),)
     with Stage(source).start().idle() as stage:
         eventually(lambda: stage.worker.health() == "fake-watch")
         stage.worker.stop()
@@ -369,7 +369,7 @@ def test_p17_a_worker_whose_threads_cannot_start_says_so_is_stopped_and_can_be_s
         watches.append(FakeWatch())
         return watches[-1:]
 
-    source.watches = watch  # type: ignore[method-assign]
+    source.make_watches = watch
     with Stage(source) as stage:
         refused = refuse(f"fake-{job}", failure, monkeypatch)
         with pytest.raises(failure):

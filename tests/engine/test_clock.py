@@ -25,7 +25,7 @@ def test_a_deadline_counts_down_and_then_is_a_transient_timeout() -> None:
     assert deadline.remaining() == -1
 
 
-def test_the_system_clock_tells_the_machine_s_time() -> None:
+def test_the_system_clock_returns_the_machine_s_time() -> None:
     clock = SystemClock()
     assert abs(clock.time() - time.time()) < 5
     assert 0 <= clock.monotonic() - time.monotonic() + 5 <= 10

@@ -38,10 +38,10 @@ def test_a_pause_drops_the_ticks_and_a_resume_starts_a_new_grid_with_a_refresh_i
         stage.fake.advance(10)
         stage.idle()
         assert triggers(stage)[-1] is Trigger.PERIODIC
-        assert not stage.worker.resume(), "it runs already"
+        assert not stage.worker.resume(), "it is already running"
 
 
-def test_a_refresh_by_hand_runs_while_paused_with_all_its_retries() -> None:
+def test_a_manual_refresh_runs_while_paused_with_all_its_retries() -> None:
     with Stage(base_backoff=5, max_retries=1, rate_limit=0) as stage:
         stage.worker.pause()
         stage.start().idle()

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 class Living(FakeWatch):
     """A watch that publishes from its own thread."""
 
-    def __init__(self, name: str = "watch", life: WatchHealth | None = None) -> None:
+    def __init__(self, name: str = "watch", health: WatchHealth | None = None) -> None:
         super().__init__()
         self.name = name
-        self.mine = life
+        self.mine = health
         self.heard: list[Outcome] = []
 
     def refreshed(self, outcome: Outcome) -> None:
@@ -36,7 +36,7 @@ class Living(FakeWatch):
 
 def watched(*watches: Watch) -> FakeSource:
     source = FakeSource()
-    source.watches = lambda sink: watches  # type: ignore[method-assign]
+    source.make_watches = lambda sink: watches
     return source
 
 
@@ -155,7 +155,7 @@ def test_an_attempt_is_rebased_again_when_it_is_overtaken_again() -> None:
     assert stage.status.snapshot is not None and stage.status.snapshot.digest == "list"
 
 
-def test_a_partial_refresh_is_rebased_and_fails_all_the_same() -> None:
+def test_a_partial_refresh_is_rebased_and_fails_anyway() -> None:
     with Stage(GatedSource(), max_retries=0).start() as stage:
         stage.source.wait_for_call(1).answer(snapshot("first"))
         stage.idle().worker.refresh_now()
@@ -219,7 +219,7 @@ def test_a_watch_that_does_not_end_is_abandoned_and_stop_succeeds() -> None:
         eventually(lambda: not any(thread.name == "fake-watch" for thread in threading.enumerate()))
 
 
-LIVES: list[tuple[Sequence[WatchHealth | None], WatchHealth | None]] = [
+HEALTHS: list[tuple[Sequence[WatchHealth | None], WatchHealth | None]] = [
     ([], None),
     ([None], None),
     ([WatchHealth(True, 5.0), None], WatchHealth(True, 5.0)),
@@ -231,23 +231,23 @@ LIVES: list[tuple[Sequence[WatchHealth | None], WatchHealth | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("lives", "expected"), LIVES)
+@pytest.mark.parametrize(("healths", "expected"), HEALTHS)
 def test_the_health_of_all_watches_is_combined(
-    lives: Sequence[WatchHealth | None], expected: WatchHealth | None
+    healths: Sequence[WatchHealth | None], expected: WatchHealth | None
 ) -> None:
-    watches = [Living(f"watch-{number}", life) for number, life in enumerate(lives)]
+    watches = [Living(f"watch-{number}", health) for number, health in enumerate(healths)]
     with Stage(watched(*watches)).start().idle() as stage:
         assert stage.worker.watch_health() == expected
         stage.worker.stop()
         assert stage.worker.watch_health() is None
 
 
-def test_a_watch_promises_nothing_and_has_no_life_unless_it_says_so() -> None:
+def test_a_watch_has_no_deadline_and_no_health_by_default() -> None:
     def through(sink: Sink) -> Sequence[Watch]:
         return (FakeWatch(),)
 
     source = FakeSource()
-    source.watches = through  # type: ignore[method-assign]
+    source.make_watches = through
     with Stage(source).start().idle() as stage:
         stage.fake.advance(1e9)
         stage.idle()

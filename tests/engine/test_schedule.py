@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from alert_refresh.engine import Interval, Never
+from alert_refresh.engine import Interval, Never, Snapshot
 from tests.fakes import FakeClock
 from tests.stage import Stage, eventually
 
@@ -99,7 +99,12 @@ def test_p18_a_paused_machine_catches_up_once() -> None:
 def test_an_attempt_that_overruns_a_tick_does_not_queue_it() -> None:
     clock = FakeClock()
     with Stage(clock=clock, interval=10, warmup=0, timeout=100) as stage:
-        stage.source.answer = lambda n: clock.advance(35) or _snapshot(n)  # type: ignore[func-returns-value]
+
+        def overrun(number: int) -> Snapshot[str]:
+            clock.advance(35)
+            return _snapshot(number)
+
+        stage.source.answer = overrun
         stage.start()
         eventually(lambda: stage.source.calls == 1)
         stage.idle()
@@ -107,7 +112,7 @@ def test_an_attempt_that_overruns_a_tick_does_not_queue_it() -> None:
         assert stage.source.calls == 1
 
 
-def _snapshot(number: int) -> object:
+def _snapshot(number: int) -> Snapshot[str]:
     from tests.fakes import snapshot
 
     return snapshot(f"version-{number}")
@@ -131,7 +136,8 @@ def test_p09_a_wall_clock_that_jumps_changes_no_schedule_no_limit_and_no_duratio
         stage.idle()
         for jump in (-7200.0, 7200.0, 10 * 365 * 86400.0, -stage.fake.wall_offset):
             stage.fake.wall_offset += jump
-            assert stage.fake.sleeping() == [stage.status.next_due - stage.fake.monotonic()]  # type: ignore[operator]
+            due = stage.status.next_due
+            assert due is not None and stage.fake.sleeping() == [due - stage.fake.monotonic()]
             assert stage.worker.health() is None
         from alert_refresh.engine import RateLimitExceeded
 

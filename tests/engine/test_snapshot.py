@@ -12,11 +12,11 @@ from alert_refresh.engine import Snapshot
 def test_c08_a_snapshot_cannot_be_changed_by_its_readers() -> None:
     one: Snapshot[str] = Snapshot(items={"a": "x"}, stats={"discover_seconds": 0.1})
     with pytest.raises(TypeError):
-        one.items["b"] = "y"  # type: ignore[index]
+        one.items["b"] = "y"  # type: ignore[index]  # it is frozen
     with pytest.raises(TypeError):
-        one.stats["b"] = 1.0  # type: ignore[index]
+        one.stats["b"] = 1.0  # type: ignore[index]  # it is frozen
     with pytest.raises(dataclasses.FrozenInstanceError):
-        one.digest = "other"  # type: ignore[misc]
+        one.digest = "other"  # type: ignore[misc]  # it is frozen
     assert dict(one.items) == {"a": "x"}
 
 

@@ -144,7 +144,7 @@ def test_a_cycle_has_failed_once_it_is_over_and_until_another_one_is(steps: Step
     again = steps.running()
     assert steps.state.status().cycle_failed
     steps.state.end_cycle(Request(Trigger.MANUAL, run=again.run))
-    assert steps.state.status().cycle_failed, "a cycle without an attempt says nothing"
+    assert steps.state.status().cycle_failed, "a cycle without an attempt has no outcome"
     attempt = steps.state.status().attempt
     assert attempt is not None
     again.outcome = steps.state.finish(attempt, ruled(snapshot()), None)
@@ -213,7 +213,7 @@ def test_in_progress_comes_before_the_rate_limit(steps: Steps) -> None:
         steps.state.accept(Request(Trigger.MANUAL))
 
 
-def test_the_window_outlives_a_restart(steps: Steps) -> None:
+def test_the_rate_limit_window_survives_a_restart(steps: Steps) -> None:
     steps.state.accept(Request(Trigger.MANUAL))
     steps.state.stop(steps.run)
     steps.state.close(steps.run)
@@ -245,7 +245,7 @@ def test_a_tick_is_due_once_and_what_is_pending_takes_its_place(steps: Steps) ->
     assert steps.state.status().next_due == 630
 
 
-def test_a_request_accepted_before_a_cycle_has_begun_goes_first(steps: Steps) -> None:
+def test_a_request_accepted_before_a_cycle_has_begun_is_first(steps: Steps) -> None:
     startup, manual = steps.due(), Request(Trigger.MANUAL)
     steps.state.accept(manual)
     with pytest.raises(Superseded):
@@ -254,7 +254,7 @@ def test_a_request_accepted_before_a_cycle_has_begun_goes_first(steps: Steps) ->
     assert steps.state.begin(manual, 1, Deadline(steps.clock, 30)).request is manual
 
 
-def test_a_request_accepted_as_a_backoff_ends_goes_before_the_next_attempt(steps: Steps) -> None:
+def test_a_request_accepted_as_a_backoff_ends_precedes_the_next_attempt(steps: Steps) -> None:
     startup = steps.running()
     attempt = steps.state.status().attempt
     assert attempt is not None
@@ -341,7 +341,7 @@ def test_an_attempt_that_outlives_its_run_can_never_finish(steps: Steps) -> None
     assert steps.state.status() is before
 
 
-def test_nothing_of_an_earlier_run_touches_a_later_one(steps: Steps) -> None:
+def test_an_earlier_run_does_not_affect_a_later_one(steps: Steps) -> None:
     old = steps.running()
     steps.state.stop(steps.run)
     steps.state.close(steps.run)
@@ -372,7 +372,7 @@ def test_void_without_an_attempt_changes_nothing(steps: Steps) -> None:
     assert steps.state.status() is before
 
 
-def test_what_is_known_outlives_stop_and_start(steps: Steps) -> None:
+def test_the_snapshot_survives_stop_and_start(steps: Steps) -> None:
     first = steps.attempt(snapshot("a"))
     steps.state.stop(steps.run)
     steps.state.close(steps.run)
@@ -398,7 +398,7 @@ def test_c08_a_status_cannot_be_changed_by_its_readers(steps: Steps) -> None:
     steps.attempt(snapshot())
     status = steps.state.status()
     with pytest.raises(dataclasses.FrozenInstanceError):
-        status.failed = 5  # type: ignore[misc]
+        status.failed = 5  # type: ignore[misc]  # it is frozen
     assert status.last is not None
     with pytest.raises(dataclasses.FrozenInstanceError):
-        status.last.error = "x"  # type: ignore[misc]
+        status.last.error = "x"  # type: ignore[misc]  # it is frozen

@@ -313,7 +313,7 @@ def test_a_pool_uses_the_threads_it_has_before_it_starts_more() -> None:
 
 
 @pytest.mark.parametrize("death", [ValueError, MemoryError, SystemExit])
-def test_p14_a_call_in_a_pool_that_dies_is_reported_and_the_thread_goes_on(
+def test_p14_a_call_in_a_pool_that_dies_is_reported_and_the_thread_continues(
     death: type[BaseException], deaths: list[threading.ExceptHookArgs]
 ) -> None:
     def die() -> None:
@@ -351,7 +351,7 @@ def test_a_thread_that_ends_before_it_began_says_so(monkeypatch: pytest.MonkeyPa
 
     def bootstrap(thread: Thread) -> None:
         if begins:
-            thread._started.set()  # type: ignore[attr-defined]
+            thread._started.set()  # type: ignore[attr-defined]  # private to `threading`
         else:
             raise MemoryError
 
@@ -359,5 +359,5 @@ def test_a_thread_that_ends_before_it_began_says_so(monkeypatch: pytest.MonkeyPa
     thread = Thread(target=print)
     with contextlib.suppress(MemoryError):
         thread._bootstrap_inner()
-    assert thread._started.is_set()  # type: ignore[attr-defined]
+    assert thread._started.is_set()  # type: ignore[attr-defined]  # private to `threading`
     assert thread.stillborn is not begins

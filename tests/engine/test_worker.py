@@ -27,7 +27,7 @@ from tests.stage import HANG_GUARD, KIND, GatedSource, Stage, eventually
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from alert_refresh.engine import Sink, Watch
+    from alert_refresh.engine import Sink, Snapshot, Watch
 
 
 class WatchedSource(FakeSource):
@@ -36,9 +36,9 @@ class WatchedSource(FakeSource):
     def __init__(self) -> None:
         super().__init__()
         self.made: list[FakeWatch] = []
+        self.make_watches = self._make
 
-    def watches(self, sink: Sink) -> Sequence[Watch]:
-        self.sink = sink
+    def _make(self, _: Sink) -> Sequence[Watch]:
         self.made.append(FakeWatch())
         return self.made[-1:]
 
@@ -142,11 +142,11 @@ def test_a_ghost_of_an_earlier_run_does_not_publish_into_a_later_one() -> None:
 
 def test_a_slow_listener_of_an_earlier_run_does_not_touch_a_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading, "excepthook", lambda args: None)
-    gate, told = threading.Event(), threading.Event()
+    gate, reported = threading.Event(), threading.Event()
 
     def deadly(outcome: Outcome) -> None:
-        if not told.is_set():
-            told.set()
+        if not reported.is_set():
+            reported.set()
             gate.wait(30)
             raise SystemExit
 
@@ -154,7 +154,7 @@ def test_a_slow_listener_of_an_earlier_run_does_not_touch_a_later_one(monkeypatc
         stage.worker.listen(deadly)
         stage.start()
         stage.source.wait_for_call(1).answer()
-        told.wait(30)
+        reported.wait(30)
         old = stage.worker._run.threads
         with pytest.raises(ShutdownTimeout):
             stage.worker.stop(0)
@@ -270,7 +270,7 @@ def test_a_notification_to_a_worker_that_does_not_run_is_nothing() -> None:
         assert stage.status.pending is None
 
 
-def test_the_watch_runs_in_a_thread_of_its_own_until_stop_and_anew_after_start() -> None:
+def test_the_watch_runs_in_its_own_thread_until_stop_and_again_after_start() -> None:
     source = WatchedSource()
     with Stage(source).start().idle() as stage:
         assert "fake-watch" in [thread.name for thread in threading.enumerate()]
@@ -309,7 +309,7 @@ def test_stop_joins_the_threads_of_the_watches() -> None:
                 self.joined.set()
                 join(timeout)
 
-            thread.join = joined  # type: ignore[method-assign]
+            thread.join = joined  # type: ignore[method-assign]  # a spy
             self.ready.set()
             super().run()
             if self.joined.wait(HANG_GUARD):
@@ -317,7 +317,7 @@ def test_stop_joins_the_threads_of_the_watches() -> None:
 
     watch = Slow()
     source = FakeSource()
-    source.watches = lambda sink: (watch,)  # type: ignore[method-assign]
+    source.make_watches = lambda sink: (watch,)
     with Stage(source).start().idle() as stage:
         assert watch.ready.wait(HANG_GUARD)
         stage.worker.stop()
@@ -346,14 +346,14 @@ def test_what_a_watch_of_an_earlier_run_brings_is_dropped() -> None:
 
 def test_a_worker_that_is_stopped_while_its_watches_are_made_ends() -> None:
     source = WatchedSource()
-    made, stopping = source.watches, threading.Event()
+    made, stopping = source.make_watches, threading.Event()
 
     def watches(sink: Sink) -> Sequence[Watch]:
         stage.worker.halt()
         stopping.set()
         return made(sink)
 
-    source.watches = watches  # type: ignore[method-assign]
+    source.make_watches = watches
     with Stage(source) as stage:
         stage.worker.start()
         assert stopping.is_set()
@@ -371,7 +371,7 @@ def test_a_watch_that_cannot_be_made_fails_the_start_and_leaves_nothing_open() -
             raise OSError("no more watches")
         return made
 
-    source.watches = watches  # type: ignore[method-assign]
+    source.make_watches = watches
     with Stage(source) as stage:
         with pytest.raises(OSError, match="no more watches"):
             stage.start()
@@ -462,10 +462,10 @@ def test_a_worker_runs_on_the_machine_s_clock_with_no_clock_given() -> None:
 
 
 def test_a_refresh_far_away_on_the_machine_s_clock_is_stopped_immediately() -> None:
-    def refused(_: int) -> None:
+    def refused(_: int) -> Snapshot[str]:
         raise Transient("x")
 
-    source = FakeSource(refused)  # type: ignore[arg-type]
+    source = FakeSource(refused)
     worker: Worker[str] = Worker(KIND, source, Stage().worker.settings)
     worker.start()
     eventually(lambda: worker.get_status().next_attempt is not None)

@@ -120,7 +120,7 @@ class World:
         return name
 
     def fails(self, error_type: str, *, attempts: int, rule: Rule | None = None) -> list[Outcome]:
-        """A change meets the fault: ERR(error_type) so often, what was served stays, and the fault fired."""
+        """A change meets the fault: so many failures of this type, the same targets served, and the fault fired."""
         before, served = self.worker.get_status(), self.served
         fired = rule.fired if rule is not None else 0
         name = self.change()
@@ -143,7 +143,7 @@ class World:
         return outcomes
 
     def heals(self) -> list[Outcome]:
-        """Without the fault the same refresh succeeds at once, and shows all that changed meanwhile."""
+        """Without the fault the same refresh succeeds immediately, and shows all changes since."""
         self.change()
         outcomes = self.refresh()
         # A busy machine may let one attempt time out; healed is what the cycle ends with.
@@ -156,9 +156,9 @@ class World:
 
     @property
     def health(self) -> WatchHealth:
-        life = self.worker.watch_health()
-        assert life is not None
-        return life
+        health = self.worker.watch_health()
+        assert health is not None
+        return health
 
     def connected(self) -> World:
         """Wait until the watch is connected."""
@@ -166,7 +166,7 @@ class World:
         return self
 
     def serves(self, *names: str) -> None:
-        """Wait until these are served, whatever else is."""
+        """Wait until these targets are served, among others."""
         eventually(lambda: set(names) <= self.served.items.keys(), f"serving {names}")
 
     def let_go(self) -> None:
@@ -178,7 +178,7 @@ class World:
                 self.worker.decisions.approve(hold.proposal)
 
     def serves_what_the_cluster_has(self) -> None:
-        """Wait until the targets are those of the Secrets there are."""
+        """Wait until the targets are those of the existing Secrets."""
 
         def same() -> bool:
             stored = self.kube.store.objects
@@ -193,7 +193,7 @@ class World:
         return {found.secret: version for one in memo.known.values() for version, found in one.known.values()}
 
     def messages(self, level: int = logging.WARNING) -> list[str]:
-        """What was logged so loud or louder, but by the refresh."""
+        """Records at this level or above, except those of the refresh."""
         loud = [line for line in self.lines if line.levelno >= level and line.name != "alert_refresh.refresh"]
         return [line.getMessage() for line in loud]
 
@@ -218,7 +218,7 @@ class World:
         return out.getvalue()
 
     def check(self) -> None:
-        """What holds after every case."""
+        """The assertions after every case."""
         status = self.worker.get_status()
         assert self.worker.health() is None
         assert self.source.started == status.succeeded + status.failed + status.cancelled

@@ -1,4 +1,4 @@
-"""What the cluster has is served after its history went back, and after another cluster took its place: never a mix."""
+"""The state of the cluster is served after its history went back, and after a switch to another one: never a mix."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from alert_refresh.engine import Backoff, Deadline, Request, Snapshot, Trigger
+from alert_refresh.engine import Backoff, Deadline, Partial, Request, Snapshot, Trigger
 from alert_refresh.targets.kubernetes.errors import OtherServer
-from alert_refresh.targets.kubernetes.events import decode
-from alert_refresh.targets.kubernetes.journal import Entry
+from alert_refresh.targets.kubernetes.events import WatchEvent, decode
 from alert_refresh.targets.kubernetes.snapshot import Memo
 from alert_refresh.targets.kubernetes.source import KubernetesSource
 from alert_refresh.targets.kubernetes.timings import WatchTimings
@@ -34,8 +33,8 @@ if TYPE_CHECKING:
 TIMINGS = WatchTimings(
     lifetimes=(30.0, 30.0), margin=5.0, broken=Backoff(0.02, 0.2), refused=Backoff(0.2, 1.0), reset_after=1.0
 )
-BACK = "resourceVersions went back; everything is read again"
-OTHER = "The API server is another one; nothing known of the previous one is kept"
+BACK = "resourceVersions went back; all Secrets are read again"
+OTHER = "The API server is a different one; the state of the previous one is discarded"
 NAMESPACES = ("default", "a", "b")
 
 
@@ -59,7 +58,7 @@ def warnings(lines: list[logging.LogRecord]) -> list[str]:
 
 
 class Lists:
-    """A source that is refreshed by hand, without a watch."""
+    """A source that the test refreshes itself, without a watch."""
 
     def __init__(self, folder: Path, kube: KubeServer, **settings: Any) -> None:
         self.file = kubeconfig(folder / "kubeconfig", kube.url)
@@ -110,7 +109,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 class TestLists:
-    def test_a35_what_was_made_and_changed_after_the_backup_goes_with_a_warning(
+    def test_a35_what_was_created_and_changed_after_the_backup_is_removed_with_a_warning(
         self, kube: KubeServer, tmp_path: Path, lines: list[logging.LogRecord], parsed: list[str]
     ) -> None:
         fill(kube.store, 10)
@@ -127,7 +126,7 @@ class TestLists:
         it.shows(kube)
         assert it.last is not None and it.last.items["target-00003"].enabled
         assert warnings(lines) == [BACK]
-        assert sorted(parsed) == sorted(f"target-{number:05d}" for number in range(10)), "everything is read anew"
+        assert sorted(parsed) == sorted(f"target-{number:05d}" for number in range(10)), "all Secrets are parsed again"
         it.shows(kube)
         assert warnings(lines) == [BACK] and len(parsed) == 10, "the new epoch is like any other"
 
@@ -145,7 +144,7 @@ class TestLists:
         it.shows(kube)
         assert it.last is not None and not it.last.items["target-00001"].enabled
 
-    def test_a35_a_namespace_that_alone_looks_new_is_read_anew_with_the_one_that_went_back(
+    def test_a35_a_namespace_that_seems_unchanged_is_read_again_with_the_one_that_went_back(
         self, kube: KubeServer, tmp_path: Path, lines: list[logging.LogRecord]
     ) -> None:
         fill(kube.store, 2, namespace="a", prefix="a")
@@ -157,9 +156,9 @@ class TestLists:
         rule = kube.fault(faults.status(403), "/api/v1/namespaces/a/", times=1)
         kube.store.replace(secret("b-00001", "b"))
         kube.store.replace(secret("b-00001", "b"))
-        with pytest.raises(Exception, match="namespace a") as raised:
+        with pytest.raises(Partial, match="namespace a") as raised:
             it.refresh()
-        it.last = raised.value.snapshot  # type: ignore[attr-defined]
+        it.last = raised.value.snapshot
         kube.store.restore(backup)
         kube.store.replace(secret("a-00001", "a", enabled=False))
         it.shows(kube)
@@ -186,9 +185,7 @@ class TestLists:
         assert snapshot.items.keys() == stale | {f"{one}-{n:05d}" for one in NAMESPACES for n in range(3)}
         assert warnings(lines).count(BACK) == 1
 
-    def test_a35_a_stale_version_of_a_secret_that_was_made_anew_does_not_survive(
-        self, kube: KubeServer, tmp_path: Path
-    ) -> None:
+    def test_a35_a_stale_version_of_a_recreated_secret_does_not_survive(self, kube: KubeServer, tmp_path: Path) -> None:
         fill(kube.store, 2)
         kube.store.create(raw_secret("one", "default", {"config": b"[]"}))
         backup = kube.store.backup()
@@ -205,7 +202,9 @@ class TestLists:
         again = it.refresh()
         assert again.digest == snapshot.digest and "one" not in again.items
 
-    def test_a35_a_later_page_that_is_older_than_the_first_is_no_list(self, kube: KubeServer, tmp_path: Path) -> None:
+    def test_a35_a_later_page_that_is_older_than_the_first_invalidates_the_list(
+        self, kube: KubeServer, tmp_path: Path
+    ) -> None:
         fill(kube.store, 1500)
         # In JSON there are pages, once the server has answered in it.
         kube.protobuf = False
@@ -277,9 +276,9 @@ class TestAnotherServer:
             fill(other.store, 2, namespace="a", prefix="other")
             other.denied = {("list", "b")}
             swap(it, other)
-            with pytest.raises(Exception, match="namespace b: the API server answered 403") as raised:
+            with pytest.raises(Partial, match="namespace b: the API server answered 403") as raised:
                 it.refresh()
-            snapshot = raised.value.snapshot  # type: ignore[attr-defined]
+            snapshot = raised.value.snapshot
             assert snapshot.items.keys() == {"other-00000", "other-00001"} and not snapshot.rejected
 
     def test_a35_another_authority_is_another_server(self, tmp_path: Path, lines: list[logging.LogRecord]) -> None:
@@ -354,7 +353,7 @@ def watches(kube: KubeServer) -> list[KubeRequest]:
 
 
 class TestWatch:
-    def test_a35_after_a_restore_the_watch_lists_at_once_and_goes_on_from_there(
+    def test_a35_after_a_restore_the_watch_relists_immediately_and_continues_from_there(
         self, kube: KubeServer, tmp_path: Path
     ) -> None:
         fill(kube.store, 10)
@@ -380,7 +379,7 @@ class TestWatch:
         late = secret("late")
 
         def deaf(exchange: Exchange) -> bool:
-            """A watch that tells of a version that will be lost, and stays."""
+            """A watch that reports a version that will be lost, and stays open."""
             lost = bookmark(kube.store.version + 50)
             exchange.wire.head(200, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
             exchange.wire.send(b"%x\r\n%b\r\n" % (len(lost), lost))
@@ -394,14 +393,14 @@ class TestWatch:
             kube.store.create(late)
             kube.store.restore(backup)
             it.refresh()
-            assert rule.fired == 1 and it.messages().count(BACK) == 1, "the bookmark counts as what was told"
+            assert rule.fired == 1 and it.messages().count(BACK) == 1, "the bookmark counts as a received version"
             eventually(lambda: len(watches(kube)) == 2)
             assert watches(kube)[1].query["resourceVersion"] == str(backup.version)
             it.connected().serves(it.change())
             it.serves_what_the_cluster_has()
 
     @pytest.mark.parametrize("kind", [b"ADDED", b"MODIFIED"])
-    def test_a35_late_events_of_the_watch_of_before_are_not_applied(
+    def test_a35_late_events_of_the_previous_watch_are_not_applied(
         self, kube: KubeServer, tmp_path: Path, kind: bytes
     ) -> None:
         fill(kube.store, 10)
@@ -417,14 +416,14 @@ class TestWatch:
             it.serves_what_the_cluster_has()
             epoch = next(iter(it.served.memo.known.values())).epoch
             for stored in (ghost, changed):
-                told = decode(b'{"type":"%b","object":%b}' % (kind, stored.at(9000).whole()))
-                assert told.secret is not None
-                journal.put(Entry("default", epoch - 1, told.secret, False, 0.0))
+                _, _, late = decode(b'{"type":"%b","object":%b}' % (kind, stored.at(9000).whole()))
+                assert late is not None
+                journal.put(WatchEvent("default", epoch - 1, late, False, 0.0))
             it.serves(it.change())
             it.serves_what_the_cluster_has()
             assert it.served.items["target-00003"].enabled
 
-    def test_a35_a_list_that_began_before_is_not_brought_together_with_events_of_before(
+    def test_a35_a_list_that_began_earlier_is_not_merged_with_earlier_events(
         self, kube: KubeServer, tmp_path: Path
     ) -> None:
         fill(kube.store, 10)
@@ -516,14 +515,14 @@ class TestWatch:
                 it.let_go()
                 assert it.served.items.keys() == {f"other-{number:05d}" for number in range(3)}
                 eventually(lambda: it.health.error == "namespace b: the namespace could not be listed")
-                # The kubeconfig that was written anew may be worth an attempt of its own, whenever that is noticed.
+                # The changed kubeconfig may cause another attempt, whenever the change is noticed.
                 other.denied = set()
                 it.worker.notify(Trigger.FILE)
                 eventually(lambda: len(it.served.items) == 6)
                 it.connected()
                 eventually(lambda: (status := it.worker.get_status()).pending is None and not status.in_progress)
 
-    def test_a_bookmark_that_is_older_than_what_the_watch_began_from_is_a_doubt(
+    def test_a_bookmark_that_is_older_than_the_start_of_the_watch_causes_a_relist(
         self, kube: KubeServer, tmp_path: Path
     ) -> None:
         rule = kube.fault(faults.events(bookmark(5).strip()), when=is_watch, times=1)
@@ -533,7 +532,7 @@ class TestWatch:
             assert rule.fired == 1 and len(kube.lists()) == 2
 
 
-def test_a38_a_watch_that_is_too_new_for_the_server_lists_once_and_goes_on_from_there(
+def test_a38_a_watch_that_is_too_new_for_the_server_lists_once_and_continues_from_there(
     kube: KubeServer, tmp_path: Path
 ) -> None:
     for action in (

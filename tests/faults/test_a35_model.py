@@ -1,4 +1,4 @@
-"""Whatever happens to two clusters, a list that is over is what the cluster has, and never a mix of the two."""
+"""After any steps on two clusters a completed list shows the state of one cluster, never a mix of both."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from alert_refresh.engine import AttemptError, Deadline, Partial, Request, Snapshot, Trigger
 from alert_refresh.targets.bulkhead import Bulkhead
 from alert_refresh.targets.kubernetes.applier import Applier
-from alert_refresh.targets.kubernetes.events import decode
-from alert_refresh.targets.kubernetes.journal import Entry
+from alert_refresh.targets.kubernetes.events import WatchEvent, decode
 from alert_refresh.targets.kubernetes.snapshot import memo_of
 from alert_refresh.targets.kubernetes.source import KubernetesSource
 from tests.fakes import FakeClock, FakeSink
@@ -58,7 +57,7 @@ class Model:
     """Whether the second cluster begins as a copy of the first."""
     used: int = 0
     watches: dict[str, Watch] = field(default_factory=dict)
-    late: list[Entry] = field(default_factory=list)
+    late: list[WatchEvent] = field(default_factory=list)
     backups: dict[int, Backup] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -96,15 +95,15 @@ class Model:
         self.backups[self.used] = self.kube.store.backup()
 
     def restore(self) -> None:
-        """Watches of before are cut; what they had not read yet may still come."""
+        """Disconnect the earlier watches; their unread events may still arrive."""
         if self.used in self.backups:
             for namespace, watch in self.watches.items():
                 if watch.kube is self.kube and watch.restored == self.kube.store.restored:
-                    self.late += self._told(namespace, watch)
+                    self.late += self._events(namespace, watch)
             self.kube.store.restore(self.backups[self.used])
 
     def rewind(self, lost: Sequence[Step]) -> None:
-        """These steps happen, are told as far as a watch reads them, and are undone by a restore."""
+        """These steps happen, are sent as far as a watch reads them, and are undone by a restore."""
         before, self.backups[self.used] = self.backups.get(self.used), self.kube.store.backup()
         for step in lost:
             self.step(step)
@@ -117,17 +116,17 @@ class Model:
         self._name()
 
     def events(self, namespace: str, count: int) -> None:
-        """The watch of a namespace is read a bit further, if it can be."""
+        """Read a few more events of the watch of a namespace, if there are any."""
         watch = self._watch(namespace)
         if watch is not None:
-            told = self._told(namespace, watch)[:count]
-            watch.position = max([watch.position, *(int(one.version) for one in told)])
-            self._bring(told)
+            events = self._events(namespace, watch)[:count]
+            watch.position = max([watch.position, *(int(one.version) for one in events)])
+            self._apply(events)
 
     def tardy(self, count: int) -> None:
-        """What a watch that was cut had still to tell comes."""
-        told, self.late = self.late[:count], self.late[count:]
-        self._bring(told)
+        """Remaining events of a disconnected watch arrive."""
+        events, self.late = self.late[:count], self.late[count:]
+        self._apply(events)
 
     def refresh(self, meanwhile: Sequence[Step], scope: str | None = None) -> None:
         """List; these steps happen after the second list was made and before it is sent.
@@ -175,20 +174,20 @@ class Model:
             watch.restored, watch.position = watch.kube.store.restored, max(watch.position, listed.version)
         return watch
 
-    def _told(self, namespace: str, watch: Watch) -> list[Entry]:
+    def _events(self, namespace: str, watch: Watch) -> list[WatchEvent]:
         query = Query(namespace, parse_labels("publishing-target=true"))
         changes: list[Change] = watch.kube.store.since(watch.position)
         found = []
         for event in filter(None, (change.event(query) for change in changes)):
-            told = decode(b'{"type":"%b","object":%b}' % (event[0].encode(), event[1].whole()))
-            assert told.secret is not None
-            found.append(Entry(namespace, watch.epoch, told.secret, told.type == "DELETED", 0.0))
+            kind, _, secret = decode(b'{"type":"%b","object":%b}' % (event[0].encode(), event[1].whole()))
+            assert secret is not None
+            found.append(WatchEvent(namespace, watch.epoch, secret, kind == "DELETED", 0.0))
         return found
 
-    def _bring(self, told: list[Entry]) -> None:
-        for entry in told:
-            self.source._versions.note(entry.namespace, entry.epoch, int(entry.version))
-        self.applier._apply(told)
+    def _apply(self, events: list[WatchEvent]) -> None:
+        for event in events:
+            self.source._versions.note(event.namespace, event.epoch, int(event.version))
+        self.applier._apply(events)
 
     @property
     def served(self) -> Snapshot[Any]:

@@ -1,4 +1,4 @@
-"""The watch alone is refused, or its server comes back: nobody calls the program stuck, and lists come at once."""
+"""Only the watch is refused, or its server recovers: the program is not reported as hung, and relists immediately."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def torn(exchange: Exchange) -> bool:
 
 
 def refused(exchange: Exchange) -> bool:
-    """Whoever asks finds the connection closed."""
+    """The client finds the connection closed."""
     exchange.wire.close()
     return False
 
@@ -119,13 +119,13 @@ def test_a37_an_hour_of_a_watch_that_fails_is_healthy_and_says_why(kube: KubeSer
         hour = Hour(it, clock)
 
         def check() -> None:
-            life, status = it.health, it.worker.get_status()
-            assert not life.connected and (life.error or "").startswith("namespace default: ")
+            health, status = it.health, it.worker.get_status()
+            assert not health.connected and (health.error or "").startswith("namespace default: ")
             assert status.last is not None and status.last.result is Result.SUCCESS
 
         hour.passes(HOUR, check)
         assert hour.looks >= HOUR / LOOK and rule.fired >= 3
-        assert len(kube.lists()) <= 40, "doubts are no loop"
+        assert len(kube.lists()) <= 40, "relists are delayed by the backoff"
         assert all(outcome.result is Result.SUCCESS for outcome in it.outcomes)
         kube.faults.clear()
         name = it.change()
@@ -183,7 +183,7 @@ def test_a36_a_server_that_comes_back_without_the_version_is_listed_within_a_sec
 
 
 @pytest.mark.parametrize("code", [410, 504, 400])
-def test_a36_a_doubt_after_many_refused_connections_lists_at_once(kube: KubeServer, tmp_path: Path, code: int) -> None:
+def test_a36_a_relist_after_many_refused_connections_is_immediate(kube: KubeServer, tmp_path: Path, code: int) -> None:
     clock = FakeClock()
     with world(
         tmp_path, kube, watch=True, timings=WatchTimings(), clock=clock, refresh=RefreshSettings(rate_limit=0)
@@ -196,21 +196,21 @@ def test_a36_a_doubt_after_many_refused_connections_lists_at_once(kube: KubeServ
         hour.passes(200.0, lambda: None)
         assert rule.fired >= 8
         kube.faults.clear()
-        doubt = kube.fault(faults.status(code), when=is_watch, times=1)
+        fault = kube.fault(faults.status(code), when=is_watch, times=1)
         lists = len(kube.lists())
-        while not doubt.fired:
-            eventually(lambda: doubt.fired or hour.at_rest())
-            if not doubt.fired:
+        while not fault.fired:
+            eventually(lambda: fault.fired or hour.at_rest())
+            if not fault.fired:
                 clock.advance(min(clock.sleeping()) + 1e-6)
         at = clock.monotonic()
         eventually(lambda: len(kube.lists()) > lists)
         it.connected()
-        assert clock.monotonic() == at, "nobody had to wait"
+        assert clock.monotonic() == at, "there was no wait"
         it.worker.stop(5)
 
 
 @pytest.mark.parametrize("action", [faults.status(500), faults.status(429), refused], ids=["500", "429", "refused"])
-def test_a_list_brings_the_watch_back_at_once(kube: KubeServer, tmp_path: Path, action: Action) -> None:
+def test_a_list_restarts_the_watch_immediately(kube: KubeServer, tmp_path: Path, action: Action) -> None:
     clock = FakeClock()
     settings = RefreshSettings(rate_limit=0, interval=36_000, warmup=36_000)
     rule = kube.fault(action, when=is_watch)

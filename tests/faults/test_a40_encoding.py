@@ -1,4 +1,4 @@
-"""A server that does not answer in protobuf is read in JSON, and a body that is not what it says is never a part."""
+"""A server without protobuf is read in JSON, and a body that does not match its content type is an error."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class TestFallback:
             it.heals()
             assert accepts(kube) == [PROTOBUF, METADATA, PROTOBUF]
 
-    def test_a40_after_a_406_the_same_attempt_asks_for_json_and_later_ones_at_once(
+    def test_a40_after_a_406_the_same_attempt_requests_json_and_later_ones_do_so_immediately(
         self, kube: KubeServer, tmp_path: Path
     ) -> None:
         with world(tmp_path, kube) as it:

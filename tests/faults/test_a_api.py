@@ -1,4 +1,4 @@
-"""What a failing, lying or silent API server does to the targets: nothing, and the cause is told."""
+"""A failing, misbehaving or silent API server: the targets are still served, and the cause is reported."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class TestConnection:
             kubeconfig(it.file, kube.url, user={"token": TOKEN})
             it.heals()
 
-    def test_a02_a_resolver_that_blocks_is_given_up(
+    def test_a02_a_resolver_that_blocks_is_abandoned(
         self, kube: KubeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(attempt_threads, "ABANDON_AFTER", 0.2)
@@ -196,7 +196,7 @@ class TestTls:
             connections, requests = kube.connections, len(kube.requests)
             it.fails("tls", attempts=1)
             assert kube.connections == connections + 1, "the fault did not fire"
-            assert len(kube.requests) == requests, "something was sent to a server nobody vouches for"
+            assert len(kube.requests) == requests, "something was sent to an untrusted server"
             kube.tls = good
             cut(kube)
             it.heals()
@@ -295,7 +295,7 @@ class TestAuth:
                 it.heals()
             assert rule.fired == 1
 
-    def test_a06_401_for_ever_is_two_requests(
+    def test_a06_a_permanent_401_causes_two_requests(
         self, tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with KubeServer(tls=authority.server()) as kube, pod(tmp_path, kube, authority, monkeypatch) as (it, _):
@@ -328,7 +328,7 @@ class TestAuth:
             it.heals()
 
     @pytest.mark.parametrize("ending", ["\n", "\r\n"])
-    def test_a06_the_end_of_a_line_is_no_part_of_the_token(
+    def test_a06_a_line_end_is_not_part_of_the_token(
         self, tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch, ending: str
     ) -> None:
         with (
@@ -422,7 +422,7 @@ class TestStatus:
             assert rule.fired == 1
 
     @pytest.mark.parametrize("code", [204, 206])
-    def test_a22_other_good_statuses_are_not_lists(self, kube: KubeServer, tmp_path: Path, code: int) -> None:
+    def test_a22_other_2xx_statuses_are_not_lists(self, kube: KubeServer, tmp_path: Path, code: int) -> None:
         with world(tmp_path, kube) as it:
             with broken(it, faults.recoded(206) if code == 206 else faults.status(204, body=b"")) as rule:
                 it.fails("parse", attempts=ALL, rule=rule)
@@ -460,9 +460,9 @@ class TestPages:
             kube.fault(stale)
             it.refresh()
             found = it.worker.current()
-            assert found is not None and not found.items, "the old content would have been believed"
+            assert found is not None and not found.items, "the old content would have been used"
 
-    def test_a13_an_expired_list_begins_anew_once(self, kube: KubeServer, tmp_path: Path) -> None:
+    def test_a13_an_expired_list_is_restarted_once(self, kube: KubeServer, tmp_path: Path) -> None:
         def expire(exchange: Exchange) -> bool:
             kube.store.replace(secret("target-00009", namespace="default"))
             kube.store.compact()
@@ -489,7 +489,7 @@ class TestPages:
             it.heals()
 
     @pytest.mark.parametrize("tokens", [["again"], ["there", "back"]])
-    def test_a14_a_list_that_goes_in_a_circle_is_a_parse_error(
+    def test_a14_a_list_with_a_loop_of_continue_tokens_is_a_parse_error(
         self, kube: KubeServer, tmp_path: Path, tokens: list[str]
     ) -> None:
         with world(tmp_path, kube) as it:
@@ -587,7 +587,7 @@ class TestBodies:
 
 @contextlib.contextmanager
 def peak_memory() -> Iterator[Callable[[], int]]:
-    """A function that tells by how many bytes this process has grown at most, looked at every few milliseconds."""
+    """A function that returns the maximum growth of this process in bytes, sampled every few milliseconds."""
     process, ended = psutil.Process(), threading.Event()
     before = most = process.memory_info().rss
 
@@ -691,7 +691,7 @@ class TestSizes:
 
 
 class TestTime:
-    def test_a30_good_lists_are_picked_up_after_bad_ones_and_the_same_content_is_no_news(
+    def test_a30_valid_lists_are_used_after_invalid_ones_and_the_same_content_is_no_new_generation(
         self, kube: KubeServer, tmp_path: Path
     ) -> None:
         bad = faults.page(b"{}")
@@ -760,7 +760,7 @@ class TestProxies:
             if name.lower().endswith("_proxy"):
                 monkeypatch.delenv(name)
 
-    def test_a34_a_plain_server_is_asked_directly_whatever_the_environment_says(
+    def test_a34_a_plain_http_server_is_contacted_directly_in_spite_of_proxy_variables(
         self, kube: KubeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with KubeServer() as proxy:

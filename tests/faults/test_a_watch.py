@@ -1,4 +1,4 @@
-"""Faults of the watch: each ends with what the cluster has being served, and nobody being hammered."""
+"""Faults of the watch: each ends with the state of the cluster being served, and without overloading the server."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -191,7 +192,7 @@ class TestDoubts:
         ],
         ids=["410-event", "999-event", "no-type", "410", "unknown", "garbage", "bom", "2-mib", "no-number"],
     )
-    def test_a11_a33_a_doubt_is_one_list_and_a_new_watch(
+    def test_a11_a33_possibly_lost_events_cause_one_list_and_a_new_watch(
         self, kube: KubeServer, tmp_path: Path, action: Callable[[Any], bool]
     ) -> None:
         rule = kube.fault(action, when=is_watch, times=1)
@@ -203,7 +204,7 @@ class TestDoubts:
             it.serves(it.change())
             assert len(kube.lists()) == 2 and it.health.counts["relists"] == 1
 
-    def test_a11_doubts_without_end_are_no_loop(self, kube: KubeServer, tmp_path: Path) -> None:
+    def test_a11_endless_relists_are_delayed_by_the_backoff(self, kube: KubeServer, tmp_path: Path) -> None:
         gone = faults.events(line("ERROR", {"kind": "Status", "code": 410}))
         rule = kube.fault(gone, when=is_watch)
         with watch_of(tmp_path, kube, WatchTimings()) as it:
@@ -226,7 +227,7 @@ class TestDoubts:
             eventually(lambda: (it.health.last_proof_of_life or 0) > first)
             assert len(it.outcomes) == 1 and len(watches(kube)) == 1
 
-    def test_a29_old_events_of_a_secret_made_anew_change_nothing(self, kube: KubeServer, tmp_path: Path) -> None:
+    def test_a29_old_events_of_a_recreated_secret_change_nothing(self, kube: KubeServer, tmp_path: Path) -> None:
         fill(kube.store, 10)
         old = kube.store.objects["default", "target-00001"]
         gone = kube.store.delete("default", "target-00001").at(kube.store.version)
@@ -272,7 +273,7 @@ class TestConnection:
                 eventually(lambda: len(watches(kube)) > before)
                 assert it.worker.health() is None
 
-    def test_a20_drops_of_nothing_are_no_proof_of_life(self, kube: KubeServer, tmp_path: Path) -> None:
+    def test_a20_empty_lines_are_no_proof_of_life(self, kube: KubeServer, tmp_path: Path) -> None:
         def blanks(exchange: Exchange) -> bool:
             exchange.wire.head(200, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
             while not exchange.wire.wait(0.02):
@@ -285,14 +286,14 @@ class TestConnection:
             assert it.health.last_proof_of_life is None
             it.serves(it.change())
 
-    def test_a20_what_was_told_before_gives_a_watch_no_more_time(self, kube: KubeServer, tmp_path: Path) -> None:
+    def test_a20_earlier_events_do_not_extend_the_timeout_of_a_watch(self, kube: KubeServer, tmp_path: Path) -> None:
         clock, go = FakeClock(), threading.Event()
 
         def once(exchange: Exchange) -> bool:
             exchange.wire.head(200, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
             assert go.wait(20)
-            told = bookmark(kube.store.version)
-            exchange.wire.send(b"%x\r\n%b\r\n" % (len(told), told))
+            line = bookmark(kube.store.version)
+            exchange.wire.send(b"%x\r\n%b\r\n" % (len(line), line))
             exchange.wire.wait()
             return False
 
@@ -320,11 +321,13 @@ class TestConnection:
         rule = kube.fault(faults.half_open, when=is_watch, times=count)
         with watch_of(tmp_path, kube, timings) as it:
             for number in range(1, count + 1):
-                eventually(lambda number=number: rule.fired >= number, "the next watch")  # type: ignore[misc]
+                eventually(partial(lambda number: rule.fired >= number, number), "the next watch")
             it.serves(it.change())
             assert rule.fired == count
 
-    def test_a28_what_was_deleted_while_the_watch_was_cut_goes(self, kube: KubeServer, tmp_path: Path) -> None:
+    def test_a28_what_was_deleted_while_the_watch_was_disconnected_is_removed(
+        self, kube: KubeServer, tmp_path: Path
+    ) -> None:
         with watch_of(tmp_path, kube) as it:
             it.connected()
             kube.close()
@@ -335,7 +338,7 @@ class TestConnection:
             it.connected().serves_what_the_cluster_has()
             assert len(kube.lists()) == 1
 
-    def test_a_watch_that_ends_in_its_time_goes_on_from_where_it_was(self, kube: KubeServer, tmp_path: Path) -> None:
+    def test_a_watch_that_ends_in_its_time_continues_from_where_it_was(self, kube: KubeServer, tmp_path: Path) -> None:
         timings = WatchTimings(lifetimes=(0.6, 0.6), margin=5.0)
         with watch_of(tmp_path, kube, timings) as it:
             it.connected()
@@ -346,7 +349,7 @@ class TestConnection:
             assert len(kube.lists()) == 1 and not it.messages()
             assert it.health.counts["reconnects"] == 0
 
-    def test_watches_that_end_at_once_are_not_a_loop(self, kube: KubeServer, tmp_path: Path) -> None:
+    def test_watches_that_end_immediately_are_delayed_by_the_backoff(self, kube: KubeServer, tmp_path: Path) -> None:
         rule = kube.fault(faults.events(), when=is_watch)
         with watch_of(tmp_path, kube, WatchTimings(broken=Backoff(0.2, 30.0))) as it:
             eventually(lambda: rule.fired >= 2)
@@ -355,7 +358,7 @@ class TestConnection:
             kube.faults.clear()
             it.serves(it.change())
 
-    def test_a_line_that_is_cut_off_is_told_again(self, kube: KubeServer, tmp_path: Path) -> None:
+    def test_the_event_of_a_truncated_line_is_received_again(self, kube: KubeServer, tmp_path: Path) -> None:
         def torn(exchange: Exchange) -> bool:
             exchange.wire.head(200, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
             exchange.wire.send(b"8\r\n" + bookmark(5)[:8] + b"\r\n0\r\n\r\n")
@@ -409,7 +412,7 @@ class TestRefusals:
                 name = it.change()
                 it.refresh()
                 assert name in it.served.items
-                eventually(lambda number=number: len(watches(kube)) == number)  # type: ignore[misc]
+                eventually(partial(lambda number: len(watches(kube)) == number, number))
                 time.sleep(0.05)  # so that the answer has come
             assert len(it.messages()) == 1
             kube.denied = set()
@@ -484,7 +487,7 @@ def at_rest(it: World, clock: FakeClock) -> bool:
 
 
 class TestDrift:
-    def test_what_no_event_told_is_corrected_and_counted(self, kube: KubeServer, tmp_path: Path) -> None:
+    def test_a_change_without_an_event_is_corrected_and_counted(self, kube: KubeServer, tmp_path: Path) -> None:
         rule = kube.fault(faults.half_open, when=is_watch, times=1)
         with watch_of(tmp_path, kube) as it:
             assert rule.happened.wait(10)
@@ -496,7 +499,7 @@ class TestDrift:
             assert it.served.items.keys() == {key[1] for key in kube.store.objects} and name in it.served.items
             eventually(lambda: it.health.counts["drift_corrected"] == 3)
 
-    def test_what_an_event_told_is_not(self, kube: KubeServer, tmp_path: Path) -> None:
+    def test_a_change_with_an_event_is_not_counted(self, kube: KubeServer, tmp_path: Path) -> None:
         with watch_of(tmp_path, kube) as it:
             it.connected()
             for _ in range(20):
@@ -570,12 +573,12 @@ def test_stop_is_quick_while_a_watch_reads_and_while_it_connects(kube: KubeServe
         eventually(lambda: len(watches(kube)) >= 3)
         began = time.monotonic()
         it.worker.stop(30)
-        assert time.monotonic() - began < 10, "a thread that awaits an answer is left behind"
+        assert time.monotonic() - began < 10, "a thread that waits for a response is leaked"
     assert not [name for name in it.messages(logging.ERROR) if "died" in name]
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, *bad: str) -> list[str]:
-    """Have the parser raise something nobody foresaw for these Secrets; returns those for which it did."""
+    """Make the parser raise an unexpected exception for these Secrets; returns those for which it did."""
     fired: list[str] = []
 
     def parse(data: Any, **options: Any) -> Any:
@@ -595,7 +598,7 @@ PLACES = pytest.mark.parametrize("place", [0, 5, 9], ids=["first", "middle", "la
 class TestUnforeseenItems:
     """A39: whatever the parsing of an item raises is that item's fault."""
 
-    def told(self, it: Any) -> list[logging.LogRecord]:
+    def unexpected(self, it: Any) -> list[logging.LogRecord]:
         return [line for line in it.lines if line.getMessage().startswith("Parsing ")]
 
     @PLACES
@@ -612,10 +615,10 @@ class TestUnforeseenItems:
                 ("secret", "unreadable: parsing it raised ZeroDivisionError")
             ]
             it.refresh()
-            (line,) = self.told(it)
+            (line,) = self.unexpected(it)
             assert "parse" in vars(line)["stack"]
 
-    def test_a39_alone_it_is_no_reason_for_the_attempt_to_fail(
+    def test_a39_a_single_unparsable_secret_does_not_fail_the_attempt(
         self, kube: KubeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         kube.store.create(secret("alone"))
@@ -636,7 +639,7 @@ class TestUnforeseenItems:
             rule = kube.fault(faults.status(500), when=at_page(NAMES[6]))
             it.refresh()
             assert rule.fired > 1 and len(fired) > 1
-            assert len(self.told(it)) == 1
+            assert len(self.unexpected(it)) == 1
             kube.faults.clear()
             it.refresh()
             assert it.served.items[NAMES[0]].stale_since is not None
@@ -655,7 +658,7 @@ class TestUnforeseenItems:
             eventually(lambda: it.served.items[NAMES[place]].stale_since is not None)
             assert fired == [NAMES[place]]
             assert it.served.items[NAMES[place]].format == "alertmanager"
-            assert len(kube.lists()) == 1 and len(self.told(it)) == 1
+            assert len(kube.lists()) == 1 and len(self.unexpected(it)) == 1
             kube.store.create(secret("later"))
             it.serves("later")
 
@@ -712,7 +715,7 @@ class TestBatchesThatFail:
             assert len(kube.lists()) == 2 and it.health.counts["relists"] == 1
             assert it.worker.health() is None
 
-    def test_only_the_namespaces_in_it_are_watched_anew(
+    def test_only_its_namespaces_get_a_new_watch(
         self, kube: KubeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(threading, "excepthook", lambda args: None)
@@ -736,7 +739,7 @@ class TestBatchesThatFail:
             it.serves("two", "three")
             assert fired and it.health.counts["relists"] == 1
 
-    def test_a_watch_that_reads_nothing_just_then_begins_anew_when_it_does(
+    def test_a_watch_that_is_not_reading_at_that_moment_relists_when_it_does(
         self, kube: KubeServer, tmp_path: Path
     ) -> None:
         with watch_of(tmp_path, kube) as it:

@@ -155,7 +155,7 @@ class WorkerMachine(RuleBasedStateMachine):
         return next(call for call in self.source.held if call.deadline is attempt.deadline)
 
     def settle(self) -> None:
-        """Wait until nothing moves any more by itself."""
+        """Wait until the worker is idle."""
 
         def at_rest() -> bool:
             status = self.stage.status
@@ -312,11 +312,11 @@ class WorkerMachine(RuleBasedStateMachine):
         assert all(later > earlier for earlier, later in zip(self.generations, self.generations[1:], strict=False))
 
 
-class TestC13(WorkerMachine.TestCase):  # type: ignore[valid-type,misc]
+class TestC13(WorkerMachine.TestCase):  # type: ignore[valid-type,misc]  # made by Hypothesis
     settings = hypothesis.settings(max_examples=400, stateful_step_count=50, deadline=None)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
-class TestC13Soak(WorkerMachine.TestCase):  # type: ignore[valid-type,misc]
+class TestC13Soak(WorkerMachine.TestCase):  # type: ignore[valid-type,misc]  # made by Hypothesis
     settings = hypothesis.settings(max_examples=2000, stateful_step_count=50, deadline=None)

@@ -47,6 +47,8 @@ from tests.stage import GatedSource, Stage, eventually
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from alert_refresh.engine import Status
+
 
 @contextmanager
 def switching_often() -> Iterator[None]:
@@ -207,10 +209,24 @@ def test_c03_refusals_use_no_quota_and_the_limit_is_exact() -> None:
         assert isinstance(refresh_now(stage.worker), Request)
 
 
-def read_while_swapping(swaps: int, reads: int) -> None:
-    """Swap snapshots in one thread, read status in two, and check that every read fits together.
+def is_consistent(status: Status[str], attempts: int, newest: int) -> tuple[int, int]:
+    """Assert that all parts of a status fit together, and follow an earlier one; returns its two counts."""
+    ended = status.succeeded + status.failed + status.cancelled
+    assert ended >= attempts
+    if status.snapshot is not None and status.last is not None:
+        assert status.snapshot.generation >= newest
+        newest = status.snapshot.generation
+        assert status.last.generation == newest
+        assert status.last.items == len(status.snapshot.items)
+        assert {*status.snapshot.items.values()} == {status.snapshot.digest}
+        assert (status.consecutive_failures > 0) == (status.last.result is Result.FAILED)
+    return ended, newest
 
-    Two readers: more of them read no more, and each hand-over of the interpreter waits for all of them.
+
+def read_while_swapping(swaps: int, reads: int) -> None:
+    """Swap snapshots in one thread, read status in two, and check that every status is consistent.
+
+    Two readers: more of them do not read more, since each switch of the GIL waits for all of them.
     """
     clock = FakeClock()
     state: RefreshState[str] = RefreshState("fake", clock, Interval(1e9), 0)
@@ -243,17 +259,7 @@ def read_while_swapping(swaps: int, reads: int) -> None:
     def read(reader: int) -> None:
         newest = attempts = 0
         while not (enough.is_set() and total[reader] >= reads // 2):
-            status = state.status()
-            ended = status.succeeded + status.failed + status.cancelled
-            assert ended >= attempts
-            attempts = ended
-            if status.snapshot is not None and status.last is not None:
-                assert status.snapshot.generation >= newest
-                newest = status.snapshot.generation
-                assert status.last.generation == newest
-                assert status.last.items == len(status.snapshot.items)
-                assert {*status.snapshot.items.values()} == {status.snapshot.digest}
-                assert (status.consecutive_failures > 0) == (status.last.result is Result.FAILED)
+            attempts, newest = is_consistent(state.status(), attempts, newest)
             total[reader] += 1
 
     jobs = iter([write, *(lambda reader=reader: read(reader) for reader in range(2))])
@@ -308,7 +314,7 @@ def test_c06_start_beside_stop_ten_thousand_times_ends_whole() -> None:
     with switching_often(), dump_if_stuck():
         in_threads(4, both)
     assert sum(tally.values()) == 5000
-    assert tally["started"] > 50, "they hardly met"
+    assert tally["started"] > 50, "they hardly overlapped"
     assert tally["already"] > 100
     assert not worker.get_status().running
     assert source.most_at_once <= 1
@@ -387,7 +393,7 @@ def test_c08_what_readers_get_cannot_be_changed() -> None:
         assert stage.status is status
 
 
-def test_c09_a_kind_that_is_blocked_for_ever_delays_no_other() -> None:
+def test_c09_a_kind_that_is_blocked_forever_delays_no_other() -> None:
     clock = FakeClock()
     blocked = Stage(GatedSource(), clock=clock, kind=Kind("blocked", "BLOCKED_", ("timeout",)))
     began: list[float] = []
@@ -410,7 +416,7 @@ def test_c09_a_kind_that_is_blocked_for_ever_delays_no_other() -> None:
         assert well.source.calls == len(began) == 14
 
 
-def test_c11_a_refresh_whose_asker_has_gone_goes_on() -> None:
+def test_c11_a_refresh_continues_after_its_client_has_left() -> None:
     with Stage(GatedSource()).start() as stage:
         stage.source.wait_for_call(1).answer()
         stage.idle().worker.refresh_now()
@@ -423,16 +429,16 @@ def test_c11_a_refresh_whose_asker_has_gone_goes_on() -> None:
 
 
 def test_c12_a_slow_listener_delays_neither_the_swap_nor_a_reader() -> None:
-    gate, told = threading.Event(), threading.Event()
+    gate, reported = threading.Event(), threading.Event()
 
     def slow(outcome: Outcome) -> None:
-        told.set()
+        reported.set()
         assert gate.wait(30)
 
     with Stage() as stage:
         stage.worker.listen(slow)
         stage.start()
-        assert told.wait(30)
+        assert reported.wait(30)
         status = stage.status
         assert (status.in_progress, status.succeeded) == (False, 1)
         assert status.snapshot is not None
@@ -490,6 +496,22 @@ def test_c12_a_webhook_that_hangs_delays_no_refresh_and_drops_are_counted() -> N
     assert notifier.delivery.dropped == 18, "17 for which there was no room, and the one that hung"
 
 
+def do_something(worker: Worker[str], chance: random.Random, accepted: list[Request]) -> None:
+    """One random operation on a worker; accepted requests are added to `accepted`."""
+    match chance.randrange(4):
+        case 0:
+            worker.notify(Trigger.WATCH)
+        case 1:
+            with suppress(RefreshInProgress, NotStarted):
+                accepted.append(worker.refresh_now())
+        case 2:
+            with suppress(AlreadyStarted):
+                worker.start()
+        case 3:
+            if chance.randrange(20) == 0:
+                worker.stop(30)
+
+
 def test_notify_and_refresh_storms_beside_start_and_stop_lose_nothing_and_lock_nothing() -> None:
     """All operations concurrently on the system's clock; at the end the counts must agree and a refresh must work."""
     chance = random.Random(13)
@@ -510,18 +532,7 @@ def test_notify_and_refresh_storms_beside_start_and_stop_lose_nothing_and_lock_n
 
     def disturb() -> None:
         while not over.is_set() or source.calls <= 10:
-            match chance.randrange(4):
-                case 0:
-                    worker.notify(Trigger.WATCH)
-                case 1:
-                    with suppress(RefreshInProgress, NotStarted):
-                        accepted.append(worker.refresh_now())
-                case 2:
-                    with suppress(AlreadyStarted):
-                        worker.start()
-                case 3:
-                    if chance.randrange(20) == 0:
-                        worker.stop(30)
+            do_something(worker, chance, accepted)
 
     with switching_often(), dump_if_stuck():
         timer = threading.Timer(3, over.set)

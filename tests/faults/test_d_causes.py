@@ -1,4 +1,4 @@
-"""The true cause of a failure: in the view's reason and the history, with SQLSTATE and the server's own words."""
+"""The actual cause of a failure: in the view's reason and the history, with SQLSTATE and the server's message."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_d23_a_server_with_no_connection_free_is_transient_for_a_password_role(p
             connection.execute("alter role limited connection limit 1")
 
 
-def test_a_refusal_is_told_without_reading_its_text_in_any_language() -> None:
+def test_a_refusal_is_classified_without_reading_its_text_in_any_language() -> None:
     class Refused:
         needs_password, used_password = False, True
 
@@ -128,45 +128,45 @@ def reason(world: World, *statements: str) -> str:
 def test_a_missing_select_on_a_base_table_is_not_called_a_missing_right_to_refresh(world: World) -> None:
     role = f"owner_{world.database.name}"
     try:
-        told = reason(
+        cause = reason(
             world, f"create role {role}", "create materialized view mv as select id from entities",
             f"alter materialized view mv owner to {role}",
         )  # fmt: skip
-        assert told.startswith(PERMISSION) and "42501" in told and "permission denied for table entities" in told
+        assert cause.startswith(PERMISSION) and "42501" in cause and "permission denied for table entities" in cause
         assert failure(world) == (Permanent, "auth")
     finally:
         world.database.run("drop materialized view mv", f"drop role {role}")
 
 
 def test_a_view_over_one_that_is_not_populated_names_that_one(world: World) -> None:
-    told = reason(
+    cause = reason(
         world, "create materialized view base as select id from entities with no data",
         "create materialized view mv as select id from base with no data", "create unique index on mv (id)",
     )  # fmt: skip
-    assert told.startswith("it reads public.base, which has never been populated") and "55000" in told
-    assert "hint: Use the REFRESH MATERIALIZED VIEW command" in told
+    assert cause.startswith("it reads public.base, which has never been populated") and "55000" in cause
+    assert "hint: Use the REFRESH MATERIALIZED VIEW command" in cause
 
 
 def test_a_scalar_subquery_with_two_rows_is_not_called_a_duplicate(world: World) -> None:
-    told = reason(
+    cause = reason(
         world, "create table two (id int)", "insert into two values (1)",
         "create materialized view mv as select (select id from two) as id", "create unique index on mv (id)",
         "insert into two values (2)",
     )  # fmt: skip
-    assert told.startswith("its query fails on the data") and "21000" in told
-    assert "more than one row returned by a subquery" in told
+    assert cause.startswith("its query fails on the data") and "21000" in cause
+    assert "more than one row returned by a subquery" in cause
 
 
 def test_duplicates_are_called_duplicates(world: World) -> None:
-    told = reason(
+    cause = reason(
         world, "create table two (id int)", "insert into two values (1)",
         "create materialized view mv as select id from two", "create unique index on mv (id)",
         "insert into two values (1)",
     )  # fmt: skip
-    assert told.startswith("its rows would not be unique") and "21000" in told
+    assert cause.startswith("its rows would not be unique") and "21000" in cause
 
 
-def test_a_refresh_that_somebody_cancelled_did_not_run_out_of_time(world: World) -> None:
+def test_a_refresh_cancelled_by_another_session_is_not_a_timeout(world: World) -> None:
     slow_view(world.database, "mv")
     result = in_thread(world.refresh)
     pid = wait_for(lambda: backend(world.database))
@@ -184,14 +184,16 @@ def test_a_refresh_that_somebody_cancelled_did_not_run_out_of_time(world: World)
         ("select nlevel('a.b'::ltree)::bigint", "42704"),
     ],
 )
-def test_a_function_that_relies_on_the_search_path_is_told_of_the_safe_one(world: World, body: str, state: str) -> None:
-    told = reason(
+def test_a_function_that_relies_on_the_search_path_gets_a_hint_at_the_safe_one(
+    world: World, body: str, state: str
+) -> None:
+    cause = reason(
         world, "create table somewhere (id int)",
         "create function missing(int) returns int language sql as 'select 1'",
         f"create function f() returns bigint language plpgsql as $$ begin return ({body}); end $$",
         "create materialized view mv as select id, f() as f from entities where path = 'e1' with no data",
     )  # fmt: skip
-    assert "search_path = pg_catalog, pg_temp" in told and state in told and "does not exist" in told
+    assert "search_path = pg_catalog, pg_temp" in cause and state in cause and "does not exist" in cause
     assert failure(world) == (Permanent, "config")
 
 
@@ -208,8 +210,8 @@ def test_a_view_that_went_between_plan_and_refresh_is_said_to_be_missing(
         real(executor, *arguments)
 
     monkeypatch.setattr(Executor, "_execute", execute)
-    told = world.refresh()["mv"].reason
-    assert told.startswith("there is no such view") and "42P01" in told
+    cause = world.refresh()["mv"].reason
+    assert cause.startswith("there is no such view") and "42P01" in cause
 
 
 @pytest.mark.parametrize(
@@ -221,18 +223,18 @@ def test_a_view_that_went_between_plan_and_refresh_is_said_to_be_missing(
         ("select raises(word) as x from data", "P0001", "secret"),
     ],
 )
-def test_the_servers_words_are_shown_but_where_they_may_quote_data(
+def test_the_servers_message_is_shown_unless_it_may_quote_data(
     world: World, query: str, shown: str, hidden: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told = reason(
+    cause = reason(
         world, "create table data (n int, word text)", "insert into data values (0, 'secret-value')",
         "create function raises(text) returns int language plpgsql as"
         " $$ begin raise exception 'row %', $1 using hint = $1; end $$",
         f"create materialized view mv as {query} with no data",
     )  # fmt: skip
-    assert shown in told and hidden not in told + caplog.text
+    assert shown in cause and hidden not in cause + caplog.text
     row = world.source.read_history(limit=1, view=None, since=None)["metrics"][0]
-    assert row["error_message"] == row["reason"] == told and row["outcome"] == "failed"
+    assert row["error_message"] == row["reason"] == cause and row["outcome"] == "failed"
 
 
 def test_a_server_that_ended_in_the_middle_is_a_503_not_a_500() -> None:

@@ -30,12 +30,12 @@ def world() -> Iterator[World]:
 
 @pytest.mark.parametrize("mode", ["transaction", "statement"])
 @pytest.mark.parametrize("size", [1, 5])
-def test_d20_a_pooler_that_shares_sessions_is_refused_and_nobody_elses_settings_change(
+def test_d20_a_pooler_that_shares_sessions_is_refused_and_the_settings_of_other_clients_do_not_change(
     world: World, mode: str, size: int
 ) -> None:
     with PgBouncer(world.database, mode, size) as bouncer, World(world.database, dsn=bouncer.dsn()) as other:
-        strangers = [psycopg.connect(bouncer.dsn(), autocommit=True, prepare_threshold=None) for _ in range(3)]
-        assert [one.execute("select 1").fetchone() for one in strangers] == [(1,)] * 3
+        clients = [psycopg.connect(bouncer.dsn(), autocommit=True, prepare_threshold=None) for _ in range(3)]
+        assert [one.execute("select 1").fetchone() for one in clients] == [(1,)] * 3
         states = other.refresh(Trigger.STARTUP)
         assert isinstance(other.error, Permanent) and other.error.error_type == "config"
         assert {state.reason for state in states.values()} == {SHARED}
@@ -45,22 +45,22 @@ def test_d20_a_pooler_that_shares_sessions_is_refused_and_nobody_elses_settings_
             assert other.source.resolver.ancestors("e1.e2"), "reads work, and more often than statements get prepared"
             other.source.resolver.l1.clear()
             other.clock.ahead += 1
-        for stranger in strangers:
+        for client in clients:
             shown = [
-                stranger.execute(f"show {name}".encode()).fetchone() for name in ("lock_timeout", "statement_timeout")
+                client.execute(f"show {name}".encode()).fetchone() for name in ("lock_timeout", "statement_timeout")
             ]
             assert shown == [("0",), ("0",)]
-            stranger.close()
+            client.close()
         assert world.database.value(LOCKS) == 0
 
 
-def test_d20_a_check_tells_of_such_a_pooler_and_sets_nothing_either(world: World) -> None:
+def test_d20_a_check_reports_such_a_pooler_and_sets_nothing_either(world: World) -> None:
     with PgBouncer(world.database, "transaction", 1) as bouncer:
         environ = {"VIEWS_DATABASE_URL": bouncer.dsn(), "VIEWS_STATEMENT_TIMEOUT": "77s"}
         found = next(one for one in check_sources(read_config(environ)) if one["kind"] == "views")
         assert (found["error"], found["error_type"]) == (SHARED, "config")
-        with psycopg.connect(bouncer.dsn()) as stranger:
-            assert stranger.execute("show statement_timeout").fetchone() == ("0",)
+        with psycopg.connect(bouncer.dsn()) as client:
+            assert client.execute("show statement_timeout").fetchone() == ("0",)
 
 
 def test_d20_without_the_refusal_locks_and_settings_would_leak(world: World) -> None:
@@ -75,15 +75,15 @@ def test_d20_without_the_refusal_locks_and_settings_would_leak(world: World) -> 
 
 
 def test_d20_a_pooler_whose_sessions_are_busy_with_others_is_found_out(world: World) -> None:
-    """Strangers take and release sessions all the time, so two of ours seldom meet in one."""
+    """Other clients take and release sessions all the time, so two of our sessions seldom share a backend."""
     with PgBouncer(world.database, "transaction", 3) as bouncer, World(world.database, dsn=bouncer.dsn()) as other:
-        strangers = [psycopg.connect(bouncer.dsn()) for _ in range(2)]
-        for stranger in strangers:
-            stranger.execute("select pg_backend_pid()")
+        clients = [psycopg.connect(bouncer.dsn()) for _ in range(2)]
+        for client in clients:
+            client.execute("select pg_backend_pid()")
         other.refresh()
         assert isinstance(other.error, Permanent) and str(other.error).endswith(SHARED)
-        for stranger in strangers:
-            stranger.close()
+        for client in clients:
+            client.close()
 
 
 @pytest.mark.parametrize("size", [1, 5])

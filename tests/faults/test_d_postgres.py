@@ -127,7 +127,9 @@ def test_d03_a_backend_that_is_terminated_is_a_network_failure_and_leaves_the_ro
         ("create view odd as select 1 as n", "it is a plain view, not a materialized view"),
     ],
 )
-def test_d04_what_is_no_materialized_view_is_a_permanent_config_error(statement: str, reason: str) -> None:
+def test_d04_a_relation_that_is_not_a_materialized_view_is_a_permanent_config_error(
+    statement: str, reason: str
+) -> None:
     with World(views=["odd", "mv_descendant_counts"]) as world:
         world.database.run(statement)
         states = world.refresh()
@@ -160,7 +162,7 @@ def test_d05_without_a_usable_unique_index_the_refresh_blocks_and_says_so_once(
         assert sum("readers locked out" in record.message for record in caplog.records) == 1
 
 
-def test_d05_an_index_that_goes_between_plan_and_refresh_leads_to_the_fallback(world: World) -> None:
+def test_d05_an_index_dropped_between_plan_and_refresh_leads_to_the_fallback(world: World) -> None:
     def plan(*arguments: Any) -> Any:
         plans = real(*arguments)
         if not dropped:
@@ -201,7 +203,7 @@ def test_d07_duplicate_rows_fail_without_a_fallback_and_leave_the_rows() -> None
         assert world.database.rows("select n from mv_twice") == [(1,)]
 
 
-def test_d08_a_blocking_refresh_gives_up_at_the_lock_timeout_and_readers_wait_no_longer(world: World) -> None:
+def test_d08_a_blocking_refresh_fails_at_the_lock_timeout_and_readers_wait_no_longer(world: World) -> None:
     world.database.run("drop index mv_descendant_counts_key")
     with world.database.connect() as reader, reader.transaction():
         reader.execute("select count(*) from mv_descendant_counts")
@@ -216,7 +218,7 @@ def test_d08_a_blocking_refresh_gives_up_at_the_lock_timeout_and_readers_wait_no
     assert 0.1 < waited < world.source.settings.lock_timeout + SLOW_MACHINE
 
 
-def test_d09_two_products_never_refresh_one_view_at_once_and_neither_waits(world: World) -> None:
+def test_d09_two_products_never_refresh_one_view_concurrently_and_neither_waits(world: World) -> None:
     slow_view(world.database, seconds=3)
     with World(world.database, views=["mv_slow"]) as one, World(world.database, views=["mv_slow"]) as two:
         first = in_thread(one.refresh)
@@ -241,7 +243,7 @@ def test_d10_the_statement_timeout_leaves_the_rows_and_no_setting_behind(world: 
     assert world.database.value("show statement_timeout") == "0"
 
 
-def test_d11_a_role_without_the_right_fails_for_good_and_maintain_is_enough(world: World) -> None:
+def test_d11_a_role_without_the_privilege_fails_permanently_and_maintain_is_enough(world: World) -> None:
     role = f"weak_{world.database.name}"
     world.database.run(f"create role {role} login")
     try:
@@ -255,7 +257,7 @@ def test_d11_a_role_without_the_right_fails_for_good_and_maintain_is_enough(worl
         world.database.run(f"drop owned by {role}", f"drop role {role}")
 
 
-def test_d12_a_standby_fails_and_the_same_source_goes_on_once_it_is_promoted(private: Server) -> None:
+def test_d12_a_standby_fails_and_the_same_source_continues_once_it_is_promoted(private: Server) -> None:
     with World(private.database(), views=["mv_one"]) as world:
         world.database.run(
             "create materialized view mv_one as select 1 as id",
@@ -293,7 +295,7 @@ def test_d12_a_real_hot_standby_refuses_until_it_is_promoted(private: Server) ->
     "name",
     ['mv"; drop table entities;--', "a.b.c", "x" * 100, "pg_catalog.pg_class", "mv x", "", "mv;", "1mv", "mv\n", "'"],
 )
-def test_d13_names_that_are_no_identifiers_are_refused(name: str) -> None:
+def test_d13_names_that_are_not_identifiers_are_refused(name: str) -> None:
     assert name_fault(name) is not None
 
 
@@ -326,7 +328,7 @@ def test_d14_a_network_that_goes_silent_ends_the_attempt_at_its_deadline_and_fre
             state = result()["mv_slow"]
             assert time.monotonic() - started < 1.0 + LATE + SLOW_MACHINE
             assert state.failed and other.error and other.error.error_type == "timeout"
-            assert proxy.swallowed > 0
+            assert proxy.dropped > 0
             proxy.silent = False
             proxy.cut()
             other.clock.ahead += 10

@@ -1,4 +1,4 @@
-"""Faults that leave a view stale: each must show as what it is, and pass by itself."""
+"""Faults that leave a view stale: each must be reported with its cause, and recover by itself."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def touch(world: World) -> None:
     world.database.run("update entities set name = name || '!' where path = 'e1'")
 
 
-def test_d19_a_view_whose_lock_stays_held_is_no_success_and_fails_after_two_intervals(world: World) -> None:
+def test_d19_a_view_whose_lock_stays_held_is_not_a_success_and_fails_after_two_intervals(world: World) -> None:
     world.refresh(Trigger.STARTUP)
     fresh = world.served.items[VIEW]
     touch(world)
@@ -56,19 +56,19 @@ def test_d19_a_view_whose_lock_stays_held_is_no_success_and_fails_after_two_inte
         world.clock.ahead += INTERVAL
         state = world.refresh(Trigger.PERIODIC)[VIEW]
         assert (state.mode, state.failed, failure(world)) == (Mode.BUSY, False, None)
-        assert (state.fresh_at, state.since) == (fresh.fresh_at, fresh.since), "busy is no success"
+        assert (state.fresh_at, state.since) == (fresh.fresh_at, fresh.since), "busy is not a success"
         world.clock.ahead += INTERVAL
         state = world.refresh(Trigger.PERIODIC)[VIEW]
         assert (state.failed, state.outcome) == (True, "busy")
         assert failure(world) == (Transient, "storage")
         assert f"process {pid} (psql), for at least 300 s" in state.reason
-        assert world.refresh(Trigger.PERIODIC, retry=True)[VIEW].failed, "the retry takes it up"
+        assert world.refresh(Trigger.PERIODIC, retry=True)[VIEW].failed, "the retry refreshes it"
     assert world.refresh(Trigger.PERIODIC, retry=True)[VIEW].refreshed and world.error is None
     rows = world.database.rows("select success, outcome from refresh_metrics order by id")
     assert rows == [(True, "refreshed"), (False, "busy"), (False, "busy"), (True, "refreshed")]
 
 
-def test_d19_a_holder_that_changes_is_named_anew_and_its_name_is_made_printable(world: World) -> None:
+def test_d19_a_new_holder_is_named_and_its_name_is_made_printable(world: World) -> None:
     world.refresh()
     with hold(world, "first"):
         assert "(first)" in world.refresh(Trigger.MANUAL)[VIEW].reason
@@ -78,7 +78,7 @@ def test_d19_a_holder_that_changes_is_named_anew_and_its_name_is_made_printable(
         assert "(application_name unknown), for at least 0 s" in reason
 
 
-def test_d19_a_daemon_that_starts_beside_a_lock_held_for_days_fails_at_once(world: World) -> None:
+def test_d19_a_daemon_that_starts_while_a_lock_has_been_held_for_days_fails_immediately(world: World) -> None:
     world.refresh()
     world.database.run("update refresh_generations set refreshed_at = now() - interval '3 days'")
     with hold(world), World(world.database, views=[VIEW]) as other:
@@ -255,7 +255,7 @@ def test_a_refresh_by_psql_shows_in_the_caches(how: str) -> None:
         eventually(lambda: b"201" in (resolver.descendants("e1") or b""), "the look of the lease notices it")
         hits = resolver.l1.hits
         resolver.descendants("e1")
-        assert resolver.l1.hits == hits + 1, "and the new answer is kept"
+        assert resolver.l1.hits == hits + 1, "and the new answer is cached"
 
 
 def test_d24_names_that_need_quotes_are_refreshed_and_recorded() -> None:
@@ -288,7 +288,7 @@ def test_d24_a_view_named_twice_and_a_name_in_two_schemas_are_faults_and_the_oth
             assert right.refresh()["other.mv_twice"].refreshed
 
 
-def test_d24_a_view_dropped_and_made_anew_leaves_no_old_row(world: World) -> None:
+def test_d24_a_recreated_view_leaves_no_old_row(world: World) -> None:
     generation = world.refresh()[VIEW].generation
     definition = world.database.value(f"select pg_get_viewdef('{VIEW}'::regclass)")
     for _ in range(2):
@@ -371,7 +371,7 @@ def test_a_lock_that_is_given_back_while_its_holder_is_looked_for_was_held_by_an
         assert holder(connection, catalog.plan(connection, [VIEW])[0]) == "another session"
 
 
-def test_a_failure_whose_cause_cannot_be_looked_for_is_told_by_its_sqlstate(
+def test_a_failure_whose_cause_cannot_be_determined_is_reported_by_its_sqlstate(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: Any) -> Any:
@@ -383,7 +383,7 @@ def test_a_failure_whose_cause_cannot_be_looked_for_is_told_by_its_sqlstate(
         assert "55P03" in world.refresh()[VIEW].reason
 
 
-def test_a_view_made_anew_during_its_refresh_is_said_to_be_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_view_recreated_during_its_refresh_is_reported_as_such(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     other = catalog.plan
     with world.database.connect() as blocker, blocker.transaction():
         block(blocker, VIEW)

@@ -23,11 +23,11 @@ from alert_refresh.targets import KIND
 from alert_refresh.targets.folder import parts, walk
 from tests.fakes import FakeSink
 from tests.targets.folder.folders import World, mount, secret, write
+from tests.unprivileged import as_nobody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NOBODY = 65534
 QUICKLY = 5.0
 """Seconds of the processor in which a bad file must be refused, a hundred times what it should take."""
 
@@ -198,7 +198,7 @@ def test_f03_without_inotify_changes_are_found_by_the_schedule(
     ]
 
 
-def test_f03_with_inotify_a_change_is_found_at_once(ten: World) -> None:
+def test_f03_with_inotify_a_change_is_found_immediately(ten: World) -> None:
     seen = threading.Event()
     (watch,) = ten.source.watches(FakeSink(lambda trigger: seen.set() if trigger is Trigger.FILE else None))
     thread = threading.Thread(target=watch.run)
@@ -299,26 +299,13 @@ def test_f05_several_documents_and_a_few_aliases_are_fine(ten: World) -> None:
 
 @pytest.mark.parametrize("value", ["true", "null", "", "1234", "2001-01-01", "1:30", "1e5", "[a]", "{}"])
 @pytest.mark.parametrize("where", ["data", "stringData"])
-def test_f06_values_that_are_no_strings_are_refused(ten: World, where: str, value: str) -> None:
+def test_f06_values_that_are_not_strings_are_refused(ten: World, where: str, value: str) -> None:
     (ten.root / "x.yaml").write_text(
         f"kind: Secret\nmetadata: {{name: x, labels: {{publishing-target: 'true'}}}}\n"
         f"{where}:\n  type: slack\n  name: {value}\n  url: https://hooks.example.com\n"
     )
     assert ten.names() == NAMES
     assert ten.rejected() == [("default/x", "name", "schema")]
-
-
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Take root's rights to read everything away."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Faults of one file, subfolder or object in a folder of manifests: no other one is touched by them."""
+"""Faults of one file, subfolder or object in a folder of manifests: no other one is affected."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from alert_refresh.files.watch import FolderWatch
 from alert_refresh.targets.folder import documents, parts
 from alert_refresh.targets.secret import parse as parsing
 from tests.fakes import FakeSink
-from tests.files.test_watch import as_nobody
 from tests.targets.folder.folders import CANARY, LABELS, World, config, mount, secret, write
+from tests.unprivileged import as_nobody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,7 +120,7 @@ class TestItemsThatNobodyForesaw:
         assert faults(world, "a") == [("secret", "unreadable")]
 
     @pytest.mark.parametrize("where", ["load", "find"])
-    def test_a39_a_file_whose_loading_raises_is_a_fault_of_its_own(
+    def test_a39_a_file_whose_loading_raises_has_a_separate_fault(
         self, world: World, monkeypatch: pytest.MonkeyPatch, where: str
     ) -> None:
         write(world.root / "a.yaml", secret("a"))
@@ -171,7 +171,7 @@ class TestItemsThatNobodyForesaw:
             world.refresh()
         assert world.snapshot is served
 
-    def test_the_deadline_is_no_fault_of_the_file_that_is_read_when_it_passes(
+    def test_the_deadline_is_not_a_fault_of_the_file_that_is_being_read(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def late(name: str, content: bytes, check: Any) -> Any:
@@ -205,7 +205,7 @@ named = pytest.mark.parametrize(("name", "text"), NAMES.items(), ids=["latin-1",
 
 class TestOddNames:
     @named
-    def test_f09_a_file_is_served_whatever_its_name(self, world: World, name: bytes, text: str) -> None:
+    def test_f09_a_file_with_any_name_is_served(self, world: World, name: bytes, text: str) -> None:
         write(world.root / "a.yaml", secret("a"))
         (world.root / os.fsdecode(name + b".yaml")).write_text(json.dumps(secret("odd")))
         assert world.names() == ["a", "odd"]
@@ -238,7 +238,7 @@ class TestOddNames:
             assert "\n" not in record.getMessage()
 
     @named
-    def test_f09_a_mounted_secret_is_served_whatever_its_folders_name(
+    def test_f09_a_mounted_secret_in_a_folder_with_any_name_is_served(
         self, world: World, name: bytes, text: str
     ) -> None:
         write(world.root / "a.yaml", secret("a"))
@@ -306,7 +306,7 @@ class TestFoldersThatMayNotBeEntered:
             assert public.names() == ["~m"]
         (public.root / ".real").chmod(0o755)
 
-    def test_f10_a_folder_that_held_nothing_is_rejected_and_hinders_nobody(self, public: World) -> None:
+    def test_f10_a_folder_that_held_nothing_is_rejected_and_affects_no_other(self, public: World) -> None:
         write(public.root / "a.yaml", secret("a"))
         (public.root / "a.yaml").chmod(0o644)
         (public.root / "lost+found").mkdir()
@@ -319,7 +319,7 @@ class TestFoldersThatMayNotBeEntered:
         assert public.names() == ["a", "z"]
         assert public.rejected() == []
 
-    def test_f10_the_folder_of_all_is_no_item(self, public: World) -> None:
+    def test_f10_the_root_folder_is_not_an_item(self, public: World) -> None:
         mount(public.root, "..1", SLACK)
         public.refresh()
         public.root.chmod(0)
@@ -337,7 +337,7 @@ def flat(name: str, *more: str) -> str:
 
 
 class Watched(World):
-    """A world whose clock shows the time of the last write, and whose watch is told by hand of what happened."""
+    """A world whose clock shows the time of the last write, and whose watch gets its events from the test."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -401,11 +401,11 @@ class TestFilesThatAreBeingWritten:
         world.refresh()
         file.write_text(json.dumps(secret("b")))
         world.now(file)
-        assert world.names() == ["a"], "the watch has not been told"
+        assert world.names() == ["a"], "the watch has no event yet"
         assert world.watch._read_events() is True
         assert world.names() == ["b"]
 
-    def test_f11_a_file_renamed_into_place_is_whole_at_once(self, world: Watched) -> None:
+    def test_f11_a_file_renamed_into_place_is_complete_immediately(self, world: Watched) -> None:
         file = world.root / "a.yaml"
         write(file, secret("a"))
         world.refresh()
@@ -468,7 +468,7 @@ class TestFilesThatAreBeingWritten:
         assert len(calls) == 1
 
     @pytest.mark.parametrize("trigger", [Trigger.STARTUP, Trigger.MANUAL])
-    def test_f11_the_first_refresh_and_one_by_hand_wait_once_for_its_rest(
+    def test_f11_the_first_refresh_and_a_manual_one_wait_once_until_it_is_at_rest(
         self, world: Watched, trigger: Trigger
     ) -> None:
         if trigger is Trigger.MANUAL:
@@ -541,7 +541,7 @@ class TestFilesThatAreBeingWritten:
 
 
 class TestObjectsThatLostWhatNamesThem:
-    """F12: the targets of objects that evidently are still there stay, stale; those that left are gone, and why."""
+    """F12: the targets of objects that are recognized stay, stale; removed ones are gone, with the reason logged."""
 
     @pytest.mark.parametrize(
         ("metadata", "field"),
@@ -636,14 +636,14 @@ class TestObjectsThatLostWhatNamesThem:
         world.refresh()
         assert messages(caplog)[-1][0] == "10 more Secrets are gone" and len(messages(caplog)) == 21
 
-    def test_f12_of_several_the_one_that_lost_its_name_is_found_by_what_it_holds(self, world: World) -> None:
+    def test_f12_of_several_the_one_that_lost_its_name_is_found_by_its_content(self, world: World) -> None:
         write(world.root / "a.yaml", secret("a"), secret("b"), secret("c"))
         world.refresh()
         nameless = secret("b", metadata={"labels": LABELS})
         write(world.root / "a.yaml", secret("c"), nameless)
         assert world.names() == ["~b", "c"]
 
-    def test_f12_a_flat_one_is_found_by_what_it_holds_too(self, world: World) -> None:
+    def test_f12_a_flat_one_is_found_by_its_content_too(self, world: World) -> None:
         def flat(name: str | None, path: str) -> dict[str, Any]:
             metadata = {"labels": LABELS} | ({} if name is None else {"name": name})
             strings = {"type": "slack", "url": f"https://hooks.example.com/{path}"}
@@ -674,7 +674,7 @@ class TestObjectsThatLostWhatNamesThem:
         write(world.root / "a.yaml", stranger)
         assert world.names() == []
 
-    def test_f12_one_bad_object_keeps_no_other_of_its_file_from_changing(self, world: World) -> None:
+    def test_f12_one_invalid_object_does_not_affect_others_in_its_file(self, world: World) -> None:
         write(world.root / "a.yaml", secret("a"), secret("b"))
         world.refresh()
         write(world.root / "a.yaml", 5, {"kind": "List", "items": {}}, [secret("x")], secret("c"))

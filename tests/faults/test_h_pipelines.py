@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -72,7 +72,7 @@ def test_h26_nine_hundred_concurrent_requests_are_answered_though_every_thread_i
     assert program.wait() == 0
 
 
-def test_h26_many_concurrent_pipelines_leave_nobody_waiting(program: Program) -> None:
+def test_h26_many_concurrent_pipelines_leave_no_client_waiting(program: Program) -> None:
     with ExitStack() as stack:
         occupy(program, stack)
         clients = [stack.enter_context(program.connect()) for _ in range(20)]
@@ -132,8 +132,13 @@ def many_targets(folder: Path) -> None:
     for file in range(10):
         objects = []
         for number in range(file * 200, file * 200 + 200):
-            config = {"name": f"t{number}", "type": "webhook", "url": "https://example.com/", "format": "webhook"}
-            config["filter_config"] = {"labels": {"x": "y" * 2000}}  # type: ignore[assignment]
+            config: dict[str, Any] = {
+                "name": f"t{number}",
+                "type": "webhook",
+                "url": "https://example.com/",
+                "format": "webhook",
+            }
+            config["filter_config"] = {"labels": {"x": "y" * 2000}}
             metadata = {"name": f"s{number}", "labels": {"publishing-target": "true"}}
             secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata}
             objects.append(json.dumps(secret | {"stringData": {"config": json.dumps(config)}}))
@@ -225,7 +230,7 @@ def test_a_reader_of_an_answer_in_many_pieces_that_stalls_is_cut_off_and_its_thr
         assert eventually(lambda: gauge(program, "http_connections") == 1)
 
 
-def test_a_reader_that_takes_too_little_is_cut_off_however_long_it_goes_on() -> None:
+def test_a_client_that_reads_too_slowly_is_disconnected_in_the_end() -> None:
     env = {"ALERT_REFRESH_THREADS": str(THREADS)}
     with Program("tests.process.scripted", '["ok"]', "0.5", env=env) as program, ExitStack() as stack:
         slow = pipeline(program, stack, "/big?bytes=20000000")
@@ -238,7 +243,7 @@ def test_an_answer_that_breaks_off_closes_its_connection_and_nothing_else(progra
     for _ in range(3):
         with program.connect() as client:
             client.sendall(b"GET /torn HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert read_all(client).endswith(b"4\r\nsome\r\n"), "no end that makes it look whole"
+            assert read_all(client).endswith(b"4\r\nsome\r\n"), "no last chunk that makes it look complete"
     assert eventually(lambda: gauge(program, "http_connections") == 1)
     assert eventually(lambda: gauge(program, "http_threads_busy") == 1)
     assert "canary" not in "".join(program.lines)

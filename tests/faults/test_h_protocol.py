@@ -253,13 +253,13 @@ def test_a_body_is_framed_as_the_rfc_allows(program: Program, sent: bytes, lengt
 @pytest.mark.parametrize(
     "value", [b"3, 3", b"3,3", b"+3", b"-0", b"3.0", b"3 3", b"0" * 5000 + b"3", b"9" * 30, b"\xbd"]
 )
-def test_a_length_that_is_none_is_refused(program: Program, value: bytes) -> None:
+def test_an_invalid_length_is_refused(program: Program, value: bytes) -> None:
     status = parts(raw(program, POST + b"Content-Length: " + value + b"\r\n\r\nabc"))[0]
     assert status in (400, 413), status
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/metrics", STATUS, "/nothing", "/api/v2/publishing/targets"])
-def test_head_is_answered_without_a_body_and_the_connection_goes_on(program: Program, path: str) -> None:
+def test_head_is_answered_without_a_body_and_the_connection_continues(program: Program, path: str) -> None:
     answer = raw(program, f"HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode() + NEXT)
     status, headers, rest = parts(answer)
     assert status == program.get(path)[0]

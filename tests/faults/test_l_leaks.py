@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import random
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -22,7 +22,8 @@ from tests.stage import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+
+    from tests.faults.kubernetes import World
 
 SHARE = 0.3
 FAULTS: list[Callable[[Any], bool]] = [
@@ -68,6 +69,48 @@ def new_threads(before: set[threading.Thread]) -> list[str]:
     return sorted(name for name in names if name in ("apply", "attempt", "watch", "worker"))
 
 
+def open_files() -> int:
+    """The number of open descriptors of this process."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def forget(it: World, kube: KubeServer) -> None:
+    """Drop what the stand-in and this test remember: it does not count as a leak."""
+    kube.faults.clear()
+    kube.requests.clear()
+    with kube.store.changed:
+        del kube.store.history[:-100]
+    it.outcomes.clear()
+
+
+def refresh_with_faults(it: World, kube: KubeServer, dice: random.Random) -> None:
+    """Change a Secret, which may become invalid, and refresh, with faults of the server in a share of all calls."""
+    forget(it, kube)
+    if dice.random() < SHARE:
+        kube.fault(dice.choice(FAULTS), when=lambda request: not is_watch(request), times=1)
+        kube.fault(dice.choice(WATCH_FAULTS), when=is_watch, times=1)
+    name = f"target-{dice.randrange(10):05d}"
+    bad = raw_secret(name, "default", {"config": dice.choice([b"[]", b"{", b"\0"])})
+    kube.store.replace(bad if dice.random() < SHARE else secret(name, url=f"https://h.example/{dice.random()}"))
+    while True:
+        try:
+            it.refresh()
+            break
+        except RefreshInProgress:  # one that the watch requested
+            time.sleep(0.001)
+
+
+def no_socket_is_left(port: int) -> None:
+    """Assert that there are few connections to that port, and that none stays in CLOSE_WAIT."""
+    sockets = client_sockets(port)
+    assert len(sockets) <= 10
+    waiting = [one for one in sockets if one.status == psutil.CONN_CLOSE_WAIT]
+    if waiting:
+        time.sleep(5)
+        still = [one for one in client_sockets(port) if one.status == psutil.CONN_CLOSE_WAIT]
+        assert not set(waiting) & set(still)
+
+
 @pytest.mark.usefixtures("unlogged")
 @pytest.mark.parametrize(
     ("count", "warm"),
@@ -86,53 +129,24 @@ def test_l01_l02_l03_refreshes_with_faults_leave_nothing_behind(
     with world(tmp_path, kube, watch=True, timings=timings, refresh=settings) as it:
         it.connected()
 
-        def forget() -> None:
-            """What the stand-in and this test remember is not ours."""
-            kube.faults.clear()
-            kube.requests.clear()
-            with kube.store.changed:
-                del kube.store.history[:-100]
-            it.outcomes.clear()
-
-        def refresh() -> None:
-            forget()
-            if dice.random() < SHARE:
-                kube.fault(dice.choice(FAULTS), when=lambda request: not is_watch(request), times=1)
-                kube.fault(dice.choice(WATCH_FAULTS), when=is_watch, times=1)
-            name = f"target-{dice.randrange(10):05d}"
-            bad = raw_secret(name, "default", {"config": dice.choice([b"[]", b"{", b"\0"])})
-            kube.store.replace(bad if dice.random() < SHARE else secret(name, url=f"https://h.example/{dice.random()}"))
-            while True:
-                try:
-                    it.refresh()
-                    break
-                except RefreshInProgress:  # one that the watch asked for
-                    time.sleep(0.001)
-
         for _ in range(warm):
-            refresh()
+            refresh_with_faults(it, kube, dice)
         kube.faults.clear()
         it.connected()
         gc.collect()
-        threads, files = threading.active_count(), len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+        threads, files = threading.active_count(), open_files()
         began = process.memory_info().rss
         for _ in range(count):
-            refresh()
+            refresh_with_faults(it, kube, dice)
         kube.faults.clear()
         it.connected()
         gc.collect()
-        # The stand-in lives in this process too: each connection of ours is a thread and a descriptor of its.
+        # The stand-in runs in this process too: each of our connections is also a thread and a descriptor there.
         eventually(lambda: threading.active_count() <= threads + 4, "threads ending")
-        eventually(lambda: len(os.listdir("/proc/self/fd")) <= files + 8, "descriptors being closed")  # noqa: PTH208
+        eventually(lambda: open_files() <= files + 8, "descriptors being closed")
         eventually(lambda: new_threads(before) == ["apply", "watch", "worker"], "an idle worker")
-        sockets = client_sockets(kube.port)
-        assert len(sockets) <= 10
-        waiting = [one for one in sockets if one.status == psutil.CONN_CLOSE_WAIT]
-        if waiting:
-            time.sleep(5)
-            still = [one for one in client_sockets(kube.port) if one.status == psutil.CONN_CLOSE_WAIT]
-            assert not set(waiting) & set(still)
-        forget()
+        no_socket_is_left(kube.port)
+        forget(it, kube)
         gc.collect()
         grown = process.memory_info().rss - began
         assert grown < 5 << 20, grown

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from alert_refresh.engine import Kind, RefreshSettings, Snapshot, Transient, Trigger, Worker
+from alert_refresh.engine import Kind, RateLimitExceeded, RefreshSettings, Snapshot, Transient, Trigger, Worker
 from alert_refresh.observe import logs
 from tests.fakes import FakeClock, FakeSource, FakeWatch
 from tests.process.program import PATIENCE, Program, eventually
@@ -50,33 +50,23 @@ def test_p09_a_jump_of_the_wall_clock_moves_no_schedule_no_limit_and_no_duration
             held.set()
         return Snapshot({"one": str(number)}, digest=str(number))
 
-    source = FakeSource(answer)
     outcomes: list[Any] = []
-    told = threading.Condition()
-
-    def listen(outcome: Any) -> None:
-        with told:
-            outcomes.append(outcome)
-            told.notify_all()
-
     settings = RefreshSettings(interval=60, warmup=30, rate_limit=100, timeout=10)
-    worker = Worker(KIND, source, settings, clock=clock, listeners=[listen])
+    worker = Worker(KIND, FakeSource(answer), settings, clock=clock, listeners=[outcomes.append])
     worker.start()
     try:
         clock.wait_for_sleeper(30)
         clock.advance(30)
-        with told:
-            assert told.wait_for(lambda: len(outcomes) == 2, 10)
+        eventually(lambda: len(outcomes) == 2)
         assert outcomes[1].duration == 1.5
         assert outcomes[1].trigger is Trigger.PERIODIC
         clock.wait_for_sleeper(58.5)
         worker.refresh_now()
-        with told:
-            assert told.wait_for(lambda: len(outcomes) == 3, 10)
+        eventually(lambda: len(outcomes) == 3)
         clock.wall_offset -= jump
-        with pytest.raises(Exception, match="rate limit") as refused:
+        with pytest.raises(RateLimitExceeded, match="rate limit") as refused:
             worker.refresh_now()
-        assert refused.value.retry_after == 100  # type: ignore[attr-defined]
+        assert refused.value.retry_after == 100
         assert worker.health() is None
         clock.wait_for_sleeper(58.5)
         clock.advance(58.5)
@@ -129,7 +119,7 @@ def test_p12_p05_no_signal_makes_a_second_process_or_a_second_refresh(number: si
         assert len(program.find("Targets refreshed")) == 1
 
 
-def test_p05_sighup_refreshes_every_kind_however_often_and_whatever_the_rate_limit(tmp_path: Path) -> None:
+def test_p05_sighup_refreshes_every_kind_any_number_of_times_regardless_of_the_rate_limit(tmp_path: Path) -> None:
     rules = tmp_path / "rules.yaml"
     rules.write_text("rules: [{id: one, family: any, targets: [one]}]\n")
     with scripted("ok", RULES_FILE=str(rules), TARGET_REFRESH_RATE_LIMIT="1h", TARGET_REFRESH_WARMUP="1h") as program:
@@ -176,7 +166,7 @@ def test_p05_sigusr1_which_makes_others_open_their_log_again_changes_nothing() -
         assert program.process.returncode == 0
 
 
-def test_p12_the_command_line_has_no_word_for_more_processes() -> None:
+def test_p12_the_command_line_has_no_option_for_more_processes() -> None:
     for extra in (["--preload"], ["-w", "2"], ["--workers", "2"]):
         with Program("alert_refresh", "serve", *extra) as program:
             assert program.wait() == 2
@@ -223,7 +213,7 @@ def test_p13_a_program_without_free_files_answers_again_when_it_has_some(tmp_pat
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+def log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     monkeypatch.setattr(threading, "excepthook", logs.thread_died)
     with caplog.at_level(logging.ERROR):
         yield caplog
@@ -249,10 +239,10 @@ DEATHS = [RuntimeError("canary"), MemoryError("canary"), SystemExit("canary"), K
 
 
 @pytest.mark.parametrize("error", DEATHS, ids=lambda error: type(error).__name__)
-def test_p14_a_watch_that_dies_is_reported_and_runs_again(error: BaseException, told: pytest.LogCaptureFixture) -> None:
+def test_p14_a_watch_that_dies_is_reported_and_runs_again(error: BaseException, log: pytest.LogCaptureFixture) -> None:
     watch = DyingWatch(error)
     source = FakeSource()
-    source.watches = lambda sink: (watch,)  # type: ignore[method-assign]
+    source.make_watches = lambda sink: (watch,)
     worker = Worker(KIND, source, RefreshSettings())
     worker.start()
     try:
@@ -260,17 +250,15 @@ def test_p14_a_watch_that_dies_is_reported_and_runs_again(error: BaseException, 
         assert worker.health() is None
     finally:
         worker.stop(5)
-    heard = [record for record in told.records if record.message == f"Thread died of {type(error).__name__}"]
-    assert [record.thread_name for record in heard] == ["fake-watch"]  # type: ignore[attr-defined]
-    assert "DyingWatch" not in told.text
-    assert "raise error" in heard[0].stack  # type: ignore[attr-defined]
-    assert not any("canary" in str(vars(record)) for record in told.records)
+    heard = [record for record in log.records if record.message == f"Thread died of {type(error).__name__}"]
+    assert [vars(record)["thread_name"] for record in heard] == ["fake-watch"]
+    assert "DyingWatch" not in log.text
+    assert "raise error" in vars(heard[0])["stack"]
+    assert not any("canary" in str(vars(record)) for record in log.records)
 
 
 @pytest.mark.parametrize("error", DEATHS, ids=lambda error: type(error).__name__)
-def test_p14_a_worker_that_dies_is_reported_and_runs_again(
-    error: BaseException, told: pytest.LogCaptureFixture
-) -> None:
+def test_p14_a_worker_that_dies_is_reported_and_runs_again(error: BaseException, log: pytest.LogCaptureFixture) -> None:
     source = FakeSource()
     worker = Worker(KIND, source, RefreshSettings(rate_limit=0))
     whole, died, again = worker.tick, threading.Event(), threading.Event()
@@ -282,16 +270,16 @@ def test_p14_a_worker_that_dies_is_reported_and_runs_again(
         again.set()
         return whole(run)
 
-    worker.tick = tick  # type: ignore[method-assign]
+    worker.tick = tick  # type: ignore[method-assign]  # fault injection
     worker.start()
     try:
         assert again.wait(10)
         assert worker.health() is None
     finally:
         worker.stop(5)
-    heard = [record for record in told.records if record.message == f"Thread died of {type(error).__name__}"]
-    assert [record.thread_name for record in heard] == ["fake-worker"]  # type: ignore[attr-defined]
-    assert not any("canary" in str(vars(record)) for record in told.records)
+    heard = [record for record in log.records if record.message == f"Thread died of {type(error).__name__}"]
+    assert [vars(record)["thread_name"] for record in heard] == ["fake-worker"]
+    assert not any("canary" in str(vars(record)) for record in log.records)
 
 
 @pytest.mark.parametrize(
@@ -314,7 +302,7 @@ def test_p14_an_attempt_that_dies_is_reported_and_the_next_one_runs(word: str, n
 # P15, P16
 
 
-def test_p15_without_its_source_the_program_lives_and_says_that_it_is_not_ready() -> None:
+def test_p15_without_its_source_the_program_is_alive_and_not_ready() -> None:
     env = {"TARGET_REFRESH_BASE_BACKOFF": "300ms", "TARGET_REFRESH_MAX_BACKOFF": "300ms"}
     with scripted("fail", "fail", "fail", "ok", **env) as program:
         program.wait_for("Serving")

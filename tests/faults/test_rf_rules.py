@@ -7,6 +7,7 @@ import hashlib
 import os
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -159,7 +160,7 @@ def test_rf02_text_rewritten_in_place_is_loaded_only_once_it_is_unchanged(
     seen, torn, _ = rewritten(file, loops, version, 0.002)
     assert seen > 1 and not torn
     monkeypatch.setattr(at_rest, "SETTLED", 0.0)
-    assert rewritten(file, 2, version, 0.005)[1] > 0, "without the rest a beginning is loaded"
+    assert rewritten(file, 2, version, 0.005)[1] > 0, "without waiting for the end a part is loaded"
 
 
 @pytest.mark.parametrize(
@@ -226,7 +227,7 @@ def test_rf04_a_file_that_grows_while_it_is_read_is_not_loaded(tmp_path: Path, m
         with monkeypatch.context() as growing:
             growing.setattr("alert_refresh.files.read.os.fstat", grow)
             world.refresh()
-        assert "changed while it was read" in world.outcomes[1].error  # type: ignore[operator]
+        assert "changed while it was read" in (world.outcomes[1].error or "")
         assert fired and world.word == "one"
 
 
@@ -333,7 +334,7 @@ def test_rf07_content_that_changed_under_the_same_time_and_size_is_loaded(tmp_pa
         assert world.file.stat().st_mtime_ns == state.st_mtime_ns and world.word == "two"
 
 
-def test_rf07_a_time_that_goes_backwards_does_not_matter(tmp_path: Path) -> None:
+def test_rf07_a_modification_time_that_goes_back_does_not_matter(tmp_path: Path) -> None:
     with World(tmp_path).start() as world:
         temporary = world.file.with_name(".new")
         temporary.write_bytes(packed(10, word="two"))
@@ -343,23 +344,30 @@ def test_rf07_a_time_that_goes_backwards_does_not_matter(tmp_path: Path) -> None
         assert world.word == "two"
 
 
-@pytest.mark.parametrize("swaps", [2000, pytest.param(10_000, marks=pytest.mark.soak)])
-def test_rf08_readers_during_swaps_see_one_whole_set_each_time(swaps: int) -> None:
-    clock, cache = SystemClock(), HotCache(50, {})
+def two_versions() -> list[Snapshot[Any]]:
+    """Two versions of 200 rules, which differ in every description."""
+    cache = HotCache(50, {})
     versions: list[Snapshot[Any]] = []
     for word in ("one", "two"):
         checked = check(rules(200, word=word), {})
         loaded = RuleSet(checked, word, cache, rule_set(versions[-1]) if versions else None)
         versions.append(Snapshot(items=loaded.rules, digest=word, memo=loaded))
+    return versions
+
+
+def swap(state: RefreshState[Any], run: int, snapshot: Snapshot[Any]) -> None:
+    request = Request(Trigger.FILE, run=run)
+    state.due(run)
+    state.finish(state.begin(state.status().pending or request, 1, Deadline(SystemClock(), 30)), ruled(snapshot), None)
+
+
+@pytest.mark.parametrize("swaps", [2000, pytest.param(10_000, marks=pytest.mark.soak)])
+def test_rf08_readers_during_swaps_see_one_whole_set_each_time(swaps: int) -> None:
+    clock, versions = SystemClock(), two_versions()
     state: RefreshState[Any] = RefreshState("rules", clock, Interval(300), 0)
     run = state.open()
 
-    def swap(snapshot: Snapshot[Any]) -> None:
-        request = Request(Trigger.FILE, run=run)
-        state.due(run)
-        state.finish(state.begin(state.status().pending or request, 1, Deadline(clock, 30)), ruled(snapshot), None)
-
-    swap(versions[0])
+    swap(state, run, versions[0])
     ended, wrong = threading.Event(), []
     times: list[int] = []
 
@@ -383,7 +391,7 @@ def test_rf08_readers_during_swaps_see_one_whole_set_each_time(swaps: int) -> No
         reader.start()
     eventually(lambda: len(times) > 100, "reading")
     for number in range(swaps):
-        swap(versions[(number + 1) % 2])
+        swap(state, run, versions[(number + 1) % 2])
     eventually(lambda: len(times) > 1000, "reading enough")
     ended.set()
     for reader in readers:
@@ -395,7 +403,7 @@ def test_rf08_readers_during_swaps_see_one_whole_set_each_time(swaps: int) -> No
 
 
 @pytest.mark.parametrize("blocked", ["rules", "targets"])
-def test_c09_a_kind_that_is_blocked_for_ever_does_not_delay_another(tmp_path: Path, blocked: str) -> None:
+def test_c09_a_kind_that_is_blocked_forever_does_not_delay_another(tmp_path: Path, blocked: str) -> None:
     release = threading.Event()
 
     def block(*_: object) -> Snapshot[Any]:
@@ -410,7 +418,7 @@ def test_c09_a_kind_that_is_blocked_for_ever_does_not_delay_another(tmp_path: Pa
         hanging: Any = world.daemon.workers[blocked].source
         hanging.refresh = block
         for name, one in world.daemon.workers.items():
-            one.listen(lambda outcome, name=name: ticks[name].append(world.clock.monotonic()))  # type: ignore[misc]
+            one.listen(partial(lambda name, outcome: ticks[name].append(world.clock.monotonic()), name))
         world.daemon.start()
         other = "targets" if blocked == "rules" else "rules"
         try:
@@ -420,7 +428,7 @@ def test_c09_a_kind_that_is_blocked_for_ever_does_not_delay_another(tmp_path: Pa
             for due in (30, 30 + interval, 30 + 2 * interval):
                 world.clock.wait_for_sleeper(due - world.clock.monotonic())
                 world.clock.advance(due - world.clock.monotonic())
-                eventually(lambda due=due: ticks[other][-1] == due, f"the tick at {due}")  # type: ignore[misc]
+                eventually(partial(lambda due: ticks[other][-1] == due, due), f"the tick at {due}")
             assert ticks[other] == [0, 30, 30 + interval, 30 + 2 * interval]
             assert world.daemon.workers[blocked].get_status().succeeded == 0
             assert world.client.get("/metrics").status_code == 200

@@ -1,4 +1,4 @@
-"""Faults in what a Secret holds: each is told, none of them stops another target or the process."""
+"""Faults in the content of a Secret: each is reported, none affects another target or the process."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from alert_refresh.targets.secret.parse import parse, parse_base64
 from alert_refresh.targets.secret.url import PLACEHOLDER
 from alert_refresh.targets.target import Target, as_config
 from tests.targets.folder.folders import CANARY, LABELS, World, config, secret, write
+from tests.targets.secret.samples import only_fault
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,7 +119,7 @@ def test_s04_only_an_object_is_a_config(text: str) -> None:
 )
 def test_s05_a_repeated_key_is_named_with_its_line(added: str, key: str) -> None:
     text = json.dumps(config("first"))[:-1] + "\n" + added + "}"
-    [fault] = parse({"config": text.encode()}, namespace="ns", secret="s")  # type: ignore[misc]
+    fault = only_fault({"config": text.encode()})
     assert fault.field == "config"
     assert fault.message.startswith(f"repeated_key: '{key}' is repeated at line 2, column ")
 
@@ -198,7 +199,7 @@ def test_s09_names_from_outside_are_escaped_in_the_log(ten: World, caplog: pytes
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "a/b", "%2e%2e", "..", "a" * 10_000, "a\\b"])
-def test_s10_a_name_is_no_path(name: str) -> None:
+def test_s10_a_name_is_not_a_path(name: str) -> None:
     assert wrong(name=name) == {"name": "bad_name"}
 
 
@@ -448,7 +449,7 @@ KEYS = st.sampled_from(
 
 
 def survives(data: dict[str, bytes]) -> None:
-    """Whatever comes in, a target that can be shown or faults come out, soon, and both ways to read agree."""
+    """Any input gives a target or faults, quickly, and both parsers agree."""
     began = time.thread_time()
     result = parse(data, namespace="ns", secret="s")
     assert time.thread_time() - began < PATIENCE

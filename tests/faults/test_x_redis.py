@@ -1,4 +1,4 @@
-"""Faults of Redis: it may be away, slow or wrong; reads go on and nothing waits for it."""
+"""Faults of Redis: it may be unavailable, slow or wrong; reads continue and nothing waits for it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_x01_redis_down_at_start_then_up_then_down_then_up(valkey: Valkey, caplo
         assert errors == 1
         for number in range(3, 10):
             assert resolver.ancestors(f"e1.e{number}")
-        assert resolver.l2.errors == errors, "it is left alone while it is known to be away"
+        assert resolver.l2.errors == errors, "it is not used while the circuit is open"
         valkey.start()
         world.clock.ahead += 30
         assert resolver.ancestors("e1.e10") and working(resolver)
@@ -72,7 +72,7 @@ def test_x02_a_slow_or_silent_redis_costs_its_timeout_once_and_a_refresh_nothing
             assert resolver.l2 is not None and resolver.l2.errors == 1 and proxy.accepted == 1
             for number in range(2, 8):
                 assert resolver.ancestors(f"e1.e{number}")
-            assert resolver.l2.errors == 1 and proxy.accepted == 1, "it is not asked again for a while"
+            assert resolver.l2.errors == 1 and proxy.accepted == 1, "it is not used again for a while"
             world.clock.ahead += 30
             assert resolver.ancestors("e1.e9")
             assert resolver.l2.errors == 2
@@ -80,7 +80,7 @@ def test_x02_a_slow_or_silent_redis_costs_its_timeout_once_and_a_refresh_nothing
 
 
 @pytest.mark.parametrize("how", ["password", "acl", "tls", "wrongtype"])
-def test_x03_a_redis_that_refuses_is_as_good_as_none(how: str) -> None:
+def test_x03_a_redis_that_refuses_is_like_no_redis(how: str) -> None:
     options = ["--requirepass", "right"] if how == "password" else []
     with Valkey(*options) as valkey:
         url = valkey.url

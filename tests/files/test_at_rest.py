@@ -110,7 +110,7 @@ def test_a_file_that_is_gone_again_is_neither(file: Path) -> None:
     assert writers.rest_in() is None
 
 
-def test_after_events_were_lost_nothing_is_known(file: Path) -> None:
+def test_after_lost_events_no_state_is_known(file: Path) -> None:
     writers = Writers()
     writers.note(flags.CLOSE_WRITE, "x", file)
     writers.note(flags.MODIFY, "y", file)

@@ -152,7 +152,7 @@ def test_an_error_shows_an_odd_name_escaped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["folder", "fifo", "large", "file"])
-def test_a_descriptor_is_closed_whatever_it_is_of(name: str, tmp_path: Path) -> None:
+def test_a_descriptor_of_any_kind_is_closed(name: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "large").write_bytes(b"x" * 11)

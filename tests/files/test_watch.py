@@ -19,13 +19,14 @@ from alert_refresh.engine import Trigger
 from alert_refresh.files import watch as module
 from alert_refresh.files.at_rest import SETTLED
 from alert_refresh.files.watch import FolderWatch
+from tests.unprivileged import as_nobody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 class Seen:
-    """Counts what a watch reports."""
+    """Counts the reports of a watch."""
 
     def __init__(self) -> None:
         self.triggers: list[Trigger] = []
@@ -42,9 +43,9 @@ class Seen:
 
 
 @contextmanager
-def watching(path: Path, **options: object) -> Iterator[Seen]:
+def watching(path: Path, **options: Any) -> Iterator[Seen]:
     seen = Seen()
-    watch = FolderWatch(path, seen, **options)  # type: ignore[arg-type]
+    watch = FolderWatch(path, seen, **options)
     thread = threading.Thread(target=watch.run)
     thread.start()
     try:
@@ -297,19 +298,6 @@ def test_odd_names_are_watched(tmp_path: Path) -> None:
     assert watch._read_events() is True
 
 
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Drop root's right to read everything."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
 @pytest.fixture
 def public() -> Iterator[Path]:
     """A world-readable folder."""
@@ -464,7 +452,7 @@ class TestFilesWithAnotherName:
             assert watch._read_events() is False
 
 
-def test_so_many_files_are_watched_themselves_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_watched_files_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FILES_WATCHED", 2)
     for name in "abcd":
         (tmp_path / name).write_text("x")
@@ -521,9 +509,7 @@ def test_a_file_that_is_written_elsewhere_and_then_gone_there_and_here_is_one_ch
         assert watch._files == {}
 
 
-def test_a_file_that_goes_does_not_cause_a_rescan_of_the_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_removed_file_does_not_cause_a_rescan_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a").write_text("x")
     watch = FolderWatch(tmp_path, Seen(), subfolders=True)
     monkeypatch.setattr(watch, "_arm", None)

@@ -1,4 +1,4 @@
-"""Run the stand-in as a process: prints its address on the first line and serves until it is told to stop."""
+"""Run the stand-in as a process: prints its address on the first line and serves until a signal."""
 
 from __future__ import annotations
 

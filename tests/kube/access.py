@@ -1,4 +1,4 @@
-"""How a client finds a server: a kubeconfig file, or the folder and variables that a pod has."""
+"""Client configuration for a server: a kubeconfig file, or the folder and variables of a pod."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What can go wrong on purpose: rules that say when, and actions that do it to the raw connection.
+"""Fault injection: rules that say when, and actions on the raw connection.
 
 An action gets the `Exchange` (or, at the stage `connect`, the bare `Wire`) and returns whether the
-connection lives on.
+connection stays open.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @dataclass(eq=False, slots=True)
 class Rule:
     """An action for requests whose path begins with `path` and that `when` accepts: skips `after`, then fires
-    `times` times (None: for ever). `fired` proves that it did; `happened` is set the first time."""
+    `times` times (None: forever). `fired` proves that it did; `happened` is set the first time."""
 
     action: Any
     path: str = ""
@@ -61,7 +61,7 @@ class Faults:
         return rule
 
     def clear(self) -> None:
-        """Everything works again; counters of old rules stay readable."""
+        """Remove all rules; their counters stay readable."""
         with self._guard:
             self._rules.clear()
 
@@ -194,7 +194,7 @@ def encoded(how: str, size: int = 0) -> Action:
     def act(exchange: Exchange) -> bool:
         response = exchange.compute(JSON)
         if how == "bomb":
-            # After a full flush the packer begins anew, so that the same packed block can be repeated.
+            # After a full flush the compressor restarts, so the same compressed block can be repeated.
             packer, block = zlib.compressobj(9, wbits=31), b" " * (1 << 20)
             first = packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH)
             again = packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH)
@@ -209,14 +209,14 @@ def encoded(how: str, size: int = 0) -> Action:
 
 
 def half_open(exchange: Exchange) -> bool:
-    """A watch that begins and from then on says nothing, while its connection stays."""
+    """A watch that starts and then sends nothing, while its connection stays open."""
     exchange.wire.head(200, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
     exchange.wire.wait()
     return False
 
 
 def events(*lines: bytes) -> Action:
-    """A watch that sends these lines, whatever they are, and ends."""
+    """A watch that sends these lines and ends."""
 
     def act(exchange: Exchange) -> bool:
         exchange.wire.head(200, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})

@@ -1,4 +1,4 @@
-"""Secrets and lists in protobuf, written by hand as the API server writes them: empty strings too, unlike protoc's."""
+"""Encodes Secrets and lists in protobuf as the API server does: with empty strings, unlike protoc's code."""
 
 from __future__ import annotations
 

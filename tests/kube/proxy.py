@@ -35,7 +35,7 @@ class Proxy:
             sock.close()
 
     def go_dead(self) -> None:
-        """Swallow what either side of today's connections says from now on."""
+        """Drop all data of the current connections from now on."""
         self._dead.update(self._sockets)
 
     def _accept(self) -> None:

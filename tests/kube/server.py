@@ -34,7 +34,7 @@ class Exchange:
     request: Request
 
     def answer(self) -> bool:
-        """Answer as a healthy server does; returns whether the connection lives on."""
+        """Answer as a healthy server does; returns whether the connection stays open."""
         if api.is_watch(self.request) and self.permitted():
             return watching.serve(self)
         alive = self.wire.respond(self.compute(), chunk=self.server.chunk)
@@ -108,7 +108,7 @@ class KubeServer:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """Its base URL."""
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     def __enter__(self) -> KubeServer:
@@ -160,7 +160,7 @@ class KubeServer:
         return self.faults.add(Rule(action, path, when, after, times, stage))
 
     def knows(self, request: Request) -> bool:
-        """Whether the bearer token is one of ours."""
+        """Whether the bearer token is valid."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         return self.tokens is None or (scheme.lower() == "bearer" and token in self.tokens)
 
@@ -169,7 +169,7 @@ class KubeServer:
         return (verb, namespace) not in self.denied
 
     def lists(self) -> list[Request]:
-        """The lists that were asked for."""
+        """The lists that were requested."""
         return [one for one in self.requests if one.method == "GET" and not api.is_watch(one)]
 
     def _accept(self, listener: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""What the stand-in knows: Secrets with resourceVersions, and the history that lists and watches read."""
+"""The state of the stand-in: Secrets with resourceVersions, and the history that lists and watches read."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which Secrets are asked for; an empty namespace is all."""
+    """Which Secrets are requested; an empty namespace means all."""
 
     namespace: str = ""
     labels: tuple[Requirement, ...] = ()
@@ -162,7 +162,7 @@ class Store:
             return self.history[bisect_right(self.history, version, key=lambda change: change.version) :]
 
     def compact(self) -> None:
-        """Forget the past: continue tokens and older resourceVersions answer 410 from now on."""
+        """Compact the history: continue tokens and older resourceVersions answer 410 from now on."""
         with self.changed:
             self.lists.clear()
             self.history.clear()

@@ -1,4 +1,4 @@
-"""The Kubernetes API stand-in keeps to the protocol, and its faults are the ones they say."""
+"""The Kubernetes API stand-in implements the protocol, and its faults occur as described."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class TestLists:
         assert document["metadata"]["resourceVersion"] == str(kube.store.version)
         assert all(len(json.dumps(item)) == pytest.approx(1200, abs=100) for item in document["items"])
 
-    def test_a_namespace_that_is_not_there_is_an_empty_list(self, kube: KubeServer) -> None:
+    def test_a_namespace_that_does_not_exist_is_an_empty_list(self, kube: KubeServer) -> None:
         status, document, _ = call(kube, "/api/v1/namespaces/none/secrets")
         assert (status, document["items"]) == (200, [])
 
@@ -108,7 +108,7 @@ class TestLists:
         _, rest, _ = call(kube, f"{LIST}?continue={gone['metadata']['continue']}")
         assert names(rest) == ["target-00002", "target-00003", "target-00004", "target-00004a"]
 
-    def test_with_a_selector_nobody_counts_the_rest(self, kube: KubeServer) -> None:
+    def test_with_a_selector_the_remaining_items_are_not_counted(self, kube: KubeServer) -> None:
         _, first, _ = call(kube, f"{LIST}?limit=2&labelSelector=publishing-target")
         assert "remainingItemCount" not in first["metadata"] and first["metadata"]["continue"]
 
@@ -183,7 +183,7 @@ class TestWrites:
         assert call(kube, f"{LIST}/new", "DELETE")[1]["status"] == "Success"
         assert call(kube, f"{LIST}/new")[0] == 404
 
-    def test_conflicts_are_told_as_the_server_tells_them(self, kube: KubeServer) -> None:
+    def test_conflicts_are_reported_as_by_a_real_server(self, kube: KubeServer) -> None:
         document = secret("target-00000")
         assert call(kube, LIST, "POST", document)[1]["reason"] == "AlreadyExists"
         document["metadata"]["resourceVersion"] = "1"
@@ -219,7 +219,7 @@ class TestWrites:
 
 
 class TestWatches:
-    def test_a_watch_tells_what_happens_after_its_version(self, kube: KubeServer) -> None:
+    def test_a_watch_sends_the_events_after_its_version(self, kube: KubeServer) -> None:
         before = kube.store.version
         kube.store.create(secret("new"))
         with Watching(kube, f"resourceVersion={before}") as watch:
@@ -313,7 +313,7 @@ class TestFaults:
         kube.fault(faults.recoded(206))
         assert call(kube, LIST)[0] == 206
 
-    def test_connections_can_be_reset_before_a_word(self, kube: KubeServer) -> None:
+    def test_connections_can_be_reset_before_any_data(self, kube: KubeServer) -> None:
         rule = kube.fault(faults.reset_connection, stage="connect", times=1)
         with pytest.raises((ConnectionResetError, BrokenPipeError)):
             call(kube, LIST)
@@ -333,7 +333,7 @@ class TestAccess:
                         with pytest.raises(ssl.SSLCertVerificationError):
                             context.wrap_socket(plain, server_hostname="127.0.0.1")
 
-    def test_as_a_process_it_tells_its_address_and_ends_when_told(self, tmp_path: Path) -> None:
+    def test_as_a_process_it_prints_its_address_and_ends_on_a_signal(self, tmp_path: Path) -> None:
         file = tmp_path / "kubeconfig"
         command = [sys.executable, "-m", "tests.kube", "--fill", "3", "--kubeconfig", str(file), "--token", "t"]
         root = Path(__file__).parents[2]
@@ -363,7 +363,7 @@ def test_selectors_that_make_no_sense_are_refused() -> None:
         parse_fields("spec.x=1")
 
 
-def test_many_clients_write_at_once_and_every_version_is_seen_once(kube: KubeServer) -> None:
+def test_many_clients_write_concurrently_and_every_version_is_seen_once(kube: KubeServer) -> None:
     before = kube.store.version
     threads = [
         threading.Thread(target=lambda n=n: [kube.store.create(secret(f"t{n}-{i}")) for i in range(20)])

@@ -25,15 +25,19 @@ def serve(exchange: Exchange) -> bool:
         until = time.monotonic() + float(request.query.get("timeoutSeconds") or DEFAULT_TIMEOUT)
     except ValueError as error:
         return wire.respond(failure(400, "BadRequest", str(error)))
-    restored = store.restored
     if version > store.version:
         return wire.respond(failure(504, "Timeout", f"Too large resource version: {version}, current: {store.version}"))
+    return _stream(exchange, query, version, until)
+
+
+def _stream(exchange: Exchange, query: Query, version: int, until: float) -> bool:
+    """Send the events after `version`, and bookmarks if they are requested."""
+    store, wire = exchange.server.store, exchange.wire
+    restored = store.restored
     wire.head(200, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
-    bookmarks = request.query.get("allowWatchBookmarks") in ("1", "true")
-    begun = version
-    if version == 0:
-        begun = _send_all(exchange, query)
-    position, bookmark_at = begun, time.monotonic() + exchange.server.bookmark_interval
+    bookmarks = exchange.request.query.get("allowWatchBookmarks") in ("1", "true")
+    position = _send_all(exchange, query) if version == 0 else version
+    bookmark_at = time.monotonic() + exchange.server.bookmark_interval
     while not wire.closing.is_set():
         with store.changed:
             if restored != store.restored:

@@ -1,4 +1,4 @@
-"""HTTP by hand: requests read from a socket, responses and raw bytes written to it."""
+"""HTTP on a raw socket: reads requests, writes responses and arbitrary bytes."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Wire:
         self.send(head(status, headers or {}))
 
     def respond(self, response: Response, *, chunk: int = 0) -> bool:
-        """A whole response, in chunks of at most `chunk` bytes if it is long; returns whether the connection lives."""
+        """A whole response, in chunks of at most `chunk` bytes if it is long; returns whether it stays open."""
         blocks = iter(response.blocks)
         first = b"".join(_until(blocks, CHUNK_ABOVE))
         rest = next(blocks, None)

@@ -26,4 +26,4 @@ def late(thread: threading.Thread) -> None:
 
 
 if LATE:
-    threading.Thread.run = late  # type: ignore[method-assign, assignment]
+    threading.Thread.run = late  # type: ignore[method-assign, assignment]  # the purpose of this file

@@ -1,4 +1,4 @@
-"""The format of log lines, which are kept, and where they go."""
+"""The format of log lines, their sampling, and their destination."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def as_json(one: logging.LogRecord) -> dict[str, Any]:
     return dict(json.loads(line))
 
 
-def test_a_line_begins_with_when_how_bad_who_and_what() -> None:
+def test_a_line_begins_with_time_level_logger_and_message() -> None:
     assert list(as_json(record("hello %s", "you", kind="targets", attempt=2)).items()) == [
         ("timestamp", "2025-11-08T10:30:45.123Z"),
         ("level", "INFO"),
@@ -60,7 +60,7 @@ def test_a_field_that_is_none_is_left_out_and_one_that_is_false_is_not() -> None
 
 
 @pytest.mark.parametrize("formatter", [Json(), Console()], ids=["json", "console"])
-def test_h10_whatever_it_holds_one_record_is_one_line_that_prints(formatter: logging.Formatter) -> None:
+def test_h10_a_record_with_any_content_is_one_printable_line(formatter: logging.Formatter) -> None:
     one = record("path " + HOSTILE, ip=HOSTILE, settings={"A": HOSTILE, "B": [HOSTILE]})
     line = formatter.format(one)
     assert line.isprintable()
@@ -266,7 +266,7 @@ def test_h31_what_is_warned_of_is_logged_by_its_category_and_place(pipe: tuple[i
     logs.configure(read_config({}), stdout)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        warnings.showwarning = logs._log_warning  # type: ignore[assignment]
+        warnings.showwarning = logs._log_warning  # type: ignore[assignment]  # as in `logs`
         warnings.warn("canary", ResourceWarning, stacklevel=1)
         warnings.warn_explicit("canary", UserWarning, "/canary-folder/module.py", 7)
     stdout.start()
@@ -319,7 +319,7 @@ def test_what_is_not_caught_is_reported_without_its_message(pipe: tuple[int, int
     if hook == "thread":
         threading.excepthook(threading.ExceptHookArgs([*error, threading.current_thread()]))
     else:
-        sys.unraisablehook(_Unraisable(error))  # type: ignore[arg-type]
+        sys.unraisablehook(_Unraisable(error))  # type: ignore[arg-type]  # a stand-in
     stdout.start()
     stdout.stop(5)
     (line,) = lines_of(read)
@@ -365,7 +365,7 @@ def test_p20_lines_that_do_not_fit_are_counted_and_reported_once_there_is_room(p
     read, write = pipe
     held = fill(write)
     stdout = logs.Stdout(write, size=5)
-    stdout.format = lambda one: f"{one.getMessage()} {one.dropped}"  # type: ignore[attr-defined]
+    stdout.format = lambda one: f"{one.getMessage()} {vars(one)['dropped']}"
     stdout.start()
     for number in range(50):
         stdout.put(f"line {number}")

@@ -207,7 +207,7 @@ def test_a_daemon_of_which_all_is_off_says_so_of_every_kind() -> None:
 def test_the_interval_is_0_while_nothing_is_scheduled(settings: RefreshSettings, seconds: float) -> None:
     name = 'alert_refresh_interval_seconds{kind="targets"}'
     with World(settings=settings) as world:
-        assert world.metrics()[name] == settings.interval, "before the start nothing rests"
+        assert world.metrics()[name] == settings.interval, "before the start nothing is paused"
         world.daemon.start()
         assert world.metrics()[name] == seconds
         if settings.paused:

@@ -3,9 +3,9 @@
     python -m tests.process.scripted '["ok", "fail", "hang"]' [SECONDS]
 
 Each word is what one attempt does, the last one again and again: `ok`, `fail`, `denied` (permanent), `later`
-(asks to wait an hour), `slow` (1 s), `hang` (until stopped or for ever), `until PATH` (until there is such a file),
+(asks to wait an hour), `slow` (1 s), `hang` (until stopped or forever), `until PATH` (until there is such a file),
 `exit`, `memory`, `crash`. SECONDS are what a client has to send a request, and to take an answer, and how long past
-its timeout an attempt is given up. Each attempt logs `Attempt N: WORD` when it begins.
+its timeout an attempt is abandoned. Each attempt logs `Attempt N: WORD` when it begins.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def with_more_routes(create_app: Callable[..., Flask]) -> Callable[..., Flask]:
     """The application, and routes that are slow, hang, break or answer a lot."""
 
     def create(daemon: program.Daemon) -> Flask:
-        from flask import Response, request
+        from flask import request
 
         app = create_app(daemon)
 
@@ -100,45 +100,51 @@ def with_more_routes(create_app: Callable[..., Flask]) -> Callable[..., Flask]:
             threading.Event().wait()
             return "{}"
 
-        @app.get("/big")
-        def big() -> Response:
-            return Response(b"x" * int(request.args["bytes"]))
-
-        @app.get("/stream")
-        def stream() -> Response:
-            pieces = int(request.args["pieces"])
-            return Response(b"%9d\n" % number * 10_000 for number in range(pieces))
-
-        @app.get("/torn")
-        def torn() -> Response:
-            def pieces() -> Iterator[bytes]:
-                yield b"some"
-                raise RuntimeError(CANARY)
-
-            return Response(pieces())
-
-        @app.get("/break")
-        def break_the_loop() -> str:
-            Breaking.sweep_raises = {"RuntimeError": RuntimeError, "MemoryError": MemoryError, "OSError": OSError}[
-                request.args["error"]
-            ]
-            return "{}"
-
-        @app.get("/leave")
-        def leave() -> str:
-            raise SystemExit(CANARY)
-
-        @app.post("/body")
-        def body() -> str:
-            return json.dumps({"length": len(request.get_data())})
-
-        @app.get("/header")
-        def header() -> Response:
-            return Response("{}", headers={"X-Bad": "\x01" + CANARY})
-
+        add_faulty(app)
         return app
 
     return create
+
+
+def add_faulty(app: Flask) -> None:
+    """Routes with large or invalid responses, and exceptions."""
+    from flask import Response, request
+
+    @app.get("/big")
+    def big() -> Response:
+        return Response(b"x" * int(request.args["bytes"]))
+
+    @app.get("/stream")
+    def stream() -> Response:
+        pieces = int(request.args["pieces"])
+        return Response(b"%9d\n" % number * 10_000 for number in range(pieces))
+
+    @app.get("/torn")
+    def torn() -> Response:
+        def pieces() -> Iterator[bytes]:
+            yield b"some"
+            raise RuntimeError(CANARY)
+
+        return Response(pieces())
+
+    @app.get("/break")
+    def break_the_loop() -> str:
+        Breaking.sweep_raises = {"RuntimeError": RuntimeError, "MemoryError": MemoryError, "OSError": OSError}[
+            request.args["error"]
+        ]
+        return "{}"
+
+    @app.get("/leave")
+    def leave() -> str:
+        raise SystemExit(CANARY)
+
+    @app.post("/body")
+    def body() -> str:
+        return json.dumps({"length": len(request.get_data())})
+
+    @app.get("/header")
+    def header() -> Response:
+        return Response("{}", headers={"X-Bad": "\x01" + CANARY})
 
 
 class Breaking:
@@ -157,7 +163,7 @@ class Breaking:
                 raise cls.sweep_raises(CANARY)
             whole(clients)
 
-        Clients.sweep = sweep  # type: ignore[method-assign,assignment]
+        Clients.sweep = sweep  # type: ignore[method-assign,assignment]  # fault injection
 
 
 def run() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.process.program import Program, eventually
@@ -70,7 +71,7 @@ def test_f11_what_a_writer_has_not_finished_is_not_served_while_other_files_chan
                 writer.write(("\n---\n" if number else "") + json.dumps(secret(name)))
                 writer.flush()
                 write(tmp_path / "b.yaml", secret(f"b{number}"))
-                assert eventually(lambda number=number: f"b{number}" in served(program))  # type: ignore[misc]
+                assert eventually(partial(lambda number: f"b{number}" in served(program), number))
         assert eventually(lambda: served(program) == ["b2", "four", "one", "two"])
 
 
@@ -107,7 +108,7 @@ def test_files_that_are_written_through_another_name_are_seen(tmp_path: Path) ->
 def test_f09_odd_names_are_shown_everywhere_and_stop_nothing(tmp_path: Path) -> None:
     root = os.fsencode(tmp_path)
     for name in (b"b\xe4d.yaml", b"two\nlines.yaml", b"\xff" * 250 + b".yaml"):
-        with open(os.path.join(root, name), "w") as file:  # noqa: PTH118, PTH123
+        with open(os.path.join(root, name), "w") as file:  # noqa: PTH118, PTH123 - a name that is not UTF-8
             file.write("kind: [")
     write(tmp_path / "a.yaml", secret("a"))
     env = {"TARGET_DIRECTORY": str(tmp_path)}

@@ -64,7 +64,7 @@ def test_p02_an_attempt_that_hangs_is_abandoned_after_the_shutdown_timeout_and_p
         after = [line["message"] for line in program.log[program.log.index(program.find("Stopping")[0]) :]]
         assert after[0] == "Stopping"
         assert "Refresh cancelled" in after
-        assert after[-1] == "Stopped; a running refresh was given up"
+        assert after[-1] == "Stopped; a running refresh was abandoned"
         assert not program.find("Targets refreshed")
         assert program.find("Stopping")[0]["in_progress"] == ["targets"]
         assert program.find("Stopping")[0]["timeout"] == "2s"
@@ -180,7 +180,7 @@ def test_p05_a_quit_does_not_wait_for_a_running_attempt() -> None:
         program.wait_for("Attempt 1")
         assert program.stop(signal.SIGQUIT) < 5 + SLOW_MACHINE
         assert program.process.returncode == 0
-        assert program.log[-1]["message"] == "Stopped; a running refresh was given up"
+        assert program.log[-1]["message"] == "Stopped; a running refresh was abandoned"
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.05, 0.1, 0.2, 0.3, 0.5])

@@ -119,7 +119,7 @@ class TestReconnecting:
             assert [one.query["resourceVersion"] for one in watches(kube)] == [str(version)] * 2
             assert len(kube.lists()) == 1
 
-    def test_what_changed_while_the_server_was_away_is_served_when_it_is_back(
+    def test_changes_while_the_server_was_unavailable_are_served_when_it_is_back(
         self, kube: KubeServer, env: dict[str, str]
     ) -> None:
         with Program(env=env) as program:
@@ -157,14 +157,14 @@ class TestStopping:
     def test_p02_a_watch_that_begins_after_the_stop_publishes_nothing(
         self, kube: KubeServer, env: dict[str, str]
     ) -> None:
-        stopping, told = threading.Event(), threading.Event()
+        stopping, reported = threading.Event(), threading.Event()
 
         def late(exchange: Exchange) -> bool:
             if stopping.wait(PATIENCE):
                 event = b'{"type":"ADDED","object":%b}\n' % kube.store.create(secret("late")).whole()
                 # In one write: a client that refuses the response closes the connection after the headers.
                 exchange.wire.send(head(200, CHUNKED) + chunked(event))
-                told.set()
+                reported.set()
             return False
 
         watch = kube.fault(late, when=is_watch)
@@ -178,20 +178,18 @@ class TestStopping:
             began = program.send(signal.SIGTERM)
             program.wait_for("Stopping")
             stopping.set()
-            assert told.wait(PATIENCE), "the watch never began"
+            assert reported.wait(PATIENCE), "the watch never began"
             program.wait()
             assert time.monotonic() - began < 5 + SLOW_MACHINE
             assert ended_well(program), program.stderr
             assert messages_from_stopping_on(program) == [
                 "Stopping",
                 "Refresh cancelled",
-                "Stopped; a running refresh was given up",
+                "Stopped; a running refresh was abandoned",
             ]
             assert not program.find("Targets changed")
 
-    def test_a_stop_does_not_wait_for_a_watch_that_has_nothing_to_tell(
-        self, kube: KubeServer, env: dict[str, str]
-    ) -> None:
+    def test_a_stop_does_not_wait_for_a_silent_watch(self, kube: KubeServer, env: dict[str, str]) -> None:
         with Program(env=env) as program:
             program.wait_for("Serving")
             program.wait_for("The watch is connected")

@@ -1,6 +1,6 @@
 """Inputs that make every fault a rule or a file of rules may have; docs/faults-rules.md is made of them.
 
-To write it anew: `python -m tests.rules.faults_table`.
+To generate it: `python -m tests.rules.faults_table`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "faults-rules.md"
 HEAD = """# Faults of rules
 
 What `alert-refresh rules check`, the status and the log say of a file of rules that is refused, with an input that
-makes it. A column is one of the matcher, a line one of the file; ⏎ stands for a line break.
+makes it. A column is one of the matcher, a line one of the file; ⏎ is a line break.
 
 | input | message |
 |---|---|

@@ -53,11 +53,11 @@ def daemon(environ: dict[str, str]) -> Iterator[Daemon]:
 
 def load(daemon: Daemon) -> None:
     """Start, and wait until both kinds are loaded and their listeners were called."""
-    told: list[object] = []
+    outcomes: list[object] = []
     for worker in daemon.workers.values():
-        worker.listen(told.append)
+        worker.listen(outcomes.append)
     daemon.start()
-    eventually(lambda: len(told) == 2, "both kinds")
+    eventually(lambda: len(outcomes) == 2, "both kinds")
 
 
 def add(folder: Path, name: str) -> None:
@@ -143,7 +143,7 @@ def test_very_many_are_not_logged_one_by_one(
 
 
 @pytest.mark.parametrize("off", ["RULES_FILE", "TARGET_DIRECTORY"])
-def test_with_a_kind_that_is_off_nothing_dangles(environ: dict[str, str], off: str) -> None:
+def test_with_a_kind_that_is_off_no_rule_dangles(environ: dict[str, str], off: str) -> None:
     del environ[off]
     found = Daemon(read_config(environ), FakeClock())
     assert Dangling(found.workers)() == ()

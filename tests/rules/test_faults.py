@@ -180,7 +180,7 @@ def test_rf05_an_id_used_twice_is_named_with_its_first_place() -> None:
     assert bad.messages() == ['rules[2] (id "a").id: is also the id of rules[0]']
 
 
-def test_an_id_that_is_none_is_not_shown() -> None:
+def test_an_invalid_id_is_not_shown() -> None:
     (bad,) = every([rule("secret content here")], never)
     assert bad.id is None and "secret" not in bad.messages()[0]
 

@@ -1,4 +1,4 @@
-"""docs/faults-rules.md is what the inputs make, and names every message that a rule may get."""
+"""docs/faults-rules.md matches the inputs, and lists every message that a rule may get."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def test_a_tenth_is_evicted_at_a_time_those_unused_for_longest() -> None:
     assert found.stats().evictions == 10 and found.stats().size == 100
 
 
-def test_what_was_used_long_ago_goes_first_however_often_it_was_used() -> None:
+def test_the_least_recently_used_is_evicted_first_regardless_of_its_count() -> None:
     found = many(30, HotCache(20, {}))
     for _ in range(50):
         found.get("rule-000000")

@@ -55,7 +55,7 @@ def test_higher_priority_comes_first_and_then_the_id() -> None:
     assert ids({}, rule("b"), rule("a"), rule("z", priority=1), rule("y", priority=-1)) == ["z", "a", "b", "y"]
 
 
-def test_a_choice_of_words_finds_a_rule_once() -> None:
+def test_an_alternation_finds_a_rule_once() -> None:
     assert ids({"team": "web"}, rule("choice", 'team=~"db|web|web"', 'team!="x"')) == ["choice"]
 
 

@@ -92,14 +92,14 @@ SYNTAX = st.text(st.sampled_from(list("ab1.\\\"'`{}=!~, \n\tnx0\xa0é")), max_si
 
 @given(st.text(min_size=1) | SYNTAX.filter(bool), OPS, st.text() | SYNTAX)
 def test_any_matcher_that_is_written_is_read_back(name: str, op: str, value: str) -> None:
-    matcher = Matcher(name, op, value)  # type: ignore[arg-type]
+    matcher = Matcher(name, op, value)  # type: ignore[arg-type]  # `op` is one of the four
     assert parse(str(matcher)) == (matcher,)
 
 
 @given(st.text() | SYNTAX)
 def test_any_text_is_read_or_refused(text: str) -> None:
     for one in reading(text) or []:
-        matcher = Matcher(*one)  # type: ignore[arg-type]
+        matcher = Matcher(*one)  # type: ignore[arg-type]  # as above
         assert parse(str(matcher)) == (matcher,)
 
 

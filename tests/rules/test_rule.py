@@ -59,7 +59,7 @@ _VALUE = _SCALAR | st.lists(_SCALAR, max_size=3) | st.dictionaries(st.text(), _S
 
 
 @given(st.dictionaries(_FIELD, _VALUE) | _VALUE)
-def test_any_plain_data_is_a_good_rule_or_has_faults(raw: object) -> None:
+def test_any_plain_data_is_a_valid_rule_or_has_faults(raw: object) -> None:
     found = plain.read(raw)
     good = found is not None and check([found], {}).good
     assert bool(every([raw], never)) is not good

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import logging
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +12,8 @@ from alert_refresh.config import Env
 from alert_refresh.engine import Adaptive, ConfigErrors, Never, Result, SystemClock, Trigger
 from alert_refresh.files import watch
 from alert_refresh.files.at_rest import SETTLED
-from alert_refresh.rules import source, use_counts
+from alert_refresh.rules import source
 from alert_refresh.rules.forms import text_file, warm_file
-from alert_refresh.rules.forms.foreign import READ
 from alert_refresh.rules.forms.rules_file import is_self_delimiting
 from alert_refresh.rules.rule import check
 from tests.rules.examples import packed, rule, rule_set
@@ -24,7 +22,7 @@ from tests.rules.world import World
 from tests.stage import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 def settings(environ: Mapping[str, str]) -> rules.Settings:
@@ -84,10 +82,12 @@ def test_a_file_is_loaded_at_the_start(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("write", [text_file.to_yaml, text_file.to_json_lines])
-def test_text_and_warm_file_of_the_same_rules_are_the_same_generation(tmp_path: Path, write: object) -> None:
+def test_text_and_warm_file_of_the_same_rules_are_the_same_generation(
+    tmp_path: Path, write: Callable[..., str]
+) -> None:
     with World(tmp_path).start() as world:
         before = world.generation
-        outcome = world.put(write(some(10)).encode())  # type: ignore[operator]
+        outcome = world.put(write(some(10)).encode())
         assert outcome.error is None and not outcome.changed and world.generation == before
 
 
@@ -129,7 +129,7 @@ def test_the_same_content_keeps_the_generation_and_costs_no_parsing(
         assert outcome.error is None and not outcome.changed and world.loaded is before
 
 
-def test_the_very_same_file_put_back_after_a_bad_one_is_a_success(tmp_path: Path) -> None:
+def test_the_same_file_restored_after_an_invalid_one_is_a_success(tmp_path: Path) -> None:
     with World(tmp_path).start() as world:
         assert world.put(b"bad: yaml").error is not None
         assert world.word == "one" and world.status.consecutive_failures == 1
@@ -148,7 +148,7 @@ def test_a_refresh_of_one_family_swaps_that_family_only(tmp_path: Path) -> None:
         assert world.refresh().changed and world.word == "two"
 
 
-def test_a_family_that_went_from_the_file_goes(tmp_path: Path) -> None:
+def test_a_family_removed_from_the_file_is_removed(tmp_path: Path) -> None:
     with World(tmp_path).start() as world:
         world.read_from(tmp_path / "elsewhere", packed(5))
         world.refresh("family-7")
@@ -199,7 +199,7 @@ def test_a_family_asked_for_before_anything_is_loaded_loads_all(tmp_path: Path) 
         assert len(world.loaded.rules) == 10
 
 
-def test_one_bad_family_keeps_all_others_too(tmp_path: Path) -> None:
+def test_one_invalid_family_keeps_all_others_too(tmp_path: Path) -> None:
     with World(tmp_path).start() as world:
         world.read_from(tmp_path / "elsewhere", b'[{"id": "rule-000003", "family": "family-3"}, {"id": 5}]')
         outcome = world.refresh("family-3")
@@ -262,7 +262,7 @@ def test_a_file_that_is_self_delimiting_is_loaded_immediately(
         assert world.outcomes[0].error is None
 
 
-def test_a_file_that_goes_after_it_was_read_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_removed_after_it_was_read_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with World(tmp_path, b"- id: a") as world:
 
         def gone(_: bytes) -> bool:
@@ -286,65 +286,6 @@ def test_a_rule_that_left_the_family_that_is_refreshed_is_where_it_went() -> Non
     assert [one.family for one in found.rules.values()] == ["x", "y", "z"]
 
 
-def test_uses_are_kept_across_a_restart(tmp_path: Path) -> None:
-    state = tmp_path / "state"
-    state.mkdir()
-    environ = {"ALERT_REFRESH_STATE_DIR": str(state), "RULES_CACHE_CAPACITY": "3"}
-    with World(tmp_path / "a", packed(10), **environ).start() as world:
-        for _ in range(4):
-            world.loaded.get("rule-000007")
-    kept = state / use_counts.NAME
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600 and json.loads(kept.read_bytes()) == {"rule-000007": 4}
-    with World(tmp_path / "b", packed(10), **environ).start() as world:
-        assert next(iter(world.loaded.hot)) == "rule-000007" and world.loaded.hot["rule-000007"].uses == 2
-
-
-def test_uses_are_kept_at_each_load_too(tmp_path: Path) -> None:
-    with World(tmp_path / "a", ALERT_REFRESH_STATE_DIR=str(tmp_path)).start() as world:
-        for _ in range(3):
-            world.loaded.get("rule-000001")
-        world.put(packed(10, word="two"))
-        eventually((tmp_path / use_counts.NAME).exists, "the file of uses")
-
-
-def test_without_uses_the_saved_counts_are_kept(tmp_path: Path) -> None:
-    (tmp_path / use_counts.NAME).write_text('{"rule-000001": 8}')
-    with World(tmp_path / "a", ALERT_REFRESH_STATE_DIR=str(tmp_path)).start():
-        pass
-    assert json.loads((tmp_path / use_counts.NAME).read_bytes()) == {"rule-000001": 8}
-
-
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"a": "b"}', b"\xff"])
-def test_uses_that_cannot_be_read_cost_a_warning_only(
-    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / use_counts.NAME).write_bytes(content)
-    with World(tmp_path / "a", ALERT_REFRESH_STATE_DIR=str(tmp_path)).start() as world:
-        assert len(world.loaded.rules) == 10
-    assert "The saved use counts of rules cannot be read" in caplog.messages
-
-
-def test_uses_that_cannot_be_kept_cost_a_warning_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with World(tmp_path / "a", ALERT_REFRESH_STATE_DIR=str(tmp_path / "missing")).start() as world:
-        world.loaded.get("rule-000001")
-    record = next(one for one in caplog.records if one.msg == "The use counts of rules cannot be saved")
-    assert record.levelno == logging.WARNING and record.error == "No such file or directory"  # type: ignore[attr-defined]
-
-
-def test_the_log_has_the_words_that_searches_know(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "alert_refresh.rules")
-    with World(tmp_path).start() as world:
-        world.put(b"bad: yaml")
-    said = [(one.levelname, one.getMessage()) for one in caplog.records if one.name.startswith("alert_refresh.rules")]
-    odd = '"bad" is not a field of the file (line 1)'
-    assert said == [
-        ("INFO", "Spawning scheduled refresh background task"),
-        ("INFO", "Starting scheduled refresh with 21600 second interval"),
-        ("INFO", "Scheduled refresh completed: 10 rules refreshed in 0ms"),
-        ("WARNING", f"Scheduled refresh failed: the rules file holds no list of rules: {odd}; {READ}"),
-    ]
-
-
 def test_a_cron_expression_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "alert_refresh.rules")
     with World(tmp_path, RULES_REFRESH_SCHEDULE="0 4 * * *", ALERT_REFRESH_TIMEZONE="Europe/Berlin").start():
@@ -352,15 +293,7 @@ def test_a_cron_expression_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert "Starting scheduled refresh at 0 4 * * * (Europe/Berlin)" in caplog.messages
 
 
-def test_a_disabled_schedule_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "alert_refresh.rules")
-    with World(tmp_path, RULES_REFRESH_ENABLED="false").start() as world:
-        assert world.status.next_due is None
-        assert world.put(packed(9)).items == 9
-    assert "The schedule is disabled; a change of the file or a POST triggers a refresh" in caplog.messages
-
-
-def test_without_inotify_the_schedule_goes_on(
+def test_without_inotify_the_schedule_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
@@ -393,12 +326,3 @@ def test_an_adaptive_interval_doubles_while_nothing_changes_and_halves_after_a_c
         world.clock.wait_for_sleeper(2400)
         world.put(packed(10, word="two"))
         world.clock.wait_for_sleeper(1200)
-
-
-@pytest.mark.parametrize("data", [b"[]", b"rules: []\n", b'{"rules": []}'])
-def test_a_file_without_a_rule_is_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture, data: bytes) -> None:
-    with World(tmp_path, data).start() as world:
-        for _ in range(2):
-            world.refresh()
-    said = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
-    assert said == ["The rules file holds no rule; nothing matches until one is added"]

@@ -97,13 +97,13 @@ def test_it_is_stale_since_it_first_was_and_shows_the_faults_of_now() -> None:
     assert snapshot([invalid("a")], second, 9.0).items["a"] is second.items["a"]
 
 
-def test_a_stale_target_goes_with_its_secret_and_heals_with_it() -> None:
+def test_a_stale_target_is_removed_with_its_secret_and_recovers_with_it() -> None:
     stale = snapshot([invalid("a")], snapshot([valid("a")]))
     assert snapshot([], stale).items == {}
     assert snapshot([valid("a")], stale).items["a"].stale_since is None
 
 
-def test_a_secret_with_a_new_name_loses_the_old_one_at_once() -> None:
+def test_a_secret_with_a_new_name_loses_the_old_one_immediately() -> None:
     first = snapshot([valid("a", "s")])
     assert list(snapshot([valid("b", "s")], first).items) == ["b"]
 
@@ -211,7 +211,7 @@ def test_many_warnings_are_summed_up(caplog: pytest.LogCaptureFixture) -> None:
 
 def gone(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
     return [
-        (record.getMessage(), record.error)  # type: ignore[attr-defined]
+        (record.getMessage(), vars(record)["error"])
         for record in caplog.records
         if record.getMessage().startswith("Target is not served any more")
     ]
@@ -243,7 +243,7 @@ def test_many_names_that_are_not_served_any_more_are_counted(caplog: pytest.LogC
     assert "5 more targets are not served any more" in caplog.messages
 
 
-def test_a_source_that_has_told_why_a_secret_is_gone_need_not_have_it_told_again(
+def test_a_source_that_has_logged_why_a_secret_is_gone_can_prevent_a_second_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)

@@ -1,4 +1,4 @@
-"""What parsing one item raises is that item's own fault."""
+"""An exception while one item is parsed becomes the fault of that item."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_it_is_logged_once_for_each_item_and_place_in_the_code(caplog: pytest.Lo
     assert len(caplog.records) == 3
 
 
-def test_what_it_remembers_is_bounded(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_state_is_bounded(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "REMEMBERED", 2)
     one = Bulkhead()
     for item in ("a", "b", "c", "c", "a"):

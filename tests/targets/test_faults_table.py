@@ -1,6 +1,6 @@
-"""docs/faults.md is what the inputs make, names every message there is, and shows no credential.
+"""docs/faults.md matches the inputs, lists every message, and shows no credential.
 
-To write it anew: `python -m tests.targets.test_faults_table`.
+To generate it: `python -m tests.targets.test_faults_table`.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ def test_without_a_watch_that_holds_a_connection_there_is_no_series_of_a_watch()
 @pytest.mark.parametrize("name", WATCH)
 def test_a_watch_has_its_series_from_the_start(name: str) -> None:
     with World() as world:
-        world.source.watches = lambda sink: (LivingWatch(WatchHealth(connected=False)),)  # type: ignore[method-assign]
+        world.source.make_watches = lambda sink: (LivingWatch(WatchHealth(connected=False)),)
         world.start()
         text = world.client.get("/metrics").get_data(as_text=True)
         assert f"# TYPE {name} {WATCH[name]}\n" in text
@@ -136,7 +136,7 @@ def test_histograms_have_these_buckets(name: str) -> None:
     assert found
 
 
-def test_no_series_tells_when_it_was_created() -> None:
+def test_no_series_has_a_created_timestamp() -> None:
     with World() as world:
         assert "_created" not in world.client.get("/metrics").get_data(as_text=True)
 
@@ -212,7 +212,7 @@ def test_a_failed_attempt_is_counted_by_its_error_type(error_type: str, discover
     assert shown[f'{HISTORY}_refresh_duration_seconds_count{{status="failed"}}'] == 1
 
 
-def test_an_error_type_nobody_knows_is_unknown() -> None:
+def test_an_unexpected_error_type_is_unknown() -> None:
     with World() as world:
         world.fail(Transient("it failed", 'made-up"} 1\n'))
         world.start()
@@ -241,7 +241,7 @@ def test_every_post_is_counted_by_how_it_was_answered() -> None:
     assert shown['publishing_refresh_api_duration_seconds_count{status="bad_request"}'] == 2
 
 
-def test_an_answer_without_a_word_of_its_own_counts_as_an_error() -> None:
+def test_an_answer_without_its_own_label_counts_as_an_error() -> None:
     registry = CollectorRegistry()
     with World() as world:
         TargetMetrics(registry, {"targets": world.worker}).asked("something new", 0.1)
@@ -260,10 +260,10 @@ def test_promtool_finds_no_fault_beyond_the_name_that_is_the_contracts() -> None
     assert faults == []
 
 
-def test_the_watch_is_told_by_gauges_and_counters() -> None:
-    life = WatchHealth(True, START + 7, counts={"reconnects": 2, "relists": 3, "drift_corrected": 4})
+def test_the_watch_has_gauges_and_counters() -> None:
+    health = WatchHealth(True, START + 7, counts={"reconnects": 2, "relists": 3, "drift_corrected": 4})
     with World() as world:
-        world.source.watches = lambda sink: (LivingWatch(life),)  # type: ignore[method-assign]
+        world.source.make_watches = lambda sink: (LivingWatch(health),)
         world.start()
         shown = world.metrics()
     expected = {
@@ -296,9 +296,11 @@ def faulty(world: World) -> dict[tuple[str, str, str, str], float]:
     samples = [
         sample for family in text_string_to_metric_families(text) for sample in family.samples if sample.name == FAULTY
     ]
-    found = {tuple(s.labels[name] for name in ("target", "namespace", "secret", "state")): s.value for s in samples}
+    labels = [sample.labels for sample in samples]
+    keys = [(one["target"], one["namespace"], one["secret"], one["state"]) for one in labels]
+    found = dict(zip(keys, [sample.value for sample in samples], strict=True))
     assert len(found) == len(samples), "a series appears twice"
-    return found  # type: ignore[return-value]
+    return found
 
 
 def rejected(**origin: str) -> Rejected:

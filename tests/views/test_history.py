@@ -1,4 +1,4 @@
-"""The history: written, kept while the database is away, summed up in SQL, pruned."""
+"""The history: written, buffered while the database is unavailable, summarized in SQL, pruned."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_what_cannot_be_written_stays_in_its_order(world: World) -> None:
     ]
 
 
-def test_the_tables_are_made_once_by_however_many_at_once(world: World) -> None:
+def test_concurrent_sessions_create_the_tables_once(world: World) -> None:
     barrier = threading.Barrier(6)
 
     def make() -> tables.Tables:
@@ -103,7 +103,7 @@ def test_upkeep_writes_what_waits_and_prunes_now_and_then(world: World, caplog: 
     assert world.database.value("select count(*) from refresh_metrics") == 0
 
 
-def test_upkeep_runs_every_half_minute_until_stopped_and_lives_with_a_database_that_is_away() -> None:
+def test_upkeep_runs_every_half_minute_until_stopped_and_survives_an_unavailable_database() -> None:
     with World(dsn="host=/nowhere") as world:
         clock = FakeClock()
         upkeep = Upkeep(clock, world.source.reads, world.source.history, retention=3600)
@@ -129,7 +129,7 @@ def test_a_pool_that_was_nearly_used_up_is_warned_of(world: World, caplog: pytes
     assert "4 of 5 connections" in caplog.text
 
 
-def test_a_closed_pool_can_be_begun_anew(world: World) -> None:
+def test_a_closed_pool_can_be_replaced(world: World) -> None:
     upkeep = world.upkeep
     with world.source.reads.connection() as connection:
         assert connection.execute("select 1").fetchone() == (1,)
@@ -152,7 +152,7 @@ def test_a_batch_put_back_at_the_cap_keeps_the_newest_and_counts_what_is_lost(wo
             kept.add(Record("v", float(KEPT + n), True, 1.0))
         return batch
 
-    kept._take = take  # type: ignore[method-assign]
+    kept._take = take  # type: ignore[method-assign]  # a spy
     with world.database.connect() as connection, pytest.raises(psycopg.errors.UndefinedTable):
         kept.write(connection)
     assert (kept.pending, kept.lost) == (KEPT, 7)

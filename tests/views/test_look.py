@@ -37,7 +37,7 @@ def test_a_check_reads_the_catalog_and_changes_nothing(database: Database) -> No
     assert database.value("select to_regclass('refresh_metrics') is null")
 
 
-def test_a_check_names_what_is_no_view_and_a_database_that_is_away(database: Database) -> None:
+def test_a_check_names_invalid_views_and_an_unavailable_database(database: Database) -> None:
     entry = views(database.dsn(), VIEWS="entities,mv_descendant_counts")
     assert entry["items"] == 1
     assert entry["rejected"] == [

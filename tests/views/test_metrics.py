@@ -1,4 +1,4 @@
-"""What Prometheus sees of each view."""
+"""The metrics of each view."""
 
 from __future__ import annotations
 

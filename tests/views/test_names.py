@@ -43,7 +43,7 @@ def test_names_are_quoted_only_where_they_need_it(text: str, names: list[str]) -
 
 
 @pytest.mark.parametrize("text", ['"open', 'a"b"', '""', '"a""', '"a".', "sales-2024", '"a"."b"."c"', '"tab\t"'])
-def test_what_is_no_name_has_a_fault_and_stays_as_it_is(text: str) -> None:
+def test_an_invalid_name_has_a_fault_and_is_returned_unchanged(text: str) -> None:
     assert name_fault(text) is not None
     assert canonical(text) == text
 

@@ -103,7 +103,7 @@ def test_a_view_that_is_skipped_equals_its_querys_result(server: Server, seed: i
 
 @pytest.fixture(scope="module")
 def german() -> Iterator[Server]:
-    """One that speaks German, and asks one role, which may have one connection, for its password."""
+    """One with German messages, where one role needs a password and may have one connection."""
     server = Server(binaries=BINARIES, language="de", lc_messages="'C.UTF-8'").create().start()
     hba = server.data / "pg_hba.conf"
     hba.write_text("local all limited scram-sha-256\n" + hba.read_text())
@@ -116,7 +116,7 @@ def german() -> Iterator[Server]:
 
 
 @pytest.mark.skipif(not TRANSLATIONS.exists(), reason="PostgreSQL's German messages are not installed")
-def test_d23_causes_are_told_apart_whatever_language_the_server_speaks(german: Server) -> None:
+def test_d23_causes_are_distinguished_in_any_language_of_the_server(german: Server) -> None:
     database = german.database()
     database.run(
         "create table t (id int)", "insert into t values (1)", "create materialized view mv as select id from t",

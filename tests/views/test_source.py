@@ -56,7 +56,7 @@ def test_a_refresh_brings_in_what_was_added_and_reports_every_view(world: World)
     assert world.database.value("select descendant_count from mv_descendant_counts where entity_path = 'e1'") == 200
 
 
-def test_views_are_refreshed_after_those_they_read_in_whatever_order_they_are_named() -> None:
+def test_views_are_refreshed_after_those_they_read_regardless_of_the_configured_order() -> None:
     with World(views=list(reversed(VIEWS))) as world:
         grow(world)
         world.refresh()
@@ -228,7 +228,7 @@ def test_a_role_that_cannot_create_tables_refreshes_without_history_and_generati
             world.database.run("drop owned by maintainer_only", "drop role maintainer_only")
 
 
-def test_a_view_whose_lock_another_session_holds_is_busy_at_once(world: World) -> None:
+def test_a_view_whose_lock_another_session_holds_is_busy_immediately(world: World) -> None:
     with world.database.connect() as other:
         key = catalog.plan(other, ["mv_descendant_counts"])[0].lock_key()
         other.execute("select pg_advisory_lock(%s)", [key])

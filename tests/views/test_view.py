@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,15 +22,15 @@ from alert_refresh.views.view import (
 )
 
 
-def plan(name: str = "v", **changes: object) -> Plan:
-    fields: dict[str, object] = {
+def plan(name: str = "v", **changes: Any) -> Plan:
+    fields: dict[str, Any] = {
         "name": name, "oid": 7, "schema": "public", "relation": name, "kind": "m",
         "populated": True, "unique_index": True, "fingerprint": "f",
     }  # fmt: skip
-    return Plan(**fields | changes)  # type: ignore[arg-type]
+    return Plan(**fields | changes)
 
 
-def test_what_is_no_materialized_view_has_a_fault_that_says_what_it_is() -> None:
+def test_a_relation_that_is_not_a_materialized_view_has_a_fault_that_names_its_kind() -> None:
     assert plan().fault() is None
     assert (plan(oid=None).fault() or "").startswith("there is no such view; write its name exactly as in the catalog")
     assert plan(kind="r").fault() == "it is a table, not a materialized view"
@@ -51,7 +53,7 @@ def test_a_refresh_is_concurrent_whenever_postgresql_can(populated: bool, index:
     assert bool(found.why_blocking()) is (mode is Mode.BLOCKING)
 
 
-def test_the_statement_quotes_whatever_the_catalog_says() -> None:
+def test_the_statement_quotes_all_names() -> None:
     odd = plan(schema='s"x', relation='v"; drop table t;--')
     assert odd.statement(Mode.CONCURRENT).as_string(None) == (
         'refresh materialized view concurrently "s""x"."v""; drop table t;--"'
@@ -70,7 +72,7 @@ names = st.sampled_from("abcdefgh")
 
 
 @given(st.dictionaries(names, st.sets(names), min_size=1))
-def test_every_view_comes_once_and_after_what_it_reads(reads: dict[str, set[str]]) -> None:
+def test_every_view_is_listed_once_and_after_what_it_reads(reads: dict[str, set[str]]) -> None:
     acyclic = {name: tuple(sorted(one for one in up if one < name)) for name, up in reads.items()}
     ordered = [one.name for one in in_order([plan(name, upstream=up) for name, up in acyclic.items()])]
     assert sorted(ordered) == sorted(reads)
@@ -96,14 +98,14 @@ def test_a_view_is_left_alone_only_when_the_counters_have_read_the_same_for_long
     assert unchanged(plan(upstream=("w",)), reading, late, ["x"])
 
 
-def test_a_reading_ages_while_the_counters_stay_and_begins_anew_when_they_move() -> None:
+def test_a_reading_ages_while_the_counters_are_unchanged_and_starts_again_when_they_change() -> None:
     first = read_again(plan(), None, 10.0)
     assert first == Reading("f", 10.0, 10.0)
     assert read_again(plan(), first, 50.0) == Reading("f", 10.0, 50.0)
     assert read_again(plan(fingerprint="g"), first, 50.0) == Reading("g", 50.0, 50.0)
 
 
-def test_a_retry_takes_up_what_failed_and_may_pass_and_nothing_else() -> None:
+def test_a_retry_refreshes_only_views_with_transient_failures() -> None:
     done = {
         "done": ViewState("done", Mode.CONCURRENT),
         "lost": ViewState("lost", Mode.FAILED, transient=True),
@@ -115,11 +117,11 @@ def test_a_retry_takes_up_what_failed_and_may_pass_and_nothing_else() -> None:
     assert Progress(wanted=("a", "b")).todo() == ["a", "b"]
 
 
-def test_a_payload_means_a_view_or_what_it_reads_with_or_without_the_schema() -> None:
+def test_a_payload_names_a_view_or_what_it_reads_with_or_without_the_schema() -> None:
     one = plan("mv", schema="s", relation="mv", reads=("public.t", "other.u"))
     for payload in ("mv", "s.mv", "t", "public.t", "u", "other.u", ""):
-        assert one.told({payload, "else"}), payload
-    assert not one.told({"public.u", "x"}) and not one.told(set())
+        assert one.named_in({payload, "else"}), payload
+    assert not one.named_in({"public.u", "x"}) and not one.named_in(set())
 
 
 letters = st.characters(categories=["L"])

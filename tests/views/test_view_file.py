@@ -89,7 +89,7 @@ def test_a_view_whose_name_needs_quotes_is_found(tmp_path: Path) -> None:
         ("views:\n- {name: mv_a, skip: [a]}", ["entry 1 in line 2: skip has no value, or one of several parts"]),
     ],
 )
-def test_every_fault_is_told_with_its_place(tmp_path: Path, text: str, reasons: list[str]) -> None:
+def test_every_fault_is_reported_with_its_place(tmp_path: Path, text: str, reasons: list[str]) -> None:
     file = tmp_path / "views.yaml"
     file.write_text(text)
     assert read(file, VIEWS="mv_a")[1] == reasons
@@ -131,7 +131,7 @@ def test_without_a_file_the_schedule_is_that_of_every_view() -> None:
         ("", "is empty"),
     ],
 )  # fmt: skip
-def test_what_is_no_cron_expression_is_a_fault(tmp_path: Path, text: str, reason: str) -> None:
+def test_an_invalid_cron_expression_is_a_fault(tmp_path: Path, text: str, reason: str) -> None:
     file = tmp_path / "views.yaml"
     file.write_text(f"views: [{{name: mv_a, cron: '{text}'}}, {{name: mv_b, cron: '* * * * *', interval: 1m}}]")
     assert read(file, VIEWS="mv_a,mv_b")[1] == [

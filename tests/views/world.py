@@ -1,4 +1,4 @@
-"""A source over a throw-away database, refreshed by hand; leaving the world closes both, but for one it was given."""
+"""A source over a temporary database, refreshed by the test; leaving the world closes both, except a given database."""
 
 from __future__ import annotations
 

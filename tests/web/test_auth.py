@@ -119,7 +119,7 @@ def test_whichever_token_is_set_reveals(one: str, path: str) -> None:
             assert ("?key=1" in response.text) == (code == 200)
 
 
-def test_get_head_and_options_are_open_whatever_token_they_carry() -> None:
+def test_get_head_and_options_are_open_with_any_token() -> None:
     with World(environ=BOTH).start() as world:
         for method in ("GET", "HEAD", "OPTIONS"):
             for path in (TARGETS, f"{TARGETS}/status", f"{TARGETS}/one", "/metrics", "/healthz", "/readyz", "/health"):
@@ -233,8 +233,8 @@ def test_a_token_file_that_is_gone_or_empty_authorizes_no_request_and_is_logged_
     file.write_text("two-token")
     world.clock.advance(1)
     assert codes(world, "two-token") == [200]
-    told = [one for one in messages(caplog) if "file" in one[1]]
-    assert told == [
+    reported = [one for one in messages(caplog) if "file" in one[1]]
+    assert reported == [
         ("WARNING", f"The token file {file} holds no token: no request is authorized by it"),
         ("INFO", f"The token file {file} holds a token again"),
     ]
@@ -275,8 +275,8 @@ def test_h29_while_a_token_file_cannot_be_read_the_tokens_it_held_last_count(
     file.write_text("new-token")
     world.clock.advance(1)
     assert codes(world, "old-token", "new-token") == [401, 200]
-    told = [one for one in messages(caplog) if "file" in one[1]]
-    assert told == [
+    reported = [one for one in messages(caplog) if "file" in one[1]]
+    assert reported == [
         ("WARNING", f"The token file {file} is unreadable or not a token file: the tokens read last are still valid"),
         ("INFO", f"The token file {file} holds a token again"),
     ]
@@ -315,13 +315,13 @@ def test_h29_a_token_file_that_hangs_delays_one_request_for_half_a_second_and_no
     for _ in range(5):
         world.clock.advance(1)
         assert codes(world, "old-token", "new-token") == [200, 401]
-    assert held.calls == ["token-reader"], "one thread hangs, however many ask"
+    assert held.calls == ["token-reader"], "one thread hangs, regardless of the number of requests"
     held.gate.set()
     assert eventually(lambda: codes(world, "new-token") == [200])
     world.clock.advance(1)
     assert codes(world, "old-token", "new-token") == [401, 200]
-    told = [one for one in messages(caplog) if "file" in one[1]]
-    assert told == [
+    reported = [one for one in messages(caplog) if "file" in one[1]]
+    assert reported == [
         ("WARNING", f"The token file {file} is slow to read: the tokens read last are still valid"),
         ("INFO", f"The token file {file} holds a token again"),
     ]

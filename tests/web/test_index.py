@@ -14,7 +14,7 @@ from tests.web.test_app import ROUTES
 from tests.web.world import World
 
 
-def test_the_first_page_lists_every_route_with_what_it_does() -> None:
+def test_the_index_lists_every_route_with_its_description() -> None:
     with World() as world:
         answer = world.client.get("/").json
         assert (answer["name"], answer["version"]) == ("alert-refresh", __version__)

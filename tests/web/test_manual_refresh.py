@@ -187,19 +187,19 @@ OUTCOME = {
 }
 
 
-def test_with_wait_a_failed_refresh_is_a_502_that_tells_the_cause() -> None:
+def test_with_wait_a_failed_refresh_is_a_502_with_the_cause() -> None:
     with World().start() as world:
         world.fail(Permanent("HTTP 403 from the API server", "auth"))
-        told = {"error": "refresh_failed", "message": "HTTP 403 from the API server", "error_type": "auth"}
-        assert shown(world.post("?wait=10s")) == (502, told | OUTCOME)
+        cause = {"error": "refresh_failed", "message": "HTTP 403 from the API server", "error_type": "auth"}
+        assert shown(world.post("?wait=10s")) == (502, cause | OUTCOME)
 
 
 def test_with_wait_a_refresh_of_which_only_a_part_worked_is_a_502_with_what_is_served_since() -> None:
     with World().start() as world:
         world.fail(Partial(targets(target("one"), digest="part"), Permanent("namespace b: HTTP 403", "auth")))
-        told = {"error": "refresh_failed", "message": "namespace b: HTTP 403", "error_type": "auth"}
+        cause = {"error": "refresh_failed", "message": "namespace b: HTTP 403", "error_type": "auth"}
         served = {"items": 1, "rejected": 0, "generation": 1_700_000_000_001, "changed": True}
-        assert shown(world.post("?wait=10s")) == (502, told | OUTCOME | served)
+        assert shown(world.post("?wait=10s")) == (502, cause | OUTCOME | served)
 
 
 def test_with_wait_a_refresh_that_failed_permanently_is_reported_with_its_last_attempt() -> None:
@@ -222,9 +222,9 @@ def test_a_wait_that_ends_after_a_failed_attempt_is_a_502_that_says_when_the_nex
         world.attempt_ends()
         world.clock.wait_for_sleeper(30)
         world.clock.advance(10)
-        told = {"error": "refresh_failed", "message": "connection refused", "error_type": "network"}
+        cause = {"error": "refresh_failed", "message": "connection refused", "error_type": "network"}
         next_one = {"result": "retrying", "next_attempt": "2023-11-14T22:13:50Z"}
-        assert shown(ask()) == (502, told | OUTCOME | next_one)
+        assert shown(ask()) == (502, cause | OUTCOME | next_one)
         assert world.get("/status").json["next_attempt"] == next_one["next_attempt"]
 
 

@@ -154,7 +154,7 @@ def test_h11_without_the_setting_nothing_is_believed(caplog: pytest.LogCaptureFi
         ("https", "203.0.113.9", False),
     ],
 )
-def test_a_proxy_tells_whether_the_client_uses_tls(proto: str, peer: str, secure: bool) -> None:
+def test_a_proxy_reports_whether_the_client_uses_tls(proto: str, peer: str, secure: bool) -> None:
     with World(environ={NAME: "127.0.0.0/8"}) as world:
         headers = {"X-Forwarded-Proto": proto, "X-Forwarded-Host": "evil.example", "X-Forwarded-Prefix": "/x"}
         answer = world.client.get(f"{TARGETS}/status", headers=headers, environ_overrides={"REMOTE_ADDR": peer})

@@ -21,7 +21,7 @@ def routes(world: World) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("query", ["nobody=1", "Wait=10s", "reveal=true&typ=slack", "x"])
-def test_a_parameter_that_nobody_knows_is_refused_on_every_route(query: str) -> None:
+def test_an_unknown_parameter_is_refused_on_every_route(query: str) -> None:
     with World(environ={"ALERT_REFRESH_ADMIN_TOKEN": ADMIN}).start() as world:
         found = routes(world)
         assert len(found) > 15

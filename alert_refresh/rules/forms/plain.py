@@ -56,7 +56,7 @@ def triple(raw: object) -> Matcher | None:
     parts = _texts(raw)
     if parts is None or len(parts) != 3 or parts[1] not in ("=", "!=", "=~", "!~"):
         return None
-    return Matcher(parts[0], parts[1], parts[2])  # type: ignore[arg-type]
+    return Matcher(parts[0], parts[1], parts[2])  # type: ignore[arg-type]  # the operator was checked
 
 
 def _texts(raw: object) -> tuple[str, ...] | None:
@@ -92,11 +92,11 @@ def _match(raw: object) -> tuple[Matcher, ...] | None:
 
 
 def _matchers(raw: object) -> tuple[Matcher, ...] | None:
-    if text(raw) is None:
+    if (line := text(raw)) is None:
         one = triple(raw)
         return None if one is None else (one,)
     try:
-        return parse(raw)  # type: ignore[arg-type]
+        return parse(line)
     except BadMatcher:
         return None
 

@@ -1,7 +1,7 @@
-"""The documents in a manifest file: YAML (several in one file) or JSON, under limits, and nothing read into scalars.
+"""Parses the documents in a manifest file: YAML (several in one file) or JSON, under limits, without type coercion.
 
-YAML's plain `true`, `1234` or `2001-01-01` is no string, and is not made one: it comes back as `NotText`.
-Anchors, aliases and merge keys (`<<`) are read and counted; tags and repeated keys are refused.
+YAML's plain `true`, `1234` or `2001-01-01` is not a string, and is not converted to one: it becomes a `NotText`.
+Anchors, aliases and merge keys (`<<`) are supported and counted; tags and repeated keys are refused.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 MAX_DEPTH = 64
 MAX_NODES = 1_000_000
 MAX_ALIASED = 10_000
-"""So many nodes may aliases stand for in one file."""
+"""The highest number of nodes to which the aliases in one file may expand."""
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-RESOLVERS: dict[str, list[tuple[str, re.Pattern[str]]]] = yaml.SafeLoader.yaml_implicit_resolvers
+RESOLVERS: dict[str | None, list[tuple[str, re.Pattern[str]]]] = yaml.SafeLoader.yaml_implicit_resolvers
 NULL = "tag:yaml.org,2002:null"
 TEXT_TAGS = (None, "!", "tag:yaml.org,2002:str")
 MAP_TAGS = (None, "!", "tag:yaml.org,2002:map")
 LIST_TAGS = (None, "!", "tag:yaml.org,2002:seq")
 NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|0o[0-7]+")
-"""What is a number in YAML 1.2, which Kubernetes' own tools also know; PyYAML is at 1.1."""
+"""Numbers of YAML 1.2, which Kubernetes' own tools accept too; PyYAML implements 1.1."""
 
 
 class NotText:
-    """A YAML scalar that is no string; `source` is how it was written."""
+    """A YAML scalar that is not a string; `source` is its text."""
 
     __slots__ = ("source",)
 
@@ -119,7 +119,7 @@ def _yaml(text: str, check: Callable[[], object], located: bool) -> list[Any]:
 
 
 class _Builder:
-    """Makes plain values of YAML events."""
+    """Builds plain values from YAML events."""
 
     def __init__(self, event: Callable[[], Any], located: bool) -> None:
         self._event = event
@@ -208,7 +208,7 @@ class _Builder:
         return made
 
     def _merge(self, key: Any, depth: int) -> dict[str, Any]:
-        """What a merge key adds: a mapping, or several of which the first goes before the others."""
+        """The items that a merge key adds: of one mapping, or of several of which the first has precedence."""
         value = self._node(self._event(), depth + 1)
         merged: dict[str, Any] = {}
         for one in value if isinstance(value, list) else [value]:
@@ -228,8 +228,8 @@ def _unusable(code: str, event: Any, problem: str) -> Unusable:
 
 
 def plain(text: str) -> str | NotText | None:
-    """What an unquoted scalar is: a string, None for null, or something else."""
-    for tag, pattern in RESOLVERS.get(text[:1], []) + RESOLVERS.get(None, []):  # type: ignore[call-overload]
+    """The value of an unquoted scalar: a string, None for null, or a `NotText`."""
+    for tag, pattern in RESOLVERS.get(text[:1], []) + RESOLVERS.get(None, []):
         if pattern.match(text):
             return None if tag == NULL else NotText(text)
     return NotText(text) if NUMBER.fullmatch(text) else text

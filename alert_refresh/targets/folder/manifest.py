@@ -1,4 +1,4 @@
-"""Secrets in the documents of a manifest file: which of them are meant, and what is wrong with the rest."""
+"""The Secrets in the documents of a manifest file: which are selected, and what is wrong with the others."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from alert_refresh.targets.secret.selector import Selector
 
 NAMESPACE = "default"
-"""Of a manifest that names none."""
+"""The namespace of a manifest without one."""
 
 
 class LeftOut(NamedTuple):
-    """An object that is no target; `key` is the namespace and name of the Secret that it may have been before."""
+    """An object that is not a target; `key` is the namespace and name of the Secret that it may have been before."""
 
     key: tuple[str, str] | None
     origin: dict[str, str]
@@ -37,9 +37,7 @@ class LeftOut(NamedTuple):
 
 @dataclass(slots=True)
 class Found:
-    """What a file holds: Secrets that the selector selects, objects that do not say which Secret they are, and those
-    that are no targets.
-    """
+    """The content of a file: selected Secrets, objects without a usable name, and objects that are not targets."""
 
     candidates: list[Candidate] = field(default_factory=list)
     nameless: list[Nameless] = field(default_factory=list)
@@ -47,13 +45,13 @@ class Found:
 
 
 def find(file: str, documents: Iterable[Any], selector: Selector, bulkhead: Bulkhead, *, deny_private: bool) -> Found:
-    """Secrets by the documents' order. Only labels decide: a type, `immutable` or a deletion do not matter.
+    """The Secrets in the order of the documents. Only labels select: type, `immutable` and a deletion do not matter.
 
-    Of a Secret nothing but its name, labels, creation time and values is kept, and no annotation. An object that
-    cannot be used is a fault of its own; one that parsing raises anything for, too.
+    Of a Secret only name, labels, creation time and values are used, and no annotation. An object that cannot be used
+    becomes a separate fault; so does one for which parsing raises an exception.
 
     Raises:
-        Unusable: not one object is a manifest at all.
+        Unusable: no object is a manifest.
     """
     found = Found()
     odd = []
@@ -96,7 +94,7 @@ def without_twins(candidates: Iterable[Candidate]) -> list[Candidate]:
 def _read(
     place: str, number: int, manifest: dict[str, Any], selector: Selector, bulkhead: Bulkhead, deny_private: bool
 ) -> Candidate | LeftOut | Nameless:
-    """What an object is."""
+    """Classify one object."""
     metadata = manifest.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     name, namespace = _name(manifest), metadata.get("namespace", NAMESPACE)
@@ -127,7 +125,7 @@ def _read(
 
 
 def _not_a_secret(manifest: dict[str, Any]) -> str | None:
-    """Why an object is no Secret that can be read, or None."""
+    """Why an object is not a readable Secret, or None."""
     kind, version = manifest["kind"], manifest.get("apiVersion", "v1")
     if "sops" in manifest or kind.startswith("ENC["):
         return "is encrypted by SOPS; decrypt it before it is put into this folder"
@@ -142,20 +140,20 @@ def _not_a_secret(manifest: dict[str, Any]) -> str | None:
 
 
 def _not_selected(selector: Selector, labels: Mapping[str, str]) -> str:
-    """Why an object is not selected: what its labels are that the selector asks for."""
+    """Why an object is not selected: its values of the selector's labels."""
     have = [f"{key} is {shown(labels[key])}" if key in labels else f"it has no label {key}" for key in selector.keys]
     return f"the label selector does not select it: {', '.join(have)}"
 
 
 def _name(document: Any) -> str | None:
-    """The name in an object's metadata, if there is a usable one."""
+    """The name in an object's metadata; None without a valid one."""
     metadata = document.get("metadata") if isinstance(document, dict) else None
     name = metadata.get("name") if isinstance(metadata, dict) else None
     return name if isinstance(name, str) and name else None
 
 
 def objects(documents: Iterable[Any], default_kind: str = "") -> Iterator[tuple[Any, Fault | None]]:
-    """Every object with its kind, or with what is wrong with it; those in lists one by one, empty ones are left out.
+    """Every object with its kind, or with its fault; lists are expanded, empty documents are skipped.
 
     An object's place is its number here, counted from 1.
     """
@@ -180,7 +178,7 @@ def objects(documents: Iterable[Any], default_kind: str = "") -> Iterator[tuple[
 
 
 def _strings(where: str, value: Any) -> tuple[dict[str, str], list[Fault]]:
-    """A mapping of strings, and a fault for each value that is none; an unquoted number is not made a string."""
+    """A mapping of strings, and a fault for each other value; an unquoted number is not converted to a string."""
     if value is None:
         return {}, []
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""A Secret that the kubelet mounted: a folder whose `..data` leads to the files of one version of it."""
+"""A Secret volume mounted by the kubelet: a folder whose symlink `..data` leads to the files of one version."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_KEYS = 1000
 
 
 def is_mounted(folder: str | Path) -> bool:
-    """Whether the folder is a mounted volume, or may be one: reading one that cannot be entered tells why."""
+    """Whether the folder is a mounted volume, or may be one: reading an inaccessible folder reports the error."""
     try:
         os.lstat(f"{folder}/{DATA}")
     except (FileNotFoundError, NotADirectoryError):
@@ -32,9 +32,9 @@ def is_mounted(folder: str | Path) -> bool:
 
 
 def read_mounted(root: Path, folder: Path, limit: int) -> dict[str, bytes]:
-    """The keys and values of one version: never some of the old and some of the new.
+    """The keys and values of one version, never a mix of two.
 
-    The version's folder is held open, so what is read can be told from any later one, even of the same name.
+    The version's folder is held open, so a later one is recognized even if it has the same name.
 
     Raises:
         Missing, Changed: the version was replaced meanwhile; read it again.

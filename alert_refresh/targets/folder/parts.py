@@ -34,11 +34,11 @@ MAX_FILE = 16 << 20
 MAX_TOTAL = 64 << 20
 
 STAMP = 0.1
-"""Seconds after which a further change is sure to have another time stamp."""
+"""Seconds after which a further change certainly has a different modification time."""
 
 
 class OverBudget(Permanent):
-    """Raised when all of a folder together is more than may be read (error type `too_large`)."""
+    """Raised when a folder exceeds the limits for everything in it together (error type `too_large`)."""
 
 
 class Left(NamedTuple):
@@ -51,11 +51,11 @@ class Left(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a file or mounted Secret holds.
+    """The content of a file or mounted Secret.
 
     `last` are the Secrets of its last good version; while it has a `fault`, they are its candidates. `signature`
     is None if the file may have changed within its time stamp, `inode` names the file that was read. `left` is what
-    the version before this one held and this one does not, `strangers` the keys of objects that are no Secret it held.
+    the version before this one held and this one does not, `others` are the keys of objects without a usable name.
     """
 
     signature: tuple[int, ...] | None = None
@@ -67,19 +67,19 @@ class Part:
     fault: Fault | None = None
     inode: tuple[int, ...] = ()
     left: tuple[Left, ...] = ()
-    strangers: tuple[object, ...] = ()
+    others: tuple[object, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Memo:
-    """What the next refresh gets back: the parts by name, and the number of the refresh that read all of them."""
+    """The state for the next refresh: the parts by name, and the number of the refresh that read all of them."""
 
     parts: Mapping[str, Part] = field(default_factory=dict)
     number: int = 0
 
 
 def broken(name: str, fault: Fault, last: tuple[Candidate, ...], known: Part | None = None) -> Part:
-    """A part that cannot be used: its last Secrets all have this fault; without any, the part itself is rejected."""
+    """A part that cannot be used: its last Secrets all get this fault; without any, the part itself is rejected."""
     return replace(
         known or Part(),
         candidates=tuple(msgspec.structs.replace(candidate, result=(fault,)) for candidate in last),
@@ -122,17 +122,17 @@ class Reader:
         self.parse_seconds = 0.0
 
     def begin(self) -> None:
-        """Begin to look at the whole folder."""
+        """Start a scan of the whole folder."""
         self._total = 0
         self.unsettled.clear()
 
     def part(self, entry: Entry, *, final: bool) -> dict[str, Part]:
-        """Read a file or mounted Secret; one that cannot be read keeps the Secrets it held, with that as their fault.
+        """Read a file or mounted Secret; if it cannot be read, its last Secrets are kept with the error as their fault.
 
         Raises:
-            Missing, Changed: it is not what it was a moment ago; look at the folder again (unless `final`: then that
-                is its fault).
-            Transient, Permanent: not this part is the reason, or the limits of the whole folder are exceeded.
+            Missing, Changed: it was removed or replaced meanwhile; scan the folder again (if `final`, this becomes a
+                fault instead).
+            Transient, Permanent: the cause is not in this part, or the limits of the whole folder are exceeded.
         """
         self.deadline.check()
         path, name = self._root / entry.name, shown(entry.name or self._root.name)
@@ -162,7 +162,7 @@ class Reader:
         return parts
 
     def _mounted(self, name: str, folder: Path) -> dict[str, Part]:
-        """A mounted Secret, which may itself hold manifests; raises what reading raises."""
+        """A mounted Secret, whose values may be manifests; raises what reading raises."""
         values = read_mounted(self._root, folder, MAX_FILE)
         self._count(sum(map(len, values.values())))
         if manifests := manifests_in(values):
@@ -182,7 +182,7 @@ class Reader:
         return {name: Part(None, digest, candidates, last=candidates)}
 
     def _file(self, name: str, path: Path, below: str) -> dict[str, Part]:
-        """A manifest file; nothing if there was none before and it may still be being written."""
+        """A manifest file; None if it is new and may still be being written."""
         state = _state(path)
         self._count(state.st_size if state.st_size <= MAX_FILE else 0)
         seen = signature(state)
@@ -201,14 +201,14 @@ class Reader:
         return {name: replace(self._content(name, content, seen if settled else None), inode=seen[:2])}
 
     def _before(self, name: str) -> dict[str, Part]:
-        """What a file held that is being written; at the first refresh it is a fault that nobody knows what it did."""
+        """The earlier content of a file that is being written; at the first refresh it is unknown, which is a fault."""
         known = self._memo.parts.get(name)
         if known is None and self.is_first:
             known = broken(name, Fault("file", "storage: is still being written"), ())
         return {} if known is None else {name: known}
 
     def _content(self, name: str, content: bytes, seen: tuple[int, ...] | None = None) -> Part:
-        """A manifest file's part; parsed unless it is what it was."""
+        """The part of a manifest file; parsed only if it has changed."""
         digest = sha256(content).digest()
         known = self._memo.parts.get(name)
         if known is not None and known.digest == digest:
@@ -219,7 +219,7 @@ class Reader:
         if not isinstance(found, Found):
             return broken(name, found[0], self._last(name), Part(seen, digest))
         return replace(
-            _placed(name, found, self._last(name), known.strangers if known else ()), signature=seen, digest=digest
+            _placed(name, found, self._last(name), known.others if known else ()), signature=seen, digest=digest
         )
 
     def _found(self, name: str, content: bytes) -> Found:
@@ -249,13 +249,13 @@ def _state(path: Path) -> os.stat_result:
         raise storage_error(error, f"file '{shown(path.name)}'") from error
 
 
-def _placed(name: str, found: Found, last: tuple[Candidate, ...], strangers: Iterable[object]) -> Part:
-    """What a file holds, given the Secrets it held, and the objects that were none of them.
+def _placed(name: str, found: Found, last: tuple[Candidate, ...], others: Iterable[object]) -> Part:
+    """The content of a file, given the Secrets and the other objects that it held before.
 
-    An object that lost its name, or has one of a wrong type, is invalid as the Secret it evidently is. A Secret that
-    is neither in the file nor such an object has left it, and so has one that is not meant any more.
+    An object without a valid name counts as the Secret that it was before, now invalid. A Secret without such an object
+    has been removed from the file, and so has one that is not selected any more.
     """
-    before = Counter(strangers)
+    before = Counter(others)
     odd: list[tuple[Nameless, Candidate | None]] = []
     fresh: list[Nameless] = []
     for one in found.nameless:
@@ -277,5 +277,5 @@ def _placed(name: str, found: Found, last: tuple[Candidate, ...], strangers: Ite
         skipped=tuple(Skipped({"file": name} | one.origin, one.reason) for one in found.skipped),
         last=(*found.candidates, *(secret for _, secret in kept)),
         left=tuple(Left(*key, why.get(key, "the file no longer holds it")) for key in lost),
-        strangers=tuple(one.key for one in none),
+        others=tuple(one.key for one in none),
     )

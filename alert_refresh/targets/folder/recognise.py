@@ -1,4 +1,4 @@
-"""Which nameless object of a manifest file is which Secret that the file held before."""
+"""Matches objects without a name to the Secrets that the file held before."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Nameless(NamedTuple):
-    """An object that does not say which Secret it is. `place` is its file and number, `result` what it holds."""
+    """An object without a usable name. `place` is its file and number, `result` its target or faults."""
 
     place: str
     number: int
@@ -27,15 +27,15 @@ class Nameless(NamedTuple):
 
     @property
     def key(self) -> object:
-        """Equal for an object that has not changed, wherever in its file it stands."""
+        """Equal for an unchanged object, independent of its position in the file."""
         return self.faults, self.name, _content(self.result)
 
 
 def recognise(objects: Iterable[Nameless], lost: Iterable[Candidate]) -> list[tuple[Nameless, Candidate | None]]:
-    """Each object with the lost Secret that it evidently is, None if there is none left for it.
+    """Each object with the missing Secret that it matches, None if no Secret is left to match.
 
-    The same name counts first, then the same content, then the same place in the file, then what is left over: a
-    target whose Secret is damaged stays, and never goes by mistake.
+    Matched by name, then by content, then by position in the file, then in any order: the target of a damaged Secret
+    is kept as stale and never removed by mistake.
     """
     left, waiting = list(lost), list(objects)
     found: list[tuple[Nameless, Candidate | None]] = []
@@ -55,7 +55,7 @@ def recognise(objects: Iterable[Nameless], lost: Iterable[Candidate]) -> list[tu
 
 
 def _content(result: Target | tuple[Fault, ...]) -> bytes | None:
-    """Equal for equal targets, whatever they are called."""
+    """Equal for targets that differ in their name only."""
     if not isinstance(result, Target):
         return None
     return sha256(msgspec.json.encode(as_config(result) | {"name": ""})).digest()

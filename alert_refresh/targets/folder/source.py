@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from alert_refresh.targets.folder.selection import Selection
 
 MAX_SKIPPED = 100
-"""So many objects that are no targets are listed."""
+"""The highest number of skipped objects that are listed."""
 DIGEST = 128
-"""Characters of a digest that are of the targets; the rest is of what was skipped."""
+"""The length of the targets' part of a digest; the rest is the digest of the skipped objects."""
 SCANS = 5
-"""So often a folder is read when something in it goes or changes meanwhile; then that is a fault of the file."""
+"""How many times a folder is scanned while its files change during the scan; after that the file has a fault."""
 
 log = logging.getLogger(__name__)
 
@@ -63,9 +63,9 @@ class DirectorySource:
     def refresh(self, previous: Snapshot[Target] | None, request: Request, deadline: Deadline) -> Snapshot[Target]:
         """Read the folder, or the files alone that hold the target `request.scope`; see `Source`.
 
-        A file that cannot be used keeps the targets it held when it could, stale, and hinders no other file. One that
-        is being written keeps them as they were; the watch tells when it has rested or was closed. Without a watch, at
-        the first refresh and at one that somebody asked for, the attempt waits for that once.
+        If a file cannot be used, the targets of its last good version are kept as stale, and other files are not
+        affected. While a file is being written, its targets are kept unchanged; the watch requests a refresh when it is
+        closed or at rest. Without a watch, at the first refresh and at a manual one, the attempt waits for that once.
 
         Raises:
             Transient, Permanent: the folder cannot be read (`storage`), or holds too much (`too_large`).
@@ -101,7 +101,7 @@ class DirectorySource:
     def _snapshot(
         self, previous: Snapshot[Target] | None, memo: Memo, parts: dict[str, Part], selection: Selection | None
     ) -> Snapshot[Target]:
-        """What is true now, given what was served and known, and the parts there are."""
+        """Assemble the parts; log what is not in the folder any more."""
         candidates = without_twins(candidate for part in parts.values() for candidate in part.candidates)
         if not candidates and previous is None:
             error = f"no manifest in the folder matches the label selector {self._settings.label_selector}"
@@ -123,7 +123,7 @@ class DirectorySource:
         )
 
     def watches(self, sink: Sink) -> Sequence[Watch]:
-        """What sees changes at once; nothing if that is off or unavailable, and the schedule finds them."""
+        """An inotify watch; none if it is off or unavailable: then the periodic refresh finds changes."""
         if not self._settings.watch:
             return ()
         try:
@@ -145,7 +145,7 @@ class DirectorySource:
         sink.notify(trigger)
 
     def close(self) -> None:
-        """Forget the watch, which was stopped."""
+        """Drop the reference to the stopped watch."""
         self._watch = None
 
     def _reader(self, memo: Memo | None, deadline: Deadline) -> Reader:
@@ -212,16 +212,16 @@ def _counts(
 
 
 def _digest(skipped: Sequence[Skipped]) -> str:
-    """Names what was skipped; empty for nothing."""
+    """A digest of the skipped objects; empty if there are none."""
     if not skipped:
         return ""
     return sha256(repr([(*one.origin.items(), one.reason) for one in skipped]).encode()).hexdigest()
 
 
 def _keep_unknown(parts: dict[str, Part], previous: Snapshot[Target]) -> None:
-    """After a restart nobody knows what a broken file held: take it that it held what is not found elsewhere.
+    """After a restart the earlier content of a broken file is unknown: assume that it held what is not found elsewhere.
 
-    If no file is broken, a file with an object that does not say which Secret it is may have held it.
+    If no file is broken, a file with an object without a usable name may have held it.
     """
     found = {(candidate.namespace, candidate.secret) for one in parts.values() for candidate in one.candidates}
     lost = tuple(
@@ -241,7 +241,7 @@ def _keep_unknown(parts: dict[str, Part], previous: Snapshot[Target]) -> None:
 
 
 def _log_left(parts: Mapping[str, Part], memo: Memo, candidates: Iterable[Candidate]) -> None:
-    """A WARNING for each Secret that the folder held and does not hold any more, up to a limit."""
+    """Log a WARNING for each Secret that is not in the folder any more, up to a limit."""
     there = {(one.namespace, one.secret) for one in candidates}
     left = [one for name, part in parts.items() if part is not memo.parts.get(name) for one in part.left]
     for name in memo.parts.keys() - parts.keys():

@@ -1,4 +1,4 @@
-"""What a folder of manifests holds, in its subfolders too: manifest files and mounted Secrets."""
+"""Walks a folder of manifests with its subfolders: manifest files and mounted Secrets."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ MAX_ENTRIES = 20_000
 
 
 class Entry(NamedTuple):
-    """A manifest file, a mounted Secret, or a subfolder that cannot be read and why; `name` is its path below the
-    folder.
+    """A manifest file, a mounted Secret, or a subfolder with the reason why it cannot be read; `name` is the path
+    relative to the folder.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Entry(NamedTuple):
 
 
 class Walk:
-    """One look at a folder. Hidden entries are an editor's or the kubelet's."""
+    """One walk of a folder. Hidden entries are skipped: they belong to editors or the kubelet."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -37,7 +37,7 @@ class Walk:
         self._seen: set[tuple[int, int]] = set()
 
     def entries(self) -> list[Entry]:
-        """Everything that may be a part of ours, in the order of the names that are shown.
+        """Every entry that may be a part, sorted by displayed name.
 
         Raises:
             Transient, Permanent: the folder itself cannot be read (`storage`), or holds too much (`too_large`).
@@ -66,7 +66,7 @@ class Walk:
             yield Entry(name, error=error)
 
     def _is_new(self, name: str) -> bool:
-        """Whether a subfolder is inside the folder and was not seen yet: a symlink may lead out, or in a circle."""
+        """Whether a subfolder is inside the folder and is visited for the first time: symlinks may lead out or loop."""
         path, what = self._root / name, f"folder '{shown(name)}'"
         try:
             real, base = os.path.realpath(path, strict=True), os.path.realpath(self._root, strict=True)
@@ -99,7 +99,7 @@ class Walk:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a folder, or a symlink that may lead to one where we may not look."""
+    """Whether it is a folder, or a symlink whose destination is inaccessible and may be one."""
     try:
         return entry.is_dir()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Asks for a refresh when a token, a certificate or a kubeconfig changed while refreshes fail."""
+"""Requests a refresh when a token, a certificate or a kubeconfig changes while refreshes fail."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class AccessWatch(FolderWatch):
-    """Asks for a refresh when one of the files changes while refreshes fail; else a change waits for the next one.
+    """Requests a refresh when one of the files changes while refreshes fail; else the next refresh sees the change.
 
     Raises:
         OSError: inotify is unavailable.
@@ -32,7 +32,7 @@ class AccessWatch(FolderWatch):
         self.name = name
 
     def refreshed(self, outcome: Outcome) -> None:
-        """A change that came while the attempt ran may not have reached it: one that failed is worth another."""
+        """Request a refresh if a file changed during an attempt that failed: it may have used the old file."""
         self._failing = outcome.result is Result.FAILED
         changed, self._changed = self._changed, False
         if self._failing and changed:

@@ -1,4 +1,4 @@
-"""Applies what the reflectors were told, in batches, over whatever is served at that moment."""
+"""Applies the events of the reflectors in batches to the snapshot that is served at that moment, and publishes."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
     from alert_refresh.engine import Clock, Outcome, Sink
     from alert_refresh.targets.bulkhead import Bulkhead
-    from alert_refresh.targets.kubernetes.journal import Entry
+    from alert_refresh.targets.kubernetes.events import WatchEvent
     from alert_refresh.targets.kubernetes.reflector import Reflector
     from alert_refresh.targets.kubernetes.store import Store
     from alert_refresh.targets.revise import Change
     from alert_refresh.targets.target import Target
 
 WINDOW = 0.001
-"""Seconds to wait for more events after the first; doubled after every batch that held several."""
+"""Seconds to collect more events after the first one; doubled after each batch with more than one."""
 LONGEST_WINDOW = 0.1
 SETTLED = 1.0
-"""Seconds after which what a list corrected, and no event told, counts as drift: the event was lost."""
+"""Seconds after which a correction by a list without a matching event counts as drift: the event was lost."""
 PATIENCE = 30.0
-"""Seconds after which a batch that is not applied means that something hangs."""
+"""Seconds that one batch may take before the thread counts as hung."""
 
 
 class Applier(Watch):
-    """Publishes what the events make of the targets; of a batch each Secret's last version is parsed alone."""
+    """Applies batches of events and publishes the result; only the last version of each Secret in a batch is parsed."""
 
     name = "apply"
 
@@ -65,53 +65,58 @@ class Applier(Watch):
             window = min(2 * window, LONGEST_WINDOW) if len(batch) > 1 else WINDOW
 
     def stop(self) -> None:
-        """End `run` at once."""
+        """Make `run` return immediately."""
         self._stopping.set()
         self.journal.wake.set()
 
     def refreshed(self, outcome: Outcome) -> None:
-        """A list may have corrected something."""
+        """Wake `run`: a list may have corrected the store."""
         self.journal.wake.set()
 
-    def _apply_or_relist(self, batch: list[Entry]) -> None:
-        """Apply a batch. If that raises anything, its namespaces are listed again, so that no event is lost."""
+    def _apply_or_relist(self, batch: list[WatchEvent]) -> None:
+        """Apply a batch. If that raises anything, relist its namespaces, so that no event is lost."""
         applied = False
         try:
             self._apply(batch)
             applied = True
         finally:
             if not applied:
-                for namespace in {entry.namespace for entry in batch}:
+                for namespace in {event.namespace for event in batch}:
                     for reflector in self.reflectors:
                         reflector.relist(namespace)
 
-    def _apply(self, batch: list[Entry]) -> None:
-        last: dict[tuple[int, str], Entry] = {}
-        for entry in batch:
-            key = entry.epoch, entry.uid
-            if (other := last.get(key)) is None or number(entry.version) >= number(other.version):
-                last[key] = entry
-        events: dict[tuple[str, int], list[Event]] = {}
-        for entry in last.values():
-            made = None if entry.deleted else candidate(entry.secret, self._bulkhead, deny_private=self._deny_private)
-            events.setdefault((entry.namespace, entry.epoch), []).append(Event(entry.uid, entry.version, made))
-        seen_at = min((entry.seen_at for entry in batch), default=0.0)
-        while events and not self._stopping.is_set():
+    def _apply(self, batch: list[WatchEvent]) -> None:
+        parsed = self._parse(batch)
+        seen_at = min((event.seen_at for event in batch), default=0.0)
+        while parsed and not self._stopping.is_set():
             current = self._sink.current()
             memo = memo_of(current)
             if current is None or memo is None:
                 return
             known = dict(memo.known)
             changes: list[Change] = []
-            for (namespace, epoch), told in events.items():
-                # What was told of an epoch that is over is not compared with what there is now.
+            for (namespace, epoch), events in parsed.items():
+                # resourceVersions of different epochs cannot be compared: events of an earlier epoch are dropped.
                 if namespace in known and known[namespace].epoch == epoch:
-                    known[namespace], changed = apply(known[namespace], told)
+                    known[namespace], changed = apply(known[namespace], events)
                     changes += [] if namespace in memo.failed else changed
             if all(known[name] is memo.known[name] for name in known):
                 return
             if self._publish(current, replace(memo, known=known), changes, seen_at):
                 return
+
+    def _parse(self, batch: list[WatchEvent]) -> dict[tuple[str, int], list[Event]]:
+        """The last event of each Secret in the batch, parsed, by namespace and epoch."""
+        last: dict[tuple[int, str], WatchEvent] = {}
+        for event in batch:
+            key = event.epoch, event.uid
+            if (other := last.get(key)) is None or number(event.version) >= number(other.version):
+                last[key] = event
+        parsed: dict[tuple[str, int], list[Event]] = {}
+        for event in last.values():
+            made = None if event.deleted else candidate(event.secret, self._bulkhead, deny_private=self._deny_private)
+            parsed.setdefault((event.namespace, event.epoch), []).append(Event(event.uid, event.version, made))
+        return parsed
 
     def _publish(self, current: Snapshot[Target], memo: Memo, changes: list[Change], seen_at: float | None) -> bool:
         now = self._clock.time()
@@ -121,13 +126,13 @@ class Applier(Watch):
         return self._sink.publish(snapshot, current, seen_at)
 
     def _settles_in(self) -> float | None:
-        """Seconds until `_settle` has something to count, None if there is nothing."""
+        """Seconds until `_settle` has corrections to count; None if there are none."""
         memo = memo_of(self._sink.current())
         at = [one.at for one in memo.known.values() if one.unconfirmed] if memo is not None else []
         return max(0.0, min(at) + SETTLED - self._clock.monotonic()) if at else None
 
     def _settle(self) -> None:
-        """Count what lists corrected and no event told in time."""
+        """Count the corrections by lists for which no event arrived within `SETTLED` seconds."""
         now = self._clock.monotonic()
         while not self._stopping.is_set():
             current = self._sink.current()

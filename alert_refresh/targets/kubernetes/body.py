@@ -1,4 +1,4 @@
-"""Bodies of answers under limits: all GETs of one attempt share a byte budget and one second chance after a 401."""
+"""Response bodies under limits: all GETs of one attempt share a byte budget and one retry after a 401."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from alert_refresh.targets.kubernetes.client import KubeClient
 
 MAX_BYTES = 128 * 1024 * 1024
-"""Of all answers of one attempt, unpacked: a hundred thousand Secrets of the usual size."""
+"""Of all response bodies of one attempt, decompressed: 100,000 Secrets of typical size."""
 
 CONNECT_SHARE = 0.3
-"""Of the time left, what connecting with its TLS handshake may take at most."""
+"""The share of the remaining time that connecting and the TLS handshake may take."""
 
 READ = 256 * 1024
-"""Bytes taken at once."""
+"""Bytes of one read."""
 
 
 class KubeReader:
-    """Reads bodies for one attempt, all of them from one `server`, as `KubeClient.server` names it."""
+    """Sends the GETs of one attempt, all to one `server` as `KubeClient.server` names it."""
 
     def __init__(self, client: KubeClient, max_bytes: int | None = None) -> None:
         self._client = client
@@ -45,12 +45,12 @@ class KubeReader:
 
     @contextmanager
     def get(self, path: str, query: Mapping[str, str], deadline: Deadline, accept: str) -> Iterator[Answer]:
-        """An answer with status 200, whose body is read within the context, to its end by the deadline.
+        """A response with status 200; its body has to be read within the context and by the deadline.
 
-        A 401 makes the client read the token (of a kubeconfig: all of it) again and try once more.
+        After a 401 the client reads the token (or the whole kubeconfig) again and retries once.
 
         Raises:
-            Transient, Permanent: there is none, or it is larger than what the attempt may still read.
+            Transient, Permanent: the request failed, or the body exceeds what is left of the budget.
         """
         with closing(self._open(path, query, deadline, accept)) as response, Watchdog(response, deadline) as watchdog:
             promised = response.headers.get("Content-Length", "")
@@ -86,7 +86,7 @@ class KubeReader:
 
 
 class Answer:
-    """An answer whose body has not been read yet."""
+    """A response whose body has not been read yet."""
 
     def __init__(
         self, response: HTTPResponse, deadline: Deadline, watchdog: Watchdog, count: Callable[[int], None]
@@ -103,10 +103,10 @@ class Answer:
         return self.content_type == protobuf_list.CONTENT_TYPE
 
     def pieces(self) -> Iterator[bytes]:
-        """The body, piece by piece.
+        """The body in chunks.
 
         Raises:
-            HTTPError: it ends early, or the connection broke.
+            HTTPError: it is incomplete, or the connection broke.
             Transient: the deadline has passed.
             Permanent: it is too large.
         """
@@ -128,7 +128,7 @@ class Answer:
 
 
 class Watchdog:
-    """Shuts a response down at the deadline: a read of many bytes never returns while a few arrive now and then."""
+    """Shuts a response down at the deadline: no read timeout ends a read to which a few bytes keep arriving."""
 
     def __init__(self, response: HTTPResponse, deadline: Deadline) -> None:
         self._response = response
@@ -145,7 +145,7 @@ class Watchdog:
         self._thread.join()
 
     def check(self) -> None:
-        """Raises Transient: the deadline has passed, so that the body is not complete (error type `timeout`)."""
+        """Raises Transient: the deadline has passed, so the body is incomplete (error type `timeout`)."""
         if self._fired:
             raise Transient("the API server's answer did not end in time", TIMEOUT)
 
@@ -156,9 +156,9 @@ class Watchdog:
 
 
 def shut_down(response: HTTPResponse) -> None:
-    """End a read that another thread is blocked in; from then on the response is at its end."""
+    """Unblock a read in another thread; from then on the response is at EOF."""
     try:
         response.shutdown()
     except (ValueError, RuntimeError, OSError, HTTPError):
-        # There is no socket any more.
+        # The socket is already closed.
         return

@@ -1,12 +1,12 @@
-"""The connection to the Kubernetes API server: who we are, where it is, a request. `kubernetes` is imported here only.
+"""The client of the Kubernetes API server: configuration, credentials, requests. `kubernetes` is imported here only.
 
-The official client brings what is hard to get right (kubeconfig with its plugins, the service account, TLS);
-its `ApiClient` makes the request. Retries are the engine's alone, redirects are not followed, and a
-certificate that does not fit is an error, whatever was configured elsewhere.
+The official client library loads the configuration (kubeconfig with exec plugins, service account, TLS), and its
+`ApiClient` sends the request. Retries are the engine's alone, redirects are not followed, and an invalid certificate is
+always an error.
 
-Proxies: `proxy-url` of the kubeconfig is used as it says. `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` are
-honoured for an https API server, where the proxy only sees an encrypted tunnel. For a plain http one the
-environment's proxies are not used: the token would pass through them in clear.
+Proxies: `proxy-url` of the kubeconfig is used as given. `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` are honoured for an
+https API server, where the proxy sees an encrypted tunnel only. For plain http the environment's proxies are ignored:
+they would see the token in clear text.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ if TYPE_CHECKING:
     from alert_refresh.engine import Clock
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-"""Where a pod finds `token`, `ca.crt` and `namespace`."""
+"""The folder in a pod with `token`, `ca.crt` and `namespace`."""
 
 MAX_TOKEN = 64 * 1024
-"""Bytes of a token file; what is longer is not a token."""
+"""Bytes of a token file; a longer one is refused."""
 
 JSON = "application/json"
 HEADERS = {"Accept": JSON, "Accept-Encoding": "identity", "User-Agent": "alert-refresh"}
-"""Not packed: on a cluster's network unpacking costs more than it saves, and a packed answer hides its size."""
+"""No compression: in a cluster's network it costs more than it saves, and it hides the size of the body."""
 
 UNUSABLE = (
     "the kubeconfig cannot be used: its current-context must name a cluster and a user, and a plugin must print a"
@@ -55,16 +55,16 @@ UNUSABLE = (
 )
 
 FILE_KEYS = ("tokenFile", "client-certificate", "client-key", "certificate-authority")
-"""Where a kubeconfig names other files."""
+"""The keys of a kubeconfig whose values are paths of other files."""
 
 Marks = tuple[tuple[int, int, int] | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Session:
-    """One way to reach the server, for as long as it works: until `files` have other `marks` than when they were read,
-    or its credential `expires` (Unix seconds). `server` names the server by its URL and authorities, `token_file` is
-    there in a pod.
+    """A loaded configuration. It is valid until the `marks` of `files` differ from those when they were read, or its
+    credential `expires` (Unix seconds). `server` identifies the server by URL and CA bundle; `token_file` is None
+    outside a pod.
     """
 
     api: ApiClient
@@ -77,11 +77,11 @@ class _Session:
 
 
 class KubeClient:
-    """Speaks to the API server that `kubeconfig` names (paths as in KUBECONFIG), or to the pod's own if it is empty.
+    """Sends requests to the API server of `kubeconfig` (paths as in KUBECONFIG), or to the pod's own if it is empty.
 
-    Nothing is read before the first request. The kubeconfig is read again, and its plugin runs again, when one of its
-    files changed, when the credential has expired and after `reset`; a pod's token is read before every request, so
-    that its rotation needs no clock.
+    Nothing is read before the first request. The kubeconfig is read again, and its exec plugin runs again, when one of
+    its files has changed, when the credential has expired and after `reset`. A pod's token is read before every
+    request, so a rotated token is used immediately.
     """
 
     def __init__(self, kubeconfig: str, *, in_pod: bool, clock: Clock) -> None:
@@ -91,7 +91,7 @@ class KubeClient:
         self._session: _Session | None = None
 
     def namespace(self) -> str:
-        """The namespace we are in: the pod's, else that of the kubeconfig's context, else `default`.
+        """Our own namespace: the pod's, else that of the kubeconfig's context, else `default`.
 
         Raises:
             Permanent, Transient: as `get`.
@@ -99,7 +99,7 @@ class KubeClient:
         return self._connected().namespace
 
     def server(self) -> str:
-        """Names the server that the next request goes to: equal for the same URL and authorities, and nothing else.
+        """Identifies the server of the next request: equal if and only if URL and CA bundle are equal.
 
         Raises:
             Permanent, Transient: as `get`.
@@ -115,9 +115,9 @@ class KubeClient:
         return _authorization(self._connected())
 
     def files(self) -> list[Path]:
-        """The files that decide whether we get in: of a pod its service account, else the kubeconfig and what it names.
+        """The files with our credentials: the service account's in a pod, else the kubeconfig and the files it names.
 
-        A kubeconfig that cannot be read names nothing.
+        Of a kubeconfig that cannot be read only the path itself is known.
         """
         if self._in_pod:
             return [SERVICE_ACCOUNT / "token", SERVICE_ACCOUNT / "ca.crt"]
@@ -134,13 +134,13 @@ class KubeClient:
         server: str | None = None,
         accept: str = JSON,
     ) -> HTTPResponse:
-        """Send a GET and return its answer, status 200, the body not read yet. Close it, or read it to its end.
+        """Send a GET and return the response, status 200, its body unread. Close it, or read it to its end.
 
-        `connect` bounds the connection with its handshake, `read` each wait for bytes, in seconds. Nothing is sent to
-        another server than `server`, if that is given.
+        `connect` is the timeout of connecting with the TLS handshake, `read` that of each read, in seconds. If `server`
+        is given, nothing is sent to any other server.
 
         Raises:
-            Transient, Permanent: no such answer; a 401 is `Unauthorized`, a 410 `Gone`, another server `OtherServer`.
+            Transient, Permanent: any other result; a 401 is `Unauthorized`, a 410 `Gone`, another server `OtherServer`.
         """
         session = self._connected()
         if server is not None and session.server != server:
@@ -149,7 +149,7 @@ class KubeClient:
         return self._send(session, "GET", url, None, connect, read, accept)
 
     def post(self, path: str, document: object, *, connect: float, read: float) -> HTTPResponse:
-        """Send a POST with a JSON document and return its answer, status 200 or 201; as `get` in all else."""
+        """Send a POST with a JSON document and return its response, status 200 or 201; otherwise like `get`."""
         return self._send(self._connected(), "POST", path, document, connect, read)
 
     def _send(
@@ -171,7 +171,7 @@ class KubeClient:
         try:
             answer = session.api.call_api(method, url, headers, document, _request_timeout=(connect, read))
         except ApiException as error:
-            # The client wraps TLS errors, and those alone, into its own.
+            # The client library wraps TLS errors, and no others, in ApiException.
             cause = error.__context__
             raise unreachable(cause if isinstance(cause, HTTPError) else HTTPError()) from error
         except HTTPError as error:
@@ -183,7 +183,7 @@ class KubeClient:
         return response
 
     def reset(self) -> None:
-        """Close connections; the next request reads the configuration again."""
+        """Close the connections; the next request reads the configuration again."""
         session, self._session = self._session, None
         if session is not None:
             session.api.close()
@@ -201,7 +201,7 @@ def _in_pod() -> _Session:
     marks = _marks(files)
     token = SERVICE_ACCOUNT / "token"
     _read_token(token)
-    # No proxy but a named one; see the top of this file for those of the environment.
+    # Only a proxy that is configured explicitly; for those of the environment see the top of this file.
     configuration = Configuration(proxy="")
     try:
         loader = InClusterConfigLoader(str(token), str(SERVICE_ACCOUNT / "ca.crt"), try_refresh_token=False)
@@ -229,7 +229,7 @@ def _outside(paths: str, files: Iterable[Path]) -> _Session:
     try:
         loader = KubeConfigLoader(KubeConfigMerger(paths).config, config_base_path=None)
         loader.load_and_set(configuration)
-        # The client would run a plugin for every request in the last five minutes of its credential.
+        # The client library would run an exec plugin for each request in its credential's last five minutes.
         configuration.refresh_api_key_hook = None
         expiry = getattr(loader, "expiry", None)
         expires = math.inf if expiry is None else expiry.timestamp()
@@ -247,13 +247,13 @@ def _outside(paths: str, files: Iterable[Path]) -> _Session:
 
 
 def _server(configuration: Configuration) -> str:
-    """Raises OSError: the authorities cannot be read."""
+    """Raises OSError: the CA bundle cannot be read."""
     authorities = Path(configuration.ssl_ca_cert).read_bytes() if configuration.ssl_ca_cert else b""
     return sha256(b"\0".join((configuration.host.encode(), authorities))).hexdigest()
 
 
 def _client(configuration: Configuration) -> ApiClient:
-    # By default urllib3 retries four times, beyond every timeout, and obeys a Retry-After of hours.
+    # By default urllib3 retries four times regardless of our timeouts, and honours a Retry-After of hours.
     configuration.retries = False
     configuration.keep_alive = True
     if not configuration.proxy and configuration.host.startswith("https://"):
@@ -262,7 +262,7 @@ def _client(configuration: Configuration) -> ApiClient:
 
 
 def _authorization(session: _Session) -> Credential | None:
-    """The Authorization header; None if the user of the kubeconfig has none (a client certificate, say)."""
+    """The Authorization header; None if the kubeconfig's user has no token (but a client certificate, say)."""
     if session.token_file is not None:
         return Credential(f"Bearer {_read_token(session.token_file).reveal()}")
     settings = session.api.configuration.auth_settings().get("BearerToken")
@@ -295,7 +295,7 @@ def _unreadable(what: str, error: OSError) -> Transient | Permanent:
 
 
 def _named_in(kubeconfig: Path) -> list[Path]:
-    """The token files and certificates that a kubeconfig names; relative ones are beside it."""
+    """The token files and certificates that a kubeconfig names; relative paths start from its folder."""
     try:
         document = yaml.safe_load(kubeconfig.read_bytes())
         users = [user["user"] for user in document.get("users") or ()]
@@ -307,7 +307,7 @@ def _named_in(kubeconfig: Path) -> list[Path]:
 
 
 def _marks(files: Iterable[Path]) -> Marks:
-    """What changes when one of the files does; None for one that is not there."""
+    """Inode, size and modification time of each file, to detect a change; None for a missing one."""
 
     def mark(file: Path) -> tuple[int, int, int] | None:
         try:

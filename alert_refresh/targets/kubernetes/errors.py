@@ -1,4 +1,4 @@
-"""What went wrong with the API server, in the engine's words: by exception type and status code, never by text."""
+"""Maps failures of API requests to the engine's errors, by exception type and status code, never by text."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ HINTS = {
 """What mends an answer that a retry does not."""
 
 CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
-"""TLS errors that say that the connection ended, and nothing about certificates or versions."""
+"""TLS errors that mean a closed connection, and nothing about certificates or versions."""
 UNREADABLE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
-"""File errors that retrying at once does not mend."""
+"""File errors that an immediate retry does not resolve."""
 
 
 class Unauthorized(Permanent):
@@ -40,11 +40,11 @@ class Forbidden(Permanent):
 
 
 class Gone(Transient):
-    """Raised when the API server answers 410: the list or watch must begin anew."""
+    """Raised when the API server answers 410: a new list is needed."""
 
 
 class Behind(Transient):
-    """Raised when the API server answers 504: it may be older than the version that it is asked for."""
+    """Raised when the API server answers 504: its watch cache may be older than the requested version."""
 
 
 class NotFound(Permanent):
@@ -52,11 +52,11 @@ class NotFound(Permanent):
 
 
 class NotAcceptable(Permanent):
-    """Raised when the API server answers 406: it has none of the encodings that were asked for."""
+    """Raised when the API server answers 406: it supports none of the encodings in the Accept header."""
 
 
 class OtherServer(Transient):
-    """Raised when a request was meant for another API server than the one that is configured now."""
+    """Raised when the configuration names another API server than the one that a request is for."""
 
 
 def refused(status: int, headers: Mapping[str, str], now: float) -> AttemptError:
@@ -83,7 +83,7 @@ def refused(status: int, headers: Mapping[str, str], now: float) -> AttemptError
 
 
 def unreachable(error: exceptions.HTTPError) -> AttemptError:
-    """The error of a request that got no answer, or not all of it."""
+    """The error of a request without a response, or with an incomplete one."""
     cause = error.args[-1] if error.args else None
     match error:
         case exceptions.ProxyError(original_error=exceptions.HTTPError() as original):
@@ -92,7 +92,7 @@ def unreachable(error: exceptions.HTTPError) -> AttemptError:
             return _tls(cause)
         case exceptions.NameResolutionError():
             return Transient("the name of the API server does not resolve", "dns")
-        case exceptions.NewConnectionError():  # which is a timeout to urllib3
+        case exceptions.NewConnectionError():  # a subclass of urllib3's timeouts
             return Transient("the API server cannot be connected", "network")
         case exceptions.TimeoutError():
             return Transient("the API server did not answer in time", TIMEOUT)

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class HealthRecorder:
-    """One thread writes, any may read `health`. `counts` is of what happened since the start."""
+    """Records the connection's state. One thread writes, any thread may read `health`; `counts` are since the start."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -30,19 +30,19 @@ class HealthRecorder:
 
     @property
     def was_connected(self) -> bool:
-        """Whether it was connected once."""
+        """Whether it has ever been connected."""
         return self._told is not None and (self._told or self._proof is not None)
 
     def health(self) -> WatchHealth:
-        """All of it."""
+        """The current state."""
         return WatchHealth(self._connected, self._proof, self._error, dict(self.counts))
 
     def heard(self) -> None:
-        """The other side has said something, and all of it was read."""
+        """The server has sent something, and it was read to its end."""
         self._proof = self._clock.time()
 
     def disconnected(self, namespace: str | None, error: str) -> None:
-        """It is not connected, and why."""
+        """Note that it is not connected, and why."""
         self._connected = False
         self._error = error if namespace is None else f"{name_of(namespace)}: {error}"
         if self._told is not False:
@@ -53,7 +53,7 @@ class HealthRecorder:
             )
 
     def connected(self, namespace: str | None) -> bool:
-        """It is connected; returns whether it was lost before."""
+        """Note that it is connected; returns whether it was lost before."""
         lost = self._error is not None
         self._connected, self._error = True, None
         if self._told is not True:

@@ -73,12 +73,12 @@ def path_of(namespace: str) -> str:
 
 
 def name_of(namespace: str) -> str:
-    """How a namespace is called where people read it."""
+    """A namespace in messages."""
     return "all namespaces" if namespace == EVERYWHERE else f"namespace {namespace}"
 
 
 def candidate(secret: Secret, bulkhead: Bulkhead, *, deny_private: bool) -> Candidate:
-    """What is made of a Secret, whatever parsing it raises."""
+    """Parse a Secret inside the bulkhead: an exception becomes its fault."""
     about = secret.metadata
     namespace, name = about.namespace, about.name
     if isinstance(secret, json_list.Secret):
@@ -108,7 +108,7 @@ def _parse_json(secret: json_list.Secret, namespace: str, name: str, deny_privat
 
 
 class Found(NamedTuple):
-    """All Secrets of a namespace, the resourceVersion at which it is so, and whether that is older than it may be."""
+    """All Secrets of a namespace, the list's resourceVersion, and whether that is below the floor."""
 
     known: Known
     version: int
@@ -142,7 +142,7 @@ class Lister:
         """All Secrets of a namespace. What has the version that it has in `known` is not parsed again, unless the
         list's own version is below `floor`: then nothing is taken from `known`.
 
-        Returns `known` itself if it is so still. A list that expires while it is read is begun anew, once.
+        Returns `known` itself if nothing changed. A list that expires while it is read is started again, once.
 
         Raises:
             Transient, Permanent: it cannot be read.
@@ -223,7 +223,7 @@ class Lister:
             for secrets in page.secrets():
                 parsing.add(secrets, page.version, partial=page.partial)
         except protobuf_list.MalformedProtobuf:
-            # Something between us and the server does not pass it as it is: the next attempt asks for JSON.
+            # A proxy in between may alter the body: the next attempt asks for JSON.
             self._json_servers.add(self._reader.server)
             raise
         parsing.add((), page.version, partial=page.partial)

@@ -1,4 +1,4 @@
-"""Watches the Secrets of one namespace from exactly the version that was listed, and asks for a list at any doubt."""
+"""Watches the Secrets of one namespace from exactly the listed version; requests a relist when events may be lost."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from urllib3.exceptions import HTTPError
 from alert_refresh.engine import AttemptError, Deadline, Result, Transient, Trigger, Watch
 from alert_refresh.targets.kubernetes.body import READ, shut_down
 from alert_refresh.targets.kubernetes.errors import Behind, Forbidden, Gone, OtherServer, Unauthorized
-from alert_refresh.targets.kubernetes.events import BOOKMARK, DELETED, Lines, RelistNeeded, decode
+from alert_refresh.targets.kubernetes.events import BOOKMARK, DELETED, Lines, RelistNeeded, WatchEvent, decode
 from alert_refresh.targets.kubernetes.health import HealthRecorder
-from alert_refresh.targets.kubernetes.journal import FULL_PAUSE, Entry
+from alert_refresh.targets.kubernetes.journal import FULL_PAUSE
 from alert_refresh.targets.kubernetes.list import path_of
 from alert_refresh.targets.kubernetes.snapshot import memo_of
 from alert_refresh.targets.kubernetes.timings import ResettingBackoff
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Reflector(Watch):
-    """Watches one namespace (None: the one that is listed). It never gives up, and publishes nothing itself."""
+    """Watches one namespace (None: the one that is listed). It retries until stopped, and publishes nothing itself."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Reflector(Watch):
         label_selector: str,
         sink: Sink,
         journal: Journal,
-        heard: HighestVersions,
+        versions: HighestVersions,
         clock: Clock,
         timings: WatchTimings,
     ) -> None:
@@ -53,7 +53,7 @@ class Reflector(Watch):
         self._label_selector = label_selector
         self._sink = sink
         self._journal = journal
-        self._versions = heard
+        self._versions = versions
         self._clock = clock
         self._timings = timings
         self._stopping = threading.Event()
@@ -63,7 +63,7 @@ class Reflector(Watch):
         self._failing = False
         self._epoch: int | None = None
         self._position: int | None = None
-        self._doubted = 0
+        self._distrusted = 0
         self._reconnect_backoff = ResettingBackoff(timings.reset_after, clock)
         self._relist_backoff = ResettingBackoff(timings.reset_after, clock)
         self._health = HealthRecorder(clock)
@@ -74,7 +74,7 @@ class Reflector(Watch):
         return self._health.health()
 
     def refreshed(self, outcome: Outcome) -> None:
-        """The namespace was listed, or could not be: what this waits for. A watch of an epoch that is over ends."""
+        """Wake `run`: the namespace was listed, or could not be. A watch of an earlier epoch ends."""
         before, self._last_list = self._last_list, self._serial()
         self._failing = outcome.result is Result.FAILED and self._last_list == before
         self._wake.set()
@@ -85,15 +85,15 @@ class Reflector(Watch):
     @property
     def in_doubt(self) -> bool:
         """Whether the list that is known may be wrong, so that everything has to be listed."""
-        return self._unapplied.is_set() or 0 < (self._serial() or 0) <= self._doubted
+        return self._unapplied.is_set() or 0 < (self._serial() or 0) <= self._distrusted
 
     def corrected(self, namespace: str, count: int) -> None:
-        """So many Secrets of a namespace were corrected by a list; it counts if a watch should have told them."""
+        """A list corrected `count` Secrets of a namespace: drift, if a watch of it was connected before."""
         if self._health.was_connected and namespace == self._key():
             self._health.counts["drift_corrected"] += count
 
     def relist(self, namespace: str) -> None:
-        """Begin anew if this watches that namespace: some of its events could not be applied. From any thread."""
+        """Relist if this watches that namespace: some of its events could not be applied. From any thread."""
         if namespace == self._key():
             self._unapplied.set()
             if (response := self._response) is not None:
@@ -119,7 +119,7 @@ class Reflector(Watch):
                 self._retry(error)
 
     def _start(self) -> int | None:
-        """The version to watch from, once there is one; None when stopped."""
+        """Wait for the version to watch from; None when stopped."""
         while True:
             self._wake.clear()
             if self._stopping.is_set():
@@ -130,34 +130,31 @@ class Reflector(Watch):
                 self._health.disconnected(self._key(), "the namespace could not be listed")
             if listed is not None and listed.epoch != self._epoch:
                 self._epoch, self._position = listed.epoch, None
-            if listed is not None and (self._position is not None or listed.serial > self._doubted):
+            if listed is not None and (self._position is not None or listed.serial > self._distrusted):
                 if listed.version >= 0:
                     return max(listed.version, self._position or 0)
-                self._health.disconnected(self._key(), "resourceVersions are no numbers")
+                self._health.disconnected(self._key(), "resourceVersions are not numbers")
             self._wait(self._wake, None)
 
     def _watch(self, version: int) -> None:
-        """One watch, to the end that the server gives it.
+        """One watch request, until the server ends it.
 
         Raises:
-            RelistNeeded: it told something that cannot be used, or nothing in its time.
-            Transient, Permanent: it did not begin, or broke.
+            RelistNeeded: an event cannot be used, or the server sent nothing before the timeout.
+            Transient, Permanent: the request failed, or the connection broke.
         """
         key, memo = self._key(), memo_of(self._sink.current())
         assert key is not None and memo is not None
         lasts = self._timings.lifetime()
         until = Deadline(self._clock, lasts + self._timings.margin)
         self.back_by = until.at + self._timings.connect
-        query = {
-            "watch": "true",
-            "allowWatchBookmarks": "true",
-            "labelSelector": self._label_selector,
-            "resourceVersion": str(version),
-            "timeoutSeconds": str(max(1, round(lasts))),
-        }
         began = self._clock.monotonic()
         response = self._client.get(
-            path_of(key), query, connect=self._timings.connect, read=until.check(), server=memo.server
+            path_of(key),
+            self._query(version, lasts),
+            connect=self._timings.connect,
+            read=until.check(),
+            server=memo.server,
         )
         try:
             self._response = response
@@ -165,23 +162,33 @@ class Reflector(Watch):
                 return
             self._position = version
             if self._health.connected(key) and self._failing:
-                # What kept the refresh from the server may be over too.
+                # The server is reachable again, so the refresh that fails may succeed now.
                 self._sink.notify(Trigger.WATCH)
-            told = self._read(response, until, key)
+            count = self._read(response, until, key)
         finally:
             self._response = None
             response.close()
         if self._over():
             return
         self._health.heard()
-        if not told and self._clock.monotonic() - began < min(1.0, lasts / 2):
-            raise Transient("the API server ends watches at once", "network")
+        if not count and self._clock.monotonic() - began < min(1.0, lasts / 2):
+            raise Transient("the API server ends watches immediately", "network")
         self._reconnect_backoff.reset()
         self._relist_backoff.reset()
 
+    def _query(self, version: int, seconds: float) -> dict[str, str]:
+        """The query of a watch from `version` that the server ends after so many seconds."""
+        return {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "labelSelector": self._label_selector,
+            "resourceVersion": str(version),
+            "timeoutSeconds": str(max(1, round(seconds))),
+        }
+
     def _read(self, response: HTTPResponse, until: Deadline, key: str) -> int:
-        """Read to the end; returns how many events there were."""
-        told, lines = 0, Lines()
+        """Read to the end of the response; returns the number of events."""
+        count, lines = 0, Lines()
         sock = getattr(response.connection, "sock", None)
         try:
             while not self._unapplied.is_set():
@@ -193,19 +200,19 @@ class Reflector(Watch):
                     break
                 for line in lines.feed(piece):
                     self._take(line, key)
-                    told += 1
+                    count += 1
         except (HTTPError, OSError, AttemptError) as error:
             self._demand_applied(error)
             if self._over():
-                return told
+                return count
             if isinstance(error, (exceptions.TimeoutError, AttemptError)):
-                # Whatever says nothing for longer than it was to last may have lost anything.
-                raise RelistNeeded("the watch fell silent") from error
+                # The server should have ended the watch by now: the connection is dead, and events may be lost.
+                raise RelistNeeded("the watch timed out") from error
             raise Transient("the watch's connection broke", "network") from error
         self._demand_applied()
         if lines.torn and not self._over():
             raise Transient("the watch ended inside a line", "network")
-        return told
+        return count
 
     def _demand_applied(self, cause: Exception | None = None) -> None:
         """Raise `RelistNeeded` once after `relist`."""
@@ -214,19 +221,19 @@ class Reflector(Watch):
             raise RelistNeeded("a batch of events could not be applied") from cause
 
     def _take(self, line: bytearray, key: str) -> None:
-        """Hand over one event."""
-        told = decode(line)
-        if not told.version.isascii() or not told.version.isdecimal():
-            raise RelistNeeded("an event's resourceVersion is no number")
+        """Decode one line and put its event into the journal."""
+        kind, text, secret = decode(line)
+        if not text.isascii() or not text.isdecimal():
+            raise RelistNeeded("an event's resourceVersion is not a number")
         self._health.heard()
-        position, version = self._position or 0, int(told.version)
-        if told.type == BOOKMARK and version < position:
-            raise RelistNeeded("a bookmark is older than what the watch began from")
+        position, version = self._position or 0, int(text)
+        if kind == BOOKMARK and version < position:
+            raise RelistNeeded("a bookmark is older than the start of the watch")
         epoch = self._epoch or 0
         self._versions.note(key, epoch, version)
-        if told.secret is not None:
+        if secret is not None:
             self._make_room()
-            self._journal.put(Entry(key, epoch, told.secret, told.type == DELETED, self._clock.monotonic()))
+            self._journal.put(WatchEvent(key, epoch, secret, kind == DELETED, self._clock.monotonic()))
         self._position = max(position, version)
 
     def _make_room(self) -> None:
@@ -237,19 +244,19 @@ class Reflector(Watch):
         self.back_by = promised
 
     def _relist(self, error: str) -> None:
-        """List again, at once the first time, and watch from there."""
+        """Request a list, the first time immediately, later after a backoff, and watch from its version."""
         if self._over():
             return
         self._health.disconnected(self._key(), error)
-        self._doubted, self._position = self._serial() or 0, None
+        self._distrusted, self._position = self._serial() or 0, None
         if not self._listed_within(self._relist_backoff.wait(self._timings.refused, free=True)):
             self._health.counts["relists"] += 1
             self._sink.notify(Trigger.WATCH)
 
     def _retry(self, error: AttemptError) -> None:
-        """Try again from where the watch ended, later."""
+        """Wait for the backoff; the next watch resumes where this one ended."""
         if error.error_type == "parse" or (error.error_type == "k8s_api" and not isinstance(error, Transient)):
-            # An answer that says nothing about when or why it may be another one.
+            # Nothing says when or why the answer would be different.
             self._relist(str(error))
         elif not self._over():
             self._health.disconnected(self._key(), str(error))
@@ -264,7 +271,7 @@ class Reflector(Watch):
                 self._listed_within(self._reconnect_backoff.wait(self._timings.broken))
 
     def _refused(self, asked: float | None) -> None:
-        """Wait as long as the server asked at least, and then as long as lists are refused too."""
+        """Wait for the server's Retry-After at least, and then until a list succeeds if lists are refused too."""
         longest = self._timings.refused.maximum
         least = min(asked or 0.0, longest)
         rest = self._reconnect_backoff.wait(self._timings.refused) - least
@@ -274,12 +281,12 @@ class Reflector(Watch):
             self._listed_within(None)
 
     def _wait(self, event: threading.Event, seconds: float | None) -> bool:
-        """Wait, having told `health` that this may take its time."""
+        """Wait without a deadline for `back_by`: this may take long and is not a hang."""
         self.back_by = math.inf
         return self._clock.wait(event, seconds)
 
     def _listed_within(self, seconds: float | None) -> bool:
-        """Wait at most so many seconds until the namespace has been listed again or this is stopped: whether it was."""
+        """Wait until the namespace is listed again or this is stopped; False after `seconds` without either."""
         before = self._serial()
         until = Deadline(self._clock, math.inf if seconds is None else seconds)
         while not self._stopping.is_set() and self._serial() == before:
@@ -292,19 +299,19 @@ class Reflector(Watch):
         return True
 
     def _key(self) -> str | None:
-        """The namespace as it is listed."""
+        """The namespace by which the memo knows this watch; None before the first list if it is not configured."""
         if self._namespace is not None:
             return self._namespace
         memo = memo_of(self._sink.current())
         return next(iter(memo.known), None) if memo is not None else None
 
     def _over(self) -> bool:
-        """Whether what is being watched is not wanted any more: stopped, or another epoch has begun."""
+        """Whether the current watch is obsolete: this is stopped, or another epoch has started."""
         listed = self._listed()
         return self._stopping.is_set() or listed is None or listed.epoch != self._epoch
 
     def _serial(self) -> int | None:
-        """Which list is known."""
+        """The serial of the current list."""
         listed = self._listed()
         return None if listed is None else listed.serial
 

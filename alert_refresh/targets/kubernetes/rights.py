@@ -1,4 +1,4 @@
-"""The rights that reading and watching Secrets needs: which of them are missing, and what to apply to have them."""
+"""The RBAC rights to read and watch Secrets: which of them are missing, and manifests that grant them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class Right(NamedTuple):
-    """To do something with the Secrets of a namespace; `*` is all of them."""
+    """A verb on the Secrets of a namespace; `*` means all namespaces."""
 
     namespace: str
     verb: str
@@ -49,8 +49,8 @@ class _User(msgspec.Struct):
     username: str
 
 
-class _UserStatus(msgspec.Struct):
-    userInfo: _User  # noqa: N815
+class _UserStatus(msgspec.Struct, rename="camel"):
+    user_info: _User
 
 
 class _SelfReview(msgspec.Struct):
@@ -62,10 +62,10 @@ class _Claims(msgspec.Struct):
 
 
 def missing(client: KubeClient, needed: Iterable[Right], deadline: Deadline) -> list[Right]:
-    """Ask the API server which of these rights we lack.
+    """Ask the API server which of these rights we do not have.
 
     Raises:
-        Transient, Permanent: it does not tell.
+        Transient, Permanent: it could not be asked.
     """
     return [right for right in needed if not _allowed(client, right, deadline)]
 
@@ -96,8 +96,8 @@ def _ask(client: KubeClient, path: str, review: object, kind: type[T], deadline:
 
 
 def subject(client: KubeClient, deadline: Deadline) -> dict[str, str]:
-    """Who asks, as a binding names it: as the API server says, else as the token says, else the service account that
-    `config/kubernetes` makes, in the namespace we are in.
+    """Our identity as the subject of a binding: from a SelfSubjectReview, else from the token, else the service account
+    of `config/kubernetes` in our own namespace.
 
     Raises:
         Transient, Permanent: the configuration cannot be read.
@@ -112,12 +112,12 @@ def subject(client: KubeClient, deadline: Deadline) -> dict[str, str]:
 
 
 def _username(client: KubeClient, deadline: Deadline) -> str:
-    """Empty if nobody tells."""
+    """Our user name by a SelfSubjectReview, else by the token's claims; empty if neither is available."""
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     try:
-        return _ask(client, WHO, review, _SelfReview, deadline).status.userInfo.username
+        return _ask(client, WHO, review, _SelfReview, deadline).status.user_info.username
     except AttemptError:
-        # API servers before 1.28 have no such review.
+        # API servers before 1.28 do not support a SelfSubjectReview.
         token = client.token()
     payload = token.reveal().split(".")[1:2] if token is not None else []
     try:
@@ -128,7 +128,7 @@ def _username(client: KubeClient, deadline: Deadline) -> str:
 
 
 def manifests(rights: Sequence[Right], to: dict[str, str]) -> str:
-    """YAML that grants these rights (all of `VERBS`, since one without the others is of no use) to a `subject`."""
+    """YAML that grants these rights (all of `VERBS`, since a single one is of no use) to a `subject`."""
     documents: list[dict[str, Any]] = []
     for namespace in dict.fromkeys(right.namespace for right in rights):
         cluster = namespace == EVERYWHERE

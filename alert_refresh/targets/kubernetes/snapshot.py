@@ -1,4 +1,4 @@
-"""From lists and events of several namespaces to one snapshot, with as little work as the changes allow."""
+"""Builds one snapshot from the stores of all namespaces, incrementally where the changes allow it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Memo:
-    """What is known, by namespace as it is listed; `failed` has the causes of those that could not be read. All of it
-    is from one `server`, as `KubeClient.server` names it.
+    """The stores by namespace; `failed` holds the causes of namespaces that could not be listed. All of it comes from
+    one `server`, as `KubeClient.server` names it.
+
+    For example `Memo(known={"team": Store(...)}, failed={"other": "could not be listed: a right is missing"},
+    server="5be8...")`.
     """
 
     known: Mapping[str, Store] = field(default_factory=dict)
@@ -29,7 +32,7 @@ class Memo:
     server: str = ""
 
     def candidates(self) -> list[Candidate]:
-        """Every Secret of the namespaces that could be read."""
+        """Every Secret of the namespaces that could be listed."""
         return [
             candidate
             for namespace, listed in self.known.items()
@@ -39,16 +42,16 @@ class Memo:
 
 
 def memo_of(snapshot: Snapshot[Target] | None) -> Memo | None:
-    """The memo of a snapshot that was made here."""
+    """The memo of a snapshot of this source; None for any other snapshot."""
     return snapshot.memo if snapshot is not None and isinstance(snapshot.memo, Memo) else None
 
 
 def join(
     previous: Memo | None, listed: Mapping[str, Store], failed: Mapping[str, str], server: str
 ) -> tuple[Memo, list[Change] | None]:
-    """What is known after these lists were read, and how it differs; None if everything must be looked at.
+    """The memo after these lists, and the changes; None in their place if everything must be assembled again.
 
-    A list of a new epoch replaces what was known of its namespace, and one of another server all that was known.
+    A list of a new epoch replaces the store of its namespace, and one of another server replaces all stores.
     """
     previous = previous if previous is not None and previous.server == server else Memo()
     known: dict[str, Store] = {name: previous.known[name] for name in failed if name in previous.known}
@@ -66,8 +69,8 @@ def join(
 
 
 def surviving(previous: Snapshot[Target] | None, memo: Memo) -> Snapshot[Target] | None:
-    """`previous`, without what may not survive in `memo`: where an epoch ended, the targets of Secrets that are not in
-    the list that ended it, and all of another server.
+    """`previous` without the targets that must not be kept as stale: those of another server, and where an epoch ended
+    those whose Secrets are not in the first list of the new epoch.
     """
     before = memo_of(previous)
     if previous is None or before is None:
@@ -84,7 +87,7 @@ def surviving(previous: Snapshot[Target] | None, memo: Memo) -> Snapshot[Target]
 
 
 def serve(previous: Snapshot[Target] | None, memo: Memo, changes: Sequence[Change] | None, now: float) -> Assembled:
-    """What is served once `memo` is known, after `changes` to what `previous` knew (None: look at everything)."""
+    """What to serve with `memo`, given its `changes` since `previous` (None: assemble everything again)."""
     if previous is not None and changes is not None:
         if not changes:
             return Assembled(previous.items, previous.rejected, previous.digest)

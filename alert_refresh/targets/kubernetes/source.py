@@ -1,4 +1,4 @@
-"""Targets from the Secrets of a Kubernetes cluster: listed in whole by each refresh, watched in between."""
+"""Targets from the Secrets of a Kubernetes cluster: each refresh lists all of them, watches run in between."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TRUSTING = (Trigger.PERIODIC, Trigger.MANUAL)
-"""Triggers that mean no doubt about what is known."""
+"""Triggers for which the store is taken to be correct: a list of metadata is enough. Any other may mean lost events."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Lists:
-    """What one attempt read of one `server`, by namespace: lists, and why there is none."""
+    """What one attempt read from one `server`, by namespace: the lists, and the errors of those that failed."""
 
     server: str
     timing: Timing
@@ -47,7 +47,7 @@ class _Lists:
 
 
 class KubernetesSource:
-    """The Secrets that the label selector finds, in the namespaces of the settings."""
+    """The Secrets that match the label selector, in the configured namespaces."""
 
     name = "kubernetes"
 
@@ -102,7 +102,7 @@ class KubernetesSource:
 
         With several namespaces each may take an even share of the time left. One that fails keeps its last good
         targets, stale, while the others are published. A list that is older than what was known, or that comes from
-        another server, begins a new epoch: nothing known before is used, and it replaces what was served.
+        another server, starts a new epoch: the earlier state is discarded, and the list replaces what was served.
 
         Raises:
             Transient, Permanent: no namespace could be listed.
@@ -121,8 +121,8 @@ class KubernetesSource:
         return snapshot
 
     def watches(self, sink: Sink) -> Sequence[Watch]:
-        """One reflector for each namespace, or one for all, what applies the events of all of them, and what sees the
-        files change that let us in.
+        """A reflector for each namespace (or one for all), the applier of their events, and watches on the files with
+        our credentials.
         """
         if not self._settings.watch:
             return ()
@@ -136,7 +136,7 @@ class KubernetesSource:
                 label_selector=self._settings.label_selector,
                 sink=sink,
                 journal=applier.journal,
-                heard=self._versions,
+                versions=self._versions,
                 clock=self._clock,
                 timings=self._timings,
             )
@@ -150,16 +150,16 @@ class KubernetesSource:
         self._client.reset()
 
     def missing_rights(self, deadline: Deadline) -> list[Right]:
-        """The rights this source needs and lacks.
+        """The rights this source needs and does not have.
 
         Raises:
-            Transient, Permanent: the API server does not tell.
+            Transient, Permanent: the API server could not be asked.
         """
         verbs = VERBS if self._settings.watch else VERBS[:-1]
         return missing(self._client, [Right(one, verb) for one in self._namespaces() for verb in verbs], deadline)
 
     def role(self, rights: Sequence[Right], deadline: Deadline) -> str:
-        """The manifests that grant these rights to whom we are.
+        """The manifests that grant these rights to the identity we use.
 
         Raises:
             Transient, Permanent: the configuration cannot be read.
@@ -172,18 +172,18 @@ class KubernetesSource:
             self._client.reset()
 
     def _named(self) -> tuple[str | None, ...]:
-        """What to list, as far as the settings say; everywhere includes every other."""
+        """The namespaces to list as configured, None for our own; `*` includes every other."""
         named = self._settings.namespaces
         if EVERYWHERE in named:
             return (EVERYWHERE,)
         return tuple(dict.fromkeys(named)) or (None,)
 
     def _namespaces(self) -> tuple[str, ...]:
-        """What to list; without a setting it is the namespace we are in."""
+        """The namespaces to list; without a setting the one of the pod or of the kubeconfig."""
         return tuple(self._client.namespace() if name is None else name for name in self._named())
 
     def _read(self, memo: Memo, deadline: Deadline, *, trusting: bool) -> _Lists:
-        """List all namespaces. Where history went back in one of them, nothing known of any is used."""
+        """List all namespaces. If history went back in one of them, the earlier state of none is used."""
         reader = KubeReader(self._client)
         lister = Lister(
             reader,
@@ -216,7 +216,7 @@ class KubernetesSource:
                 lists.failed[name] = error
 
     def _list(self, lister: Lister, name: str, before: Store | None, deadline: Deadline) -> Store:
-        # Asked before the list is: what is told while it runs may well be newer.
+        # Read before the list is requested: events that arrive while it runs may be newer than the list.
         told = (self._versions, self._selective.versions)
         floor = max(before.version, *(one.highest(name, before.epoch) for one in told)) if before else UNKNOWN
         found = lister.read(name, before.known if before else {}, deadline, floor)
@@ -257,16 +257,16 @@ def went_back(memo: Memo, lists: _Lists) -> list[str]:
 
 
 def warn(memo: Memo, lists: _Lists) -> None:
-    """Tell of new epochs, and of namespaces whose first list is empty: a server says so of one that does not exist."""
+    """Log new epochs, and namespaces whose first list is empty: the API server answers so if one does not exist."""
     back = went_back(memo, lists)
     if memo.known and memo.server != lists.server:
         log.warning(
-            "The API server is another one; nothing known of the previous one is kept", extra={"kind": "targets"}
+            "The API server is a different one; the state of the previous one is discarded", extra={"kind": "targets"}
         )
     elif back:
         log.warning(
-            "resourceVersions went back; everything is read again",
-            extra={"kind": "targets", "namespace": ", ".join(back), "error": "the list is older than what was known"},
+            "resourceVersions went back; all Secrets are read again",
+            extra={"kind": "targets", "namespace": ", ".join(back), "error": "the list is older than the store"},
         )
     for name, one in lists.listed.items():
         if one.epoch == one.serial and not one.known:
@@ -275,7 +275,7 @@ def warn(memo: Memo, lists: _Lists) -> None:
 
 
 def failure(lists: _Lists) -> AttemptError:
-    """The error of an attempt in which namespaces failed; of several that were to be listed each one is named."""
+    """The error of an attempt in which namespaces failed; it names them if several were to be listed."""
     error = worst(lists.failed.values())
     if len(lists.listed) + len(lists.failed) == 1:
         return error
@@ -289,6 +289,6 @@ def failure(lists: _Lists) -> AttemptError:
 
 
 def worst(errors: Iterable[AttemptError]) -> AttemptError:
-    """The error that stands for several: one that may pass is worth the retry."""
+    """The error to raise for several: a transient one if there is one, since that is retried."""
     found = list(errors)
     return next((error for error in found if isinstance(error, Transient)), found[0])

@@ -1,6 +1,6 @@
-"""What is known of one namespace: the last list and the events since, in whatever order the two were read. Pure.
+"""The Secrets of one namespace: the last list with the events since, in whatever order the two were read. Pure.
 
-resourceVersions are compared as the numbers they are; one that is no number is older than every other.
+resourceVersions are compared as integers; one that is not an integer is older than every other.
 """
 
 from __future__ import annotations
@@ -16,25 +16,28 @@ if TYPE_CHECKING:
     from alert_refresh.targets.assemble import Candidate
 
 Known = dict[str, tuple[str, "Candidate"]]
-"""Secrets by uid: their resourceVersion and what was made of it."""
+"""Secrets by uid: resourceVersion and parsed candidate."""
 
 UNKNOWN = -1
-"""Stands for a resourceVersion that is no number."""
+"""The number of a resourceVersion that is not an integer."""
 
 
 def number(version: str) -> int:
-    """A resourceVersion to compare."""
+    """A resourceVersion as an integer, for comparison."""
     return int(version) if version.isascii() and version.isdecimal() else UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Secrets as the list at `version` and the events after it have them. `known` is never changed.
+    """The state after the list at `version` and the events since. `known` is never changed.
 
-    `serial` counts the lists and `at` is when this one was merged (monotonic). `gone` has the versions at which
-    Secrets were deleted that a list older than that may still show. `unconfirmed` is what the list had to correct,
-    as far as no event has told it too: the least version, by uid, of the event that would. `epoch` is the serial of the
-    first list of the history that this one belongs to: versions of two epochs cannot be compared.
+    `serial` numbers the lists and `at` is when this one was merged (monotonic). `gone` holds the versions of deletions,
+    by uid: an older list may still contain these Secrets. `unconfirmed` holds the corrections by the list for which no
+    event has arrived, by uid: the lowest version that such an event can have. `epoch` is the serial of the first list
+    of this history: versions of different epochs cannot be compared.
+
+    For example `Store(known={"9f0c": ("1042", Candidate(...))}, version=1040, serial=3, at=73.1, gone={"77ab": 1041},
+    unconfirmed={"9f0c": 1042}, epoch=1)`.
     """
 
     known: Known
@@ -47,7 +50,10 @@ class Store:
 
 
 class Event(NamedTuple):
-    """A Secret was added, modified or, without a candidate, deleted at `version`."""
+    """A Secret was added, modified or, without a candidate, deleted at `version`.
+
+    For example `Event(uid="9f0c", version="1042", candidate=Candidate(...))`, or `Event("9f0c", "1043", None)`.
+    """
 
     uid: str
     version: str
@@ -55,7 +61,7 @@ class Event(NamedTuple):
 
 
 def apply(listed: Store, events: Iterable[Event]) -> tuple[Store, list[Change]]:
-    """Apply events, old ones and repeated ones too; returns the same object if they tell nothing new."""
+    """Apply events; old and repeated ones have no effect. Returns the same object if nothing changed."""
     known: Known | None = None
     changes: dict[str, Change] = {}
     gone, unconfirmed = dict(listed.gone), dict(listed.unconfirmed)
@@ -86,10 +92,9 @@ def apply(listed: Store, events: Iterable[Event]) -> tuple[Store, list[Change]]:
 
 
 def merge(new: Store, current: Store) -> tuple[Store, list[Change]]:
-    """Bring a list that was just read together with what is known of the same epoch: of that only what is newer than
-    the list survives.
+    """Merge a new list with the current store of the same epoch, of which only what is newer than the list is kept.
 
-    Returns what is known now, and how it differs from `current`. What the list corrects is noted as unconfirmed.
+    Returns the merged store and its differences from `current`. Corrections by the list become `unconfirmed`.
     """
     gone = {uid: version for uid, version in current.gone.items() if version > new.version}
     unconfirmed = dict(current.unconfirmed)

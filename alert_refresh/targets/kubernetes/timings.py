@@ -1,4 +1,4 @@
-"""How long a watch lasts, and how soon it is tried again."""
+"""Lifetimes of watches, and their backoffs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ REFUSED = Backoff(2.0, 300.0)
 
 @dataclass(frozen=True, slots=True)
 class WatchTimings:
-    """Seconds. A watch is asked to end after a time between the two of `lifetimes`, and has failed `margin` later.
+    """In seconds. The server is asked to end a watch after a random time between the two `lifetimes`; `margin` later
+    the watch has failed.
 
-    `broken` is the backoff after a connection that broke, `refused` that after an answer other than 200 and between
-    relists. A backoff begins with its first wait again after `reset_after` without a failure.
+    `broken` is the backoff after a broken connection, `refused` the one after a status other than 200 and between
+    relists. A backoff starts from its first wait again after `reset_after` without a failure.
     """
 
     lifetimes: tuple[float, float] = (45.0, 75.0)
@@ -34,11 +35,11 @@ class WatchTimings:
 
     def lifetime(self) -> float:
         """Random, so that many watches do not end at the same time."""
-        return random.uniform(*self.lifetimes)  # noqa: S311 - it only spreads attempts in time
+        return random.uniform(*self.lifetimes)  # noqa: S311 - jitter
 
 
 class ResettingBackoff:
-    """Counts failures in a row, for a backoff that begins anew after `reset_after` seconds without one."""
+    """A backoff over consecutive failures that starts again after `reset_after` seconds without one."""
 
     def __init__(self, reset_after: float, clock: Clock) -> None:
         self._reset_after = reset_after
@@ -51,13 +52,11 @@ class ResettingBackoff:
         self._failures = 0
 
     def wait(self, backoff: Backoff, *, free: bool = False) -> float:
-        """Seconds to wait after one more failure, up to a quarter more than the backoff says; with `free` the first
-        failure costs nothing.
-        """
+        """Seconds to wait after one more failure, with up to 25 % of jitter; with `free` 0 for the first failure."""
         now = self._clock.monotonic()
         if now - self._over_at > self._reset_after:
             self._failures = 0
         self._failures += 1
-        seconds = backoff.seconds(self._failures - free) * random.uniform(1.0, 1.25)  # noqa: S311
+        seconds = backoff.seconds(self._failures - free) * random.uniform(1.0, 1.25)  # noqa: S311 - jitter
         self._over_at = now + seconds
         return seconds

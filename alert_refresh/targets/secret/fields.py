@@ -1,4 +1,4 @@
-"""The fields of a target, each checked by itself, so that all faults of a Secret can be told together."""
+"""The fields of a target, each validated separately, so that all faults of a Secret are reported together."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from alert_refresh.dns_label import DNS_LABEL
 from alert_refresh.engine import Fault
 from alert_refresh.targets.secret import url as urls
 from alert_refresh.targets.secret.words import shown, unknown
@@ -21,15 +22,14 @@ FORMATS_OF_TYPE: Final[Mapping[str, tuple[str, ...]]] = {
 }
 FIELDS = ("name", "type", "url", "format", "enabled", "headers", "filter_config")
 MAX_UNKNOWN = 20
-"""So many unknown fields are named."""
+"""The highest number of unknown fields that are named."""
 
 TYPES = tuple(FORMATS_OF_TYPE)
 FORMATS = ("alertmanager", "rootly", "pagerduty", "slack", "webhook")
 PAIRS = frozenset((type_, format_) for type_, formats in FORMATS_OF_TYPE.items() for format_ in formats)
 
 RESERVED_NAMES = frozenset(("status", "refresh", "approve", "reject"))
-"""Words that are routes below `targets/`."""
-NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+"""Names that are routes below `targets/`."""
 
 MAX_HEADERS = 100
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -41,10 +41,10 @@ HEADERS_OF_THE_CLIENT = frozenset(
         "te", "trailer", "upgrade", "expect",
     )
 )  # fmt: skip
-"""What the sender of a request sets itself; from a Secret they could smuggle a request."""
+"""Headers that the sender of a request sets itself; values from a Secret could allow request smuggling."""
 
 INVALID: Final = object()
-"""In place of a value whose fault is known already."""
+"""Replaces a value whose fault has already been reported."""
 
 
 def check(raw: Mapping[str, object], *, deny_private: bool) -> list[Fault]:
@@ -61,7 +61,7 @@ def check(raw: Mapping[str, object], *, deny_private: bool) -> list[Fault]:
 
 
 def unknown_fields(names: Iterable[str], known: Collection[str], of: str = "field of a target") -> list[Fault]:
-    """A fault for each name that is not known, and one for all that are too many to be named."""
+    """A fault for each unknown name, up to a limit, and one with the number of the others."""
     found = [name for name in names if name not in known]
     faults = [Fault(shown(name).strip("'"), unknown(name, known, of)) for name in found[:MAX_UNKNOWN]]
     if len(found) > MAX_UNKNOWN:
@@ -70,8 +70,8 @@ def unknown_fields(names: Iterable[str], known: Collection[str], of: str = "fiel
 
 
 def name_problem(name: str) -> str | None:
-    """Why a target may not be called that, or None."""
-    if not NAME.fullmatch(name):
+    """Why this is not a valid name of a target, or None."""
+    if not DNS_LABEL.fullmatch(name):
         if name.endswith(("\n", "\r")):
             return "bad_name: ends with a line end"
         return "bad_name: is not 1 to 63 of a-z, 0-9 and -, with a letter or digit at both ends"
@@ -81,7 +81,7 @@ def name_problem(name: str) -> str | None:
 
 
 def good_headers(headers: Mapping[str, str]) -> bool:
-    """Whether `header_problems` finds nothing; quick for headers as most of them are."""
+    """Whether `header_problems` finds nothing; fast for typical headers."""
     values = headers.values()
     text = "".join(values)
     if text.isascii() and text.isprintable() and all(map(str.strip, values)) and _good_names(tuple(headers)):
@@ -91,12 +91,12 @@ def good_headers(headers: Mapping[str, str]) -> bool:
 
 @lru_cache(maxsize=1024)
 def _good_names(names: tuple[str, ...]) -> bool:
-    """Whether these headers may have these names. Cached: many targets have the same few."""
+    """Whether these header names are allowed. Cached: many targets have the same few."""
     return not header_problems((name, "x") for name in names)
 
 
 def header_problems(pairs: Iterable[tuple[object, object]]) -> list[str]:
-    """What is wrong with these headers, told by their position: names and values are never shown."""
+    """What is wrong with these headers, by position: names and values are never shown."""
     found: list[str] = []
     seen: set[str] = set()
     for position, (name, value) in enumerate(pairs, 1):
@@ -134,7 +134,7 @@ def _name(raw: Mapping[str, object]) -> list[Fault]:
 
 
 def _kind(raw: Mapping[str, object]) -> list[Fault]:
-    """Type and format, and whether they go together."""
+    """Type and format, and whether the type allows the format."""
     faults: list[Fault] = []
     chosen = []
     for field, options in (("type", TYPES), ("format", FORMATS)):
@@ -151,7 +151,7 @@ def _kind(raw: Mapping[str, object]) -> list[Fault]:
 
 
 def _almost(value: str, options: tuple[str, ...]) -> str:
-    """Why a value is none of the options that it looks like."""
+    """A hint for a value that resembles one of the options."""
     if value.endswith(("\n", "\r")):
         return "; it ends with a line end"
     if value.strip().lower() in options:
@@ -176,7 +176,7 @@ def _headers(value: Any) -> list[str]:
 
 
 def _text(raw: Mapping[str, object], field: str) -> str | list[Fault]:
-    """The string in a required field, or what is wrong with it: nothing more if that is known already."""
+    """The string in a required field; None with a fault otherwise, unless its fault has already been reported."""
     value = raw.get(field)
     if isinstance(value, str):
         return value

@@ -1,4 +1,4 @@
-"""What JSON from a Secret may be: refused before it is parsed when it is too large, too deep, or not clean text."""
+"""Limits of JSON from a Secret: checked before it is parsed, for size, depth and encoding."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import math
 import re
 
 MAX_BYTES = 1 << 20
-"""What the Kubernetes API allows all values of a Secret together."""
+"""Bytes that the Kubernetes API allows for all values of a Secret together."""
 MAX_DEPTH = 64
 MAX_ELEMENTS = 10_000
 
 STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 TOKEN = re.compile(STRING.pattern + rb"|[\[\]{},]", re.DOTALL)
-"""Strings (to step over them), brackets and commas; each byte is looked at once whatever the text."""
+"""Strings (to skip them), brackets and commas; linear in the length of any text."""
 NUMBER = re.compile(rb"-?[0-9][0-9.eE+-]*")
 ROUGHLY = bytes.maketrans(b"123456789E,[ \t\r\n", b"000000000e::::::")
-"""Makes what might be an odd number look alike, to find most texts without one quickly."""
+"""Maps characters of possibly unusual numbers to few, to recognize most texts without one quickly."""
 LONG = b"0" * 17
 
 
 def problem(text: bytes) -> str | None:
-    """Why this text must not be parsed, or None. JSON that is malformed in other ways passes."""
+    """Why this text must not be parsed, or None. Other syntax errors are not detected here."""
     if len(text) > MAX_BYTES:
         return size_problem(text) if _elements(text) <= MAX_ELEMENTS else _too_many()
     return encoding_problem(text) or complexity_problem(text)
@@ -45,12 +45,12 @@ def number_problem(text: bytes) -> str | None:
 
 
 def size_problem(text: bytes) -> str | None:
-    """Why this value is too large for a Secret's, or None."""
+    """Why this value is too large for a Secret, or None."""
     return "target_too_large: more than 1 MiB" if len(text) > MAX_BYTES else None
 
 
 def encoding_problem(text: bytes) -> str | None:
-    """Why these bytes are not clean text, or None."""
+    """Why these bytes are not valid text, or None."""
     if b"\0" in text:
         return "encoding: has a NUL byte"
     if text.isascii():
@@ -65,7 +65,7 @@ def encoding_problem(text: bytes) -> str | None:
 
 
 def _elements(text: bytes) -> int:
-    """At most so many brackets, objects, lists and members; what strings hold is counted too."""
+    """An upper bound of the number of elements: brackets and commas in strings are counted too."""
     return text.count(b",") + text.count(b"[") + text.count(b"{")
 
 
@@ -74,7 +74,7 @@ def _too_many() -> str:
 
 
 def _too_complex(text: bytes) -> str | None:
-    """Look at brackets and commas outside strings, no further than the limits."""
+    """Count brackets and commas outside strings, and stop at the limits."""
     depth = 0
     for elements, token in enumerate(TOKEN.finditer(text)):
         first = text[token.start()]

@@ -1,4 +1,4 @@
-"""A JSON object that cannot be changed, and the one text of a JSON value."""
+"""An immutable JSON object, and the canonical text of a JSON value."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 
 canonical = msgspec.json.Encoder(order="deterministic").encode
-"""The one text for a value: keys in order, no blanks."""
+"""The canonical text of a value: sorted keys, no whitespace."""
 
 
 class JsonObject(Mapping[str, Any]):
-    """A JSON object that cannot be changed: kept as text, decoded for each reader.
+    """An immutable JSON object: kept as text, decoded for each reader.
 
-    Ten thousand of them take a third of the memory of dicts, and no reader can alter what another one sees.
+    It takes a third of the memory of a dict, and no reader can change what another one sees.
     """
 
     __slots__ = ("text",)
@@ -23,7 +23,7 @@ class JsonObject(Mapping[str, Any]):
         self.text = text
 
     def decode(self) -> dict[str, Any]:
-        """A dict of the caller's own."""
+        """A new dict."""
         value: dict[str, Any] = msgspec.json.decode(self.text)
         return value
 

@@ -1,4 +1,4 @@
-"""JSON from a Secret as plain values; what is wrong with it is said with line and column and without the text."""
+"""Parses JSON from a Secret; errors name line and column and never quote the text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PART = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{},:]|[^\s\[\]{},:"]++', re.DOTALL)
-"""Strings, brackets, commas, colons, and whatever else there is between them."""
+"""Strings, brackets, commas, colons, and everything between them."""
 CONSTANT = re.compile(r"-?(?:NaN|Infinity)")
 WORD = re.compile(r"[A-Za-z_$]")
 
@@ -23,7 +23,7 @@ AFTER_VALUE = {"{": 'a comma or "}"', "[": 'a comma or "]"', "": "the end of the
 
 
 class Unusable(ValueError):
-    """Raised when a text is not usable; the message begins with a code word and never holds the text.
+    """Raised when a text cannot be used; the message begins with an error code and never quotes the text.
 
     `line` is where in the text, counted from 1; None if that is not known.
     """
@@ -37,7 +37,7 @@ def load(text: bytes) -> Any:
     """Parse JSON.
 
     Raises:
-        Unusable: too large, too complex, not UTF-8, not JSON, or with a key that is repeated.
+        Unusable: too large, too complex, not UTF-8, not JSON, or with a repeated key.
     """
     if fault := problem(text):
         raise Unusable(fault)
@@ -129,7 +129,7 @@ def _not_json(text: str, at: int) -> Unusable:
 
 
 def _hint(text: str, at: int) -> str:
-    """What is there in place of JSON, where that is a usual mistake."""
+    """A hint for a common mistake at this place."""
     found = text[at : at + 2]
     if not found:
         return "; the text ends early"
@@ -145,7 +145,7 @@ def _hint(text: str, at: int) -> str:
 
 
 def _expected(text: str, at: int) -> tuple[str, bool]:
-    """What JSON has at this place, given what comes before; whether the place is inside a string."""
+    """The tokens that JSON allows at this place, and whether the place is inside a string."""
     open_: list[str] = []
     expected = "a value"
     for part in PART.finditer(text):

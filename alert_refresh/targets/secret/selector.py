@@ -39,11 +39,11 @@ class Selector:
 
     @property
     def keys(self) -> list[str]:
-        """The labels that it looks at, each once."""
+        """The labels that the requirements refer to, each once."""
         return list(dict.fromkeys(one.key for one in self._requirements))
 
     def matches(self, labels: Labels) -> bool:
-        """Whether what has these labels is selected."""
+        """Whether an object with these labels is selected."""
         return all(matches(labels.get(key)) for key, matches in self._requirements)
 
 

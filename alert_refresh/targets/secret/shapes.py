@@ -55,7 +55,7 @@ def shape_of(keys: Iterable[str]) -> str:
 
 
 def keys_of(shape: str, keys: Iterable[str]) -> list[str]:
-    """Those of a Secret's keys that its shape is read from."""
+    """The keys of a Secret that its shape uses."""
     if shape in JSON_SHAPES:
         return [key for key in keys if key == shape]
     if shape == "flat":
@@ -64,10 +64,10 @@ def keys_of(shape: str, keys: Iterable[str]) -> list[str]:
 
 
 def decode(data: Mapping[str, object], strings: Mapping[str, object], faults: list[Fault]) -> dict[str, bytes | None]:
-    """The values a Secret's shape is read from, out of base64 (`data`) or plain text (`strings`, which go first).
+    """The values that a Secret's shape uses, decoded from base64 (`data`) or as given (`strings`, which win).
 
-    A value that cannot be decoded is None and its fault noted, and so is one that the shape does not read. Blanks and
-    line ends in base64 are skipped, as files wrap it; any other character that is not base64 is a fault.
+    A value that cannot be decoded is None, with a fault; so is one that the shape does not use. Whitespace in base64 is
+    ignored, since files wrap it; any other character outside the alphabet is a fault.
     """
     keys = {**data, **strings}
     values: dict[str, bytes | None] = dict.fromkeys(keys)
@@ -86,7 +86,7 @@ def decode(data: Mapping[str, object], strings: Mapping[str, object], faults: li
 
 
 def read(values: Mapping[str, bytes | None], secret: str, faults: list[Fault]) -> tuple[str, dict[str, object] | None]:
-    """The shape and its fields, unchecked; None if there are none to check. Faults are added to `faults`."""
+    """The shape and its fields, not validated yet; None if there are none. Faults are added to `faults`."""
     shape = shape_of(values)
     if shape in JSON_SHAPES:
         return shape, _json_object(shape, values, faults)
@@ -97,7 +97,7 @@ def read(values: Mapping[str, bytes | None], secret: str, faults: list[Fault]) -
 
 
 def _unknown_keys(shape: str, values: Mapping[str, object]) -> list[Fault]:
-    """A fault for each key of `data` that is read in no shape that the Secret has."""
+    """A fault for each key of `data` that the Secret's shape does not use."""
     read = {*keys_of(shape, values), *(keys_of("older", values) if values.keys() & OLDER_KEY else ())}
     known = FLAT_KEYS if shape == "flat" else OLDER_KEYS
     return unknown_fields((key for key in values if key not in read), known, f"key of the {shape} shape")
@@ -157,7 +157,7 @@ def _flat(texts: Mapping[str, Any], secret: str, faults: list[Fault]) -> dict[st
 
 
 def _older(texts: Mapping[str, Any], secret: str, faults: list[Fault]) -> dict[str, object]:
-    """The keys of the service this one follows; they mean what they meant there."""
+    """The keys of this program's predecessor, with their meaning there."""
     format_ = texts.get("format", "alertmanager")
     raw: dict[str, object] = {
         "name": texts.get("target-name", secret),
@@ -217,7 +217,7 @@ def _header_pairs(text: Any, faults: list[Fault]) -> list[tuple[str, Any]]:
 def _add_header(
     texts: Mapping[str, Any], key: str, name: str, prefix: str, headers: list[tuple[str, Any]], faults: list[Fault]
 ) -> None:
-    """The header that a key of its own stands for."""
+    """The header that a separate key defines."""
     text = texts.get(key, INVALID)
     if text is INVALID:
         return
@@ -228,7 +228,7 @@ def _add_header(
 
 
 def _converted(key: str, text: Any, convert: Callable[[str], object], expected: str, faults: list[Fault]) -> object:
-    """What `convert` makes of the text; INVALID with a fault if that is None."""
+    """The converted text; INVALID with a fault if `convert` returns None."""
     if text is INVALID:
         return INVALID
     value = convert(text.lower() if convert == BOOLEANS.get else text)
@@ -239,7 +239,7 @@ def _converted(key: str, text: Any, convert: Callable[[str], object], expected: 
 
 
 def _text(key: str, value: bytes | None, faults: list[Fault]) -> Any:
-    """A flat value as text; INVALID if it has none."""
+    """A flat value as text; INVALID with a fault if it is not text."""
     if value is None:
         return INVALID
     fault = size_problem(value) or encoding_problem(value) or _flat_problem(key, value)
@@ -250,7 +250,7 @@ def _text(key: str, value: bytes | None, faults: list[Fault]) -> Any:
 
 
 def _flat_problem(key: str, value: bytes) -> str | None:
-    """What is wrong with how a flat value was written."""
+    """Faults in the notation of a flat value."""
     if value.endswith((b"\n", b"\r")) and key not in ANY_LINES:
         return "line_end: ends with a line end, which belongs to the value; write it without (echo -n, printf)"
     inner = _from_base64(value)
@@ -261,7 +261,7 @@ def _flat_problem(key: str, value: bytes) -> str | None:
 
 
 def _from_base64(value: bytes) -> bytes:
-    """What a value is in base64, without blanks; empty if it is not base64."""
+    """The content of a value that is base64, without whitespace; empty if it is not base64."""
     try:
         return binascii.a2b_base64(b"".join(value.split()), strict_mode=True).strip()
     except ValueError:

@@ -1,7 +1,6 @@
-"""Whether a URL may be published to: decided on the raw string, without looking any name up.
+"""Whether alerts may be published to a URL: decided by the raw string, without DNS.
 
-A name that resolves to a forbidden address is not seen here: whoever connects must check the address it
-connects to.
+A name that resolves to a forbidden address is not detected here: the sender must check the address it connects to.
 """
 
 from __future__ import annotations
@@ -19,21 +18,21 @@ if TYPE_CHECKING:
 MAX_LENGTH = 8192
 
 NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f-\xa0\\\u2028\u2029\ufeff]")
-"""Blanks, control characters and the backslash, which clients read in different ways."""
+"""Whitespace, control characters and the backslash, which clients interpret differently."""
 PLACEHOLDER = re.compile(
     r"<[^<>]+>|\{\{|\}\}|[$#]\{|\$\(|\{\w+\}|\[\[|\$[A-Z_][A-Z0-9_]+|@@\w+@@|%(?![0-9A-Fa-f]{2})\w+%", re.ASCII
 )
-"""What stands in a template for a part that was to be filled in."""
+"""Placeholders of templates that were not filled in."""
 INVISIBLE = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs")
-"""Unicode categories of what is not seen: zero-width and bidirectional characters, blanks of other kinds."""
+"""Unicode categories of invisible characters: zero-width, bidirectional, other whitespace."""
 
 PLAIN_URL = re.compile(r"https?://([a-z0-9.-]+)(?:/[\w!#&'()*+,./:;=?~-]*)?", re.ASCII)
-"""What most of them look like; nothing that `PLACEHOLDER` begins with is in it."""
+"""The form of most URLs, for a fast path; no first character of a `PLACEHOLDER` is in it."""
 URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?://([^/?#]*))?")
 AUTHORITY = re.compile(r"(?:\[([0-9A-Za-z:.%]*)\]|([^:\[\]]*))(?::([0-9]*))?")
 HOST_NAME = re.compile(r"(?:[^\W_]|[^\W_][\w-]{0,61}[^\W_]|_[\w-]{0,62})(?:\.(?:[^\W_]|[\w-]{1,62}[^\W_]))*")
 DOTS = str.maketrans("\u3002\uff0e\uff61", "...")
-"""What internationalised names may have in place of a dot (RFC 3490, section 3.1)."""
+"""Characters that internationalised names may have instead of a dot (RFC 3490, section 3.1)."""
 
 METADATA_HOSTS = frozenset(
     ("metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal")
@@ -57,9 +56,9 @@ PRIVATE_SUFFIXES = tuple(
         "corp", "home", "lan", "home.arpa", "svc", "pod", "cluster.local",
     )
 )  # fmt: skip
-"""Names that no public DNS has (RFC 6761, RFC 8375, ICANN's name collisions), and those of a cluster."""
+"""Suffixes that public DNS does not have (RFC 6761, RFC 8375, ICANN's name collisions), and those of a cluster."""
 NUMBER_LAST = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
-"""A last label that makes a host an IPv4 address or nothing (WHATWG URL, "ends in a number")."""
+"""A last label with which a host must be an IPv4 address (WHATWG URL, "ends in a number")."""
 
 GLOBAL_UNICAST = ip_network("2000::/3")
 NAT64 = ip_network("64:ff9b::/96")
@@ -70,10 +69,10 @@ ISATAP = (0x00005EFE, 0x02005EFE)
 
 
 def check(url: str, *, deny_private: bool = False) -> str | None:
-    """None if `url` may be used, else what is wrong with it, without showing it.
+    """None if `url` may be used, else what is wrong with it, without quoting it.
 
-    It is http or https with a host, without user info, blanks, invisible characters or placeholders. Link-local and
-    cloud metadata hosts are refused in any spelling; with `deny_private` whatever is not a public host.
+    It must be http or https with a host, without user info, whitespace, invisible characters or placeholders.
+    Link-local and cloud metadata hosts are refused in any notation; with `deny_private` every host that is not public.
     """
     if len(url) > MAX_LENGTH:
         return f"bad_url: longer than {MAX_LENGTH} characters"
@@ -126,7 +125,7 @@ def _authority(authority: str, deny_private: bool) -> str | None:
     if not host:
         return "bad_url: has no host"
     try:
-        # All the spellings of an IPv4 address that C libraries connect to: 127.1, 0x7f.1, 2130706433.
+        # All notations of an IPv4 address that C libraries accept: 127.1, 0x7f.1, 2130706433.
         return _address(IPv4Address(socket.inet_aton(host)), deny_private)
     except (OSError, ValueError):
         return _name(host, deny_private)
@@ -152,14 +151,14 @@ def _address(address: IPv4Address | IPv6Address, deny_private: bool) -> str | No
 
 
 def _is_public(address: IPv4Address | IPv6Address) -> bool:
-    """Whether an address is one of the public internet's, for one host."""
+    """Whether an address is a unicast address of the public internet."""
     if isinstance(address, IPv6Address) and address not in GLOBAL_UNICAST:
         return address in NAT64
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 def _embedded(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
-    """The IPv4 addresses that an IPv6 address leads to: mapped, translated, compatible, 6to4, Teredo, NAT64, ISATAP."""
+    """The IPv4 addresses embedded in an IPv6 address: mapped, translated, compatible, 6to4, Teredo, NAT64, ISATAP."""
     if isinstance(address, IPv4Address):
         return []
     found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]

@@ -1,4 +1,4 @@
-"""The words in which faults name what somebody wrote: names that may be shown, and the nearest right one."""
+"""Names of keys and fields in the messages of faults: which may be shown, and the most similar known one."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
 LONGEST = 64
-"""Characters of a name that is shown; a longer one may be a credential in the wrong place."""
+"""The longest name that is shown; a longer one may be a credential in the wrong place."""
 PLAIN = re.compile(r"[^\x00-\x20@/\\]+")
 MEANT = {
     "uri": "url", "endpoint": "url", "webhook": "url", "webhook_url": "url", "webhookurl": "url", "api_url": "url",
     "address": "url", "kind": "type", "disabled": "enabled", "disable": "enabled", "active": "enabled",
     "filter": "filter_config", "filters": "filter_config", "http_headers": "headers",
 }  # fmt: skip
-"""Fields that other programs have, and ours."""
+"""Names of fields in other programs, and ours."""
 
 
 def shown(name: str) -> str:
-    """A name in quotes, ASCII on one line; one that is no plain word is not shown, since it may be a credential."""
+    """A name in quotes, ASCII on one line; anything but a plain word is not shown, since it may be a credential."""
     if len(name) > LONGEST or not PLAIN.fullmatch(name):
         return "a name that is not shown"
     return "'" + ascii(name)[1:-1] + "'"
 
 
 def nearest(name: str, known: Collection[str]) -> str | None:
-    """The one of `known` that was probably meant."""
+    """The most similar of `known`; None if none is similar."""
     folded = re.sub(r"[-_. ]", "_", name.lower())
     if (meant := MEANT.get(folded)) in known:
         return meant
@@ -44,5 +44,5 @@ def unknown(name: str, known: Collection[str], of: str) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names as one writes them in a sentence."""
+    """Names as a comma-separated list."""
     return ", ".join(names)

@@ -1,1 +1,1 @@
-"""Sessions with PostgreSQL: connecting, poolers, refreshing a view, this program's tables, notifications, failures."""
+"""Sessions with PostgreSQL: connecting, poolers, the refresh of a view, our tables, notifications, failures."""

@@ -1,4 +1,4 @@
-"""Why a REFRESH failed, where the SQLSTATE alone would mislead: the catalog and the clock tell."""
+"""The cause of a failed REFRESH where the SQLSTATE alone is ambiguous: the catalog and the clock decide."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SEARCH_PATH = (
 
 
 def explain(error: psycopg.Error, plan: Plan, again: Plan, *, ran_out: bool) -> AttemptError:
-    """The error to raise for one that a REFRESH raised. `again` is the plan after it.
+    """The engine's error for one that a REFRESH raised. `again` is the plan read after it.
 
     `ran_out` is whether the statement timeout had passed.
     """

@@ -1,4 +1,4 @@
-"""Connections whose waits end: at a deadline, and when the program stops."""
+"""Connections whose waits are bounded: by a deadline, and by a stop of the program."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ DEFAULTS: dict[str, Any] = {
     "keepalives_count": 5,
     "tcp_user_timeout": 30_000,
 }
-"""libpq parameters, unless the connection string has its own; `tcp_user_timeout` in milliseconds."""
+"""Defaults of libpq parameters; the connection string overrides them. `tcp_user_timeout` is in milliseconds."""
 
 ENCODE = "; in a URI write @ : / % of a password as %40 %3A %2F %25"
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 POLL = 0.1
-"""Seconds between looks at the deadline and at stop while the server works."""
+"""Seconds between checks of the deadline and of a stop while a statement runs."""
 LATE = 0.5
-"""Seconds past its deadline in which the server may still say that its own timeout ended the statement."""
+"""Seconds after the deadline in which the server may still report its own timeout."""
 CANCEL = 2.0
-"""Seconds a cancelled statement may take to end, before the connection is cut."""
+"""Seconds that a cancelled statement may take to end before the connection is closed."""
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """A connection that waits for the server no longer than `deadline` allows, and not once `stopping` is set.
+    """A connection whose waits for the server end at the `deadline` and when `stopping` is set.
 
-    The server's timeouts end a statement that is slow; this ends one whose server or network is silent.
+    The server's timeouts end a slow statement; this covers a server or network that does not respond.
     """
 
     deadline: Deadline | None = None
     stopping: threading.Event | None = None
 
     def wait(self, gen: Any, interval: float = POLL, timeout: float | None = None) -> Any:
-        """Drive one exchange with the server.
+        """Run one exchange with the server.
 
         Raises:
             TooLate: no answer by the deadline.
@@ -77,7 +77,7 @@ class BoundedConnection(psycopg.Connection[Any]):
             raise Stopping("the refresh is cancelled")
 
     def _cancel(self) -> None:
-        """Have the server end the statement, and cut the connection, so that nobody uses it again."""
+        """Cancel the statement and close the connection, so that it is not used again."""
         self.stopping = None
         try:
             self.cancel_safe(timeout=CANCEL)
@@ -88,7 +88,7 @@ class BoundedConnection(psycopg.Connection[Any]):
 
 
 def fault_of(text: str) -> str | None:
-    """What is wrong with a connection string. What libpq says of it may hold a password, so nobody hears that."""
+    """The fault of a connection string; libpq's own message may contain a password and is discarded."""
     try:
         given = conninfo.conninfo_to_dict(text)
     except psycopg.ProgrammingError:
@@ -104,7 +104,7 @@ def fault_of(text: str) -> str | None:
 
 
 def parameters(url: Credential, connect_timeout: float = 10.0) -> dict[str, Any]:
-    """What to hand to `connect`; the connection string's own words win. libpq counts the timeout in whole seconds."""
+    """The arguments of `connect`; the connection string overrides them. libpq takes the timeout in whole seconds."""
     given = conninfo.conninfo_to_dict(url.reveal())
     return DEFAULTS | {"connect_timeout": max(2, math.ceil(connect_timeout))} | given
 
@@ -112,10 +112,10 @@ def parameters(url: Credential, connect_timeout: float = 10.0) -> dict[str, Any]
 def connect(
     url: Credential, deadline: Deadline, stopping: threading.Event | None = None, *, worked: bool = False
 ) -> BoundedConnection:
-    """A connection in autocommit mode that keeps to `deadline`. `worked` is whether it could be had before.
+    """A connection in autocommit mode, bounded by `deadline`. `worked` is whether one succeeded before.
 
     Raises:
-        Transient: it cannot be had now (`network`, `dns`, `timeout`).
+        Transient: it failed and may succeed later (`network`, `dns`, `timeout`).
         Permanent: the server refuses us (`auth`), or the connection string is wrong (`config`).
     """
     try:
@@ -128,7 +128,7 @@ def connect(
 
 
 def set_timeouts(connection: psycopg.Connection[Any], *, lock: float, statement: float) -> None:
-    """Bound what the server does for this session; both in seconds, neither ever 0, which would mean for ever.
+    """Set the timeouts of this session; both in seconds, neither ever 0, which would disable it.
 
     With `client_connection_check_interval` the server ends a statement whose client is gone.
     """

@@ -1,4 +1,4 @@
-"""One view refreshed on one connection: lock, REFRESH, the fallback where it is right, a new generation, ANALYZE."""
+"""Refreshes one view on one connection: lock, REFRESH, fallback to a blocking one, new generation, ANALYZE."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from alert_refresh.views.view import Plan
 
 NO_WAY_CONCURRENTLY = (psycopg.errors.FeatureNotSupported, psycopg.errors.ObjectNotInPrerequisiteState)
-"""0A000 not populated, 55000 no usable unique index; also what other mistakes raise, so the catalog decides."""
+"""0A000 not populated, 55000 no usable unique index; other faults raise them too, so the catalog decides."""
 
 ROUNDED = 0.01
 """Seconds by which a statement timeout, in whole milliseconds, may end a statement early."""
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 
 class Executor:
-    """Refreshes views on connections it is given; remembers which views it has warned of."""
+    """Refreshes views on connections of the caller; remembers about which views it has logged a warning."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
@@ -89,7 +89,7 @@ class Executor:
         return replace(state, analyzed=analyze(connection, plan)) if own.analyze else state
 
     def _statement(self, connection: Connection[Any], plan: Plan) -> tuple[Mode, str]:
-        """The REFRESH, or the plain one where CONCURRENTLY turns out to be impossible; how it was done, and why."""
+        """Run the REFRESH, without CONCURRENTLY if that turns out to be impossible; returns the mode and its reason."""
         mode = plan.mode()
         try:
             self._execute(connection, plan, mode)
@@ -132,7 +132,7 @@ class Executor:
 
 
 def _unlock(connection: Connection[Any], plan: Plan) -> None:
-    """Release the lock; a connection that cannot any more takes the lock with it."""
+    """Release the lock; on a broken connection the server releases it."""
     if not connection.closed:
         try:
             connection.execute("select pg_advisory_unlock(%s)", [plan.lock_key()])
@@ -151,7 +151,7 @@ def holder(connection: Connection[Any], plan: Plan) -> str:
 
 
 def analyze(connection: Connection[Any], plan: Plan) -> str:
-    """ANALYZE the view: `ok`, or why it failed. It is never a failure of the refresh."""
+    """ANALYZE the view: `ok`, or why it failed. The refresh does not fail with it."""
     try:
         connection.execute(sql.SQL("analyze {}").format(sql.Identifier(plan.schema, plan.relation)))
     except psycopg.Error as error:
@@ -160,5 +160,5 @@ def analyze(connection: Connection[Any], plan: Plan) -> str:
 
 
 def unusable(fault: str) -> AttemptError:
-    """The error for something that is not a view one can refresh."""
+    """The error for a view that cannot be refreshed."""
     return Permanent(fault, "config")

@@ -1,6 +1,6 @@
-"""What a PostgreSQL error means for a refresh, told by its class and SQLSTATE, never by its text.
+"""Classifies PostgreSQL errors by exception type and SQLSTATE, never by their text.
 
-The server's primary message and hint are shown with it; its detail, context and query, which can hold data, are not.
+The server's primary message and hint are shown; its detail, context and query, which can contain data, are not.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ QUOTES_DATA = ("22", "P0")
 SAFE = ("22012",)
 """A division by zero quotes none."""
 RAISED = "pl_exec.c"
-"""The source file of PostgreSQL that raises the messages of functions in PL/pgSQL, which may be anything."""
+"""The source file of PostgreSQL for errors raised by PL/pgSQL functions, whose messages may contain anything."""
 LONGEST = 300
-"""Characters of the server's words that are shown."""
+"""Characters of the server's message that are shown."""
 
 REFUSED = "PostgreSQL refused the role, its password or the database"
 NO_ROOM = (
@@ -74,9 +74,9 @@ NO_ROOM = (
 
 
 def failure(error: psycopg.Error, words: str = "", error_type: str = "") -> AttemptError:
-    """The error to raise for one that a statement raised.
+    """The engine's error for one that a statement raised.
 
-    `words` name a cause that is known better than by the SQLSTATE, `error_type` its type.
+    `words` name a cause that is more precise than the SQLSTATE, `error_type` its type.
     """
     if isinstance(error, TooLate):
         return Transient("the server did not answer in time", "timeout")
@@ -89,18 +89,18 @@ def failure(error: psycopg.Error, words: str = "", error_type: str = "") -> Atte
 
 
 def said(error: psycopg.Error) -> str:
-    """What the server said, to be put after our own words; empty where it may quote data."""
+    """The server's message, to be appended to ours; empty where it may contain data."""
     state = error.sqlstate or ""
     if (state.startswith(QUOTES_DATA) and state not in SAFE) or error.diag.source_file == RAISED:
         return ""
     hint = error.diag.message_hint
-    told = [one for one in (error.diag.message_primary, hint and f"hint: {hint}") if one]
-    text = "".join(char if char.isprintable() else " " for char in "; ".join(told))
+    parts = [one for one in (error.diag.message_primary, hint and f"hint: {hint}") if one]
+    text = "".join(char if char.isprintable() else " " for char in "; ".join(parts))
     return f": {text[:LONGEST]}" if text else ""
 
 
 def connect_failure(error: psycopg.Error, *, worked: bool = False) -> AttemptError:
-    """The error to raise for one that connecting raised. libpq gives no SQLSTATE then, only how far it came.
+    """The engine's error for one that connecting raised. libpq gives no SQLSTATE then, only the stage it reached.
 
     `worked` is whether the same connection string has worked in this process: a refusal is transient then.
     """

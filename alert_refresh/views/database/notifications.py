@@ -1,4 +1,4 @@
-"""LISTEN alert_refresh: a change that a trigger tells of is brought in at once, not at the next interval."""
+"""LISTEN alert_refresh: a change that a trigger reports causes a refresh immediately, not at the next interval."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
 CHANNEL = "alert_refresh"
 PROOF = 30.0
-"""Seconds after which a silent connection is asked for a sign of life."""
+"""Seconds without data after which the connection is checked by a query."""
 PATIENCE = 10.0
-"""Seconds that connecting and a sign of life may take."""
+"""Timeout of connecting and of that query, in seconds."""
 LONGEST_WAIT = 30.0
-"""Seconds between two attempts to connect, at most."""
+"""The longest wait between two attempts to connect, in seconds."""
 EVERYTHING = ""
-"""The payload that means all views; also what too many different payloads become."""
+"""The payload that means all views; it also replaces too many different payloads."""
 MOST = 1000
 
 
 class Notifications(Watch):
-    """Waits for notifications on a connection of its own; hands their payloads to `changed` and asks for a refresh.
+    """Waits for notifications on a separate connection; passes their payloads to `changed` and requests a refresh.
 
-    Those that come within `debounce` seconds of the first make one refresh. `stopping` is set when the source stops.
+    Those within `debounce` seconds of the first one cause one refresh. `stopping` is set when the source stops.
     """
 
     name = "notify"
@@ -63,7 +63,7 @@ class Notifications(Watch):
         self._failures = 0
 
     def run(self) -> None:
-        """Listen until `stop`; a connection that breaks is replaced, later after each failure."""
+        """Listen until `stop`; a broken connection is replaced, with a backoff between failures."""
         while not self._stopping.is_set():
             try:
                 self._listen()
@@ -75,12 +75,12 @@ class Notifications(Watch):
                 return
 
     def stop(self) -> None:
-        """End `run` at once; `stopping` is set by whoever owns it."""
+        """Make `run` return immediately; the owner of `stopping` sets that event."""
         self._stopping.set()
         os.eventfd_write(self._wake, 1)
 
     def health(self) -> WatchHealth:
-        """How the connection fares."""
+        """The state of the connection."""
         return self._life
 
     def _broke(self, error: AttemptError) -> None:
@@ -91,7 +91,7 @@ class Notifications(Watch):
         self._clock.wait(self._stopping, wait)
 
     def _listen(self) -> None:
-        """Connect and hand on what comes, until stop or a failure."""
+        """Connect and process notifications, until stop or a failure."""
         self.back_by = self._clock.monotonic() + 2 * PATIENCE
         deadline = Deadline(self._clock, PATIENCE)
         with connect(self._url, deadline, self._stopping) as connection:
@@ -105,7 +105,7 @@ class Notifications(Watch):
                     self._gather(connection, pending)
 
     def _next(self, connection: BoundedConnection) -> set[str]:
-        """Wait for a notification; a connection that is silent for long must answer."""
+        """Wait for a notification; check the connection when there was none for long."""
         if self._ready(connection, PROOF):
             return self._received(connection)
         if not self._stopping.is_set():
@@ -115,7 +115,7 @@ class Notifications(Watch):
         return set()
 
     def _gather(self, connection: BoundedConnection, pending: set[str]) -> None:
-        """Take what comes within the debounce too, then ask for one refresh."""
+        """Collect notifications during the debounce time, then request one refresh."""
         until = self._clock.monotonic() + self._debounce
         while (left := until - self._clock.monotonic()) > 0 and not self._stopping.is_set():
             if self._ready(connection, left):
@@ -126,13 +126,13 @@ class Notifications(Watch):
         self._sink.notify(Trigger.WATCH)
 
     def _received(self, connection: BoundedConnection) -> set[str]:
-        """The payloads that have come."""
+        """The payloads that have arrived."""
         connection.deadline = Deadline(self._clock, PATIENCE)
         self._proven()
         return {one.payload for one in connection.notifies(timeout=0)}
 
     def _ready(self, connection: psycopg.Connection[Any], seconds: float) -> bool:
-        """Whether the server has something to say within `seconds`; stop ends the wait."""
+        """Whether the connection becomes readable within `seconds`; stop ends the wait."""
         self.back_by = self._clock.monotonic() + seconds + PATIENCE
         poll = select.poll()
         poll.register(connection.fileno(), select.POLLIN)

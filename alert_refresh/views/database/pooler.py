@@ -1,8 +1,8 @@
-"""Whether a connection goes through a pooler, and through one that shares its sessions between clients.
+"""Detects whether a connection goes through a pooler, and through one that shares sessions between clients.
 
-A pooler such as pgbouncer has cancel keys of its own, so the process that libpq was told of is not the one that
-answers. In transaction and statement mode the next transaction of anybody may run in our session: advisory locks
-would stay with strangers, and so would our timeouts.
+A pooler such as pgbouncer issues its own cancel keys, so the backend pid that libpq knows is not that of the backend
+that answers. In transaction and statement mode the next transaction of any client may run in our session: it would
+inherit our advisory locks and timeouts.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from alert_refresh.engine import Clock
 
 PATIENCE = 2.0
-"""Seconds that a second session may take to get a process of the server."""
+"""Seconds that a second session may wait for a backend."""
 
 ROUNDS = 5
-"""How often a second session is compared: other clients of the pooler may hide it once."""
+"""How many times a second session is compared: other clients of the pooler may hide the sharing once."""
 
 SHARED = (
     "VIEWS_DATABASE_URL leads through a pooler in transaction or statement mode, where locks and timeouts leak to other"
@@ -32,7 +32,7 @@ SHARED = (
 
 
 def pooled(connection: psycopg.Connection[Any]) -> bool:
-    """Whether somebody stands between this connection and the process that answers."""
+    """Whether there is a pooler between this connection and the backend that answers."""
     return connection.info.backend_pid != _process(connection)
 
 
@@ -51,14 +51,14 @@ def refuse_shared(connection: psycopg.Connection[Any], url: Credential, clock: C
         with connect(url, Deadline(clock, PATIENCE), worked=True) as other:
             try:
                 shared = _shares(connection, other)
-            except TooLate:  # it gets no process while ours is idle, so ours is kept for us
+            except TooLate:  # it gets no backend while ours is idle, so ours is reserved for us
                 return
             if shared:
                 raise Permanent(SHARED, "config")
 
 
 def _shares(connection: psycopg.Connection[Any], other: psycopg.Connection[Any]) -> bool:
-    """Whether the other session, in a transaction, got our process, or we get another one while it holds that."""
+    """Whether the other session, in a transaction, got our backend, or we get another one while it holds ours."""
     mine = _process(connection)
     try:
         other.execute("begin", prepare=False)

@@ -1,4 +1,4 @@
-"""The connection of one attempt: made when it is needed, and again when it breaks."""
+"""The connection of one attempt: opened when it is needed, and again when it breaks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Access:
 
 @dataclass(eq=False, slots=True)
 class Session:
-    """Hands out the connection. `tables` says which of our own tables can be written, `current` is the connection."""
+    """Provides the connection. `tables` says which of our tables can be written, `current` is the connection."""
 
     settings: Settings
     access: Access
@@ -44,14 +44,14 @@ class Session:
 
     @property
     def open(self) -> bool:
-        """Whether there is a connection that still works, as far as is known."""
+        """Whether there is a connection that is not known to be broken."""
         return self.current is not None and not self.current.closed
 
     def connection(self) -> BoundedConnection:
         """The connection, or a new one if it broke.
 
         Raises:
-            AttemptError: it cannot be had, or goes through a pooler that shares sessions.
+            AttemptError: it cannot be opened, or goes through a pooler that shares sessions.
         """
         if self.current is not None and not self.current.closed:
             return self.current

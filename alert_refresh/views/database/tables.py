@@ -1,4 +1,4 @@
-"""The two tables of our own in the database: the history, and which generation each view is at."""
+"""Our two tables in the database: the history of refreshes, and the current generation of each view."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DDL = {
 }
 
 ADD_OUTCOMES = "alter table refresh_metrics add column if not exists outcome text, add column if not exists reason text"
-"""For a table that an earlier version made."""
+"""For a table that was created by an earlier version."""
 
 CREATE_LOCK = 0x616C6572 << 32
 """An advisory lock for creating them: `if not exists` alone fails when two sessions do it at once."""
@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 class Tables:
     """Which of the two can be written, and whether the history has columns for outcome and reason.
 
-    Without generations nothing is cached: others could not tell us to forget.
+    Without generations nothing is cached: other daemons could not invalidate our caches.
     """
 
     history: bool = False
@@ -71,7 +71,7 @@ select to_regclass('refresh_metrics') is not null, to_regclass('refresh_generati
 
 
 def ensure(connection: Connection[Any]) -> Tables:
-    """Create what is missing, if the role may; without them refreshing goes on."""
+    """Create the missing tables, if the role may; refreshes work without them."""
     history, generations, may_record, may_advance, may_create, outcomes, own = _look(connection)
     missing = [name for name, there in zip(DDL, (history, generations), strict=True) if not there]
     statements = [DDL[name] for name in missing] if may_create else []
@@ -94,5 +94,5 @@ def _look(connection: Connection[Any]) -> tuple[bool, bool, bool, bool, bool, bo
 
 
 def refused(error: psycopg.Error) -> bool:
-    """Whether a table is not there or not ours to use: a state to live with, not a fault of the connection."""
+    """Whether a table is missing or we have no privilege on it: not a fault of the connection."""
     return isinstance(error, (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege))

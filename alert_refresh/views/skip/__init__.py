@@ -1,1 +1,1 @@
-"""When a view may be left alone: what its query is proven to read, and that none of it has changed."""
+"""When the refresh of a view may be skipped: the proof of what its query reads, and that none of it has changed."""

@@ -10,7 +10,7 @@ TOKEN = re.compile(r"[(){}]|(?:\\.|[^\s(){}\\])+", re.DOTALL)
 
 @dataclass(eq=False, slots=True)
 class Node:
-    """One node: `fields` maps a field's name to its words and nodes; brackets of lists are left out."""
+    """One node: `fields` maps a field's name to its tokens and nodes; brackets of lists are left out."""
 
     name: str = ""
     fields: dict[str, list[str | Node]] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class Node:
 
 
 def parse(text: str) -> list[Node]:
-    """Every node of a tree, in the order in which they begin."""
+    """Every node of a tree in pre-order."""
     found: list[Node] = []
     outer: list[tuple[Node, list[str | Node]]] = []
     node = Node()

@@ -1,7 +1,6 @@
-"""Whether a view's rows can change without a change that PostgreSQL counts; told from the stored query trees.
+"""Whether a view's rows can change without a change that PostgreSQL counts, derived from the stored query trees.
 
-Everything in a tree must be known: a kind of node, a function, a type that is not known to be immutable makes the
-view one that is never skipped.
+It is an allowlist: a view with any node type, function or type that is not known to be immutable is never skipped.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 FIRST_OWN = 16384
-"""The first oid of an object that initdb did not make."""
+"""FirstNormalObjectId: the first oid of an object that was not created by initdb."""
 
 KNOWN = frozenset(
     (
@@ -30,7 +29,7 @@ KNOWN = frozenset(
         "SETOPERATIONSTMT", "RANGETBLFUNCTION", "NAMEDARGEXPR", "SUBSCRIPTINGREF", "PARAM", "WITHCHECKOPTION",
     )
 )  # fmt: skip
-"""Kinds of nodes whose value follows from their fields, under the names of PostgreSQL 15 and of later ones."""
+"""Node types whose value depends on their fields only, with the names of PostgreSQL 15 and later."""
 
 CHANGING = {
     "SQLVALUEFUNCTION": "the current date, time or user",
@@ -45,7 +44,7 @@ HARMLESS = frozenset(
         "json_build_array", "jsonb_build_array",
     )
 )  # fmt: skip
-"""Built-in functions that are only stable because they write values of any type as text; the types decide."""
+"""Built-in functions that are stable only because they convert values of any type to text: the types decide."""
 
 RESULT = {
     "VAR": "vartype", "CONST": "consttype", "FUNCEXPR": "funcresulttype", "OPEXPR": "opresulttype",
@@ -93,8 +92,8 @@ where t.oid = any (%s::oid[])
 
 @dataclass(eq=False, slots=True)
 class Uses:
-    """What trees use, by oid. `casts` are types written as text and read as another; `written` are written as text
-    by a harmless function, by its oid; a type that could not be told is None. `reason` is set once all is lost.
+    """The functions and types that trees use, by oid. `casts` are types converted by text I/O; `written` are types that
+    a function converts to text, by the function's oid; an unknown type is None. `reason` is set once the proof failed.
     """
 
     functions: set[int] = field(default_factory=set)
@@ -117,7 +116,7 @@ def prove(connection: Connection[Any], relations: list[int], functions: list[int
 
 
 def collect(nodes: Iterable[Node]) -> Uses:
-    """What these nodes use."""
+    """Collect what these nodes use."""
     uses = Uses()
     for node in nodes:
         uses.reason = uses.reason or _strange(node)
@@ -134,14 +133,14 @@ def collect(nodes: Iterable[Node]) -> Uses:
 
 
 def type_of(node: Node) -> int | None:
-    """The type of a node's value, None if this does not know it."""
+    """The type of a node's value; None if it is unknown."""
     if node.name in TRUTH:
         return BOOLEAN
     return node.number(RESULT[node.name]) if node.name in RESULT else None
 
 
 def _strange(node: Node) -> str:
-    """Why a node alone makes its view one that is never skipped."""
+    """Why a node by itself prevents its view from being skipped."""
     if node.name not in KNOWN:
         return f"it uses {CHANGING.get(node.name, f'{node.name}, which is not known to be immutable')}"
     if node.name == "QUERY" and node.number("commandType") != 1:
@@ -154,13 +153,13 @@ def _strange(node: Node) -> str:
 
 
 def _functions(connection: Connection[Any], uses: Uses) -> str:
-    """The first function that is not proven; the types that the harmless ones write are added to the casts."""
+    """Why the first unproven function is not immutable; the types that the others convert to text become casts."""
     values = {"functions": list(uses.functions), "operators": list(uses.operators)}
     for oid, shown, name, volatile, language, body, extension in connection.execute(USED_FUNCTIONS, values).fetchall():
         if oid >= FIRST_OWN:
             if body or (extension and language == "c" and volatile == "i"):
                 continue
-            return f"it calls {shown}, which is not built in, and whose text does not tell what it reads"
+            return f"it calls {shown}, which is not built in, and whose text does not show what it reads"
         if volatile == "i":
             continue
         if name not in HARMLESS:
@@ -170,7 +169,7 @@ def _functions(connection: Connection[Any], uses: Uses) -> str:
 
 
 def _types(connection: Connection[Any], uses: Uses) -> str:
-    """The first type, or cast by text, that is not proven."""
+    """Why the first unproven type or text conversion is not immutable."""
     cast = {one for pair in uses.casts for one in pair if one}
     stable_in, stable_out = {0}, set()
     for oid, shown, kind, extension, element, fixed_in, fixed_out in connection.execute(

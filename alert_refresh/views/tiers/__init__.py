@@ -1,1 +1,1 @@
-"""The cached reads of the hierarchy: memory, Redis, PostgreSQL, and what keeps them from being stale."""
+"""The cached reads of the hierarchy: memory, Redis, PostgreSQL, and the invalidation of the caches."""

@@ -1,4 +1,4 @@
-"""Leaves alone for a while what failed, so that something dead costs nothing."""
+"""A circuit breaker: calls to a service that failed are suspended for a while."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 
 class Circuit:
-    """Open after a failure for as long as the backoff says; then one call may try.
+    """Open after a failure for the duration of the backoff; then one call may try.
 
-    Racing threads may try once too often; that is harmless, and saves a lock.
+    Concurrent threads may try once too often; that is harmless, and avoids a lock.
     """
 
     def __init__(self, clock: Clock, backoff: Backoff) -> None:
@@ -26,7 +26,7 @@ class Circuit:
         return self._failures == 0
 
     def closed(self) -> bool:
-        """Whether to try now. After a failure only one call is let through at a time."""
+        """Whether to try now. After a failure only one call is allowed at a time."""
         if self._failures == 0:
             return True
         now = self._clock.monotonic()

@@ -1,9 +1,9 @@
 """Which generation of a view is current, shared by all daemons on one database.
 
-A refresh that has committed draws a new token for its view; what is cached carries the token it was read under,
-in one statement with the rows, and a mark that was read before, which moves when somebody else refreshed the view.
-A daemon may trust the tokens and marks it knows for one lease, then it looks again; whoever refreshes waits one lease
-before saying success. So a read that begins after that success sees the new token.
+A committed refresh creates a new token for its view. A cache entry carries the token that was read in one statement
+with the rows, and a mark that was read before, which changes when another client refreshed the view. A daemon may use
+its tokens and marks for one lease before it reads them again; a refresh waits one lease before it reports success. So a
+read that begins after that success uses the new token.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ update refresh_generations set view_oid = %(oid)s
 where view_oid = (select min(view_oid) from refresh_generations where view_name = %(name)s and view_oid <> %(oid)s)
     and not exists (select from refresh_generations where view_oid = %(oid)s)
 """
-"""A view that was dropped and recreated takes over the row of the old one."""
+"""A view that was dropped and recreated takes over the row of its predecessor."""
 
 ADVANCE = """
 insert into refresh_generations as g (view_oid, view_name, generation, token, refreshed_at)
@@ -40,8 +40,8 @@ on conflict (view_oid) do update set view_name = excluded.view_name,
 returning generation
 """
 
-# The mark moves when somebody else has refreshed the view: its file changes with a plain REFRESH at once, its counters
-# with a CONCURRENT one once the session that did it has reported them; and every hour, whatever else happens.
+# The mark changes when another client has refreshed the view: the relfilenode immediately with a plain REFRESH, the
+# counters after a CONCURRENT one, once its session has reported them; and every hour in any case.
 LOOK = """
 select v.name, g.token::text, md5(concat_ws(':', c.relfilenode, pg_stat_get_tuples_inserted(c.oid),
     pg_stat_get_tuples_updated(c.oid), pg_stat_get_tuples_deleted(c.oid), pg_stat_get_bgwriter_stat_reset_time(),
@@ -58,10 +58,10 @@ join refresh_generations g on g.view_oid = to_regclass(v.quoted)::oid
 
 
 def advance(connection: Connection[Any], plan: Plan) -> int:
-    """A new generation of the view, called once its REFRESH has committed.
+    """Write a new generation of the view; called after its REFRESH has committed.
 
     Raises:
-        psycopg.Error: the caches of other daemons were not told.
+        psycopg.Error: it could not be written: the caches of other daemons are not invalidated.
     """
     values = {"oid": plan.oid, "name": f"{plan.schema}.{plan.relation}"}
     connection.execute(MOVE, values)
@@ -71,12 +71,12 @@ def advance(connection: Connection[Any], plan: Plan) -> int:
 
 
 def look(connection: Connection[Any], names: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """The current tokens and marks of views, by quoted name; a view that was never refreshed by us has none."""
+    """The current tokens and marks of views, by quoted name; a view that no daemon has refreshed has none."""
     return {name: (token, mark) for name, token, mark in _read(connection, LOOK, list(names))}
 
 
 def rows(connection: Connection[Any], names: Sequence[str]) -> dict[str, tuple[int, float]]:
-    """The generations of views and their ages in seconds, by configured name, as far as they are known."""
+    """The known generations of views and their ages in seconds, by configured name."""
     found = _read(connection, ROWS, list(names), [quoted(name) for name in names])
     return {name: (generation, age) for name, generation, age in found}
 
@@ -91,12 +91,12 @@ def _read(connection: Connection[Any], query: str, *values: list[str]) -> list[A
 
 
 RENEW_AT = 0.5
-"""The share of a lease after which one thread renews it, while the others go on under it."""
+"""The share of a lease after which one thread renews it, while the others still use it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """`ticket` holds one item; whoever takes it renews the lease early."""
+    """`ticket` holds one item; the thread that takes it renews the lease early."""
 
     tokens: Mapping[str, tuple[str, str]]
     renew_at: float
@@ -105,7 +105,7 @@ class _Known:
 
 
 class Lease:
-    """The tokens this daemon knows, and until when it may trust them. `length` in seconds."""
+    """The tokens of this daemon, and until when it may use them. `length` in seconds."""
 
     def __init__(self, clock: Clock, length: float) -> None:
         self._clock = clock
@@ -113,7 +113,7 @@ class Lease:
         self.length = length
 
     def tokens(self) -> Mapping[str, tuple[str, str]] | None:
-        """The tokens, or None to whoever must look them up: one reader early, everybody once the lease is over."""
+        """The tokens; None for a reader that must read them: one of them early, all of them after the lease."""
         known, now = self._known, self._clock.monotonic()
         if now < known.renew_at:
             return known.tokens
@@ -126,9 +126,9 @@ class Lease:
         return None
 
     def begin(self) -> float:
-        """Call before looking the tokens up, and hand the answer to `renew`: a lease runs from the question."""
+        """Call before reading the tokens, and pass the result to `renew`: a lease starts before the query."""
         return self._clock.monotonic()
 
     def renew(self, tokens: Mapping[str, tuple[str, str]], asked: float) -> None:
-        """Trust these tokens until one lease after `asked`."""
+        """Use these tokens until one lease after `asked`."""
         self._known = _Known(tokens, asked + RENEW_AT * self.length, asked + self.length, [None])

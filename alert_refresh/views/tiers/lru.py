@@ -1,4 +1,4 @@
-"""The first tier: a bounded map in memory that forgets what was used longest ago."""
+"""The first tier: a bounded LRU cache in memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ V = TypeVar("V")
 
 
 class LRU(Generic[V]):
-    """At most `capacity` entries. `hits`, `misses` and `evictions` count since it was made."""
+    """At most `capacity` entries. `hits`, `misses` and `evictions` count since its creation."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -35,7 +35,7 @@ class LRU(Generic[V]):
             return value
 
     def put(self, key: Hashable, value: V) -> None:
-        """Keep a value; the entry used longest ago makes room for it."""
+        """Store a value; the least recently used entry is evicted if the cache is full."""
         with self._lock:
             self._entries[key] = value
             self._entries.move_to_end(key)
@@ -44,7 +44,7 @@ class LRU(Generic[V]):
                 self.evictions += 1
 
     def clear(self) -> None:
-        """Forget everything; the counts stay."""
+        """Remove all entries; the counts stay."""
         with self._lock:
             self._entries.clear()
 

@@ -1,4 +1,4 @@
-"""The pool of connections that answer reads, apart from the one that refreshes."""
+"""The connection pool of the reads, separate from the connection that refreshes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ALERT_AT = 0.8
 
 NOT_POPULATED = "the view has never been populated"
 
-# The pool logs what libpq says of a failed connection: host, role, database. Our own words say that it failed.
+# The pool logs libpq's message about a failed connection, with host, role and database. Our own log line replaces it.
 for _name in ("psycopg", "psycopg.pool"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
@@ -47,10 +47,10 @@ class Unavailable(RefreshError):
 
 
 class Reads:
-    """Connections for reads. `limit` is how long in seconds a read that meets a lock waits for it.
+    """Connections for reads. `limit` is the longest wait of a read for a lock, in seconds.
 
-    `pooled` is whether they go through a pooler. There nothing is set on a connection, nor are statements prepared,
-    since the next client may get the same session; reads are bounded by their deadlines alone.
+    `pooled` is whether they go through a pooler. Then no session settings and no prepared statements are used, since
+    the next client may get the same session; reads are bounded by their deadlines only.
     """
 
     def __init__(self, url: Credential, clock: Clock, *, size: int, limit: float) -> None:
@@ -98,12 +98,12 @@ class Reads:
             self.in_use -= 1
 
     def renew(self) -> None:
-        """Begin with a new pool: one that was closed cannot be opened again."""
+        """Create a new pool: a closed one cannot be reopened."""
         if self._pool.closed:
             self._pool = self._new(self.size)
 
     def check(self) -> None:
-        """Replace broken connections, and warn if the pool was nearly used up since the last check."""
+        """Replace broken connections, and log a warning if the pool was nearly exhausted since the last check."""
         peak, self.peak = self.peak, self.in_use
         if peak >= ALERT_AT * self.size:
             log.warning("%d of %d connections for reads were in use at once; see VIEWS_POOL_MAX", peak, self.size)
@@ -138,14 +138,14 @@ class Reads:
             set_timeouts(connection, lock=self._limit, statement=self._limit + SLOW)
 
     def _bound(self, connection: psycopg.Connection[Any]) -> None:
-        """What the pool does with a connection ends, too."""
+        """Connect with bounded waits for the pool's own statements, too."""
         if isinstance(connection, BoundedConnection):
             connection.deadline = Deadline(self._clock, WAIT)
 
     def _check(self, connection: psycopg.Connection[Any]) -> None:
-        """Called before a connection is handed out, so that one the server has closed is replaced first.
+        """Called before a connection is handed out, so that one that the server has closed is replaced first.
 
-        An idle connection has nothing to say; if it has, it may be its end, and only then it is asked.
+        An idle connection is not readable; if it is, the server may have closed it, and only then a query checks it.
         """
         self._bound(connection)
         readable = select.poll()

@@ -1,4 +1,4 @@
-"""The second tier: Redis or Valkey, shared by daemons. It may be slow, wrong or away; then it is left alone."""
+"""The second tier: Redis or Valkey, shared by daemons. While it is slow or fails, it is not used."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from alert_refresh.engine import Clock
 
 TIMEOUT = 0.1
-"""Seconds one call may take, connecting included twice over at most."""
+"""Socket timeout in seconds; one call takes at most twice as long, with connecting."""
 EXPIRE = 3600
-"""Seconds an entry is kept: those of generations past go by themselves."""
+"""Seconds until an entry expires: so those of earlier generations disappear."""
 
 log = logging.getLogger(__name__)
 
 
 class RedisCache:
-    """`get` and `put` never raise. After a failure it is not asked for a while: 1 s at first, 30 s at most."""
+    """`get` and `put` never raise. After a failure it is not used for a while: 1 s at first, 30 s at most."""
 
     def __init__(self, url: Credential, clock: Clock) -> None:
         self._circuit = Circuit(clock, Backoff(1.0, 30.0))
@@ -49,7 +49,7 @@ class RedisCache:
         return self._circuit.healthy
 
     def get(self, key: str) -> bytes | None:
-        """What is kept under the key, or None."""
+        """The value of the key, or None."""
         value = self._call("get", key)
         if isinstance(value, bytes):
             return value
@@ -57,7 +57,7 @@ class RedisCache:
         return None
 
     def put(self, key: str, value: bytes) -> None:
-        """Keep it for a while, if it works."""
+        """Store a value, if Redis works."""
         self._call("set", key, value, ex=EXPIRE)
 
     def close(self) -> None:
@@ -80,10 +80,10 @@ class RedisCache:
 
 
 def fault_of(text: str) -> str | None:
-    """What is wrong with a URL; the client takes a database that is not a number for number 0."""
+    """The fault of a URL; the client takes a database that is not a number for number 0."""
     try:
         parts = urlsplit(text)
-        parse_url(text)  # type: ignore[no-untyped-call]
+        parse_url(text)  # type: ignore[no-untyped-call]  # redis has no types here
     except ValueError:
         return "is not a Redis URL such as redis://host:6379/0; write @ : / # of a password as %40 %3A %2F %23"
     if parts.scheme != "unix" and not re.fullmatch(r"/?|/[0-9]{1,5}", parts.path):

@@ -1,7 +1,7 @@
-"""Who is above and below an entity, through the four tiers: memory, Redis, PostgreSQL's cache, the views.
+"""The ancestors and descendants of an entity, through four tiers: memory, Redis, PostgreSQL's cache, the views.
 
-What is kept carries the token of the generation it was read under, in one statement with the rows; see
-`generations` for why no read shows what was before a refresh that has said success.
+A cache entry carries the token of the generation that was read in one statement with the rows; see `generations` for
+why no read returns rows from before a refresh that has reported success.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from alert_refresh.views.tiers.redis_cache import RedisCache
 
 PATH = re.compile(r"[\w-]+(\.[\w-]+)*")
-"""An ltree path; PostgreSQL knows more exactly which."""
+"""An ltree path; PostgreSQL applies the exact rules."""
 
 BAD_PATH = (
     psycopg.errors.SyntaxError,
@@ -38,12 +38,12 @@ BAD_PATH = (
 )
 
 NONE = b"null"
-"""What is kept of an entity that does not exist."""
+"""The cached value of an entity that does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What can be asked of one view: its name in the example schema, and the query that answers with JSON."""
+    """A query of one view: the view's name in the example schema, and the SQL that returns JSON."""
 
     name: str
     view: str
@@ -83,11 +83,11 @@ from pg_statio_user_tables where relid = any (select to_regclass(name)::oid from
 
 
 class BadPath(ValueError):
-    """Raised when a path is not one of ltree's."""
+    """Raised when a path is not a valid ltree path."""
 
 
 class Resolver:
-    """Answers questions about the hierarchy with JSON documents, None for an entity that does not exist."""
+    """Answers queries about the hierarchy with JSON documents, None for an entity that does not exist."""
 
     def __init__(
         self, views: Sequence[str], clock: Clock, reads: Reads, lease: Lease, l1: LRU[bytes], l2: RedisCache | None
@@ -103,20 +103,20 @@ class Resolver:
         self._names = {parts(name)[-1]: quoted(name) for name in views}
 
     def ancestors(self, path: str) -> bytes | None:
-        """Everything above an entity, the root first.
+        """The ancestors of an entity, the root first.
 
         Raises:
-            BadPath: this is no path.
+            BadPath: the path is invalid.
             Unavailable: the database cannot be read.
         """
         return self._ask(ANCESTORS, path)
 
     def descendants(self, path: str) -> bytes | None:
-        """How many entities are below one, and how many right below. Raises what `ancestors` raises."""
+        """The numbers of all descendants and of the children of an entity. Raises as `ancestors`."""
         return self._ask(DESCENDANTS, path)
 
     def metrics(self) -> dict[str, Any]:
-        """What the tiers did since the start; the third is PostgreSQL's own statistics since its last reset."""
+        """Statistics of the tiers since the start; those of the third are PostgreSQL's own since its last reset."""
         l1, l2, database = self.l1, self.l2, self.found + self.unknown
         hits = l1.hits + (l2.hits if l2 else 0)
         return {
@@ -158,9 +158,9 @@ class Resolver:
         return None if body == NONE else body
 
     def _beyond(self, question: Question, name: str, path: str, token: str, mark: str) -> bytes:
-        """Ask the tiers behind the first, and tell those before of the answer.
+        """Query the tiers after the first, and store the answer in those before.
 
-        The mark is from before the query, so the rows are at least as new as it says.
+        The mark was read before the query, so the rows are at least as new.
         """
         if self.l2 is not None and (body := self.l2.get(_key(question, token, mark, path))) is not None:
             if _is_answer(body, path):
@@ -179,7 +179,7 @@ class Resolver:
     def _query(
         self, question: Question, name: str, path: str, *, cacheable: bool = False
     ) -> tuple[str | None, bytes | None]:
-        """The token and the answer as one statement shows them."""
+        """The token and the answer, read in one statement."""
         if len(path) > 4000 or not PATH.fullmatch(path):
             raise BadPath(path)
         body = sql.SQL(question.body).format(view=sql.SQL(name.replace("%", "%%")))
@@ -214,7 +214,7 @@ def _key(question: Question, token: str, mark: str, path: str) -> str:
 
 
 def _is_answer(body: bytes, path: str) -> bool:
-    """Whether what Redis kept is an answer about this entity; anybody may write there."""
+    """Whether a value from Redis is an answer about this entity; other clients may write there."""
     try:
         found = msgspec.json.decode(body)
     except (ValueError, RecursionError):

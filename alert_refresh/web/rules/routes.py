@@ -59,20 +59,19 @@ def build(daemon: Daemon, auth: Auth, metrics: RuleMetrics) -> Blueprint:
     """The blueprint of everything below `/api/v2/rules`."""
     blueprint = Blueprint(KIND, __name__, url_prefix=PREFIX)
     blueprint.record_once(_add_converter)
-    ask = ManualRefresh(daemon, auth, KIND, "Rule")
+    _add_worker(blueprint, daemon, ManualRefresh(daemon, auth, KIND, "Rule"), metrics)
+    add_routes(blueprint, daemon, auth, KIND)
+    _add_reads(blueprint, daemon)
+    return blueprint
 
-    def served() -> tuple[int, RuleSet]:
-        snapshot = loaded(daemon, KIND)
-        found = rule_set(snapshot)
-        assert found is not None
-        return snapshot.generation, found
+
+def _add_worker(blueprint: Blueprint, daemon: Daemon, ask: ManualRefresh, metrics: RuleMetrics) -> None:
+    """Refresh and status."""
 
     @blueprint.post("/refresh")
     def refresh() -> JsonResponse:
         """Refresh the rules, or ?family=NAME of them; ?wait=10s answers with the result."""
         return ask(_family, "family")
-
-    add_routes(blueprint, daemon, auth, KIND)
 
     @blueprint.get("/status")
     def status() -> JsonResponse:
@@ -95,6 +94,16 @@ def build(daemon: Daemon, auth: Auth, metrics: RuleMetrics) -> Blueprint:
                 hot_cache=None if found is None else asdict(found.stats()),
             )
         )
+
+
+def _add_reads(blueprint: Blueprint, daemon: Daemon) -> None:
+    """All rules, one rule, the rules that match an alert."""
+
+    def served() -> tuple[int, RuleSet]:
+        snapshot = loaded(daemon, KIND)
+        found = rule_set(snapshot)
+        assert found is not None
+        return snapshot.generation, found
 
     @blueprint.get("")
     def listing() -> JsonResponse:
@@ -123,8 +132,6 @@ def build(daemon: Daemon, auth: Auth, metrics: RuleMetrics) -> Blueprint:
         rules = found.match(labels)
         fields = {"generation": generation, "rules": [_matched(rule) for rule in rules]}
         return answer(fields | _leads_to(daemon, list(dict.fromkeys(name for rule in rules for name in rule.targets))))
-
-    return blueprint
 
 
 def _family() -> str | None:

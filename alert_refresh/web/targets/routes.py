@@ -44,45 +44,42 @@ def build(daemon: Daemon, auth: Auth, metrics: TargetMetrics) -> Blueprint:
     """The blueprint of everything below `/api/v2/publishing/targets`."""
     blueprint = Blueprint(KIND, __name__, url_prefix=PREFIX)
     blueprint.record_once(_add_converter)
-    ask = ManualRefresh(daemon, auth, KIND, "Target", metrics.asked)
+    _add_worker(blueprint, daemon, ManualRefresh(daemon, auth, KIND, "Target", metrics.asked))
+    add_routes(blueprint, daemon, auth, KIND)
+    _add_reads(blueprint, daemon, auth, metrics)
+    return blueprint
+
+
+def _add_worker(blueprint: Blueprint, daemon: Daemon, ask: ManualRefresh) -> None:
+    """Refresh and status."""
     counted = CachedCounts()
-
-    def worker() -> Worker[Target] | None:
-        return daemon.workers.get(KIND)
-
-    def revealed() -> bool:
-        """Whether credentials are asked for, by somebody who may see them."""
-        if not query.flag("reveal"):
-            return False
-        auth.demand_read(auth.who())
-        return True
 
     @blueprint.post("/refresh")
     def refresh() -> JsonResponse:
         """Refresh the targets; ?wait=10s answers with the result."""
         return ask()
 
-    add_routes(blueprint, daemon, auth, KIND)
-
     @blueprint.post("/<target_name:name>/refresh")
     def refresh_one(name: str) -> JsonResponse:
         """Refresh one target by reading its Secret again; ?wait=10s answers with the result."""
-        return ask(lambda: _known(worker(), name), about={"target": name})
+        return ask(lambda: _known(daemon.workers.get(KIND), name), about={"target": name})
 
     @blueprint.get("/status")
     def status() -> JsonResponse:
         """The last and the next refresh of the targets, their counts and the cause of a failure."""
         query.only()
-        found = worker()
-        if found is None:
-            return answer(off_fields(daemon, KIND))
-        return answer(_status_fields(found, counted))
+        worker = daemon.workers.get(KIND)
+        return answer(off_fields(daemon, KIND) if worker is None else _status_fields(worker, counted))
+
+
+def _add_reads(blueprint: Blueprint, daemon: Daemon, auth: Auth, metrics: TargetMetrics) -> None:
+    """All targets and one target."""
 
     @blueprint.get("")
     def listing() -> JsonResponse:
         """All targets and the rejected Secrets; ?type=slack, ?enabled=true, ?reveal=true."""
         query.only("reveal", "type", "enabled")
-        reveal, type_, enabled = revealed(), query.choice("type", TYPES), query.flag("enabled")
+        reveal, type_, enabled = _revealed(auth), query.choice("type", TYPES), query.flag("enabled")
         operation = "list" if type_ is None else "get_by_type"
         try:
             snapshot = loaded(daemon, KIND)
@@ -96,20 +93,14 @@ def build(daemon: Daemon, auth: Auth, metrics: TargetMetrics) -> Blueprint:
         ]
         metrics.looked_up(operation, hit=bool(found))
         rejected = [rejected_fields(one) for one in snapshot.rejected]
-        return answer(
-            {
-                "generation": snapshot.generation,
-                "targets": found,
-                "rejected": rejected,
-                "skipped": skipped_fields(snapshot),
-            }
-        )
+        fields = {"generation": snapshot.generation, "targets": found, "rejected": rejected}
+        return answer(fields | {"skipped": skipped_fields(snapshot)})
 
     @blueprint.get("/<target_name:name>")
     def one(name: str) -> JsonResponse:
         """One target; ?reveal=true."""
         query.only("reveal")
-        reveal = revealed()
+        reveal = _revealed(auth)
         snapshot = loaded(daemon, KIND)
         target = snapshot.items.get(name)
         metrics.looked_up("get", hit=target is not None)
@@ -117,7 +108,13 @@ def build(daemon: Daemon, auth: Auth, metrics: TargetMetrics) -> Blueprint:
             raise ApiError(404, NO_TARGET)
         return answer(target_fields(target, reveal))
 
-    return blueprint
+
+def _revealed(auth: Auth) -> bool:
+    """Whether the client requests credentials and is authorized to see them."""
+    if not query.flag("reveal"):
+        return False
+    auth.demand_read(auth.who())
+    return True
 
 
 def _known(worker: Worker[Target] | None, name: str) -> str:
@@ -152,7 +149,7 @@ def _status_fields(worker: Worker[Target], counted: CachedCounts) -> dict[str, A
 
 
 def _watch(worker: Worker[Target]) -> dict[str, Any] | None:
-    """How the watch fares; None for a source that has no connection to lose."""
+    """The state of the watch; None for a source without a connection."""
     health = worker.watch_health()
     if health is None:
         if worker.source.name != "kubernetes":

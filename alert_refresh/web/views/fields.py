@@ -86,11 +86,11 @@ def status_fields(worker: Worker[Any], source: PostgresSource, automated: Automa
     }
 
 
-def notification_fields(life: WatchHealth | None) -> dict[str, Any] | None:
-    """How the connection that listens fares; None while the daemon does not run."""
-    if life is None:
+def notification_fields(health: WatchHealth | None) -> dict[str, Any] | None:
+    """The state of the connection that listens; None while the daemon does not run."""
+    if health is None:
         return None
-    return {"connected": life.connected, "last_proof_of_life": life.last_proof_of_life, "error": life.error}
+    return {"connected": health.connected, "last_proof_of_life": health.last_proof_of_life, "error": health.error}
 
 
 def next_run(worker: Worker[Any], source: PostgresSource, name: str) -> float | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import g, request
 
-from alert_refresh.engine import Result
+from alert_refresh.engine import RefreshInProgress, Result
 from alert_refresh.web import query
 from alert_refresh.web.answers import answer, rfc3339
 from alert_refresh.web.errors import ApiError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from alert_refresh.daemon import Daemon
-    from alert_refresh.engine import Request, Snapshot, Worker
+    from alert_refresh.engine import NotStarted, RateLimitExceeded, Snapshot, Worker
     from alert_refresh.views.view import Progress
     from alert_refresh.web.answers import JsonResponse
     from alert_refresh.web.auth import Auth
@@ -28,16 +28,17 @@ PREFIX = "/api/entities"
 
 WAIT = 60.0
 """Seconds a POST waits for the first attempt; then it is a 202."""
-BUSY_RETRY = 60.0
-"""The longest that a client is asked to stay away while another refresh runs: it may run for much longer."""
+
 AWAY = ("network", "dns")
 """Types of errors of a database that cannot be reached."""
+BUSY_RETRY = 60.0
+"""The longest Retry-After while another refresh is running: it may run for much longer."""
 OTHER_RETRY = 5.0
 """Seconds to stay away while another instance refreshes the views."""
 
 
 class ViewsRefresh(ManualRefresh):
-    """Asks for a refresh and waits for the result of its first attempt."""
+    """Requests a refresh and waits for the result of its first attempt."""
 
     def __init__(self, daemon: Daemon, auth: Auth, worker: Worker[Any]) -> None:
         super().__init__(daemon, auth, KIND, "View")
@@ -86,16 +87,14 @@ class ViewsRefresh(ManualRefresh):
             fields = {"request_id": g.request_id, "who": who, "ip": request.remote_addr, "kind": KIND}
             audit.info("Service asked for", extra=fields | {"action": action, "result": result})
 
-    def _ask(self, scope: str | None) -> Request:
-        try:
-            return super()._ask(scope)
-        except ApiError as refused:
-            if refused.error == "manager_not_started":
-                raise not_running() from None
-            if refused.error == "refresh_in_progress":
-                wait = min(BUSY_RETRY, float(refused.headers["Retry-After"]))
-                raise ApiError(503, refused.message, error=refused.error, retry_after=wait) from None
-            raise
+    def _refused(self, error: NotStarted | RefreshInProgress | RateLimitExceeded, limit: float) -> ApiError:
+        if isinstance(error, RefreshInProgress):
+            wait = min(BUSY_RETRY, error.retry_after)
+            return ApiError(503, "View refresh already running", error="refresh_in_progress", retry_after=wait)
+        return super()._refused(error, limit)
+
+    def _not_started(self) -> ApiError:
+        return not_running()
 
 
 def _refuse(progress: Progress) -> None:

@@ -52,6 +52,7 @@ def build(daemon: Daemon, auth: Auth, _: object) -> Blueprint:
     entities.add(blueprint, source)
     _add_history(blueprint, source)
     _add_service(blueprint, ask, automated, source.settings)
+    _add_force(blueprint, ask, automated)
 
     def scope() -> str | None:
         view = query.one("view")
@@ -76,7 +77,7 @@ def build(daemon: Daemon, auth: Auth, _: object) -> Blueprint:
 
 
 def _add_service(blueprint: Blueprint, ask: ViewsRefresh, automated: Automated, settings: Settings) -> None:
-    """Start, stop and force the automated service."""
+    """Start and stop the automated service."""
 
     @blueprint.post("/refresh/automated/start")
     def start() -> JsonResponse:
@@ -115,6 +116,10 @@ def _add_service(blueprint: Blueprint, ask: ViewsRefresh, automated: Automated, 
                 "final_metrics": final,
             }
         )
+
+
+def _add_force(blueprint: Blueprint, ask: ViewsRefresh, automated: Automated) -> None:
+    """Force a refresh of the automated service."""
 
     @blueprint.post("/refresh/automated/force")
     def force() -> JsonResponse:

@@ -11,7 +11,7 @@ from alert_refresh.daemon import Daemon, read_config
 from alert_refresh.engine import ConfigErrors
 from alert_refresh.observe.notify import describe, read
 from tests.observe.notify.hooks import CANARY
-from tests.test_architecture import DEAR, loaded_after
+from tests.test_architecture import EXPENSIVE, loaded_after
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +51,7 @@ assert threading.active_count() == 1, threading.enumerate()
 """
     )
     assert "http" in loaded
-    assert not loaded & DEAR
+    assert not loaded & EXPENSIVE
 
 
 @pytest.mark.parametrize(

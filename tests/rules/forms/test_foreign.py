@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -8,6 +9,9 @@ import yaml
 from alert_refresh.engine import Permanent
 from alert_refresh.rules.forms import foreign
 from alert_refresh.rules.forms.text_file import read
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ALERTMANAGER = {"global": {}, "route": {"receiver": "canary"}, "receivers": [{"name": "canary"}]}
 ALERT = {"alert": "Down", "expr": "up == 0", "labels": {"severity": "canary"}}
@@ -31,9 +35,11 @@ ALERT = {"alert": "Down", "expr": "up == 0", "labels": {"severity": "canary"}}
         ({"apiVersion": "v1", "kind": "PrometheusRule"}, "a Kubernetes manifest (it has the field apiVersion)"),
     ],
 )  # fmt: skip
-def test_a_file_of_another_program_is_named_with_what_is_expected(write: object, data: object, what: str) -> None:
+def test_a_file_of_another_program_is_named_with_what_is_expected(
+    write: Callable[..., str], data: object, what: str
+) -> None:
     with pytest.raises(Permanent) as refused:
-        read(write(data).encode())  # type: ignore[operator]
+        read(write(data).encode())
     assert str(refused.value) == f"the rules file is {what}; {foreign.READ}" and refused.value.error_type == "parse"
 
 

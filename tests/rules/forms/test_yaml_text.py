@@ -29,13 +29,13 @@ def value(text: str) -> Any:
         ("1:30", Other), ("2001-01-01", Other), (".nan", Other), (".inf", Other), ("9" * 5000, Other),
     ],
 )  # fmt: skip
-def test_a_scalar_is_what_it_says_and_nothing_is_computed_from_it(text: str, expected: Any) -> None:
+def test_a_scalar_is_not_converted(text: str, expected: Any) -> None:
     found = value(text)
     assert isinstance(found, Other) if expected is Other else (type(found), found) == (type(expected), expected)
 
 
 @pytest.mark.parametrize("colons", [400, 100_000, 2_000_000])
-def test_a_number_of_base_60_costs_next_to_nothing(colons: int) -> None:
+def test_a_base_60_number_is_read_in_linear_time(colons: int) -> None:
     began = time.thread_time()
     assert isinstance(value(":".join(["1"] * colons)), Other)
     assert isinstance(value(":".join(["1"] * colons) + ".0"), Other)

@@ -33,7 +33,7 @@ def pairs(objects: list[Nameless], secrets: list[Candidate]) -> dict[int, str | 
     return {one.number: secret.secret if secret else None for one, secret in recognise(objects, secrets)}
 
 
-def test_nothing_lost_or_nothing_nameless_is_no_pair() -> None:
+def test_without_missing_secrets_or_nameless_objects_there_is_no_pair() -> None:
     assert pairs([], [lost("a", 1)]) == {}
     assert pairs([nameless(1), nameless(2)], []) == {1: None, 2: None}
 
@@ -55,7 +55,7 @@ def test_two_of_the_same_content_are_two() -> None:
     assert sorted(map(str, found.values())) == ["a", "b"]
 
 
-def test_the_same_object_has_the_same_key_wherever_it_stands_and_the_key_tells_nothing() -> None:
+def test_the_same_object_has_the_same_key_at_any_position_and_the_key_reveals_nothing() -> None:
     one = nameless(1, None, target("a"))
     assert one.key == nameless(2, None, target("a")).key
     assert one.key != nameless(1, None, target("a", enabled=False)).key
@@ -63,7 +63,7 @@ def test_the_same_object_has_the_same_key_wherever_it_stands_and_the_key_tells_n
     assert CANARY not in repr(one.key)
 
 
-def test_content_is_compared_whatever_a_target_is_called() -> None:
+def test_content_is_compared_without_the_name_of_a_target() -> None:
     url = "https://one.example.com"
     secrets = [lost("a", 1), Candidate("default", "b", "f#2", "", target("b", url=url))]
     assert pairs([nameless(9, None, target("unknown", url=url))], secrets) == {9: "b"}

@@ -1,4 +1,4 @@
-"""What kept us out and is mended is tried at once."""
+"""Repaired credentials are used immediately."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def ended(result: Result) -> Outcome:
 
 
 class Noted:
-    """A watch of one folder that runs, and the triggers it brought."""
+    """A running watch of one folder, and its triggers."""
 
     def __init__(self, folder: Path) -> None:
         self.triggers: list[Trigger] = []
@@ -53,7 +53,7 @@ def noted(tmp_path: Path) -> Iterator[Noted]:
     found.stop()
 
 
-def test_a_token_written_anew_while_refreshes_fail_is_tried_at_once(noted: Noted) -> None:
+def test_a_token_replaced_while_refreshes_fail_is_used_immediately(noted: Noted) -> None:
     noted.watch.refreshed(ended(Result.FAILED))
     noted.file.write_text("new")
     assert noted.came.wait(10)
@@ -116,7 +116,7 @@ def test_a_refused_token_that_is_replaced_serves_without_waiting_for_the_schedul
         kube.tokens = {TOKEN}
         file = kubeconfig(tmp_path / "kubeconfig", kube.url, user={"tokenFile": str(token)})
         with world(tmp_path, kube, file=file, watch=True) as it:
-            eventually(lambda: (life := it.worker.watch_health()) is not None and life.connected)
+            eventually(lambda: (health := it.worker.watch_health()) is not None and health.connected)
             kube.tokens = {"canary-new"}
             assert [one.error_type for one in it.refresh()] == ["auth"]
             token.write_text("canary-new")

@@ -1,4 +1,4 @@
-"""Every way in which a cluster knows its clients, for lists and for watches: tokens, plugins, certificates, bundles."""
+"""Every method of authentication, for lists and for watches: tokens, exec plugins, certificates, CA bundles."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def bearer(kube: KubeServer, token: str) -> list[bool]:
     return [is_watch(one) for one in kube.requests if one.headers.get("authorization", "").endswith(f" {token}")]
 
 
-def test_a_watch_over_tls_is_served_and_stopped_at_once(
+def test_a_watch_over_tls_is_served_and_stopped_immediately(
     secure: KubeServer, tmp_path: Path, authority: Authority
 ) -> None:
     with world(tmp_path, secure, ca=authority.ca, watch=True, timings=WatchTimings()) as it:
@@ -132,7 +132,7 @@ def test_an_exec_plugin_is_asked_and_asked_again_when_its_token_is_refused(kube:
 
 
 class Session:
-    """A source with an exec plugin, refreshed by hand."""
+    """A source with an exec plugin, refreshed by the test."""
 
     def __init__(self, kube: KubeServer, folder: Path, **settings: Any) -> None:
         self.clock = FakeClock()
@@ -165,7 +165,9 @@ def test_an_exec_plugin_runs_once_as_long_as_its_credential_lasts(
     assert len(bearer(kube, "two")) == (0 if lasts is None else 3)
 
 
-def test_an_exec_plugin_does_not_run_for_what_another_token_would_not_mend(kube: KubeServer, tmp_path: Path) -> None:
+def test_an_exec_plugin_does_not_run_for_a_failure_that_a_new_token_would_not_fix(
+    kube: KubeServer, tmp_path: Path
+) -> None:
     it = Session(kube, tmp_path, namespaces=("default", "a"))
     kube.tokens = {"one"}
     it.plugin.gives("one", it.clock.time() + 86_400)
@@ -261,7 +263,7 @@ def _open(server: KubeServer) -> KubeServer:
             if name != "tokens":
                 setattr(server, name, value)
 
-    return Open()  # type: ignore[return-value]
+    return Open()  # type: ignore[return-value]  # a stand-in
 
 
 def test_a_bundle_of_authorities_is_trusted(secure: KubeServer, tmp_path: Path, authority: Authority) -> None:

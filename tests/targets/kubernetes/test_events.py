@@ -1,4 +1,4 @@
-"""Lines of a watch are events, or a reason to list again."""
+"""Lines of a watch are events, or require a relist."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def line(kind: Any, document: Any) -> bytes:
 
 @pytest.mark.parametrize("kind", ["ADDED", "MODIFIED", "DELETED"])
 def test_a_change_has_its_secret_and_version(kind: str) -> None:
-    told = decode(line(kind, SECRET))
-    assert (told.type, told.version) == (kind, "7")
-    assert told.secret is not None and told.secret.metadata.uid == "u"
+    found, version, secret = decode(line(kind, SECRET))
+    assert (found, version) == (kind, "7")
+    assert secret is not None and secret.metadata.uid == "u"
 
 
 def test_a_bookmark_has_a_version_and_no_secret() -> None:
-    told = decode(line("BOOKMARK", {"kind": "Secret", "metadata": {"resourceVersion": "9", "creationTimestamp": None}}))
-    assert (told.type, told.version, told.secret) == ("BOOKMARK", "9", None)
+    bookmark = line("BOOKMARK", {"kind": "Secret", "metadata": {"resourceVersion": "9", "creationTimestamp": None}})
+    assert decode(bookmark) == ("BOOKMARK", "9", None)
 
 
 @pytest.mark.parametrize(
@@ -44,18 +44,18 @@ def test_a_bookmark_has_a_version_and_no_secret() -> None:
         b"[" * 100_000, line("ADDED", SECRET).replace(b'"uid"', b'"namespace":"\xff","uid"'),
     ],
 )  # fmt: skip
-def test_whatever_else_is_a_doubt(text: bytes) -> None:
+def test_anything_else_requires_a_relist(text: bytes) -> None:
     with pytest.raises(RelistNeeded):
         decode(text)
 
 
-def test_a_doubt_names_the_servers_code_and_nothing_it_wrote() -> None:
+def test_the_reason_of_a_relist_has_the_servers_code_and_none_of_its_text() -> None:
     with pytest.raises(RelistNeeded, match=r"^the API server ended the watch with code 410$"):
         decode(line("ERROR", {"code": 410, "message": "canary"}))
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_an_event_or_a_doubt(text: bytes) -> None:
+def test_any_bytes_are_an_event_or_require_a_relist(text: bytes) -> None:
     with contextlib.suppress(RelistNeeded):
         decode(text)
 

@@ -1,4 +1,4 @@
-"""A refresh that doubts nothing reads metadata alone and the few Secrets that changed, and ends as a full list does."""
+"""A refresh without lost events reads metadata and the few changed Secrets only, with the result of a full list."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def kube() -> Iterator[KubeServer]:
 
 
 class Cluster:
-    """A source on the stand-in, refreshed by hand; `last` is what it returned last."""
+    """A source on the stand-in, refreshed by the test; `last` is what it returned last."""
 
     def __init__(self, file: Path, kube: KubeServer) -> None:
         self.clock = FakeClock()
@@ -86,10 +86,10 @@ class TestTrust:
         assert cluster.last.items is before.items and cluster.last.digest == before.digest
 
     @pytest.mark.parametrize("trigger", [Trigger.STARTUP, Trigger.WATCH, Trigger.FILE])
-    def test_a_start_and_a_doubt_read_everything(self, cluster: Cluster, trigger: Trigger) -> None:
+    def test_a_start_and_a_relist_read_everything(self, cluster: Cluster, trigger: Trigger) -> None:
         assert cluster.refresh(trigger) == [PROTOBUF]
 
-    def test_a_cold_start_by_hand_reads_everything(self, tmp_path: Path, kube: KubeServer) -> None:
+    def test_a_manual_refresh_at_a_cold_start_reads_everything(self, tmp_path: Path, kube: KubeServer) -> None:
         it = Cluster(tmp_path / "other", kube)
         try:
             assert it.refresh() == [PROTOBUF]
@@ -104,9 +104,7 @@ class TestTrust:
         assert cluster.refresh() == [METADATA, PROTOBUF]
         assert cluster.items["target-00000"].enabled
 
-    def test_a_server_that_knows_no_metadata_answers_everything_at_once(
-        self, cluster: Cluster, kube: KubeServer
-    ) -> None:
+    def test_a_server_without_metadata_lists_answers_with_a_full_list(self, cluster: Cluster, kube: KubeServer) -> None:
         def full(exchange: Exchange) -> bool:
             return exchange.wire.respond(exchange.compute(PROTOBUF))
 
@@ -115,7 +113,7 @@ class TestTrust:
         assert cluster.refresh() == [METADATA]
         assert not cluster.items["target-00000"].enabled
 
-    def test_a_server_that_answers_in_json_answers_everything_at_once(self, cluster: Cluster, kube: KubeServer) -> None:
+    def test_a_server_that_answers_in_json_answers_with_a_full_list(self, cluster: Cluster, kube: KubeServer) -> None:
         kube.fault(lambda exchange: exchange.wire.respond(exchange.compute("application/json")), times=1)
         kube.store.replace(secret("target-00000", enabled=False))
         assert cluster.refresh() == [METADATA]
@@ -131,7 +129,7 @@ class TestSingles:
         assert not cluster.items["target-00007"].enabled
         assert cluster.items.keys() == {key[1] for key in kube.store.objects}
 
-    def test_one_made_anew_under_its_old_name_is_read(self, cluster: Cluster, kube: KubeServer) -> None:
+    def test_a_recreated_secret_with_the_same_name_is_read(self, cluster: Cluster, kube: KubeServer) -> None:
         kube.store.delete("default", "target-00001")
         kube.store.create(secret("target-00001", enabled=False))
         assert cluster.refresh() == [METADATA, "target-00001"]

@@ -27,7 +27,7 @@ from alert_refresh.targets.bulkhead import Bulkhead
 from alert_refresh.targets.kubernetes import body
 from alert_refresh.targets.kubernetes.applier import Applier
 from alert_refresh.targets.kubernetes.encoding.json_list import Metadata, Secret
-from alert_refresh.targets.kubernetes.journal import Entry
+from alert_refresh.targets.kubernetes.events import WatchEvent
 from alert_refresh.targets.kubernetes.list import METADATA, PROTOBUF, SINGLES
 from alert_refresh.targets.kubernetes.snapshot import memo_of
 from alert_refresh.targets.kubernetes.source import KubernetesSource
@@ -87,7 +87,7 @@ class Cluster:
         document = secret(name, **config)
         uid = uid or self.uid(name)
         told = Secret(Metadata(name, uid, str(version), "default"), data=json_raw(document["data"]))
-        self.applier._apply([Entry("default", memo.known["default"].epoch, told, deleted, 0.0)])
+        self.applier._apply([WatchEvent("default", memo.known["default"].epoch, told, deleted, 0.0)])
 
     def uid(self, name: str) -> str:
         return str(self.kube.store.objects["default", name].document()["metadata"]["uid"])
@@ -291,7 +291,7 @@ class TestWatch:
             it.refresh()
             reflector = it.source.watches(it.sink)[0]
             assert it.refresh("target-00001") == ["target-00001"]
-            reflector._doubted = reflector._serial()  # type: ignore[attr-defined]
+            reflector._distrusted = reflector._serial()  # type: ignore[attr-defined]
             assert it.refresh("target-00001") == [METADATA]
             assert it.refresh("target-00001") == ["target-00001"]
             reflector.relist("default")  # type: ignore[attr-defined]

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
 import logging
 import os
-import ssl
 import subprocess
 import sys
-from datetime import UTC, datetime
-from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from urllib3 import exceptions
 
 from alert_refresh.config import Env
 from alert_refresh.engine import (
@@ -30,20 +23,9 @@ from alert_refresh.engine import (
     Trigger,
     Worker,
 )
-from alert_refresh.retry_after import retry_after
 from alert_refresh.targets import KIND, build, read
 from alert_refresh.targets.kubernetes import client as kube_client
-from alert_refresh.targets.kubernetes.errors import (
-    HINTS,
-    Behind,
-    Forbidden,
-    Gone,
-    NotAcceptable,
-    NotFound,
-    Unauthorized,
-    refused,
-    unreachable,
-)
+from alert_refresh.targets.kubernetes.errors import HINTS
 from alert_refresh.targets.kubernetes.snapshot import Memo
 from alert_refresh.targets.kubernetes.source import KubernetesSource
 from alert_refresh.targets.secret.parse import parse
@@ -79,7 +61,7 @@ def kube() -> Iterator[KubeServer]:
 
 
 class Cluster:
-    """A source on the stand-in, refreshed by hand; `last` is what it returned last."""
+    """A source on the stand-in, refreshed by the test; `last` is what it returned last."""
 
     def __init__(self, folder: Path, kube: KubeServer, *, file: Path | str | None = None, **settings: Any) -> None:
         self.clock = FakeClock()
@@ -244,8 +226,15 @@ print(len(snapshot.items), sorted(set(sys.modules) - before))
         (line,) = [line for line in caplog.records if line.levelno >= logging.WARNING]
         assert vars(line)["error"] == "no Secret matches the label selector in all namespaces"
 
-    def test_there_is_no_watch_if_it_is_not_wanted(self, cluster: Callable[..., Cluster]) -> None:
+    def test_there_is_no_watch_if_it_is_off(self, cluster: Callable[..., Cluster]) -> None:
         assert not cluster(watch=False).source.watches(Worker(KIND, FakeSource(), refresh_settings()))
+
+    def test_the_name_of_a_secret_changes_nothing(self, kube: KubeServer, cluster: Callable[..., Cluster]) -> None:
+        kube.store.create(secret("slack-401"))
+        kube.fault(faults.status(503, body=b"slack-401 Unauthorized forbidden certificate timeout"))
+        it = cluster()
+        message = it.fails(Transient, "k8s_api")
+        assert "slack-401" not in message
 
 
 class TestMemo:
@@ -276,7 +265,7 @@ class TestMemo:
         assert parsed[3:] == ["target-00001"] and not third.items["target-00001"].enabled
         assert third.digest != second.digest
 
-    def test_a_secret_made_anew_under_its_old_name_is_parsed_again(
+    def test_a_recreated_secret_with_the_same_name_is_parsed_again(
         self, kube: KubeServer, cluster: Callable[..., Cluster], parsed: list[str]
     ) -> None:
         it = cluster()
@@ -294,7 +283,7 @@ class TestMemo:
         assert len(snapshot.items) == 2
         assert isinstance(snapshot.memo, Memo) and len(snapshot.memo.known["default"].known) == 2
 
-    def test_what_a_failed_namespace_had_is_remembered(
+    def test_the_state_of_a_failed_namespace_is_kept(
         self, kube: KubeServer, cluster: Callable[..., Cluster], parsed: list[str]
     ) -> None:
         kube.store.create(secret("other", "b"))
@@ -369,12 +358,12 @@ class TestNamespaces:
         assert "403" in stale.faults[0].message
         assert snapshot.items["in-b"] is first.items["in-b"]
         again, _ = it.partly()
-        assert again.digest == snapshot.digest, "the same failure is no news"
+        assert again.digest == snapshot.digest, "the same failure is not a change"
         kube.denied = set()
         healed = it.refresh()
         assert healed.items["in-a"].stale_since is None and set(healed.items) == {"in-a", "in-b", "new"}
 
-    def test_what_was_deleted_meanwhile_goes_when_its_namespace_is_back(
+    def test_a_secret_deleted_meanwhile_is_removed_when_its_namespace_can_be_listed_again(
         self, kube: KubeServer, cluster: Callable[..., Cluster]
     ) -> None:
         it = cluster(namespaces=("a", "b"))
@@ -395,14 +384,14 @@ class TestNamespaces:
         _, cause = it.partly()
         assert isinstance(cause, Transient) and cause.retry_after == 7
 
-    def test_the_second_chance_after_a_401_is_one_for_all(
+    def test_all_namespaces_share_one_retry_after_a_401(
         self, kube: KubeServer, cluster: Callable[..., Cluster]
     ) -> None:
         rule = kube.fault(faults.status(401))
         cluster(namespaces=("a", "b")).fails(Permanent, "auth")
         assert rule.fired == 3
 
-    def test_all_that_fail_publish_nothing_and_are_named(
+    def test_if_all_fail_nothing_is_published_and_all_are_named(
         self, kube: KubeServer, cluster: Callable[..., Cluster]
     ) -> None:
         it = cluster(namespaces=("a", "b"))
@@ -431,13 +420,13 @@ class TestNamespaces:
             with pytest.raises(Transient) as raised:
                 source.refresh(None, Request(Trigger.MANUAL), deadline)
             assert raised.value.error_type == "timeout" and rule.fired == 1
-            assert deadline.remaining() > 0, "somebody else has time to try"
+            assert deadline.remaining() > 0, "the other namespaces have time left"
 
-    def test_one_alone_need_not_be_named(self, kube: KubeServer, cluster: Callable[..., Cluster]) -> None:
+    def test_a_single_namespace_is_not_named(self, kube: KubeServer, cluster: Callable[..., Cluster]) -> None:
         kube.denied = {("list", "a")}
         assert cluster(namespaces=("a",)).fails(Permanent, "auth") == "the API server answered 403" + HINTS[403]
 
-    def test_one_that_fails_from_the_start_has_nothing_to_keep(
+    def test_one_that_fails_from_the_start_has_no_earlier_targets(
         self, kube: KubeServer, cluster: Callable[..., Cluster]
     ) -> None:
         kube.denied = {("list", "a")}
@@ -533,7 +522,7 @@ class TestConfiguration:
         cluster(file=tmp_path / "absent").fails(Permanent, "config")
         cluster(file=tmp_path).fails(Permanent, "config")
 
-    def test_a_server_that_is_no_address_is_a_config_error(
+    def test_a_server_that_is_not_an_address_is_a_config_error(
         self, tmp_path: Path, cluster: Callable[..., Cluster]
     ) -> None:
         cluster(file=kubeconfig(tmp_path / "bad", "http://[::1")).fails(Permanent, "config")
@@ -568,7 +557,7 @@ class TestConfiguration:
         ("raised", "expected", "error_type"),
         [(OSError(24, "EMFILE"), Transient, "storage"), (PermissionError(13, "no"), Permanent, "auth")],
     )
-    def test_a_token_that_cannot_be_read_now_is_told_from_one_that_may_not(
+    def test_a_token_that_cannot_be_read_now_is_distinguished_from_one_without_permission(
         self, tmp_path: Path, raised: OSError, expected: type[AttemptError], error_type: str
     ) -> None:
         class File:
@@ -576,7 +565,7 @@ class TestConfiguration:
                 raise raised
 
         with pytest.raises(expected) as caught:
-            kube_client._read_token(File())  # type: ignore[arg-type]
+            kube_client._read_token(File())  # type: ignore[arg-type]  # a stand-in
         assert caught.value.error_type == error_type
 
     def test_files_that_cannot_be_read_now_are_retried(
@@ -595,7 +584,7 @@ class TestConfiguration:
         monkeypatch.setattr("alert_refresh.targets.kubernetes.client.InClusterConfigLoader.load_and_set", fails)
         cluster(file="", in_pod=True).fails(Transient, "storage")
 
-    def test_settings_tell_a_pod_and_refuse_what_is_no_namespace(self) -> None:
+    def test_settings_detect_a_pod_and_refuse_an_invalid_namespace(self) -> None:
         env = Env({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "K8S_NAMESPACE": "a, b-1,*"})
         settings = read(env)
         assert settings.in_pod and settings.source == "kubernetes" and not env.faults
@@ -608,80 +597,3 @@ class TestConfiguration:
     def test_the_settings_name_this_source(self, tmp_path: Path) -> None:
         source = build(target_settings(tmp_path), FakeClock())
         assert isinstance(source, KubernetesSource) and source.name == "kubernetes"
-
-
-class TestErrors:
-    @pytest.mark.parametrize(
-        ("status", "expected", "error_type"),
-        [
-            (401, Unauthorized, "auth"), (403, Forbidden, "auth"), (404, NotFound, "k8s_api"),
-            (406, NotAcceptable, "k8s_api"),
-            (400, Permanent, "k8s_api"), (422, Permanent, "k8s_api"), (410, Gone, "k8s_api"),
-            (408, Transient, "k8s_api"), (429, Transient, "k8s_api"), (500, Transient, "k8s_api"),
-            (501, Transient, "k8s_api"), (503, Transient, "k8s_api"), (504, Behind, "k8s_api"),
-            (204, Transient, "parse"), (302, Transient, "parse"),
-        ],
-    )  # fmt: skip
-    def test_a_status_has_one_meaning(self, status: int, expected: type[AttemptError], error_type: str) -> None:
-        error = refused(status, {"Retry-After": "5"}, NOW)
-        assert type(error) is expected and error.error_type == error_type and str(status) in str(error)
-        assert getattr(error, "retry_after", None) == (5.0 if status in (429, 503) else None)
-
-    @pytest.mark.parametrize(
-        ("value", "seconds"),
-        [
-            ("0", 0.0), ("120", 120.0), (" 3 ", 3.0), ("9" * 31, 1e31), ("9" * 400, float("inf")),
-            ("-1", None), ("abc", None), ("", None), ("1.5", None), ("\u0661", None),
-            ("Wed, 21 Oct 99999 07:28:00 GMT", None), (f"Wed, 21 Oct {'9' * 400} 07:28:00 GMT", None),
-            (f"Wed, 21 Oct 2030 07:28:00 +{'9' * 400}", None), ("Wed, 21 Oct 2030 07:28:00 -999999", None),
-            (f"Wed, 21 Oct 2030 {'9' * 30}:28:00 GMT", None), ("Mon, 01 Jan 0001 00:00:00 +2359", None),
-            (f"Wed, {'9' * 5000} Oct 2030 07:28:00 GMT", None), ("9" * 5000, float("inf")),
-            (format_datetime(datetime.fromtimestamp(NOW + 30, UTC), usegmt=True), 30.0),
-            (datetime.fromtimestamp(NOW + 30, UTC).strftime("%d %b %Y %H:%M:%S -0000"), 30.0),
-            (format_datetime(datetime.fromtimestamp(NOW - 30, UTC), usegmt=True), None),
-        ],
-    )  # fmt: skip
-    def test_retry_after(self, value: str, seconds: float | None) -> None:
-        assert retry_after(value, NOW) == pytest.approx(seconds)
-
-    @given(
-        st.text()
-        | st.from_regex(r"(Wed, )?[0-9]{1,40} Oct [0-9]{1,40} [0-9]{1,40}:[0-9]{1,9}:[0-9]{1,9} [+-][0-9]{1,400}")
-    )
-    def test_any_retry_after_is_seconds_or_nothing(self, value: str) -> None:
-        seconds = retry_after(value, NOW)
-        assert seconds is None or seconds >= 0
-
-    @pytest.mark.parametrize(
-        ("error", "expected", "error_type"),
-        [
-            (exceptions.SSLError(ssl.SSLCertVerificationError()), Permanent, "tls"),
-            (exceptions.SSLError(ssl.SSLError(1, "x")), Permanent, "tls"),
-            (exceptions.SSLError(ssl.SSLEOFError()), Transient, "network"),
-            (exceptions.SSLError(FileNotFoundError()), Permanent, "tls"),
-            (exceptions.SSLError(OSError(24, "EMFILE")), Transient, "network"),
-            (exceptions.ProxyError("x", exceptions.SSLError(ssl.SSLCertVerificationError())), Permanent, "tls"),
-            (exceptions.ProxyError("x", OSError()), Transient, "network"),
-            (exceptions.ConnectTimeoutError(), Transient, "timeout"),
-            (exceptions.ReadTimeoutError(None, None, "x"), Transient, "timeout"),  # type: ignore[arg-type]
-            (exceptions.NewConnectionError(None, "x"), Transient, "network"),  # type: ignore[arg-type]
-            (exceptions.NameResolutionError("h", None, OSError()), Transient, "dns"),  # type: ignore[arg-type]
-            (exceptions.ProtocolError("x", ConnectionResetError()), Transient, "network"),
-            (exceptions.ProtocolError("x", http.client.IncompleteRead(b"")), Transient, "parse"),
-            (exceptions.DecodeError("x"), Transient, "parse"),
-            (exceptions.LocationParseError("x"), Permanent, "config"),
-            (exceptions.HTTPError(), Transient, "network"),
-        ],
-    )
-    def test_an_exception_has_one_meaning(
-        self, error: exceptions.HTTPError, expected: type[AttemptError], error_type: str
-    ) -> None:
-        found = unreachable(error)
-        assert type(found) is expected and found.error_type == error_type
-
-    def test_the_name_of_a_secret_changes_nothing(self, kube: KubeServer, cluster: Callable[..., Cluster]) -> None:
-        kube.store.create(secret("slack-401"))
-        kube.fault(faults.status(503, body=b"slack-401 Unauthorized forbidden certificate timeout"))
-        it = cluster()
-        message = it.fails(Transient, "k8s_api")
-        assert "slack-401" not in message

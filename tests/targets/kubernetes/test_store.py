@@ -46,7 +46,7 @@ class Server:
         return self.begin + len(self.states) - 1
 
     def listed(self, version: int, serial: int = 1) -> Store:
-        """A list at that version; its entries are parsed anew, as a list's are."""
+        """A list at that version; its Secrets are parsed again, as those of a list are."""
         state = self.states[version - self.begin]
         return Store({uid: (text, copy(found)) for uid, (text, found) in state.items()}, version, serial)
 
@@ -71,7 +71,7 @@ def patched(before: Store, changes: Sequence[Change]) -> dict[str, Candidate]:
 
 
 def check(before: Store, after: Store, changes: Sequence[Change]) -> None:
-    """The changes tell exactly how the two differ."""
+    """The changes are exactly the differences of the two."""
     found = patched(before, changes)
     assert found.keys() == after.known.keys()
     assert all(found[uid] is candidate for uid, (_, candidate) in after.known.items())
@@ -101,10 +101,10 @@ def test_any_interleaving_of_lists_and_events_ends_with_what_the_server_has(
             after, changes = apply(known, pending[:size])
             pending = pending[size:]
         else:
-            told = [event for event in server.events if begun < int(event.version)]
-            old = server.events[: len(server.events) - len(told)]
-            told = told[: len(told) - len(pending)]
-            after, changes = apply(known, [*told[size:], *old[size:], *reversed(told)])
+            received = [event for event in server.events if begun < int(event.version)]
+            old = server.events[: len(server.events) - len(received)]
+            received = received[: len(received) - len(pending)]
+            after, changes = apply(known, [*received[size:], *old[size:], *reversed(received)])
         check(known, after, changes)
         known = after
     assert versions(known) == {uid: version for uid, (version, _) in server.states[-1].items()}
@@ -119,7 +119,7 @@ def test_old_events_change_nothing(done: list[tuple[str, bool]], data: st.DataOb
 
 
 @given(writes, st.data())
-def test_what_no_event_told_stays_unconfirmed_and_what_one_told_does_not(
+def test_corrections_without_an_event_stay_unconfirmed_and_those_with_one_do_not(
     done: list[tuple[str, bool]], data: st.DataObject
 ) -> None:
     server = Server(done)
@@ -129,9 +129,9 @@ def test_what_no_event_told_stays_unconfirmed_and_what_one_told_does_not(
         uid for uid in first.known.keys() | known.known.keys() if versions(first).get(uid) != versions(known).get(uid)
     }
     assert known.unconfirmed.keys() == differing
-    told, _ = apply(known, server.after(first.version))
-    assert not told.unconfirmed
-    assert versions(told) == versions(known)
+    received, _ = apply(known, server.after(first.version))
+    assert not received.unconfirmed
+    assert versions(received) == versions(known)
 
 
 def test_an_unchanged_list_is_the_same_dictionary_and_no_change() -> None:
@@ -143,13 +143,13 @@ def test_an_unchanged_list_is_the_same_dictionary_and_no_change() -> None:
     assert after.known is known.known and not changes
 
 
-def test_a29_a_secret_made_anew_is_not_removed_by_its_predecessors_end() -> None:
+def test_a29_a_recreated_secret_is_not_removed_by_the_deletion_of_its_predecessor() -> None:
     known = Store({"new": ("20", made("new", 20))}, 20, 1)
     replay = [Event("old", "15", made("old", 15)), Event("old", "18", None), Event("new", "18", None)]
     assert apply(known, replay) == (known, [])
 
 
-def test_what_events_told_outlives_a_list_that_is_older() -> None:
+def test_events_survive_a_list_that_is_older() -> None:
     known, _ = apply(Store({"a": ("5", made("a", 5))}, 10, 1), [Event(one, "12", made(one, 12)) for one in "ab"])
     listed = Store({"a": ("5", made("a", 5))}, 11, 2)
     after, changes = merge(listed, known)
@@ -164,14 +164,14 @@ def test_a_list_corrects_what_is_older() -> None:
 
 
 def test_a_list_corrects_what_is_newer_than_its_entry_and_no_newer_than_the_list() -> None:
-    """As after a restore that the list does not show by its own version."""
+    """As after a restore that cannot be recognized by the list's version."""
     known = Store({"a": ("8", made("a", 8)), "b": ("9", made("b", 9)), "c": ("11", made("c", 11))}, 9, 1)
     after, changes = merge(Store({"a": ("5", made("a", 5)), "c": ("5", made("c", 5))}, 10, 2), known)
     assert versions(after) == {"a": "5", "c": "11"}
     assert [(one.old and one.old.uid, one.new and one.new.uid) for one in changes] == [("a", "a"), ("b", None)]
 
 
-def test_a_deletion_outlives_a_list_that_is_older() -> None:
+def test_a_deletion_survives_a_list_that_is_older() -> None:
     entry = "5", made("a", 5)
     known, changes = apply(Store({"a": entry}, 10, 1), [Event("a", "12", None)])
     assert not known.known and [change.new for change in changes] == [None]
@@ -188,7 +188,7 @@ def test_a_deletion_of_something_unknown_is_remembered_for_the_list_that_shows_i
     assert not known.known and not changes
 
 
-def test_made_and_deleted_in_one_batch_is_no_change() -> None:
+def test_created_and_deleted_in_one_batch_is_no_change() -> None:
     before = Store({}, 10, 1)
     after, changes = apply(before, [Event("a", "11", made("a", 11)), Event("a", "12", None)])
     assert not changes and not after.known and after.gone == {"a": 12}

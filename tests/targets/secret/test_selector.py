@@ -1,4 +1,4 @@
-"""Label selectors mean what they mean to Kubernetes."""
+"""Label selectors have the semantics of Kubernetes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""URLs are judged on the raw string; nothing is looked up."""
+"""URLs are checked as raw strings, without DNS."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_malformed(url: str) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("where", ["{}", "https://{}/x", "https://example.com/{}", "https://example.com/a?b={}"])
-def test_a_placeholder_that_was_not_filled_in_is_told(part: str, where: str) -> None:
+def test_a_placeholder_that_was_not_filled_in_is_reported(part: str, where: str) -> None:
     url = where.replace("{}", part)
     message = check(url) or ""
     assert message.startswith("bad_url: has a placeholder that was not filled in")
@@ -155,10 +155,10 @@ def test_a_placeholder_that_was_not_filled_in_is_told(part: str, where: str) -> 
     ["\u200b", "\u200d", "\u2060", "\u202e", "\u2066", "\u200e", "\u00ad", "\u2003", "\u3000", "\ue000", "\ud800"],
 )
 @pytest.mark.parametrize("where", ["https://exa{}mple.com/", "https://example.com/a{}b", "https://example.com/{}"])
-def test_an_invisible_character_is_told_by_its_code_point(character: str, where: str) -> None:
+def test_an_invisible_character_is_reported_by_its_code_point(character: str, where: str) -> None:
     assert check(where.replace("{}", character)) == f"bad_url: has the invisible character U+{ord(character):04X}"
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_a_line_end_at_the_end_is_told(end: str) -> None:
+def test_a_line_end_at_the_end_is_reported(end: str) -> None:
     assert check(f"https://example.com/x{end}") == "bad_url: ends with a line end"

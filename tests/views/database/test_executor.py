@@ -1,4 +1,4 @@
-"""What the executor does when the catalog, its privileges or its connection change under it."""
+"""The executor when the catalog, its privileges or its connection change concurrently."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def test_an_error_that_only_looks_like_a_missing_index_has_no_fallback(world: Wo
         with pytest.raises(Permanent) as caught:
             execute(world, connection, odd)
         assert "canary" not in str(caught.value) and caught.value.error_type == "config"
-        assert execute(world, connection, plan).mode is Mode.CONCURRENT, "the connection is still good"
+        assert execute(world, connection, plan).mode is Mode.CONCURRENT, "the connection still works"
 
 
-def test_a_view_made_anew_since_the_plan_is_not_refreshed_with_its_readers_locked_out(world: World) -> None:
+def test_a_view_recreated_since_the_plan_does_not_get_a_blocking_refresh(world: World) -> None:
     with world.database.connect() as connection:
         plan = catalog.plan(connection, ["mv_entity_hierarchy_stats"])[0]
         world.database.run(
@@ -92,7 +92,7 @@ def test_a_generation_that_may_not_be_written_is_said_and_the_refresh_counts(
     assert "could not be written" in caplog.text
 
 
-def test_a_generation_that_fails_otherwise_fails_the_view_since_caches_were_not_told(world: World) -> None:
+def test_any_other_failure_to_write_a_generation_fails_the_view_since_caches_are_not_invalidated(world: World) -> None:
     world.refresh()
     world.database.run("alter table refresh_generations add check (generation < 0) not valid")
     states = world.refresh()
@@ -111,8 +111,9 @@ def test_without_the_table_of_generations_nothing_is_known(world: World) -> None
 
 
 def test_stop_cancels_a_running_statement_and_cuts_the_connection(world: World) -> None:
-    upkeep = world.upkeep
-    connection = connect(world.source.settings.url, Deadline(SystemClock(), 20), upkeep.stopping)  # type: ignore[arg-type]
+    upkeep, url = world.upkeep, world.source.settings.url
+    assert url is not None
+    connection = connect(url, Deadline(SystemClock(), 20), upkeep.stopping)
     pid = connection.info.backend_pid
     result = in_thread(lambda: connection.execute("select pg_sleep(30)"))
     upkeep.stop()

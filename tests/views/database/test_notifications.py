@@ -1,4 +1,4 @@
-"""LISTEN alert_refresh: what a trigger tells of is refreshed at once, and a connection that breaks is made anew."""
+"""LISTEN alert_refresh: what a trigger reports is refreshed immediately, and a broken connection is replaced."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_too_many_different_payloads_mean_everything(database: Database) -> None
         assert ear.heard[0] == {EVERYTHING}
 
 
-def test_a_connection_that_breaks_is_made_anew_and_the_reason_is_shown(database: Database) -> None:
+def test_a_broken_connection_is_replaced_and_the_reason_is_shown(database: Database) -> None:
     with Ear(database.dsn()) as ear:
         wait_for(lambda: listening(ear), 30)
         proof = ear.watch.health().last_proof_of_life
@@ -97,11 +97,11 @@ def test_a_connection_that_breaks_is_made_anew_and_the_reason_is_shown(database:
 def test_a_database_that_is_away_is_shown_and_asked_again_later(database: Database) -> None:
     with Ear("host=/nowhere") as ear:
         wait_for(lambda: ear.watch.health().error, 30)
-        life = ear.watch.health()
-        assert not life.connected and "cannot be reached" in (life.error or "")
+        health = ear.watch.health()
+        assert not health.connected and "cannot be reached" in (health.error or "")
 
 
-def test_a_silent_connection_must_prove_that_it_lives(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_connection_is_checked(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notifications, "PROOF", 0.1)
     with Ear(database.dsn()) as ear:
         wait_for(lambda: listening(ear), 30)
@@ -128,7 +128,7 @@ def test_a_notified_refresh_takes_up_what_reads_the_table_and_what_reads_that() 
         world.source._changes.add("mv_other")
         after = world.refresh(Trigger.WATCH)
         assert [name for name in after if after[name].generation != states[name].generation] == ["mv_other"]
-        assert not world.source._changes, "each is taken up once"
+        assert not world.source._changes, "each is handled once"
 
 
 def test_what_was_notified_while_another_refresh_was_due_is_not_skipped_by_that() -> None:

@@ -136,7 +136,7 @@ class Chaos:
 
 
 def wrong(database: Database, role: str, names: list[str]) -> list[str]:
-    """The views among these that are not what their queries return."""
+    """The views among these that differ from the results of their queries."""
     found = []
     with database.connect() as connection:
         connection.execute(f"set role {role}".encode())
@@ -155,7 +155,7 @@ def wrong(database: Database, role: str, names: list[str]) -> list[str]:
 
 
 def cycles(seed: int, steps: int, server: Server | None = None) -> tuple[int, int]:
-    """How many changes there were and how many views were skipped; each skipped one was right."""
+    """The numbers of changes and of skipped views; each skipped one was correct."""
     database = (server or shared()).database()
     role = f"chaos_{database.name}"
     skipped = 0
@@ -181,7 +181,7 @@ def cycles(seed: int, steps: int, server: Server | None = None) -> tuple[int, in
 
 
 @pytest.mark.parametrize("seed", range(1, 9))
-def test_a_view_that_is_skipped_equals_its_querys_result_whatever_was_changed(seed: int) -> None:
+def test_a_skipped_view_equals_its_querys_result_after_any_change(seed: int) -> None:
     changes, _ = cycles(seed, 30)
     assert changes > 20
 

@@ -107,7 +107,7 @@ def test_a_failure_keeps_counts_and_last_refresh_and_names_its_cause_and_next_at
             assert status[key] == good[key]
 
 
-def test_a_partial_refresh_counts_the_last_good_one_but_the_stale_targets_served_now() -> None:
+def test_a_partial_refresh_counts_the_last_successful_one_but_the_stale_targets_served_now() -> None:
     def answer(number: int) -> Any:
         if number == 1:
             return targets(target("one"), target("two"))
@@ -123,7 +123,7 @@ def test_a_partial_refresh_counts_the_last_good_one_but_the_stale_targets_served
         assert status["generation"] == int(START * 1000) + 1
 
 
-def test_an_attempt_that_a_stop_ended_leaves_the_word_of_the_one_before() -> None:
+def test_an_attempt_that_a_stop_ended_keeps_the_status_of_the_one_before() -> None:
     with World().start() as world:
         begun, release = world.hang()
         world.post()
@@ -145,21 +145,21 @@ def test_a_watching_kubernetes_source_says_whether_it_is_connected() -> None:
         }
 
 
-def test_the_status_tells_how_the_watch_fares() -> None:
+def test_the_status_shows_the_state_of_the_watch() -> None:
     with World() as world:
         watch = LivingWatch(WatchHealth(True, START + 5))
-        world.source.watches = lambda sink: (watch,)  # type: ignore[method-assign]
+        world.source.make_watches = lambda sink: (watch,)
         world.start()
         shown = {"connected": True, "last_proof_of_life": "2023-11-14T22:13:25Z", "error": None}
         assert world.get("/status").json["watch"] == shown
-        watch.mine = WatchHealth(False, START + 5, "the watch fell silent")
-        assert world.get("/status").json["watch"] == shown | {"connected": False, "error": "the watch fell silent"}
+        watch.mine = WatchHealth(False, START + 5, "the watch timed out")
+        assert world.get("/status").json["watch"] == shown | {"connected": False, "error": "the watch timed out"}
 
 
-def test_a_watch_that_is_overdue_is_no_progress() -> None:
+def test_an_overdue_watch_counts_as_hung() -> None:
     with World() as world:
         watch = LivingWatch(WatchHealth(True, START))
-        world.source.watches = lambda sink: (watch,)  # type: ignore[method-assign]
+        world.source.make_watches = lambda sink: (watch,)
         world.start()
         watch.back_by = 5.0
         world.clock.advance(14.5)
@@ -201,6 +201,12 @@ def test_off_is_a_status_that_says_how_to_switch_it_on() -> None:
             assert "set TARGET_DIRECTORY" in refused.json["message"]
 
 
+BAD_0 = {
+    "source": {"namespace": "default", "secret": "bad-0"},
+    "faults": [{"field": "url", "message": "has no host"}],
+}
+
+
 def test_the_list_shows_every_target_masked_and_every_rejected_secret() -> None:
     items = (target("one"), target("two", type="webhook", format="alertmanager", enabled=False, headers={}, **STALE))
     with World(answer=lambda n: targets(*items, rejected=1)).start() as world:
@@ -234,12 +240,7 @@ def test_the_list_shows_every_target_masked_and_every_rejected_secret() -> None:
                     "source": {"namespace": "default", "secret": "two-secret", "shape": "config"},
                 },
             ],
-            "rejected": [
-                {
-                    "source": {"namespace": "default", "secret": "bad-0"},
-                    "faults": [{"field": "url", "message": "has no host"}],
-                }
-            ],
+            "rejected": [BAD_0],
             "skipped": {"count": 0, "items": []},
         }
 
@@ -325,7 +326,7 @@ def test_filter_config_may_be_any_mapping_or_json_that_was_never_decoded() -> No
         assert [one["filter_config"] for one in world.get().json["targets"]] == [{"a": [1]}, {"b": None}, {}]
 
 
-def test_a_name_that_is_no_proper_text_is_escaped() -> None:
+def test_a_name_that_is_not_valid_text_is_escaped() -> None:
     item = target("one", filter_config=JsonObject(b'{"b":null}'))
     bad = Rejected({"secret": os.fsdecode(b"caf\xe9")}, ())
     with World(answer=lambda n: Snapshot({"one": item}, rejected=(bad,), digest="x")).start() as world:

@@ -151,7 +151,7 @@ def test_a_refresh_that_takes_long_is_a_202_and_a_second_one_a_503(world: ViewsW
         assert list(second.get_json()) == ["detail"]
 
 
-def test_d17_fifty_forced_refreshes_at_once_are_one_refresh_and_forty_nine_503s(world: ViewsWorld) -> None:
+def test_d17_fifty_concurrent_forced_refreshes_are_one_refresh_and_forty_nine_503s(world: ViewsWorld) -> None:
     slow_view(world.database, seconds=1)
     with ViewsWorld(world.database, VIEWS="mv_slow") as other:
         other.start()
@@ -180,7 +180,7 @@ def test_a_busy_view_is_false_in_the_results_and_a_503_where_all_are(world: View
     assert world.worker.get_status().consecutive_failures == 0
 
 
-def test_two_daemons_asked_at_once_refresh_no_view_twice_at_a_time(world: ViewsWorld) -> None:
+def test_two_daemons_never_refresh_a_view_concurrently(world: ViewsWorld) -> None:
     slow_view(world.database, seconds=1)
     with (
         ViewsWorld(world.database, VIEWS="mv_slow", VIEWS_REFRESH_ENABLED="false") as one,
@@ -250,7 +250,7 @@ def test_before_the_first_refresh_the_times_are_null() -> None:
         assert body["automated_refresh_status"]["enabled"] is False
         assert body["automated_refresh_status"]["next_run"] is None
         assert body["views"] == dict.fromkeys(VIEWS)
-        assert world.post().status_code == 200, "by hand it works all the same"
+        assert world.post().status_code == 200, "a manual refresh works"
 
 
 def test_the_automated_service_starts_stops_and_starts_again(world: ViewsWorld) -> None:
@@ -270,7 +270,7 @@ def test_the_automated_service_starts_stops_and_starts_again(world: ViewsWorld) 
             409,
             {"detail": "Automated refresh service is not running"},
         )
-    assert world.post().status_code == 200, "a refresh by hand needs no service"
+    assert world.post().status_code == 200, "a manual refresh needs no service"
     world.attempt_ends()
     started = world.post("/automated/start")
     assert started.get_json() == {

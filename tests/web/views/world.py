@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from alert_refresh.daemon import Daemon, read_config
 from alert_refresh.web.app import create_app
@@ -44,8 +44,7 @@ class ViewsWorld:
 
     @property
     def source(self) -> PostgresSource:
-        source: Any = self.worker.source
-        return source  # type: ignore[no-any-return]
+        return cast("PostgresSource", self.worker.source)
 
     def start(self) -> Self:
         self.daemon.start()

@@ -1,4 +1,4 @@
-"""A page of a list of Secrets in JSON, or one Secret, decoded: the fields that are needed, `data` left undecoded."""
+"""Decodes a page of a list of Secrets in JSON, or one Secret: only the needed fields, with `data` left undecoded."""
 
 from __future__ import annotations
 
@@ -19,17 +19,21 @@ NOTHING = msgspec.Raw(b"null")
 
 
 class Metadata(msgspec.Struct, gc=False):
-    """Of one Secret; `creationTimestamp` is RFC 3339."""
+    """The metadata of one Secret; `creationTimestamp` is RFC 3339.
+
+    For example `Metadata(name="team-a", uid="9f0c", resourceVersion="1042", namespace="default",
+    creationTimestamp="2026-01-02T03:04:05Z")`.
+    """
 
     name: str
     uid: str
-    resourceVersion: str  # noqa: N815
+    resourceVersion: str  # noqa: N815 - as the protobuf message has it
     namespace: str = ""
-    creationTimestamp: str | None = None  # noqa: N815
+    creationTimestamp: str | None = None  # noqa: N815 - as the protobuf message has it
 
 
 class Secret(msgspec.Struct, gc=False):
-    """A Secret whose `data` is not decoded."""
+    """A Secret with undecoded `data`, for example `Secret(metadata=Metadata(...), data=Raw(b'{"config":"..."}'))`."""
 
     metadata: Metadata
     data: msgspec.Raw = NOTHING
@@ -49,9 +53,9 @@ class Single(Secret, kw_only=True, gc=False):
 
 
 class ListMetadata(msgspec.Struct):
-    """Of the list: the version it shows, and the token of its next page if there is one."""
+    """The metadata of the list: its resourceVersion, and the continue token if there is a next page."""
 
-    resourceVersion: str  # noqa: N815
+    resourceVersion: str  # noqa: N815 - as the protobuf message has it
     next_page: str = msgspec.field(name="continue", default="")
 
 
@@ -70,11 +74,11 @@ _any_values = msgspec.json.Decoder(dict[str, object] | None)
 
 
 def decode(body: bytes | bytearray) -> SecretList:
-    """Read a page from the bytes of an answer.
+    """Decode a page from the body of a response.
 
     Raises:
         Permanent: it is JSON, but not a list of Secrets (error type `parse`).
-        Transient: it is not JSON, or ends early (error type `parse`).
+        Transient: it is not JSON, or incomplete (error type `parse`).
     """
     page = _decode(_page, body, "a list of Secrets")
     if not page.metadata.resourceVersion:
@@ -99,17 +103,17 @@ def _decode(decoder: msgspec.json.Decoder[T], body: bytes | bytearray, expected:
 
 
 def values(data: msgspec.Raw) -> Mapping[str, bytes] | None:
-    """The `data` of a Secret, out of base64; None if it has none.
+    """The `data` of a Secret, decoded from base64; None if it has none.
 
     Raises:
-        ValueError: it is not a mapping of what the API writes, which is base64 without blanks.
+        ValueError: it is not a mapping of base64 strings without whitespace, as the API server writes them.
     """
     found: Mapping[str, bytes] | None = _values.decode(data)
     return found
 
 
 def any_values(data: msgspec.Raw) -> Mapping[str, object] | None:
-    """The same as it stands there, whatever it is.
+    """The `data` of a Secret without decoding base64 or checking the values.
 
     Raises:
         ValueError: it is not a mapping.

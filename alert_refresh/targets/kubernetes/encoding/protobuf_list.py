@@ -1,7 +1,7 @@
-"""A list of Secrets in protobuf, decoded while it arrives: the body is cut at the borders of its items.
+"""A list of Secrets in protobuf, decoded as a stream: the body is split at the boundaries of its items.
 
-A body is `k8s\\0` and a runtime.Unknown, whose field `raw` holds the list. A slice of whole fields of a message is a
-message too, so each piece that arrived is decoded on its own, and no more than one is kept.
+A body is `k8s\\0` and a runtime.Unknown, whose field `raw` holds the list. A sequence of complete fields of a message
+is a message too, so each chunk is decoded separately, and only one is kept in memory.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MAX_VARINT = 10
 
 SECRETS = ("v1", "SecretList")
 METADATA = ("meta.k8s.io/v1", "PartialObjectMetadataList")
-"""What a list is: apiVersion and kind."""
+"""apiVersion and kind of a list."""
 SECRET = ("v1", "Secret")
 
 LATEST = 253_402_300_799
@@ -44,7 +44,7 @@ LATEST = 253_402_300_799
 
 
 class MalformedProtobuf(Transient):
-    """Raised when a body that is declared as protobuf is not, or ends early."""
+    """Raised when a body with protobuf's content type is malformed or incomplete."""
 
 
 class Field(NamedTuple):
@@ -56,9 +56,9 @@ class Field(NamedTuple):
 
 
 class ProtobufList:
-    """One list whose body arrives in `pieces`, of one of these kinds.
+    """One list of one of these `kinds`, whose body arrives in `pieces`.
 
-    `version`, `next_page` and `partial` (it holds metadata alone) are known once Secrets come out of it.
+    `version`, `next_page` and `partial` (metadata only) are set before the first Secrets are yielded.
     """
 
     def __init__(self, pieces: Iterable[bytes], *kinds: tuple[str, str]) -> None:
@@ -70,10 +70,10 @@ class ProtobufList:
         self._body = bytearray()
 
     def secrets(self) -> Iterator[Sequence[Secret]]:
-        """The Secrets, a few at a time, to the end of the body.
+        """The Secrets in batches, to the end of the body.
 
         Raises:
-            MalformedProtobuf: it is not protobuf, or ends early (error type `parse`).
+            MalformedProtobuf: it is not protobuf, or incomplete (error type `parse`).
             Permanent: it is an object of another kind, or a list without a resourceVersion (error type `parse`).
         """
         left = self._read_header()
@@ -89,7 +89,7 @@ class ProtobufList:
         self._require_version()
 
     def single(self) -> Secret:
-        """The Secret that the body is, instead of a list; raises as `secrets`."""
+        """The one Secret in a body that is not a list; raises as `secrets`."""
         left = self._read_header()
         while len(self._body) < left:
             self._require_more()
@@ -117,7 +117,7 @@ class ProtobufList:
         return field.end - field.begin
 
     def _read_trailer(self) -> None:
-        """Read the envelope behind the list to its end."""
+        """Read the rest of the envelope after the list."""
         while self._body or self._more():
             field = self._next_field()
             if field.number == RAW:
@@ -125,7 +125,7 @@ class ProtobufList:
             self._take_value(field)
 
     def _take_fields(self, left: int) -> bytes:
-        """The whole fields that have arrived, at least one, of a message of which `left` bytes are to come."""
+        """The complete fields that have arrived, at least one, of a message of which `left` bytes remain."""
         while not (end := whole_fields(self._body, left)):
             self._require_more()
         self._taken = end
@@ -161,7 +161,7 @@ class ProtobufList:
 
 
 def whole_fields(body: bytearray, left: int) -> int:
-    """Where the last field ends that lies within `body`, whose first `left` bytes are a message; 0 if none does."""
+    """The end of the last complete field in `body`, whose first `left` bytes are a message; 0 without one."""
     place, size = 0, len(body)
     while place < left:
         # Nearly every field is an item whose length has two bytes: `field_at` takes five times as long.
@@ -180,10 +180,10 @@ def whole_fields(body: bytearray, left: int) -> int:
 
 
 def field_at(body: bytearray, place: int) -> Field | None:
-    """The field that begins at `place`; None if its tag or length has not arrived. Its value may not have either.
+    """The field at `place`; None if its tag or length is incomplete. Its value may be incomplete in any case.
 
     Raises:
-        MalformedProtobuf: no field begins like that.
+        MalformedProtobuf: the tag or length is invalid.
     """
     tag, begin = varint_at(body, place)
     if not begin:
@@ -201,7 +201,7 @@ def field_at(body: bytearray, place: int) -> Field | None:
 
 
 def varint_at(body: bytearray, place: int) -> tuple[int, int]:
-    """The number that begins at `place`, and where it ends; 0 if its end has not arrived."""
+    """The varint at `place` and its end, which is 0 if the varint is incomplete."""
     value = 0
     for index, byte in enumerate(body[place : place + MAX_VARINT]):
         value |= (byte & 127) << 7 * index
@@ -234,7 +234,7 @@ def not_a_list() -> Permanent:
 
 
 def values(secret: Secret) -> Mapping[str, bytes]:
-    """The `data` of a Secret, in the order of its keys: the map of a message has none, and faults are in that order."""
+    """The `data` of a Secret sorted by key, so that faults have a stable order: protobuf maps are unordered."""
     data: Mapping[str, bytes] = secret.data
     return data if len(data) < 2 else dict(sorted(data.items()))
 
@@ -244,5 +244,5 @@ def created(metadata: secrets_pb2.Metadata) -> str:
     seconds = metadata.creationTimestamp.seconds
     if not 0 < seconds <= LATEST:
         return ""
-    # Half of the time that strftime takes.
+    # Twice as fast as strftime.
     return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}Z"

@@ -48,7 +48,7 @@ class TestDecoding:
         assert json_list.values(second.data) is None
         assert "canary" not in repr(first.metadata)
 
-    def test_a_list_that_ends_early_is_told_at_whatever_byte(self) -> None:
+    def test_a_list_truncated_at_any_byte_is_reported(self) -> None:
         body = listed(*map(one, range(3))).rstrip()
         for end in range(len(body)):
             with pytest.raises(Transient) as raised:
@@ -91,12 +91,12 @@ class TestDecoding:
         assert raised.value.error_type == "parse"
 
     @pytest.mark.parametrize("read", [json_list.values, json_list.any_values])
-    def test_values_that_are_no_mapping_are_told(self, read: Callable[[msgspec.Raw], object]) -> None:
+    def test_values_that_are_not_a_mapping_are_reported(self, read: Callable[[msgspec.Raw], object]) -> None:
         with pytest.raises(ValueError, match="Expected"):
             read(msgspec.Raw(b"[1]"))
 
     @pytest.mark.parametrize("value", ['"Y Q=="', '"YQ"', '"YQ==\\n"', '"Y!=="', '"C9/A="', "5", "null", "[]"])
-    def test_values_that_are_not_as_the_api_writes_them_are_told_or_had_as_they_stand(self, value: str) -> None:
+    def test_values_that_are_not_as_the_api_writes_them_are_reported_or_returned_undecoded(self, value: str) -> None:
         data = msgspec.Raw(f'{{"a": "YQ==", "b": {value}}}'.encode())
         with pytest.raises(ValueError, match=r"base64|Expected"):
             json_list.values(data)

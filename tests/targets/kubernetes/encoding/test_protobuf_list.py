@@ -70,7 +70,7 @@ class TestArriving:
         with pytest.raises(ZeroDivisionError):
             next(found)
 
-    def test_no_more_is_kept_than_what_is_not_decoded_yet(self) -> None:
+    def test_only_undecoded_bytes_are_kept(self) -> None:
         body = document(*(one(number) for number in range(1000)))
         page = ProtobufList(cut(body, range(0, len(body), 1000)))
         longest = max(len(page._body) for _ in page.secrets())
@@ -95,7 +95,7 @@ UNKNOWN = field(99, "x" * 300) + field(98, 1 << 40) + b"\xd9\x06" + b"8bytes.." 
 
 
 class TestUnknownFields:
-    def test_fields_that_nobody_knows_are_skipped_everywhere(self) -> None:
+    def test_unknown_fields_are_skipped_everywhere(self) -> None:
         item = field(1, field(1, "n") + field(5, "u") + field(6, "3") + UNKNOWN) + UNKNOWN
         listed = field(1, field(2, "8") + UNKNOWN) + UNKNOWN + field(2, item) + UNKNOWN
         about = field(1, field(1, "v1") + field(2, "SecretList") + UNKNOWN)
@@ -122,7 +122,7 @@ class TestFaults:
             BODY[: len(BODY) // 2],
         ],
     )
-    def test_a_body_that_ends_early_is_told(self, body: bytes) -> None:
+    def test_an_incomplete_body_is_reported(self, body: bytes) -> None:
         with pytest.raises(MalformedProtobuf, match="ends early") as raised:
             decoded(body)
         assert raised.value.error_type == "parse"
@@ -144,7 +144,7 @@ class TestFaults:
             pytest.param(protobuf.MAGIC + ENVELOPE + field(2, LISTED) + b"\x0b", id="behind"),
         ],
     )
-    def test_what_is_not_protobuf_is_told(self, body: bytes) -> None:
+    def test_a_body_that_is_not_protobuf_is_reported(self, body: bytes) -> None:
         for cuts in ((), range(len(body))):
             with pytest.raises(MalformedProtobuf, match="is not protobuf") as raised:
                 decoded(body, cuts)
@@ -168,11 +168,11 @@ class TestFaults:
             decoded(body, range(len(body)))
         assert raised.value.error_type == "parse"
 
-    def test_at_whatever_byte_it_is_cut_it_is_whole_or_an_error(self) -> None:
+    def test_truncated_at_any_byte_it_is_complete_or_an_error(self) -> None:
         whole = len(BODY) - len(protobuf.END)
         for end in range(len(BODY)):
             if end in (whole, whole + 2):
-                # The list is whole, and what is missing says nothing.
+                # The list is complete, and the missing part has no content.
                 assert len(decoded(BODY[:end])[2]) == 5
                 continue
             with pytest.raises(MalformedProtobuf):
@@ -197,7 +197,7 @@ class TestFaults:
             found = [one for some in page.secrets() for one in some]
         except (MalformedProtobuf, Permanent):
             return
-        # A changed tag may turn an item into a field that nobody knows; its bytes are still accounted for.
+        # A changed tag may turn an item into an unknown field; its bytes are still accounted for.
         assert page.version and len(found) <= 5
         for one in found:
             kube_list.candidate(one, Bulkhead(), deny_private=False)
