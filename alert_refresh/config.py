@@ -162,7 +162,7 @@ class Env:
         return value or default
 
     def elements(self, name: str, default: str = "", means: str = "") -> list[str]:
-        """The elements of a list separated by commas; an empty one is a fault."""
+        """The elements of a list separated by commas; an empty one is a warning, and nothing but commas a fault."""
         text = self.text(name, default, means)
         found = [part.strip() for part in text.split(",")] if text else []
         if found and not any(found):

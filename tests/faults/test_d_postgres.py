@@ -122,7 +122,7 @@ def test_d03_a_backend_that_is_terminated_is_a_network_failure_and_leaves_the_ro
 @pytest.mark.parametrize(
     ("statement", "reason"),
     [
-        ("select 1", "there is no such view"),
+        ("select 1", "there is no such view; write its name exactly as in the catalog, with the schema if need be"),
         ("create table odd (n int)", "it is a table, not a materialized view"),
         ("create view odd as select 1 as n", "it is a plain view, not a materialized view"),
     ],

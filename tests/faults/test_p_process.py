@@ -356,6 +356,11 @@ BAD: dict[str, tuple[str, str]] = {
     "unknown time zone": ("ALERT_REFRESH_TIMEZONE", "Europe/Berln"),
     "empty token": ("ALERT_REFRESH_ADMIN_TOKEN", ""),
     "token with a space": ("ALERT_REFRESH_ADMIN_TOKEN", "canary canary"),
+    "token in quotes": ("ALERT_REFRESH_ADMIN_TOKEN", '"canary"'),
+    "user info in the address": ("ALERT_REFRESH_BIND", "user:canary@127.0.0.1:8080"),
+    "URL for a kubeconfig": ("KUBECONFIG", "https://user:canary@10.0.0.1:6443"),
+    "connection string for names": ("VIEWS", "postgresql://user:canary@host/database"),
+    "slash in a password": ("VIEWS_DATABASE_URL", "postgresql://user:canary/canary@host/database"),
     "missing token file": ("ALERT_REFRESH_READ_TOKEN_FILE", "/does/not/exist"),
     "open to the world": ("ALERT_REFRESH_BIND", "0.0.0.0:8080"),
 }
