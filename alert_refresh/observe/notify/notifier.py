@@ -73,8 +73,6 @@ class Notifier:
         if outcome.result is Result.FAILED and outcome.streak_before == 0:
             self._began[outcome.kind] = outcome.started_at
         notice = failing_notice(outcome, self._began.get(outcome.kind))
-        if outcome.result is Result.SUCCESS:
-            self._began.pop(outcome.kind, None)
         if notice is None:
             owed = self._owed.get((outcome.kind, Reason.FAILING))
             if outcome.result is Result.SUCCESS and owed is not None and not owed.firing:

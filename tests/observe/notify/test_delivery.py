@@ -54,8 +54,10 @@ def test_a_webhook_that_is_down_gets_three_retries_and_is_warned_of_once(caplog:
             proxy.open()
             it.fail(1, 2, 3)
             it.becomes(sent=1, failed=2)
-        assert hook.told() == [("targets", "failing", "firing")]
-    (warning, again, sent) = caplog.records
+            it.succeed(3)
+            it.becomes(sent=2, failed=2)
+        assert hook.told() == [("targets", "failing", "firing"), ("targets", "failing", "resolved")]
+    (warning, again, sent, _) = caplog.records
     assert (warning.error, warning.error_type) == ("it refused the connection", "network")  # type: ignore[attr-defined]
     assert again.getMessage() == "Notifications are delivered again after 2 failures"
     assert sent.getMessage() == "Notification sent"
@@ -115,6 +117,8 @@ def test_what_does_not_fit_into_the_queue_is_dropped_and_counted(caplog: pytest.
         it.after(TIMEOUT)
         it.becomes(sent=2, failed=1, dropped=2)
         assert [kind for kind, _, _ in hook.told()] == ["a", "b", "c"]
+        it.notifier.stop()
+        assert it.counts() == (2, 1, 2)
 
 
 def test_before_the_start_and_after_the_stop_everything_is_dropped() -> None:
