@@ -42,7 +42,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def world(tmp_path: Path, read: list[str]) -> World:
-    """Two files with two targets each."""
+    """Two files and a mounted Secret with four targets."""
     write(tmp_path / "a.yaml", secret("one"), secret("two"))
     write(tmp_path / "b.json", secret("three"))
     mount(tmp_path / "mounted", "v1", {"config": json.dumps(config("four")).encode()})
