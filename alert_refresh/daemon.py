@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from alert_refresh import __version__, durations, rules, targets, views
-from alert_refresh.config import Config, Env, read_server
+from alert_refresh.config import Config, read_server
 from alert_refresh.engine import Clock, ConfigErrors, Deadline, ShutdownTimeout, SystemClock, Trigger, Worker
+from alert_refresh.env import Env
 from alert_refresh.kind import load
 from alert_refresh.observe import notify
 from alert_refresh.observe.outcomes import log_outcome, log_publication

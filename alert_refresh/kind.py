@@ -14,8 +14,8 @@ from alert_refresh import engine
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from alert_refresh.config import Env
     from alert_refresh.engine import Clock, Source
+    from alert_refresh.env import Env
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

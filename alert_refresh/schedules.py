@@ -8,7 +8,7 @@ from alert_refresh.engine import Cron, CronError, Earliest
 from alert_refresh.engine.cron import zone_of
 
 if TYPE_CHECKING:
-    from alert_refresh.config import Env
+    from alert_refresh.env import Env
 
 TIMEZONE = "ALERT_REFRESH_TIMEZONE"
 UTC = "UTC"

@@ -85,8 +85,8 @@ def bare(file: Path, accept: str = "application/json") -> Callable[[], int]:
 
 def ours(file: Path) -> Callable[[Snapshot[Target] | None], Snapshot[Target]]:
     """The source as the program uses it, in a warm process."""
-    from alert_refresh.config import Env
     from alert_refresh.engine import Deadline, Request, SystemClock, Trigger
+    from alert_refresh.env import Env
     from alert_refresh.targets import read
     from alert_refresh.targets.kubernetes.source import KubernetesSource
 

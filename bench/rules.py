@@ -22,6 +22,7 @@ from alert_refresh.engine import (
     Trigger,
     Worker,
 )
+from alert_refresh.engine.guard.ruling import Ruling
 from alert_refresh.engine.state import RefreshState
 from alert_refresh.rules import KIND, Settings
 from alert_refresh.rules.forms import warm_file
@@ -184,7 +185,8 @@ def reading() -> Table:
     run = state.open()
     request = state.due(run)
     assert request is not None
-    state.finish(state.begin(request, 1, Deadline(SystemClock(), 60)), Snapshot(found.rules, memo=found), None)
+    snapshot = Snapshot(found.rules, memo=found)
+    state.finish(state.begin(request, 1, Deadline(SystemClock(), 60)), Ruling(snapshot, snapshot), None)
     ids, plain = list(found.rules)[::10] * 100, dict(found.rules)
 
     def by_dict() -> None:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from alert_refresh.engine import Deadline, RefreshSettings, Request, Snapshot, SystemClock, Trigger, Worker
+from alert_refresh.engine.guard.ruling import Ruling
 from alert_refresh.rules import KIND
 from alert_refresh.rules.hot_cache import HotCache
 from alert_refresh.rules.rule_set import rule_set
@@ -135,7 +136,8 @@ class Swaps:
     def swap(self, number: int) -> None:
         state = self.worker.state
         attempt = state.begin(self._requests[number], 1, Deadline(self._clock, 60))
-        state.finish(attempt, self.versions[number % 2], None)
+        found = self.versions[number % 2]
+        state.finish(attempt, Ruling(found, found), None)
         self.plain = self.dicts[number % 2]
 
     def swaps(self) -> None:

@@ -51,6 +51,7 @@ What is allowed but was probably not meant is a WARNING at the start, and a line
 |---|---|
 """
 INTERVAL, BIND, TOKEN = "TARGET_REFRESH_INTERVAL", "ALERT_REFRESH_BIND", "ALERT_REFRESH_ADMIN_TOKEN"
+SCHEDULE, NOTIFY, KEY = "TARGET_REFRESH_SCHEDULE", "ALERT_REFRESH_NOTIFY_URL", "ALERT_REFRESH_SNAPSHOT_KEY_FILE"
 DSN, REDIS, SELECTOR = "VIEWS_DATABASE_URL", "REDIS_URL", "TARGET_LABEL_SELECTOR"
 
 VALUES: tuple[tuple[str, str], ...] = (
@@ -119,6 +120,33 @@ VALUES: tuple[tuple[str, str], ...] = (
     (SELECTOR, "app=slack,"),
     (SELECTOR, "a" * 5000),
     ("RULES_REFRESH_ADAPTIVE_MAX", "30s"),
+    ("TARGET_REFRESH_MAX_REMOVAL", "0.5"),
+    ("TARGET_REFRESH_BREAKER_FAILURES", "never"),
+    (SCHEDULE, "* * * * * *"),
+    (SCHEDULE, "5 * * *"),
+    (SCHEDULE, "61 * * * *"),
+    (SCHEDULE, "* * * * MON-FRY"),
+    (SCHEDULE, "30-10 * * * *"),
+    (SCHEDULE, "*/90 * * * *"),
+    (SCHEDULE, "TZ=Europe/Berlin 0 4 * * *"),
+    (SCHEDULE, "@dayly"),
+    (SCHEDULE, "@reboot"),
+    (SCHEDULE, "0 0 30 2 *"),
+    (SCHEDULE, "0 0 */15 2 MON#5"),
+    (SCHEDULE, "*," * 300 + "*"),
+    ("ALERT_REFRESH_TIMEZONE", "Europe/Berln"),
+    ("ALERT_REFRESH_TIMEZONE", "Mars/Base"),
+    (KEY, f"{FOLDER}/none"),
+    (KEY, f"{FOLDER}/open"),
+    (KEY, f"{FOLDER}/token"),
+    ("ALERT_REFRESH_SNAPSHOT_MAX_AGE", "1d"),
+    ("ALERT_REFRESH_SNAPSHOT_MAX_AGE", "0s"),
+    (NOTIFY, f"ftp://hooks.example.com/{CANARY}"),
+    (NOTIFY, f"https://169.254.169.254/{CANARY}"),
+    ("ALERT_REFRESH_NOTIFY_FORMAT", "teams"),
+    (f"{NOTIFY}_FILE", f"{FOLDER}/none"),
+    (f"{NOTIFY}_FILE", f"{FOLDER}/empty"),
+    (f"{NOTIFY}_FILE", f"{FOLDER}/token"),
     ("VIEWS", ","),
     ("VIEWS", '"mv_a,mv_b"'),
     ("VIEWS", "mv_a,mv_a"),
@@ -137,7 +165,12 @@ VALUES: tuple[tuple[str, str], ...] = (
     (REDIS, f"redis://:{CANARY}@one,two/0"),
 )
 """One variable with a value each."""
-TOGETHER: tuple[Mapping[str, str], ...] = ({TOKEN: CANARY, f"{TOKEN}_FILE": f"{FOLDER}/token"},)
+TOGETHER: tuple[Mapping[str, str], ...] = (
+    {TOKEN: CANARY, f"{TOKEN}_FILE": f"{FOLDER}/token"},
+    {INTERVAL: "5m", SCHEDULE: "@hourly"},
+    {NOTIFY: f"https://hooks.example.com/{CANARY}", f"{NOTIFY}_FILE": f"{FOLDER}/token"},
+    {"RULES_REFRESH_ADAPTIVE": "true", "RULES_REFRESH_SCHEDULE": "@hourly"},
+)
 VIEW_FILES = (
     None,
     "#" * (LARGEST + 1),
@@ -153,7 +186,8 @@ VIEW_FILES = (
     "views: [{name: mv_a, interval: }]",
     "views: [{name: mv_a, interval: 5}]",
     "views: [{name: mv_a, interval: 1m, cron: '* * * * *'}]",
-    "views: [{name: mv_a, cron: '@daily'}]",
+    "views: [{name: mv_a, cron: '* * * *'}]",
+    "views: [{name: mv_a, cron: ''}]",
 )
 """Contents of VIEWS_CONFIG_FILE with VIEWS=mv_a; None is none."""
 ALLOWED: tuple[Mapping[str, str], ...] = (
@@ -178,9 +212,10 @@ def rows() -> Iterator[Row]:
     with _files() as folder:
         for environ in (*({name: value} for name, value in VALUES), *TOGETHER):
             yield from _faults(folder, environ, " ".join(f"{name}={value}" for name, value in environ.items()))
-        for name, module in ((DSN, "psycopg_pool"), (REDIS, "redis")):
+        for name, module in ((DSN, "psycopg_pool"), (REDIS, "redis"), (KEY, "cryptography")):
+            value = f"{FOLDER}/token" if name == KEY else f"redis://:{CANARY}@host/0"
             with mock.patch.object(importlib.util, "find_spec", _without(module)):
-                yield from _faults(folder, {name: f"redis://:{CANARY}@host/0"}, f"{name}=... without its extra")
+                yield from _faults(folder, {name: value}, f"{name}=... without its extra")
         for content in VIEW_FILES:
             file = folder / ("none" if content is None else "views.yaml")
             if content is not None:
@@ -244,6 +279,9 @@ def _files() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "token").write_text(CANARY)
+        (folder / "token").chmod(0o600)
+        (folder / "open").write_bytes(b"x" * 32)
+        (folder / "open").chmod(0o644)
         (folder / "empty").touch()
         (folder / "large").write_bytes(b"x" * (LIMIT + 1))
         (folder / "words").write_text(f"{CANARY} {CANARY}")

@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alert_refresh.config import Config, Env
 from alert_refresh.credential import MASK, Credential
 from alert_refresh.daemon import read_config, read_settings
 from alert_refresh.engine import ConfigErrors, Cron, Earliest, RefreshSettings
+from alert_refresh.env import Env
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from alert_refresh.config import Config
 
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
@@ -281,7 +283,6 @@ def test_a_wrong_cron_expression_is_one_fault_that_says_why(text: str, reason: s
         ("Mars/Base", None),
         ("../../etc/passwd", None),
         ("/etc/passwd", None),
-        ("a\0b", None),
     ],
 )
 def test_an_unknown_time_zone_is_one_fault_with_the_nearest_right_name(zone: str, near: str | None) -> None:

@@ -18,7 +18,7 @@ from tests.fakes import FakeClock, FakeSource
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from alert_refresh.config import Env
+    from alert_refresh.env import Env
 
 
 def kind(name: str, source: FakeSource | None) -> Kind:

@@ -21,9 +21,11 @@ from tests.faults_table_settings import (
 
 PACKAGE = Path(alert_refresh.__file__).parent
 MODULES = (
-    "address.py", "config.py", "durations.py", "mistakes.py", "networks.py", "web/token_file.py", "targets/__init__.py",
-    "targets/secret/selector.py", "rules/__init__.py", "views/__init__.py", "views/names.py", "views/view_file.py",
-    "views/database/connect.py", "views/tiers/redis_cache.py",
+    "address.py", "config.py", "env.py", "durations.py", "mistakes.py", "networks.py", "schedules.py",
+    "web/token_file.py", "keep/settings.py", "keep/key.py", "observe/notify/settings.py", "engine/cron/fields.py",
+    "engine/cron/expression.py", "targets/__init__.py", "targets/secret/selector.py", "rules/__init__.py",
+    "views/__init__.py", "views/names.py", "views/view_file.py", "views/database/connect.py",
+    "views/tiers/redis_cache.py",
 )  # fmt: skip
 """Where the messages of settings are made."""
 BEGINS = re.compile(

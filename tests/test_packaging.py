@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from alert_refresh import daemon
-from alert_refresh.config import Env, read_server
+from alert_refresh.config import read_server
+from alert_refresh.env import Env
 
 ROOT = Path(__file__).parent.parent
 ENV_FILE = ROOT / "config" / "alert-refresh.env"

@@ -62,6 +62,11 @@ class RefreshState(Generic[T]):
         """The current status, without taking the lock."""
         return self._status
 
+    @property
+    def recheck(self) -> float:
+        """Seconds after which a due time is looked at again, since a wall clock that was set may have moved it."""
+        return self._schedule.recheck
+
     def open(self) -> int:
         """Start a run: a start-up refresh is due now, periodic ones follow the schedule. Returns the number of the run.
 

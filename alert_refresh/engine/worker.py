@@ -66,7 +66,6 @@ class Worker(Generic[T]):
         self.settings = settings
         self.clock = clock or SystemClock()
         schedule = settings.schedule or Interval(settings.interval, settings.warmup)
-        self._recheck = schedule.recheck
         limits = settings.limits()
         self.state: RefreshState[T] = RefreshState(
             kind.name,
@@ -263,7 +262,7 @@ class Worker(Generic[T]):
         if status.pending is not None:
             return 0.0
         due = [at for at in (status.next_due, status.confirm_due) if at is not None]
-        return max(0.0, min(min(due) - self.clock.monotonic(), self._recheck)) if due else None
+        return max(0.0, min(min(due) - self.clock.monotonic(), self.state.recheck)) if due else None
 
     def _new_run(self, number: int) -> _Run:
         wake = threading.Event()

@@ -14,7 +14,7 @@ from alert_refresh.keep.key import read_key
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from alert_refresh.config import Env
+    from alert_refresh.env import Env
     from alert_refresh.keep.key import Key
 
 KEY_FILE = "ALERT_REFRESH_SNAPSHOT_KEY_FILE"

@@ -17,8 +17,8 @@ from alert_refresh.rules.protection import PROTECTION
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from alert_refresh.config import Env
     from alert_refresh.engine import Clock, Source
+    from alert_refresh.env import Env
     from alert_refresh.rules.rule import Rule
 
 

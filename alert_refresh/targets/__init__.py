@@ -14,8 +14,8 @@ from alert_refresh.targets.secret.selector import parse_selector
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from alert_refresh.config import Env
     from alert_refresh.engine import Clock, RefreshSettings, Source
+    from alert_refresh.env import Env
     from alert_refresh.targets.target import Target
 
 PREFIX = "TARGET_REFRESH_"

@@ -18,8 +18,8 @@ from alert_refresh.views.view_settings import ViewSettings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from alert_refresh.config import Env
     from alert_refresh.engine import Clock, Cron, RefreshSettings, Source
+    from alert_refresh.env import Env
     from alert_refresh.views.source import PostgresSource
 
 

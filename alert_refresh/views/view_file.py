@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from alert_refresh.config import Env
 from alert_refresh.engine import AttemptError
+from alert_refresh.env import Env
 from alert_refresh.files.read import READ_ONLY, read_descriptor, storage_error
 from alert_refresh.mistakes import choose, part
 from alert_refresh.schedules import TIMEZONE, cron

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from alert_refresh.config import Config, Token
+    from alert_refresh.config import Config
     from alert_refresh.credential import Credential
     from alert_refresh.engine import Clock
+    from alert_refresh.env import Token
 
 ADMIN, READ, ANONYMOUS = "admin", "read", "anonymous"
 

@@ -16,9 +16,10 @@ from urllib.parse import quote
 import pytest
 from flask import g, request
 
-from alert_refresh.config import Env, read_server
+from alert_refresh.config import read_server
 from alert_refresh.credential import Credential
 from alert_refresh.engine import Fault, Rejected, Snapshot
+from alert_refresh.env import Env
 from alert_refresh.observe.formats import Console, Json
 from alert_refresh.web.auth import Auth
 from tests.fakes import FakeClock

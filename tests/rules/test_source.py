@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from alert_refresh import rules
-from alert_refresh.config import Env
 from alert_refresh.engine import Adaptive, ConfigErrors, Never, Result, SystemClock, Trigger
+from alert_refresh.env import Env
 from alert_refresh.files import watch
 from alert_refresh.files.at_rest import SETTLED
 from alert_refresh.rules import source

@@ -154,6 +154,17 @@ def _answers() -> Iterator[Row]:
         yield from _answered(faults.status(code), f"the status {code}")
     for what, action in PAGES:
         yield from _answered(action, what)
+    with tempfile.TemporaryDirectory() as name, KubeServer() as server:
+        fill(server.store, 2)
+        clock = SystemClock()
+        source = KubernetesSource(target_settings(kubeconfig(Path(name) / "k", server.url)), clock)
+        with contextlib.closing(source):
+            known = source.refresh(None, Request(Trigger.STARTUP), Deadline(clock, 5.0))
+            other = server.store.objects["default", "target-00001"].whole()
+            server.fault(faults.page(other), "/api/v1/")
+            one = Request(Trigger.MANUAL, scope="target-00000")
+            what = "another Secret than the one of the target that is refreshed"
+            yield from _row(lambda: source.refresh(known, one, Deadline(clock, 5.0)), what)
 
 
 def _connections() -> Iterator[Row]:

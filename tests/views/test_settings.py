@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from alert_refresh import views
-from alert_refresh.config import Env
 from alert_refresh.engine import ConfigErrors, SystemClock
+from alert_refresh.env import Env
 
 DSN = "postgresql://someone:canary@db.example:5432/entities"
 

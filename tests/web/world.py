@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from alert_refresh.config import Env, read_server
+from alert_refresh.config import read_server
 from alert_refresh.credential import Credential
 from alert_refresh.daemon import KINDS, Daemon
 from alert_refresh.engine import Fault, RefreshSettings, Rejected, Snapshot, Trigger, Worker
+from alert_refresh.env import Env
 from alert_refresh.targets import KIND
 from alert_refresh.targets.target import Target
 from alert_refresh.web.app import create_app

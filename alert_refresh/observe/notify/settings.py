@@ -16,7 +16,7 @@ from alert_refresh.targets.secret.url import check
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from alert_refresh.config import Env
+    from alert_refresh.env import Env
 
 NAME = "ALERT_REFRESH_NOTIFY_URL"
 FORMATS = ("generic", "slack", "alertmanager")

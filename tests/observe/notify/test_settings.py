@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from alert_refresh.config import Env
 from alert_refresh.daemon import Daemon, read_config
 from alert_refresh.engine import ConfigErrors
+from alert_refresh.env import Env
 from alert_refresh.observe.notify import describe, read
 from tests.observe.notify.hooks import CANARY
 from tests.test_architecture import EXPENSIVE, loaded_after

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from alert_refresh.config import Env
 from alert_refresh.engine import (
     AttemptError,
     Deadline,
@@ -23,6 +22,7 @@ from alert_refresh.engine import (
     Trigger,
     Worker,
 )
+from alert_refresh.env import Env
 from alert_refresh.targets import KIND, build, read
 from alert_refresh.targets.kubernetes import client as kube_client
 from alert_refresh.targets.kubernetes.errors import HINTS
@@ -138,7 +138,7 @@ class TestLists:
         file = kubeconfig(tmp_path / "kubeconfig", kube.url)
         code = f"""
 import sys
-from alert_refresh.config import Env
+from alert_refresh.env import Env
 from alert_refresh.engine import Deadline, Request, SystemClock, Trigger
 from alert_refresh.targets import build, read
 source = build(read(Env({{"KUBECONFIG": {str(file)!r}}})), SystemClock())

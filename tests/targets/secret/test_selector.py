@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from alert_refresh.config import Env
 from alert_refresh.engine import ConfigErrors
+from alert_refresh.env import Env
 from alert_refresh.targets import read
 from alert_refresh.targets.secret.selector import parse_selector
 
