@@ -404,6 +404,16 @@ def notified(hook: Hook) -> dict[str, str]:
     return {"ALERT_REFRESH_NOTIFY_URL": f"http://127.0.0.1:{hook.port}/{quote(CANARY)}?key={quote(CANARY)}"}
 
 
+def notification_fails(world: World, hook: Hook) -> bytes:
+    """Have a notification be refused by a webhook whose URL holds the canary; returns all that its objects show."""
+    notifier = world.daemon.notifier
+    assert notifier is not None
+    notifier(failure(3))
+    eventually(lambda: notifier.delivery.failed == 1)
+    assert quote(CANARY) in hook.wait_for(1).path, "the canary must be there to be found"
+    return repr((vars(notifier), vars(notifier.delivery))).encode()
+
+
 def test_h17_a_canary_in_every_secret_field_is_found_nowhere(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     output: list[bytes] = []
@@ -436,13 +446,8 @@ def test_h17_a_canary_in_every_secret_field_is_found_nowhere(caplog: pytest.LogC
             record(response)
 
         record(world.client.get("/broken"))
-        notifier = world.daemon.notifier
-        assert notifier is not None
-        notifier(failure(3))
-        eventually(lambda: notifier.delivery.failed == 1)
-        assert quote(CANARY) in hook.wait_for(1).path, "the canary must be there to be found"
+        output.append(notification_fails(world, hook))
         record(world.client.get("/metrics"))
-        output.append(repr((vars(notifier), vars(notifier.delivery))).encode())
         status = world.worker.get_status()
         output.append(repr((status, status.snapshot, world.worker, world.daemon.config, vars(world.daemon))).encode())
     assert world.source.calls > 1

@@ -27,6 +27,7 @@ from alert_refresh.targets.bulkhead import Bulkhead
 from alert_refresh.targets.kubernetes import body
 from alert_refresh.targets.kubernetes.applier import Applier
 from alert_refresh.targets.kubernetes.encoding.json_list import Metadata, Secret
+from alert_refresh.targets.kubernetes.errors import HINTS
 from alert_refresh.targets.kubernetes.events import WatchEvent
 from alert_refresh.targets.kubernetes.list import METADATA, PROTOBUF, SINGLES
 from alert_refresh.targets.kubernetes.snapshot import memo_of
@@ -338,7 +339,7 @@ class TestEverythingInstead:
         caplog.clear()
         assert cluster.refresh("target-00001") == ["target-00001", METADATA, PROTOBUF]
         assert cluster.served.items["target-00001"].enabled
-        assert caplog.messages == ["resourceVersions went back; everything is read again"]
+        assert caplog.messages == ["resourceVersions went back; all Secrets are read again"]
 
     def test_after_history_went_back_to_before_it_was_there(self, cluster: Cluster, kube: KubeServer) -> None:
         backup = kube.store.backup()
@@ -381,7 +382,7 @@ class TestEverythingInstead:
         kube.denied = {("get", "default")}
         cluster.refresh("target-00001")
         (line,) = [one for one in caplog.records if "instead of one target" in one.message]
-        assert vars(line)["error"] == "the API server answered 403"
+        assert vars(line)["error"] == "the API server answered 403" + HINTS[403]
 
     def test_while_a_namespace_fails(self, tmp_path: Path, kube: KubeServer) -> None:
         kube.store.create(secret("elsewhere", "other"))
