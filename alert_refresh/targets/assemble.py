@@ -25,12 +25,12 @@ log = logging.getLogger(__name__)
 
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):
-    """One Secret of a list, parsed. `created` is its creation time in RFC 3339, or empty when unknown."""
+    """One Secret of a list, parsed. `created` is its creation time: RFC 3339 or Unix seconds; empty or 0 is unknown."""
 
     namespace: str
     secret: str
     uid: str
-    created: str
+    created: str | int
     result: Target | tuple[Fault, ...]
 
 
@@ -170,12 +170,19 @@ def _duplicate(loser: Candidate, namespace: str, secret: str) -> Candidate:
 
 def _seniority(candidate: Candidate) -> tuple[float, str, str, str]:
     """Sorts the Secret that gets a disputed name first; one of unknown age counts as the youngest."""
+    age = _seconds(candidate.created)
+    return float("inf") if age is None else age, candidate.namespace, candidate.secret, candidate.uid
+
+
+def _seconds(created: str | int) -> float | None:
+    """A creation time in Unix seconds; None if it is unknown."""
+    if isinstance(created, int):
+        return created or None
     try:
-        created = datetime.fromisoformat(candidate.created)
-        age = (created if created.tzinfo else created.replace(tzinfo=UTC)).timestamp()
+        moment = datetime.fromisoformat(created)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
-        age = float("inf")
-    return age, candidate.namespace, candidate.secret, candidate.uid
+        return None
 
 
 def _order(rejected: Rejected) -> tuple[object, ...]:
