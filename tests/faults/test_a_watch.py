@@ -402,7 +402,7 @@ class TestConnection:
 class TestRefusals:
     def test_without_the_right_it_says_so_once_and_polls(self, kube: KubeServer, tmp_path: Path) -> None:
         kube.denied = {("watch", "default")}
-        with watch_of(tmp_path, kube) as it:
+        with watch_of(tmp_path, kube, WatchTimings()) as it:
             eventually(lambda: it.health.error == "namespace default: the API server answered 403")
             for number in (2, 3, 4):
                 name = it.change()
@@ -415,6 +415,19 @@ class TestRefusals:
             it.refresh()
             it.connected().serves(it.change())
             assert it.health.counts["drift_corrected"] == 0
+
+    def test_a_right_that_comes_back_is_used_without_a_list(self, kube: KubeServer, tmp_path: Path) -> None:
+        """An API server that has just started answers 403 until it has read the roles."""
+        with watch_of(tmp_path, kube) as it:
+            it.connected()
+            kube.denied = {("watch", "default")}
+            kube.close()
+            kube.open()
+            eventually(lambda: it.health.error == "namespace default: the API server answered 403")
+            lists = len(kube.requests) - len(watches(kube))
+            kube.denied = set()
+            it.connected().serves(it.change())
+            assert len(kube.requests) - len(watches(kube)) == lists
 
     def test_a_token_of_a_kubeconfig_is_read_again(self, kube: KubeServer, tmp_path: Path) -> None:
         (tmp_path / "token").write_text("old")

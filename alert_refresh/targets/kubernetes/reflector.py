@@ -11,7 +11,7 @@ from urllib3.exceptions import HTTPError
 
 from alert_refresh.engine import AttemptError, Deadline, Result, Transient, Trigger, Watch
 from alert_refresh.targets.kubernetes.body import READ, shut_down
-from alert_refresh.targets.kubernetes.errors import Behind, Forbidden, Gone, OtherServer, Unauthorized
+from alert_refresh.targets.kubernetes.errors import Behind, Gone, OtherServer, Unauthorized
 from alert_refresh.targets.kubernetes.events import BOOKMARK, DELETED, Lines, RelistNeeded, decode
 from alert_refresh.targets.kubernetes.health import HealthRecorder
 from alert_refresh.targets.kubernetes.journal import FULL_PAUSE, Entry
@@ -251,9 +251,8 @@ class Reflector(Watch):
             self._health.counts["reconnects"] += 1
             if isinstance(error, Unauthorized):
                 self._client.reset()
-            if isinstance(error, Forbidden):
-                self._listed_within(None)
-            elif error.error_type in ("k8s_api", "auth"):
+            if error.error_type in ("k8s_api", "auth"):
+                # Also a 403: an API server that has just started answers it until it has read the roles.
                 self._refused(error.retry_after if isinstance(error, Transient) else None)
             else:
                 self._listed_within(self._reconnect_backoff.wait(self._timings.broken))
