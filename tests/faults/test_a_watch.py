@@ -219,6 +219,7 @@ class TestDoubts:
     def test_a33_bookmarks_alone_are_proof_of_life_and_nothing_else(self, kube: KubeServer, tmp_path: Path) -> None:
         with watch_of(tmp_path, kube) as it:
             it.connected()
+            fill(kube.store, 1, namespace="elsewhere")
             eventually(lambda: it.health.last_proof_of_life is not None)
             first = it.health.last_proof_of_life
             assert first is not None

@@ -240,8 +240,18 @@ class TestWatches:
 
     def test_bookmarks_come_when_asked_for(self, kube: KubeServer) -> None:
         with Watching(kube, f"resourceVersion={kube.store.version}&allowWatchBookmarks=true") as watch:
+            fill(kube.store, 1, namespace="elsewhere")
             kind, shown = watch.event()
         assert (kind, shown["metadata"]["resourceVersion"]) == ("BOOKMARK", str(kube.store.version))
+
+    def test_nothing_is_told_that_is_not_newer_than_what_was_asked_for(self, kube: KubeServer) -> None:
+        for version in (kube.store.version, kube.store.version + 5):
+            query = f"resourceVersion={version}&allowWatchBookmarks=true&timeoutSeconds=0.3"
+            with Watching(kube, query) as watch:
+                assert watch.answer.read() == b""
+        with Watching(kube, f"resourceVersion={kube.store.version + 1}") as watch:
+            fill(kube.store, 2, namespace="default", prefix="new")
+            assert watch.event()[1]["metadata"]["name"] == "new-00001"
 
     def test_a_watch_from_nowhere_begins_with_everything(self, kube: KubeServer) -> None:
         with Watching(kube, "resourceVersion=0") as watch:

@@ -1,4 +1,8 @@
-"""Watches: a stream of events from exactly one resourceVersion on, with bookmarks, as the API server sends it."""
+"""Watches: a stream of events from exactly one resourceVersion on, with bookmarks, as the API server sends it.
+
+As a real one (1.36, with its watch cache) it tells nothing that is not newer than the version that was asked for, also
+no bookmark: an idle watch is silent until its time is over, and so is one from a version that is still to come.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +30,12 @@ def serve(exchange: Exchange) -> bool:
     except ValueError as error:
         return wire.respond(failure(400, "BadRequest", str(error)))
     restored = store.restored
-    if version > store.version:
-        return wire.respond(failure(504, "Timeout", f"Too large resource version: {version}, current: {store.version}"))
     wire.head(200, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
     bookmarks = request.query.get("allowWatchBookmarks") in ("1", "true")
     begun = version
     if version == 0:
         begun = _send_all(exchange, query)
-    position, bookmark_at = begun, time.monotonic() + exchange.server.bookmark_interval
+    position, bookmark_at = min(begun, store.version), time.monotonic() + exchange.server.bookmark_interval
     while not wire.closing.is_set():
         with store.changed:
             if restored != store.restored:
@@ -49,7 +51,7 @@ def serve(exchange: Exchange) -> bool:
                     break
                 next_at = min(until, bookmark_at) if bookmarks else until
                 store.changed.wait(max(0.0, min(next_at - now, 1.0)))
-        events = [change.event(query) for change in changes]
+        events = [change.event(query) for change in changes if change.version > begun]
         if changes:
             position = changes[-1].version
         lines = [b'{"type":"%b","object":%b}\n' % (event[0].encode(), event[1].whole()) for event in events if event]
@@ -57,7 +59,8 @@ def serve(exchange: Exchange) -> bool:
             wire.send(b"".join(chunked(line) for line in lines))
         if bookmarks and time.monotonic() >= bookmark_at:
             bookmark_at = time.monotonic() + exchange.server.bookmark_interval
-            wire.send(chunked(bookmark(position)))
+            if position > begun:
+                wire.send(chunked(bookmark(position)))
     wire.send(b"0\r\n\r\n")
     return True
 

@@ -61,6 +61,7 @@ class Reflector(Watch):
         self._unapplied = threading.Event()
         self._response: HTTPResponse | None = None
         self._failing = False
+        self._away_since: int | None = None
         self._epoch: int | None = None
         self._position: int | None = None
         self._doubted = 0
@@ -151,16 +152,17 @@ class Reflector(Watch):
             "timeoutSeconds": str(max(1, round(lasts))),
         }
         began = self._clock.monotonic()
-        response = self._client.get(
-            path_of(key), query, connect=self._timings.connect, read=until.check(), server=memo.server
-        )
+        response = self._open(key, query, until.check(), memo.server)
         try:
             self._response = response
             if self._over():
                 return
             self._position = version
-            if self._health.connected(key) and self._failing:
-                # What kept the refresh from the server may be over too.
+            away_since, self._away_since = self._away_since, None
+            not_listed_since = away_since is not None and away_since == self._serial()
+            if self._health.connected(key) and (self._failing or not_listed_since):
+                # What kept the refresh from the server may be over too, and a server that was away may have been
+                # restored: it tells a watch from a version that is still to come nothing.
                 self._sink.notify(Trigger.WATCH)
             told = self._read(response, until, key)
         finally:
@@ -173,6 +175,14 @@ class Reflector(Watch):
             raise Transient("the API server ends watches at once", "network")
         self._reconnect_backoff.reset()
         self._relist_backoff.reset()
+
+    def _open(self, key: str, query: dict[str, str], read: float, server: str) -> HTTPResponse:
+        try:
+            return self._client.get(path_of(key), query, connect=self._timings.connect, read=read, server=server)
+        except AttemptError as error:
+            if error.error_type == "network" and self._away_since is None:
+                self._away_since = self._serial()
+            raise
 
     def _read(self, response: HTTPResponse, until: Deadline, key: str) -> int:
         """Read to the end; returns how many events there were."""
