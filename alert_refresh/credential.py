@@ -1,6 +1,8 @@
-"""A string that is masked wherever it is printed."""
+"""Strings that are masked wherever they are printed."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
 
 MASK = "***"
 
@@ -34,3 +36,27 @@ class Credential:
 
     def __reduce__(self) -> str:
         raise TypeError("a credential is not pickled")
+
+
+class Credentials(Mapping[str, Credential]):
+    """Credentials by name, which cannot be changed: kept as strings, so that thousands of them take little memory."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: dict[str, str]) -> None:
+        self._values = values
+
+    def __getitem__(self, name: str) -> Credential:
+        return Credential(self._values[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"Credentials({dict(self)!r})"
+
+    def __reduce__(self) -> str:
+        raise TypeError("credentials are not pickled")

@@ -5,6 +5,10 @@ of 5), in turns in one run, beside bare GETs of the same Secrets in JSON, in pro
 from the API stand-in in a process of its own. It takes as long for a Secret as a real server does: 12 microseconds in
 JSON, 0.45 of that in protobuf, 0.22 for its metadata in protobuf. With `--real` the Secrets of the cluster that
 KUBECONFIG names are read instead; to measure propagation one Secret is made, changed and deleted there.
+
+`--peer NAME=COMMAND` measures another program beside them: it is started with the kubeconfig as its last argument, and
+for each line that it reads it lists and parses all Secrets and answers with a line. With `--server-pid` the CPU of the
+API server is measured too.
 """
 
 from __future__ import annotations
@@ -15,12 +19,15 @@ import gc
 import http.client
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import weakref
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +42,7 @@ from tests.kube import secret
 from tests.process.program import ROOT, Program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from alert_refresh.engine import Snapshot
     from alert_refresh.targets.target import Target
@@ -54,30 +61,57 @@ METADATA = f"{PROTOBUF};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 def bare(file: Path, accept: str = "application/json") -> Callable[[], int]:
-    """A GET of the same Secrets over one connection, nothing looked at; plain HTTP or a cluster's own TLS and token."""
-    path = f"/api/v1/namespaces/{namespace(file)}/secrets?{urlencode({'labelSelector': SELECTOR})}"
+    """A GET of the same Secrets over one connection, nothing looked at; returns its length."""
+    path, get = path_of(file), getter(file, accept)
+    return lambda: len(get(path))
+
+
+def in_pages(file: Path, size: int = 1000) -> Callable[[], int]:
+    """The same in JSON in pages, as this program read until it read protobuf."""
+    path, get = path_of(file), getter(file, "application/json")
+
+    def read() -> int:
+        length, more = 0, ""
+        while True:
+            body = get(f"{path}&limit={size}{more}")
+            length += len(body)
+            found = re.search(rb'"continue": ?"([^"]+)"', body[:1000])
+            if found is None:
+                return length
+            more = f"&continue={found[1].decode()}"
+
+    return read
+
+
+def path_of(file: Path) -> str:
+    return f"/api/v1/namespaces/{namespace(file)}/secrets?{urlencode({'labelSelector': SELECTOR})}"
+
+
+def getter(file: Path, accept: str) -> Callable[[str], bytes]:
+    """A GET over one connection; plain HTTP, or a cluster's own TLS and token."""
     if not _url(file).startswith("http://"):
         from kubernetes import config
 
         api = config.new_client_from_config(str(file))
 
-        def get_tls() -> int:
+        def get_tls(path: str) -> bytes:
             settings = api.configuration.auth_settings().get("BearerToken")
             token = {"Authorization": settings["value"]} if settings else {}
             answer = api.call_api("GET", api.configuration.host + path, {"Accept": accept} | token)
             assert answer.response.status == 200, answer.response.status
-            return len(answer.response.read())
+            body: bytes = answer.response.read()
+            return body
 
         return get_tls
     parts = urlsplit(_url(file))
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port)
 
-    def get() -> int:
+    def get(path: str) -> bytes:
         connection.request("GET", path, headers={"Accept": accept})
         response = connection.getresponse()
         body = response.read()
         assert response.status == 200, response.status
-        return len(body)
+        return body
 
     weakref.finalize(get, connection.close)
     return get
@@ -115,6 +149,27 @@ def typed(file: Path, limit: int | None = None) -> Callable[[], int]:
     return read
 
 
+@contextmanager
+def peer(command: str, file: Path) -> Iterator[Callable[[], str]]:
+    """Another program, which does it once for each line."""
+    process = subprocess.Popen(
+        [*shlex.split(command), str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    )
+    assert process.stdin is not None and process.stdout is not None
+
+    def ask() -> str:
+        process.stdin.write("\n")  # type: ignore[union-attr]
+        answer = process.stdout.readline()  # type: ignore[union-attr]
+        assert answer, command
+        return answer
+
+    with process:
+        try:
+            yield ask
+        finally:
+            process.terminate()
+
+
 def _context(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The current context of a kubeconfig, and the cluster that it names."""
     document = yaml.safe_load(file.read_text())
@@ -128,6 +183,11 @@ def _named(items: list[dict[str, Any]], name: str) -> dict[str, Any]:
 
 def _url(file: Path) -> str:
     return str(_context(file)[1]["server"])
+
+
+def version_of(file: Path) -> str:
+    """What the API server calls itself."""
+    return str(json.loads(getter(file, "application/json")("/version"))["gitVersion"])
 
 
 def namespace(file: Path) -> str:
@@ -144,37 +204,62 @@ def timed(call: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def lists(file: Path, rounds: int, slow_rounds: int) -> dict[str, float]:
+SLOW = ("typed", "sidecar")
+
+
+def lists(
+    file: Path, rounds: int, slow_rounds: int, peers: dict[str, str] | None = None, server: int | None = None
+) -> dict[str, float]:
     """Least seconds of each way, done in turns, each with the garbage collector as its users have it.
 
-    `full_cpu` and `unchanged_cpu` are seconds of this process's CPU.
+    `full_cpu` and `unchanged_cpu` are seconds of this process's CPU, `server_bare` and so on the mean of the CPU that
+    the process `server` took for it.
     """
     from alert_refresh.server.server import COLLECTIONS
 
-    get, refresh = bare(file), ours(file)
-    get_protobuf, get_metadata = bare(file, PROTOBUF), bare(file, METADATA)
-    with_types, sidecar = typed(file), typed(file, PAGE_OF_SIDECAR)
+    refresh, with_types = ours(file), typed(file)
     last = refresh(None)
-    get()
     as_it_comes = gc.get_threshold()
-    as_the_program = (*as_it_comes[:2], COLLECTIONS)
-    taken: dict[str, list[float]] = {"bare": [], "protobuf": [], "metadata": [], "typed": [], "sidecar": []}
-    taken |= {"full": [], "unchanged": [], "full_cpu": [], "unchanged_cpu": []}
-    for number in range(rounds):
-        gc.set_threshold(*as_the_program)
-        taken["bare"].append(timed(get))
-        taken["protobuf"].append(timed(get_protobuf))
-        taken["metadata"].append(timed(get_metadata))
-        for name, previous in (("full", None), ("unchanged", last)):
-            began = time.process_time()
-            taken[name].append(timed(partial(refresh, previous)))
-            taken[f"{name}_cpu"].append(time.process_time() - began)
-        gc.set_threshold(*as_it_comes)
-        if number < slow_rounds:
-            taken["typed"].append(timed(with_types))
-            taken["sidecar"].append(timed(sidecar))
+    ways: dict[str, Callable[[], object]] = {
+        "bare": bare(file),
+        "pages": in_pages(file),
+        "protobuf": bare(file, PROTOBUF),
+        "metadata": bare(file, METADATA),
+        "full": partial(refresh, None),
+        "unchanged": partial(refresh, last),
+        "typed": with_types,
+        "sidecar": typed(file, PAGE_OF_SIDECAR),
+    }
+    with ExitStack() as stack:
+        ways |= {f"peer {name}": stack.enter_context(peer(command, file)) for name, command in (peers or {}).items()}
+        for name in ways.keys() - set(SLOW):
+            ways[name]()
+        taken: dict[str, list[float]] = {}
+        for number in range(rounds):
+            for name in ways if number < slow_rounds else [one for one in ways if one not in SLOW]:
+                gc.set_threshold(*(as_it_comes if name in SLOW else (*as_it_comes[:2], COLLECTIONS)))
+                for key, value in measured(name, ways[name], server).items():
+                    taken.setdefault(key, []).append(value)
+    gc.set_threshold(*as_it_comes)
     assert len(last.items) == with_types()
-    return {name: min(samples) for name, samples in taken.items()} | {"count": len(last.items)}
+    # A process's CPU is counted in steps of 10 ms, so that only a mean says anything.
+    found = {name: sum(some) / len(some) if name.startswith("server_") else min(some) for name, some in taken.items()}
+    return found | {"count": len(last.items)}
+
+
+def measured(name: str, way: Callable[[], object], server: int | None) -> dict[str, float]:
+    """What doing it once took."""
+    before, cpu = server_cpu(server), time.process_time()
+    found = {name: timed(way), f"{name}_cpu": time.process_time() - cpu}
+    return found | ({f"server_{name}": server_cpu(server) - before} if server else {})
+
+
+def server_cpu(pid: int | None) -> float:
+    """Seconds of CPU that a process has taken."""
+    if pid is None:
+        return 0.0
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def serve(file: Path) -> Program:
@@ -290,6 +375,33 @@ def of_lists(results: list[dict[str, float]]) -> Table:
     return table
 
 
+def of_server(one: dict[str, float]) -> Table:
+    table = Table(
+        "CPU of the API server for a list", ("how it is asked", "CPU", ": in pages"), note="The mean of all rounds."
+    )
+    for name, how in (
+        ("pages", "JSON, pages of 1,000: this program until it read protobuf"),
+        ("bare", "JSON, one page"),
+        ("protobuf", "protobuf, one page"),
+        ("metadata", "metadata in protobuf"),
+        ("full", "this program, full"),
+        ("unchanged", "this program, unchanged"),
+        ("typed", "the official client's typed list"),
+        ("sidecar", "k8s-sidecar's way"),
+    ):
+        cpu = one[f"server_{name}"]
+        table.add(how, seconds(cpu), f"{cpu / one['server_pages']:.2f}")
+    return table
+
+
+def of_peers(one: dict[str, float], peers: dict[str, str]) -> Table:
+    table = Table("Beside other programs", ("program", "list and parse", "full of this program : it"))
+    for name in peers:
+        took = one[f"peer {name}"]
+        table.add(name, seconds(took), f"{one['full'] / took:.2f}")
+    return table
+
+
 OF_THE_STAND_IN = (
     "All numbers of this page are of the API stand-in, whose costs are set from measurements of a kube-apiserver 1.36"
     " (docs/decisions/0006). `--real` measures a cluster."
@@ -349,11 +461,16 @@ def main() -> None:
     parser.add_argument("--counts", default="20,1000,10000,50000", help="Secrets, separated by commas")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--real", action="store_true", help="read the cluster that KUBECONFIG names")
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND", help="measure it too")
+    parser.add_argument("--server-pid", type=int, help="the API server's process, whose CPU is measured too")
     parser.add_argument("--save", action="store_true", help="keep the tables in bench/kubernetes.md")
     options = parser.parse_args()
     from bench.where import where
 
+    peers = dict(one.split("=", 1) for one in options.peer)
     text, kept = where("bench.kubernetes"), True
+    if options.real:
+        text += f"\nThe API server is {version_of(Path(os.environ['KUBECONFIG']))}.\n"
     print(text)
     made: list[Table] = []
 
@@ -365,9 +482,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if options.real:
             file = Path(os.environ["KUBECONFIG"])
-            one = lists(file, options.rounds, 3)
+            one = lists(file, options.rounds, 3, peers, options.server_pid)
             results[int(one["count"])] = one
             show(of_lists([one]))
+            if options.server_pid:
+                show(of_server(one))
+            if peers:
+                show(of_peers(one, peers))
             show(promises(results, real=True))
             show(of_start(file, int(one["count"]), real=True))
             show(of_propagation(file, int(one["count"])))

@@ -426,6 +426,18 @@ Daemon(read_config({{"KUBECONFIG": {str(tmp_path / "none")!r}}}))
     assert {"kubernetes", "google"} <= loaded
 
 
+def test_a_daemon_in_a_pod_does_not_load_the_official_client() -> None:
+    """It would take as long as all the other imports."""
+    loaded = loaded_after(
+        """
+from alert_refresh.daemon import Daemon, read_config
+daemon = Daemon(read_config({"KUBERNETES_SERVICE_HOST": "127.0.0.1"}))
+"""
+    )
+    assert {"google", "urllib3"} <= loaded
+    assert "kubernetes" not in loaded
+
+
 @pytest.mark.parametrize(
     ("code", "allowed"),
     [

@@ -23,7 +23,10 @@ PREFIX = "TARGET_REFRESH_"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings of the targets. `source` is `kubernetes`, `directory` or `off`, already resolved from `auto`."""
+    """Settings of the targets. `source` is `kubernetes`, `directory` or `off`, already resolved from `auto`.
+
+    In a pod `pod_server` is the URL of its API server.
+    """
 
     refresh: RefreshSettings
     source: str
@@ -33,7 +36,7 @@ class Settings:
     watch: bool
     kubeconfig: str
     deny_private: bool
-    in_pod: bool = False
+    pod_server: str = ""
 
 
 def read(env: Env) -> Settings:
@@ -42,8 +45,8 @@ def read(env: Env) -> Settings:
     kubeconfig = env.text("KUBECONFIG", "", "How to reach the Kubernetes API from outside a cluster")
     if "://" in kubeconfig:
         env.fault("KUBECONFIG", "is a URL; write the path of a kubeconfig file")
-    in_pod = bool(env.peek("KUBERNETES_SERVICE_HOST"))
-    source = _source(env, in_pod=in_pod, kubeconfig=kubeconfig, directory=directory)
+    pod_server = _pod_server(env)
+    source = _source(env, in_pod=bool(pod_server), kubeconfig=kubeconfig, directory=directory)
     label_selector = env.text(
         "TARGET_LABEL_SELECTOR", "publishing-target=true", "Which Secrets are targets, as a Kubernetes label selector"
     )
@@ -64,8 +67,14 @@ def read(env: Env) -> Settings:
             "Refuse targets whose URL names a loopback, private or cluster-internal host",
             default=False,
         ),
-        in_pod=in_pod,
+        pod_server=pod_server,
     )
+
+
+def _pod_server(env: Env) -> str:
+    """The API server as Kubernetes tells every pod, empty outside of one."""
+    host, port = env.peek("KUBERNETES_SERVICE_HOST"), env.peek("KUBERNETES_SERVICE_PORT") or "443"
+    return f"https://{f'[{host}]' if ':' in host else host}:{port}" if host else ""
 
 
 def _source(env: Env, *, in_pod: bool, kubeconfig: str, directory: Path | None) -> str:

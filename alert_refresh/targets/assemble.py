@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):
-    """One parsed Secret. `created` is its creation time in RFC 3339, or empty when unknown.
+    """One parsed Secret. `created` is its creation time: RFC 3339 or Unix seconds; empty or 0 is unknown.
 
     For example `Candidate(namespace="default", secret="team-a", uid="9f0c", created="2026-01-02T03:04:05Z",
     result=Target(...))`, or with `result=(Fault("url", "schema: is required"),)`.
@@ -36,7 +36,7 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     namespace: str
     secret: str
     uid: str
-    created: str
+    created: str | int
     result: Target | tuple[Fault, ...]
 
 
@@ -180,12 +180,19 @@ def _duplicate(loser: Candidate, namespace: str, secret: str) -> Candidate:
 
 def _seniority(candidate: Candidate) -> tuple[float, str, str, str]:
     """Sort key: the Secret that gets a disputed name is first; unknown age counts as the youngest."""
+    age = _seconds(candidate.created)
+    return float("inf") if age is None else age, candidate.namespace, candidate.secret, candidate.uid
+
+
+def _seconds(created: str | int) -> float | None:
+    """A creation time in Unix seconds; None if it is unknown."""
+    if isinstance(created, int):
+        return created or None
     try:
-        created = datetime.fromisoformat(candidate.created)
-        age = (created if created.tzinfo else created.replace(tzinfo=UTC)).timestamp()
+        moment = datetime.fromisoformat(created)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
-        age = float("inf")
-    return age, candidate.namespace, candidate.secret, candidate.uid
+        return None
 
 
 def _order(rejected: Rejected) -> tuple[object, ...]:

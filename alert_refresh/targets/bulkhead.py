@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from alert_refresh.engine import AttemptError, Fault
 from alert_refresh.engine.stack import stack_of
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 REMEMBERED = 1000
 
@@ -26,19 +27,26 @@ class Bulkhead:
     def __init__(self) -> None:
         self._told: dict[tuple[str, str], None] = {}
 
-    def hold(self, item: str, field: str, parse: Callable[[], T]) -> T | tuple[Fault, ...]:
+    def hold(
+        self,
+        item: str | tuple[str, str],
+        field: str,
+        parse: Callable[P, T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T | tuple[Fault, ...]:
         """The result of `parse`; if it raises `Unusable`, that as a fault of `field`, for other exceptions the fault
         `unreadable`.
 
-        An unexpected exception is logged with its frames and without its message, once for each item and place in the
-        code.
+        `item` is what the log calls it; of a Secret its namespace and name. An unexpected exception is logged with its
+        frames and without its message, once for each item and place in the code.
 
         Raises:
             AttemptError: as `parse` does, since the attempt and not the item is the reason.
             MemoryError: the process, not the item, is the reason; the attempt fails, and what is served stays.
         """
         try:
-            return parse()
+            return parse(*args, **kwargs)
         except (AttemptError, MemoryError):
             raise
         except Unusable as error:
@@ -47,7 +55,8 @@ class Bulkhead:
             self._log(item, raised)
             return (Fault(field, f"unreadable: parsing it raised {type(raised).__name__}"),)
 
-    def _log(self, item: str, raised: Exception) -> None:
+    def _log(self, item: str | tuple[str, str], raised: Exception) -> None:
+        item = item if isinstance(item, str) else "/".join(item)
         stack = stack_of(raised)
         if (item, stack) in self._told:
             return

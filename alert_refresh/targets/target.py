@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from alert_refresh.credential import Credentials
 from alert_refresh.targets.secret.json_object import JsonObject, canonical
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from alert_refresh.credential import Credential
     from alert_refresh.engine import Fault
 
-NO_HEADERS: Mapping[str, Credential] = MappingProxyType({})
+NO_HEADERS = Credentials({})
 NO_FILTERS = JsonObject()
 
 

@@ -243,7 +243,7 @@ def world(
     kube.tokens = {TOKEN}
     if not kube.store.objects:
         fill(kube.store, 10)
-    if file is None and not changes.get("in_pod"):
+    if file is None and not changes.get("pod_server"):
         file = kubeconfig(folder / "kubeconfig", kube.url, ca=ca, user={"token": TOKEN})
     it = World(kube, target_settings(file or "", refresh, **changes), clock, timings)
     with captured(it.lines):

@@ -364,7 +364,10 @@ class TestWatch:
             kube.store.replace(secret("target-00003", enabled=False))
             eventually(lambda: not it.served.items["target-00003"].enabled)
             before = len(watches(kube))
+            kube.close()
             kube.store.restore(backup)
+            eventually(lambda: it.health.error == "namespace default: the API server cannot be connected")
+            kube.open()
             it.wait_for_outcomes(2)
             it.connected().serves_what_the_cluster_has()
             assert it.served.items["target-00003"].enabled and it.messages().count(BACK) == 1

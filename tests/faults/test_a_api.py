@@ -32,7 +32,6 @@ from tests.kube import (
     fill,
     kubeconfig,
     only_tls_1_0,
-    pod_environment,
     secret,
     service_account,
 )
@@ -229,9 +228,7 @@ def pod(
     """A world inside a pod, and its token file."""
     account = service_account(folder / "account", token=TOKEN, ca=authority.ca)
     monkeypatch.setattr(kube_client, "SERVICE_ACCOUNT", account)
-    for name, value in pod_environment(kube.url).items():
-        monkeypatch.setenv(name, value)
-    with world(folder, kube, in_pod=True, namespaces=(), **changes) as it:
+    with world(folder, kube, pod_server=kube.url, namespaces=(), **changes) as it:
         yield it, account / "token"
 
 
@@ -794,6 +791,25 @@ class TestProxies:
             assert TOKEN not in str(request)
             monkeypatch.setenv("NO_PROXY", "127.0.0.1")
             it.file.write_text(it.file.read_text() + "\n")
+            it.heals()
+            assert len(proxy.requests) == 1
+
+    def test_a34_so_does_the_proxy_of_a_pod(
+        self, tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with (
+            KubeServer() as proxy,
+            KubeServer(tls=authority.server()) as kube,
+            pod(tmp_path, kube, authority, monkeypatch, refresh=ONCE) as (it, token),
+        ):
+            authorities = token.parent / "ca.crt"
+            monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+            authorities.write_text(authorities.read_text() + "\n")
+            it.fails("network", attempts=1)
+            (request,) = proxy.requests
+            assert request.method == "CONNECT" and TOKEN not in str(request)
+            monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+            authorities.write_text(authorities.read_text() + "\n")
             it.heals()
             assert len(proxy.requests) == 1
 

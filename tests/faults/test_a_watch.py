@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from kubernetes.client.api_client import ApiClient
+from kubernetes.client.rest import RESTClientObject
 
 from alert_refresh.engine import Backoff, RefreshSettings, Result, Trigger
 from alert_refresh.targets.kubernetes import list as kube_list
@@ -221,6 +221,7 @@ class TestDoubts:
     def test_a33_bookmarks_alone_are_proof_of_life_and_nothing_else(self, kube: KubeServer, tmp_path: Path) -> None:
         with watch_of(tmp_path, kube) as it:
             it.connected()
+            fill(kube.store, 1, namespace="elsewhere")
             eventually(lambda: it.health.last_proof_of_life is not None)
             first = it.health.last_proof_of_life
             assert first is not None
@@ -385,20 +386,20 @@ class TestConnection:
     def test_l05_a_thousand_watches_share_one_client(
         self, kube: KubeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        made: list[ApiClient] = []
-        real = ApiClient.__init__
+        made: list[RESTClientObject] = []
+        real = RESTClientObject.__init__
 
-        def counted(self: ApiClient, *args: Any, **more: Any) -> None:
+        def counted(self: RESTClientObject, *args: Any, **more: Any) -> None:
             made.append(self)
             real(self, *args, **more)
 
-        monkeypatch.setattr(ApiClient, "__init__", counted)
+        monkeypatch.setattr(RESTClientObject, "__init__", counted)
         rule = kube.fault(faults.events(bookmark(2000).strip()), when=is_watch, times=1000)
         with watch_of(tmp_path, kube, WatchTimings(broken=Backoff(0.001, 0.001))) as it:
             threads = threading.active_count()
             eventually(lambda: rule.fired == 1000)
             it.connected()
-            assert len(made) == 1 and made[0]._pool is None
+            assert len(made) == 1
             assert threading.active_count() <= threads + 1
             assert kube.connections <= 4
 
@@ -406,7 +407,7 @@ class TestConnection:
 class TestRefusals:
     def test_without_the_right_it_says_so_once_and_polls(self, kube: KubeServer, tmp_path: Path) -> None:
         kube.denied = {("watch", "default")}
-        with watch_of(tmp_path, kube) as it:
+        with watch_of(tmp_path, kube, WatchTimings()) as it:
             eventually(lambda: it.health.error == "namespace default: the API server answered 403" + HINTS[403])
             for number in (2, 3, 4):
                 name = it.change()
@@ -419,6 +420,19 @@ class TestRefusals:
             it.refresh()
             it.connected().serves(it.change())
             assert it.health.counts["drift_corrected"] == 0
+
+    def test_a_right_that_comes_back_is_used_without_a_list(self, kube: KubeServer, tmp_path: Path) -> None:
+        """An API server that has just started answers 403 until it has read the roles."""
+        with watch_of(tmp_path, kube) as it:
+            it.connected()
+            kube.denied = {("watch", "default")}
+            kube.close()
+            kube.open()
+            eventually(lambda: it.health.error == "namespace default: the API server answered 403")
+            lists = len(kube.requests) - len(watches(kube))
+            kube.denied = set()
+            it.connected().serves(it.change())
+            assert len(kube.requests) - len(watches(kube)) == lists
 
     def test_a_token_of_a_kubeconfig_is_read_again(self, kube: KubeServer, tmp_path: Path) -> None:
         (tmp_path / "token").write_text("old")

@@ -10,7 +10,7 @@ As a process: `python -m tests.kube --port 0 --fill 1000`.
 """
 
 from tests.kube import faults
-from tests.kube.access import kubeconfig, pod_environment, service_account
+from tests.kube.access import kubeconfig, service_account
 from tests.kube.certs import Authority, only_tls_1_0
 from tests.kube.faults import Rule
 from tests.kube.samples import fill, raw_secret, secret
@@ -27,7 +27,6 @@ __all__ = [
     "fill",
     "kubeconfig",
     "only_tls_1_0",
-    "pod_environment",
     "raw_secret",
     "secret",
     "service_account",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,9 +40,3 @@ def service_account(folder: Path, *, token: str, ca: Path, namespace: str = "def
     (folder / "ca.crt").write_bytes(ca.read_bytes())
     (folder / "namespace").write_text(namespace)
     return folder
-
-
-def pod_environment(url: str) -> dict[str, str]:
-    """The variables of a pod whose API server is at `url`."""
-    parts = urlsplit(url)
-    return {"KUBERNETES_SERVICE_HOST": parts.hostname or "", "KUBERNETES_SERVICE_PORT": str(parts.port)}

@@ -30,6 +30,6 @@ def negotiate(accept: str, verb: str, *, protobuf: bool) -> Format | None:
             continue
         if media == PROTOBUF and protobuf:
             return Format(PROTOBUF, metadata=bool(made))
-        if media in (JSON, "application/*", "*/*"):
+        if media in (JSON, "*/*"):
             return Format(JSON, metadata=bool(made))
     return None

@@ -109,6 +109,14 @@ def list_metadata(metadata: Mapping[str, Any]) -> bytes:
     return field(1, text)
 
 
+def status(about: Mapping[str, Any]) -> bytes:
+    """What went wrong as the body of an answer: a Status without its details."""
+    listed = about["metadata"]
+    content = field(1, field(1, "") + field(2, "") + field(3, listed.get("continue", "")))
+    content += field(2, about["status"]) + field(3, about["message"]) + field(4, about["reason"])
+    return wrap("v1", "Status", content + field(6, about["code"]))
+
+
 def document(*items: bytes, version: str = "7", kind: tuple[str, str] = ("v1", "SecretList"), token: str = "") -> bytes:
     """A list of these items as the body of an answer."""
     listed = b"".join(field(2, one) for one in items)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import json
 import socket
 import threading
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tests.kube import api, watching
+from tests.kube import api, protobuf, watching
 from tests.kube.faults import Faults, Rule
+from tests.kube.negotiation import PROTOBUF, negotiate
 from tests.kube.store import Store
 from tests.kube.wire import Response, Wire, failure
 
@@ -51,6 +53,15 @@ class Exchange:
         request = self.request
         if accept is not None:
             request = replace(request, headers={**request.headers, "accept": accept})
+        response = self._computed(request)
+        if response.status >= 400 and response.status != 406 and self.server.protobuf:
+            form = negotiate(request.headers.get("accept", ""), api.verb_of(request), protobuf=True)
+            if form is not None and form.protobuf:
+                body = protobuf.status(json.loads(response.body()))
+                return Response(response.status, [body], response.headers | {"Content-Type": PROTOBUF})
+        return response
+
+    def _computed(self, request: Request) -> Response:
         if not self.server.knows(self.request):
             return failure(401, "Unauthorized", "Unauthorized")
         if api.is_watch(self.request):

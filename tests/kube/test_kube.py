@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -170,6 +171,47 @@ class TestLists:
         assert {one.connection for one in kube.requests} == {1}
 
 
+class TestEncodings:
+    """As a kube-apiserver 1.36 was seen to answer."""
+
+    PROTOBUF = "application/vnd.kubernetes.protobuf"
+    METADATA = f"{PROTOBUF};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+    def asked(self, kube: KubeServer, path: str, accept: str) -> tuple[int, str, bytes]:
+        """Status, content type and body."""
+        connection = http.client.HTTPConnection("127.0.0.1", kube.port, timeout=5)
+        connection.request("GET", path, headers={"Accept": accept})
+        answer = connection.getresponse()
+        with closing(connection):
+            return answer.status, answer.headers["Content-Type"], answer.read()
+
+    @pytest.mark.parametrize(
+        ("accept", "begins"),
+        [
+            (f"{PROTOBUF}, application/json", b"k8s\0\n\x10\n\x02v1\x12\nSecretList\x12"),
+            (METADATA, b"k8s\0\n+\n\x0emeta.k8s.io/v1\x12\x19PartialObjectMetadataList\x12"),
+            (f"application/vnd.kubernetes.protobuf;as=Nothing, {PROTOBUF}", b"k8s\0\n\x10\n\x02v1\x12\nSecretList\x12"),
+        ],
+    )
+    def test_a_list_in_protobuf(self, kube: KubeServer, accept: str, begins: bytes) -> None:
+        status, content_type, body = self.asked(kube, LIST, accept)
+        assert (status, content_type) == (200, self.PROTOBUF)
+        assert body.startswith(begins) and body.endswith(b'\x1a\0"\0')
+
+    @pytest.mark.parametrize("accept", ["application/foo", "application/*", f"{PROTOBUF};as=Nothing"])
+    def test_what_it_does_not_have_is_406_in_json(self, kube: KubeServer, accept: str) -> None:
+        status, content_type, body = self.asked(kube, LIST, accept)
+        assert (status, content_type, json.loads(body)["reason"]) == (406, "application/json", "NotAcceptable")
+
+    def test_a_failure_is_in_protobuf_too(self, kube: KubeServer) -> None:
+        status, content_type, body = self.asked(kube, f"{LIST}/none", f"{self.PROTOBUF}, application/json")
+        assert (status, content_type) == (404, self.PROTOBUF)
+        assert body.startswith(b"k8s\0\n\x0c\n\x02v1\x12\x06Status\x12")
+        assert b'\n\x06\n\0\x12\0\x1a\0\x12\x07Failure\x1a\x18secrets "none" not found"\x08NotFound' in body
+        kube.tokens = {"t"}
+        assert self.asked(kube, LIST, self.PROTOBUF)[:2] == (401, self.PROTOBUF)
+
+
 class TestWrites:
     def test_a_secret_is_created_replaced_and_deleted(self, kube: KubeServer) -> None:
         document = raw_secret("new", "default", {"a": b"1"}) | {"stringData": {"b": "2"}, "kind": "Secret"}
@@ -240,8 +282,18 @@ class TestWatches:
 
     def test_bookmarks_come_when_asked_for(self, kube: KubeServer) -> None:
         with Watching(kube, f"resourceVersion={kube.store.version}&allowWatchBookmarks=true") as watch:
+            fill(kube.store, 1, namespace="elsewhere")
             kind, shown = watch.event()
         assert (kind, shown["metadata"]["resourceVersion"]) == ("BOOKMARK", str(kube.store.version))
+
+    def test_nothing_is_told_that_is_not_newer_than_what_was_asked_for(self, kube: KubeServer) -> None:
+        for version in (kube.store.version, kube.store.version + 5):
+            query = f"resourceVersion={version}&allowWatchBookmarks=true&timeoutSeconds=0.3"
+            with Watching(kube, query) as watch:
+                assert watch.answer.read() == b""
+        with Watching(kube, f"resourceVersion={kube.store.version + 1}") as watch:
+            fill(kube.store, 2, namespace="default", prefix="new")
+            assert watch.event()[1]["metadata"]["name"] == "new-00001"
 
     def test_a_watch_from_nowhere_begins_with_everything(self, kube: KubeServer) -> None:
         with Watching(kube, "resourceVersion=0") as watch:

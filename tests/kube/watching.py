@@ -1,4 +1,8 @@
-"""Watches: a stream of events from exactly one resourceVersion on, with bookmarks, as the API server sends it."""
+"""Watches: a stream of events from exactly one resourceVersion on, with bookmarks, as the API server sends it.
+
+As a real one (1.36, with its watch cache) it tells nothing that is not newer than the version that was asked for, also
+no bookmark: an idle watch is silent until its time is over, and so is one from a version that is still to come.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +22,13 @@ DEFAULT_TIMEOUT = 1800
 
 def serve(exchange: Exchange) -> bool:
     """Serve a watch until its time is over, the client leaves or the server closes."""
-    request, store, wire = exchange.request, exchange.server.store, exchange.wire
+    request, wire = exchange.request, exchange.wire
     try:
         query = query_of(request)
         version = int(request.query.get("resourceVersion") or 0)
         until = time.monotonic() + float(request.query.get("timeoutSeconds") or DEFAULT_TIMEOUT)
     except ValueError as error:
         return wire.respond(failure(400, "BadRequest", str(error)))
-    if version > store.version:
-        return wire.respond(failure(504, "Timeout", f"Too large resource version: {version}, current: {store.version}"))
     return _stream(exchange, query, version, until)
 
 
@@ -36,8 +38,10 @@ def _stream(exchange: Exchange, query: Query, version: int, until: float) -> boo
     restored = store.restored
     wire.head(200, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
     bookmarks = exchange.request.query.get("allowWatchBookmarks") in ("1", "true")
-    position = _send_all(exchange, query) if version == 0 else version
-    bookmark_at = time.monotonic() + exchange.server.bookmark_interval
+    begun = version
+    if version == 0:
+        begun = _send_all(exchange, query)
+    position, bookmark_at = min(begun, store.version), time.monotonic() + exchange.server.bookmark_interval
     while not wire.closing.is_set():
         with store.changed:
             if restored != store.restored:
@@ -53,7 +57,7 @@ def _stream(exchange: Exchange, query: Query, version: int, until: float) -> boo
                     break
                 next_at = min(until, bookmark_at) if bookmarks else until
                 store.changed.wait(max(0.0, min(next_at - now, 1.0)))
-        events = [change.event(query) for change in changes]
+        events = [change.event(query) for change in changes if change.version > begun]
         if changes:
             position = changes[-1].version
         lines = [b'{"type":"%b","object":%b}\n' % (event[0].encode(), event[1].whole()) for event in events if event]
@@ -61,7 +65,8 @@ def _stream(exchange: Exchange, query: Query, version: int, until: float) -> boo
             wire.send(b"".join(chunked(line) for line in lines))
         if bookmarks and time.monotonic() >= bookmark_at:
             bookmark_at = time.monotonic() + exchange.server.bookmark_interval
-            wire.send(chunked(bookmark(position)))
+            if position > begun:
+                wire.send(chunked(bookmark(position)))
     wire.send(b"0\r\n\r\n")
     return True
 

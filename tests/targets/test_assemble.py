@@ -21,7 +21,7 @@ OLD, YOUNG = "2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z"
 
 
 def valid(
-    name: str, secret: str = "", *, namespace: str = "ns", created: str = OLD, url: str = "https://x"
+    name: str, secret: str = "", *, namespace: str = "ns", created: str | int = OLD, url: str = "https://x"
 ) -> Candidate:
     secret = secret or name
     target = Target(name, "webhook", "webhook", Credential(url), namespace=namespace, secret=secret)
@@ -61,6 +61,10 @@ def test_an_invalid_secret_is_rejected_and_the_others_are_served() -> None:
         (valid("x", "z", namespace="a"), valid("x", "a", namespace="b")),
         (valid("x", "z", created=YOUNG), valid("x", "a", created="")),
         (valid("x", "z", created="2024-01-01T01:00:00+02:00"), valid("x", "a", created="2024-01-01T00:00:00")),
+        (valid("x", "z", created=1_704_067_199), valid("x", "a", created=OLD)),
+        (valid("x", "z", created=OLD), valid("x", "a", created=1_704_067_201)),
+        (valid("x", "a", created=1_704_067_200), valid("x", "b", created=OLD)),
+        (valid("x", "z", created=YOUNG), valid("x", "a", created=0)),
     ],
 )
 def test_of_duplicates_the_oldest_then_the_first_wins(winner: Candidate, loser: Candidate) -> None:

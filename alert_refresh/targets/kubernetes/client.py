@@ -1,31 +1,26 @@
-"""The client of the Kubernetes API server: configuration, credentials, requests. `kubernetes` is imported here only.
+"""The connection to the Kubernetes API server: configuration, credentials, requests.
 
-The official client library loads the configuration (kubeconfig with exec plugins, service account, TLS), and its
-`ApiClient` sends the request. Retries are the engine's alone, redirects are not followed, and an invalid certificate is
-always an error.
-
-Proxies: `proxy-url` of the kubeconfig is used as given. `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` are honoured for an
-https API server, where the proxy sees an encrypted tunnel only. For plain http the environment's proxies are ignored:
-they would see the token in clear text.
+A pod needs urllib3 alone. Kubeconfigs with their exec plugins are loaded by the official client library
+(`official.py`), whose import takes as long as all the rest. Retries are the engine's alone, redirects are not followed,
+and an invalid certificate is always an error.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import os
+import socket
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode
+from urllib.request import getproxies_environment
 
 import yaml
-from kubernetes.client.api_client import ApiClient
-from kubernetes.client.configuration import Configuration
-from kubernetes.client.exceptions import ApiException
-from kubernetes.config.config_exception import ConfigException
-from kubernetes.config.incluster_config import InClusterConfigLoader
-from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, KubeConfigLoader, KubeConfigMerger
+from urllib3 import PoolManager, Timeout
+from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError
 
 from alert_refresh.credential import Credential
@@ -42,6 +37,7 @@ if TYPE_CHECKING:
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """The folder in a pod with `token`, `ca.crt` and `namespace`."""
 
+DEFAULT_KUBECONFIG = "~/.kube/config"
 MAX_TOKEN = 64 * 1024
 """Bytes of a token file; a longer one is refused."""
 
@@ -49,10 +45,16 @@ JSON = "application/json"
 HEADERS = {"Accept": JSON, "Accept-Encoding": "identity", "User-Agent": "alert-refresh"}
 """No compression: in a cluster's network it costs more than it saves, and it hides the size of the body."""
 
-UNUSABLE = (
-    "the kubeconfig cannot be used: its current-context must name a cluster and a user, and a plugin must print a"
-    " credential"
-)
+CONNECTIONS = 64
+"""Connections that are kept open at most: a watch for each namespace, and a list."""
+KEEP_ALIVE = [
+    *HTTPConnection.default_socket_options,
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 9),
+]
+"""As the clients of Go and Python ask for it, so that a watch notices a server that vanished."""
 
 FILE_KEYS = ("tokenFile", "client-certificate", "client-key", "certificate-authority")
 """The keys of a kubeconfig whose values are paths of other files."""
@@ -60,34 +62,48 @@ FILE_KEYS = ("tokenFile", "client-certificate", "client-key", "certificate-autho
 Marks = tuple[tuple[int, int, int] | None, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Session:
-    """A loaded configuration. It is valid until the `marks` of `files` differ from those when they were read, or its
-    credential `expires` (Unix seconds). `server` identifies the server by URL and CA bundle; `token_file` is None
-    outside a pod.
+class Access(NamedTuple):
+    """How a server is reached: its URL and authorities, and connections to it.
+
+    `authorization` is the header's value, `token_file` has the token instead in a pod; `expires` is in Unix seconds.
     """
 
-    api: ApiClient
+    host: str
+    authorities: bytes
+    connections: PoolManager
     namespace: str
-    server: str
-    token_file: Path | None
-    files: tuple[Path, ...]
-    marks: Marks
+    authorization: Credential | None = None
+    token_file: Path | None = None
     expires: float = math.inf
 
 
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """One way to reach the server, for as long as it works: until `files` have other `marks` than when they were read,
+    or its credential expires. `server` names the server by its URL and authorities.
+    """
+
+    access: Access
+    server: str
+    files: tuple[Path, ...]
+    marks: Marks
+
+
 class KubeClient:
-    """Sends requests to the API server of `kubeconfig` (paths as in KUBECONFIG), or to the pod's own if it is empty.
+    """Sends requests to the API server of `kubeconfig` (paths as in KUBECONFIG), or to `pod_server` if it is empty.
 
     Nothing is read before the first request. The kubeconfig is read again, and its exec plugin runs again, when one of
     its files has changed, when the credential has expired and after `reset`. A pod's token is read before every
     request, so a rotated token is used immediately.
     """
 
-    def __init__(self, kubeconfig: str, *, in_pod: bool, clock: Clock) -> None:
-        self._in_pod = in_pod and not kubeconfig
-        self._paths = kubeconfig or KUBE_CONFIG_DEFAULT_LOCATION
+    def __init__(self, kubeconfig: str, *, pod_server: str = "", clock: Clock) -> None:
+        self._pod_server = "" if kubeconfig else pod_server
+        self._paths = kubeconfig or DEFAULT_KUBECONFIG
         self._clock = clock
+        if not self._pod_server:
+            # It takes as long as a list of thousands, which no attempt's clock should count.
+            from alert_refresh.targets.kubernetes import official  # noqa: F401
         self._session: _Session | None = None
 
     def namespace(self) -> str:
@@ -96,7 +112,7 @@ class KubeClient:
         Raises:
             Permanent, Transient: as `get`.
         """
-        return self._connected().namespace
+        return self._connected().access.namespace
 
     def server(self) -> str:
         """Identifies the server of the next request: equal if and only if URL and CA bundle are equal.
@@ -112,14 +128,14 @@ class KubeClient:
         Raises:
             Permanent, Transient: as `get`.
         """
-        return _authorization(self._connected())
+        return _authorization(self._connected().access)
 
     def files(self) -> list[Path]:
         """The files with our credentials: the service account's in a pod, else the kubeconfig and the files it names.
 
         Of a kubeconfig that cannot be read only the path itself is known.
         """
-        if self._in_pod:
+        if self._pod_server:
             return [SERVICE_ACCOUNT / "token", SERVICE_ACCOUNT / "ca.crt"]
         configs = [Path(path).expanduser().absolute() for path in self._paths.split(os.pathsep) if path]
         return [file for config in configs for file in (config, *_named_in(config))]
@@ -163,115 +179,107 @@ class KubeClient:
         accept: str = JSON,
     ) -> HTTPResponse:
         headers = HEADERS | {"Accept": accept}
+        body = None
         if document is not None:
-            headers["Content-Type"] = "application/json"
-        if (authorization := _authorization(session)) is not None:
+            headers["Content-Type"], body = JSON, json.dumps(document)
+        if (authorization := _authorization(session.access)) is not None:
             headers["Authorization"] = authorization.reveal()
-        url = f"{session.api.configuration.host}{path}"
         try:
-            answer = session.api.call_api(method, url, headers, document, _request_timeout=(connect, read))
-        except ApiException as error:
-            # The client library wraps TLS errors, and no others, in ApiException.
-            cause = error.__context__
-            raise unreachable(cause if isinstance(cause, HTTPError) else HTTPError()) from error
+            response: Any = session.access.connections.request(
+                method,
+                f"{session.access.host}{path}",
+                body=body,
+                headers=headers,
+                timeout=Timeout(connect=connect, read=read),
+                retries=False,
+                redirect=False,
+                preload_content=False,
+            )
         except HTTPError as error:
             raise unreachable(error) from error
-        response: HTTPResponse = answer.response
         if response.status not in ((200,) if method == "GET" else (200, 201)):
             response.close()
             raise refused(response.status, response.headers, self._clock.time())
-        return response
+        made: HTTPResponse = response
+        return made
 
     def reset(self) -> None:
         """Close the connections; the next request reads the configuration again."""
         session, self._session = self._session, None
         if session is not None:
-            session.api.close()
+            session.access.connections.clear()
 
     def _connected(self) -> _Session:
         session = self._session
-        if session is None or session.expires <= self._clock.time() or session.marks != _marks(session.files):
+        if session is None or session.access.expires <= self._clock.time() or session.marks != _marks(session.files):
             self.reset()
-            session = self._session = _in_pod() if self._in_pod else _outside(self._paths, self.files())
+            session = self._session = (
+                _in_pod(self._pod_server) if self._pod_server else _outside(self._paths, self.files())
+            )
         return session
 
 
-def _in_pod() -> _Session:
+def _in_pod(host: str) -> _Session:
     files = (SERVICE_ACCOUNT / "ca.crt",)
     marks = _marks(files)
     token = SERVICE_ACCOUNT / "token"
     _read_token(token)
-    # Only a proxy that is configured explicitly; for those of the environment see the top of this file.
-    configuration = Configuration(proxy="")
     try:
-        loader = InClusterConfigLoader(str(token), str(SERVICE_ACCOUNT / "ca.crt"), try_refresh_token=False)
-        loader.load_and_set(configuration)
+        authorities = files[0].read_bytes()
         file = SERVICE_ACCOUNT / "namespace"
         namespace = file.read_text(encoding="utf-8").strip() if file.exists() else ""
-        server = _server(configuration)
+        connections = _connections(host, files[0])
     except OSError as error:
         raise _unreadable("the files of the service account", error) from error
-    except (ConfigException, ValueError) as error:
+    except ValueError as error:
         raise Permanent(
             "the service account of this pod cannot be used: it needs ca.crt, KUBERNETES_SERVICE_HOST and"
             " KUBERNETES_SERVICE_PORT",
             "config",
         ) from error
-    return _Session(_client(configuration), namespace or "default", server, token, files, marks)
+    return _session(Access(host, authorities, connections, namespace or "default", token_file=token), files, marks)
+
+
+def _connections(host: str, authorities: Path) -> PoolManager:
+    """From a pod, through a proxy if the environment names one: the official client knows which hosts are excepted."""
+    proxies = getproxies_environment()
+    if "https" in proxies or "all" in proxies:
+        from alert_refresh.targets.kubernetes import official
+
+        return official.connections(host, authorities)
+    return PoolManager(
+        maxsize=CONNECTIONS, cert_reqs="CERT_REQUIRED", ca_certs=str(authorities), socket_options=KEEP_ALIVE
+    )
 
 
 def _outside(paths: str, files: Iterable[Path]) -> _Session:
-    configuration = Configuration(proxy="")
     files = tuple(files)
     marks = _marks(files)
     if not any(marks):
         raise Permanent("there is no kubeconfig: KUBECONFIG must name a file, or ~/.kube/config be one", "config")
+    from alert_refresh.targets.kubernetes import official
+
     try:
-        loader = KubeConfigLoader(KubeConfigMerger(paths).config, config_base_path=None)
-        loader.load_and_set(configuration)
-        # The client library would run an exec plugin for each request in its credential's last five minutes.
-        configuration.refresh_api_key_hook = None
-        expiry = getattr(loader, "expiry", None)
-        expires = math.inf if expiry is None else expiry.timestamp()
-        context: dict[str, Any] = loader.current_context
-        namespace = context["context"].get("namespace")
-        server = _server(configuration)
+        access = official.read_kubeconfig(paths)
     except OSError as error:
         raise _unreadable("the kubeconfig", error) from error
-    except yaml.MarkedYAMLError as error:
-        line = f": line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise Permanent(f"the kubeconfig is not YAML{line}", "config") from error
-    except (ConfigException, yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Permanent(f"{UNUSABLE} ({type(error).__name__})", "config") from error
-    return _Session(_client(configuration), namespace or "default", server, None, files, marks, expires)
+    return _session(access, files, marks)
 
 
-def _server(configuration: Configuration) -> str:
-    """Raises OSError: the CA bundle cannot be read."""
-    authorities = Path(configuration.ssl_ca_cert).read_bytes() if configuration.ssl_ca_cert else b""
-    return sha256(b"\0".join((configuration.host.encode(), authorities))).hexdigest()
+def _session(access: Access, files: tuple[Path, ...], marks: Marks) -> _Session:
+    server = sha256(b"\0".join((access.host.encode(), access.authorities))).hexdigest()
+    return _Session(access, server, files, marks)
 
 
-def _client(configuration: Configuration) -> ApiClient:
-    # By default urllib3 retries four times regardless of our timeouts, and honours a Retry-After of hours.
-    configuration.retries = False
-    configuration.keep_alive = True
-    if not configuration.proxy and configuration.host.startswith("https://"):
-        configuration.proxy = Configuration(host=configuration.host).proxy
-    return ApiClient(configuration)
-
-
-def _authorization(session: _Session) -> Credential | None:
-    """The Authorization header; None if the kubeconfig's user has no token (but a client certificate, say)."""
-    if session.token_file is not None:
-        return Credential(f"Bearer {_read_token(session.token_file).reveal()}")
-    settings = session.api.configuration.auth_settings().get("BearerToken")
-    value = (settings["value"] or "").strip() if settings else ""
-    if not value:
-        return None
-    if not (value.isascii() and value.isprintable()):
-        raise Permanent("the token of the kubeconfig has characters that no header can carry", "auth")
-    return Credential(value)
+def _authorization(access: Access) -> Credential | None:
+    """The Authorization header; None if the user of the kubeconfig has none (a client certificate, say)."""
+    if access.token_file is not None:
+        return Credential(f"Bearer {_read_token(access.token_file).reveal()}")
+    if access.authorization is not None:
+        value = access.authorization.reveal()
+        if not (value.isascii() and value.isprintable()):
+            raise Permanent("the token of the kubeconfig has characters that no header can carry", "auth")
+    return access.authorization
 
 
 def _read_token(file: Path) -> Credential:

@@ -19,7 +19,9 @@ from alert_refresh.targets.kubernetes.store import UNKNOWN, number
 from alert_refresh.targets.secret.parse import parse, parse_base64
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    from msgspec import Raw
 
     from alert_refresh.engine import Clock, Deadline
     from alert_refresh.targets.bulkhead import Bulkhead
@@ -81,26 +83,30 @@ def candidate(secret: Secret, bulkhead: Bulkhead, *, deny_private: bool) -> Cand
     """Parse a Secret inside the bulkhead: an exception becomes its fault."""
     about = secret.metadata
     namespace, name = about.namespace, about.name
-    if isinstance(secret, json_list.Secret):
-        result = bulkhead.hold(
-            f"{namespace}/{name}", "secret", lambda: _parse_json(secret, namespace, name, deny_private)
-        )
-        return Candidate(namespace, name, secret.metadata.uid, secret.metadata.creationTimestamp or "", result)
-    data = protobuf_list.values(secret)
-    result = bulkhead.hold(
-        f"{namespace}/{name}",
-        "secret",
-        lambda: parse(data, namespace=namespace, secret=name, deny_private=deny_private),
-    )
-    return Candidate(namespace, name, about.uid, protobuf_list.created(secret.metadata), result)
+    if isinstance(secret, protobuf_list.Secret):
+        created: int | str = secret.metadata.creationTimestamp.seconds
+        result = bulkhead.hold((namespace, name), "secret", _parse_protobuf, secret.data, namespace, name, deny_private)
+    else:
+        created = secret.metadata.creationTimestamp or ""
+        result = bulkhead.hold((namespace, name), "secret", _parse_json, secret.data, namespace, name, deny_private)
+    return Candidate(namespace, name, about.uid, created, result)
 
 
-def _parse_json(secret: json_list.Secret, namespace: str, name: str, deny_private: bool) -> Target | tuple[Fault, ...]:
+def _parse_protobuf(
+    data: Mapping[str, bytes], namespace: str, name: str, deny_private: bool
+) -> Target | tuple[Fault, ...]:
+    if len(data) > 1:
+        # Faults are told in the order of the keys, and the map of a message has none.
+        data = dict(sorted(data.items()))
+    return parse(data, namespace=namespace, secret=name, deny_private=deny_private)
+
+
+def _parse_json(data: Raw, namespace: str, name: str, deny_private: bool) -> Target | tuple[Fault, ...]:
     try:
-        plain = json_list.values(secret.data)
+        plain = json_list.values(data)
     except ValueError:
         try:
-            values = json_list.any_values(secret.data)
+            values = json_list.any_values(data)
         except ValueError:
             return (Fault("data", "bad_data: is not a mapping"),)
         return parse_base64(values, namespace=namespace, secret=name, deny_private=deny_private)
@@ -296,11 +302,13 @@ class _Parsing:
                     self.missing.append(secret.metadata)
                 return
             old = self._parsed(secret)
-        self._found[uid] = old
+        # The candidate's own text as the key: each access to a message makes a new one.
+        self._found[old[1].uid] = old
 
     def add_single(self, secret: Secret) -> None:
         """Parse one that was missing."""
-        self._found[secret.metadata.uid] = self._parsed(secret)
+        made = self._parsed(secret)
+        self._found[made[1].uid] = made
 
     def _parsed(self, secret: Secret) -> tuple[str, Candidate]:
         self._changed += 1

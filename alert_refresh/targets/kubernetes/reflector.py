@@ -11,7 +11,7 @@ from urllib3.exceptions import HTTPError
 
 from alert_refresh.engine import AttemptError, Deadline, Result, Transient, Trigger, Watch
 from alert_refresh.targets.kubernetes.body import READ, shut_down
-from alert_refresh.targets.kubernetes.errors import Behind, Forbidden, Gone, OtherServer, Unauthorized
+from alert_refresh.targets.kubernetes.errors import Behind, Gone, OtherServer, Unauthorized
 from alert_refresh.targets.kubernetes.events import BOOKMARK, DELETED, Lines, RelistNeeded, WatchEvent, decode
 from alert_refresh.targets.kubernetes.health import HealthRecorder
 from alert_refresh.targets.kubernetes.journal import FULL_PAUSE
@@ -61,6 +61,7 @@ class Reflector(Watch):
         self._unapplied = threading.Event()
         self._response: HTTPResponse | None = None
         self._failing = False
+        self._away_since: int | None = None
         self._epoch: int | None = None
         self._position: int | None = None
         self._distrusted = 0
@@ -149,20 +150,17 @@ class Reflector(Watch):
         until = Deadline(self._clock, lasts + self._timings.margin)
         self.back_by = until.at + self._timings.connect
         began = self._clock.monotonic()
-        response = self._client.get(
-            path_of(key),
-            self._query(version, lasts),
-            connect=self._timings.connect,
-            read=until.check(),
-            server=memo.server,
-        )
+        response = self._open(key, self._query(version, lasts), until.check(), memo.server)
         try:
             self._response = response
             if self._over():
                 return
             self._position = version
-            if self._health.connected(key) and self._failing:
-                # The server is reachable again, so the refresh that fails may succeed now.
+            away_since, self._away_since = self._away_since, None
+            not_listed_since = away_since is not None and away_since == self._serial()
+            if self._health.connected(key) and (self._failing or not_listed_since):
+                # What kept the refresh from the server may be over too, and a server that was away may have been
+                # restored: it tells a watch from a version that is still to come nothing.
                 self._sink.notify(Trigger.WATCH)
             count = self._read(response, until, key)
         finally:
@@ -185,6 +183,14 @@ class Reflector(Watch):
             "resourceVersion": str(version),
             "timeoutSeconds": str(max(1, round(seconds))),
         }
+
+    def _open(self, key: str, query: dict[str, str], read: float, server: str) -> HTTPResponse:
+        try:
+            return self._client.get(path_of(key), query, connect=self._timings.connect, read=read, server=server)
+        except AttemptError as error:
+            if error.error_type == "network" and self._away_since is None:
+                self._away_since = self._serial()
+            raise
 
     def _read(self, response: HTTPResponse, until: Deadline, key: str) -> int:
         """Read to the end of the response; returns the number of events."""
@@ -263,9 +269,8 @@ class Reflector(Watch):
             self._health.counts["reconnects"] += 1
             if isinstance(error, Unauthorized):
                 self._client.reset()
-            if isinstance(error, Forbidden):
-                self._listed_within(None)
-            elif error.error_type in ("k8s_api", "auth"):
+            if error.error_type in ("k8s_api", "auth"):
+                # Also a 403: an API server that has just started answers it until it has read the roles.
                 self._refused(error.retry_after if isinstance(error, Transient) else None)
             else:
                 self._listed_within(self._reconnect_backoff.wait(self._timings.broken))

@@ -55,7 +55,7 @@ class KubernetesSource:
         self._settings = settings
         self._clock = clock
         self._timings = timings or WatchTimings()
-        self._client = KubeClient(settings.kubeconfig, in_pod=settings.in_pod, clock=clock)
+        self._client = KubeClient(settings.kubeconfig, pod_server=settings.pod_server, clock=clock)
         self._serial = itertools.count(1)
         self._versions = HighestVersions()
         self._bulkhead = Bulkhead()

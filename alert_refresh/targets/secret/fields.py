@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from alert_refresh.dns_label import DNS_LABEL
 from alert_refresh.engine import Fault
@@ -24,8 +24,10 @@ FIELDS = ("name", "type", "url", "format", "enabled", "headers", "filter_config"
 MAX_UNKNOWN = 20
 """The highest number of unknown fields that are named."""
 
-TYPES = tuple(FORMATS_OF_TYPE)
-FORMATS = ("alertmanager", "rootly", "pagerduty", "slack", "webhook")
+Type = Literal["rootly", "pagerduty", "slack", "webhook"]
+Format = Literal["alertmanager", "rootly", "pagerduty", "slack", "webhook"]
+TYPES: tuple[str, ...] = get_args(Type)
+FORMATS: tuple[str, ...] = get_args(Format)
 PAIRS = frozenset((type_, format_) for type_, formats in FORMATS_OF_TYPE.items() for format_ in formats)
 
 RESERVED_NAMES = frozenset(("status", "refresh", "approve", "reject"))
@@ -69,6 +71,11 @@ def unknown_fields(names: Iterable[str], known: Collection[str], of: str = "fiel
     return faults
 
 
+def is_name(name: str) -> bool:
+    """Whether `name_problem` finds nothing."""
+    return name not in RESERVED_NAMES and DNS_LABEL.fullmatch(name) is not None
+
+
 def name_problem(name: str) -> str | None:
     """Why this is not a valid name of a target, or None."""
     if not DNS_LABEL.fullmatch(name):
@@ -80,11 +87,9 @@ def name_problem(name: str) -> str | None:
     return None
 
 
-def good_headers(headers: Mapping[str, str]) -> bool:
-    """Whether `header_problems` finds nothing; fast for typical headers."""
-    values = headers.values()
-    text = "".join(values)
-    if text.isascii() and text.isprintable() and all(map(str.strip, values)) and _good_names(tuple(headers)):
+def good_headers(headers: Mapping[str, str], *, printable: bool) -> bool:
+    """Whether `header_problems` finds nothing; fast if they are known to be of `printable` ASCII characters only."""
+    if printable and _good_names(tuple(headers)) and "" not in map(str.strip, headers.values()):
         return True
     return not header_problems(headers.items())
 

@@ -6,14 +6,14 @@ A good `config` takes the straight path: one typed decode and a few checks. What
 
 from __future__ import annotations
 
-from types import MappingProxyType
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from alert_refresh.credential import Credential
+from alert_refresh.credential import Credential, Credentials
 from alert_refresh.targets.secret import json_limits, shapes, url
-from alert_refresh.targets.secret.fields import PAIRS, check, good_headers, name_problem
+from alert_refresh.targets.secret.fields import PAIRS, Format, Type, check, good_headers, is_name
 from alert_refresh.targets.secret.json_object import JsonObject, canonical
 from alert_refresh.targets.target import NO_FILTERS, NO_HEADERS, Target, digest_of
 
@@ -24,34 +24,28 @@ if TYPE_CHECKING:
 
 QUOTES_BESIDE = canonical([{}, "", "", "config"]).count(b'"')
 """Quotation marks in the content of a target that are not of its `config`."""
+CACHED_FILTERS = 512
+"""Of so many different filters, with so many bytes at most, what is made of them is kept: targets share few."""
+NULL = msgspec.Raw(b"null")
+MAX_STRAIGHT = min(json_limits.MAX_ELEMENTS, url.MAX_LENGTH)
+"""Bytes of a `config` in which nothing can be too long or too much."""
+BACKSLASH, DELETE = b"\\\x7f"
 
 
 class _Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
     """The fields of a good `config`, in the order of their names, as in the canonical text of a dict."""
 
     enabled: bool | msgspec.UnsetType = msgspec.UNSET
-    filter_config: Any = None
-    format: str
+    filter_config: msgspec.Raw = NULL
+    format: Format
     headers: dict[str, str] | None = None
     name: str
-    type: str
+    type: Type
     url: str
 
 
-class _Plain(_Config, kw_only=True, gc=False):
-    """The same with filters in which there is no number and nothing that is nested deeply."""
-
-    filter_config: dict[str, str | bool | list[str] | dict[str, str | list[str]] | None] | None = None
-
-
-class _Any(_Config, kw_only=True, gc=False):
-    """The same with any filters."""
-
-    filter_config: dict[str, Any] | None = None
-
-
-_decode_plain = msgspec.json.Decoder(_Plain).decode
-_decode_any = msgspec.json.Decoder(_Any).decode
+_decode = msgspec.json.Decoder(_Config).decode
+_decode_filters = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def parse(
@@ -92,32 +86,36 @@ def _straight(text: bytes, namespace: str, secret: str, deny_private: bool) -> T
     A repeated key is noticed since what was decoded has less quotation marks than the text then: `content` has those
     of fields that are absent in addition, and an escape of a quotation mark is left to the thorough path.
     """
-    raw = _decoded(text)
+    if len(text) > MAX_STRAIGHT:
+        return None
+    try:
+        raw = _decode(text)
+    except (ValueError, RecursionError):
+        return None
+    name, headers = raw.name, raw.headers
+    printable = text.isascii() and BACKSLASH not in text and DELETE not in text
     if (
-        raw is None
-        or (raw.type, raw.format) not in PAIRS
-        or name_problem(raw.name)
-        or url.check(raw.url, deny_private=deny_private)
-        or (raw.headers and not good_headers(raw.headers))
+        (raw.type, raw.format) not in PAIRS
+        or not is_name(name)
+        or not url.is_good(raw.url, deny_private)
+        or (headers and not good_headers(headers, printable=printable))
+        or (filters := _filters(bytes(raw.filter_config))) is None
     ):
         return None
-    headers, filters = raw.headers, NO_FILTERS
-    absent = (headers is None) + (raw.filter_config is None) + (raw.enabled is msgspec.UNSET)
+    absent = (headers is None) + (raw.filter_config == NULL) + (raw.enabled is msgspec.UNSET)
     if raw.enabled is msgspec.UNSET:
         raw.enabled = True
-    if raw.filter_config:
-        filters = JsonObject(canonical(raw.filter_config))
     raw.filter_config, raw.headers = msgspec.Raw(filters.text), headers or {}
     content = canonical((raw, namespace, secret, "config"))
-    if text.count(b'"') + 2 * absent + QUOTES_BESIDE != content.count(b'"') or b"\\u" in text:
+    if text.count(b'"') + 2 * absent + QUOTES_BESIDE != content.count(b'"') or (not printable and b"\\u" in text):
         return None
     return Target(
-        raw.name,
+        secret if name == secret else name,
         raw.type,
         raw.format,
         Credential(raw.url),
         raw.enabled,
-        _masked(headers) if headers else NO_HEADERS,
+        Credentials(headers) if headers else NO_HEADERS,
         filters,
         namespace,
         secret,
@@ -128,23 +126,23 @@ def _straight(text: bytes, namespace: str, secret: str, deny_private: bool) -> T
     )
 
 
-def _decoded(text: bytes) -> _Config | None:
-    """The fields of a `config` within all limits; None for any other."""
-    if len(text) > json_limits.MAX_ELEMENTS:
-        return None
-    try:
-        plain: _Config = _decode_plain(text)
-    except (ValueError, RecursionError):
-        return _decoded_any(text)
-    return plain
+def _filters(text: bytes) -> JsonObject | None:
+    """The filters in a part of a `config`; None if they must be looked at closely."""
+    return _known_filters(text) if len(text) <= CACHED_FILTERS else _good_filters(text)
 
 
-def _decoded_any(text: bytes) -> _Config | None:
+def _good_filters(text: bytes) -> JsonObject | None:
+    if text in (b"null", b"{}"):
+        return NO_FILTERS
+    if text.count(b"[") + text.count(b"{") >= json_limits.MAX_DEPTH or json_limits.number_problem(text):
+        return None
     try:
-        raw: _Config = _decode_any(text)
+        return JsonObject(canonical(_decode_filters(text)))
     except (ValueError, RecursionError):
         return None
-    return None if json_limits.complexity_problem(text) or json_limits.number_problem(text) else raw
+
+
+_known_filters = lru_cache(CACHED_FILTERS)(_good_filters)
 
 
 def _thorough(
@@ -165,13 +163,9 @@ def _thorough(
         fields["format"],
         Credential(fields["url"]),
         fields.get("enabled", True),
-        _masked(dict(headers)),
+        Credentials(dict(headers)) if headers else NO_HEADERS,
         JsonObject(canonical(filters)) if filters else NO_FILTERS,
         namespace,
         secret,
         shape,
     )
-
-
-def _masked(headers: Mapping[str, str]) -> Mapping[str, Credential]:
-    return MappingProxyType(dict(zip(headers, map(Credential, headers.values()), strict=True)))

@@ -26,8 +26,8 @@ PLACEHOLDER = re.compile(
 INVISIBLE = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs")
 """Unicode categories of invisible characters: zero-width, bidirectional, other whitespace."""
 
-PLAIN_URL = re.compile(r"https?://([a-z0-9.-]+)(?:/[\w!#&'()*+,./:;=?~-]*)?", re.ASCII)
-"""The form of most URLs, for a fast path; no first character of a `PLACEHOLDER` is in it."""
+PLAIN_URL = re.compile(r"https?://([a-z0-9.-]++)(?:/[A-Za-z0-9_!#&'()*+,./:;=?~-]*+)?+")
+"""The form of most URLs, for a fast path; no first character of a `PLACEHOLDER` is in it. `\\w` would be slower."""
 URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?://([^/?#]*))?")
 AUTHORITY = re.compile(r"(?:\[([0-9A-Za-z:.%]*)\]|([^:\[\]]*))(?::([0-9]*))?")
 HOST_NAME = re.compile(r"(?:[^\W_]|[^\W_][\w-]{0,61}[^\W_]|_[\w-]{0,62})(?:\.(?:[^\W_]|[\w-]{1,62}[^\W_]))*")
@@ -76,8 +76,6 @@ def check(url: str, *, deny_private: bool = False) -> str | None:
     """
     if len(url) > MAX_LENGTH:
         return f"bad_url: longer than {MAX_LENGTH} characters"
-    if plain := PLAIN_URL.fullmatch(url):
-        return _authority(plain[1], deny_private)
     if problem := _character_problem(url):
         return problem
     parts = URL.match(url)
@@ -90,6 +88,12 @@ def check(url: str, *, deny_private: bool = False) -> str | None:
     if "@" in parts[2]:
         return "bad_url: has user info; put credentials into headers"
     return _authority(parts[2], deny_private)
+
+
+def is_good(url: str, deny_private: bool) -> bool:
+    """Whether `check` finds nothing in a URL that is not too long; quick for those that look like most of them."""
+    plain = PLAIN_URL.fullmatch(url)
+    return not (_authority(plain[1], deny_private) if plain else check(url, deny_private=deny_private))
 
 
 def _character_problem(url: str) -> str | None:

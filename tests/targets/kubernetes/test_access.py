@@ -91,21 +91,21 @@ def test_without_inotify_the_schedule_finds_the_change(
 
 def test_a_kubeconfig_is_watched_with_the_files_it_names(tmp_path: Path) -> None:
     file = kubeconfig(tmp_path / "kubeconfig", "http://127.0.0.1:1", user={"tokenFile": "secret/token"})
-    found = KubeClient(str(file), in_pod=False, clock=SystemClock()).files()
+    found = KubeClient(str(file), clock=SystemClock()).files()
     assert found == [file, tmp_path / "secret" / "token"]
 
 
 def test_a_kubeconfig_that_cannot_be_read_is_watched_alone(tmp_path: Path) -> None:
     file = tmp_path / "kubeconfig"
-    assert KubeClient(str(file), in_pod=False, clock=SystemClock()).files() == [file]
+    assert KubeClient(str(file), clock=SystemClock()).files() == [file]
     file.write_text("users: [a: b]]]")
-    assert KubeClient(str(file), in_pod=False, clock=SystemClock()).files() == [file]
+    assert KubeClient(str(file), clock=SystemClock()).files() == [file]
     file.write_text("[]")
-    assert KubeClient(str(file), in_pod=False, clock=SystemClock()).files() == [file]
+    assert KubeClient(str(file), clock=SystemClock()).files() == [file]
 
 
 def test_in_a_pod_the_service_account_is_watched() -> None:
-    found = KubeClient("", in_pod=True, clock=SystemClock()).files()
+    found = KubeClient("", pod_server="https://127.0.0.1:1", clock=SystemClock()).files()
     assert found == [SERVICE_ACCOUNT / "token", SERVICE_ACCOUNT / "ca.crt"]
 
 

@@ -29,7 +29,7 @@ def kube() -> Iterator[KubeServer]:
 
 @pytest.fixture
 def client(tmp_path: Path, kube: KubeServer) -> Iterator[KubeClient]:
-    made = KubeClient(str(kubeconfig(tmp_path / "kubeconfig", kube.url)), in_pod=False, clock=SystemClock())
+    made = KubeClient(str(kubeconfig(tmp_path / "kubeconfig", kube.url)), clock=SystemClock())
     yield made
     made.reset()
 

@@ -19,7 +19,7 @@ from alert_refresh.targets.kubernetes.source import KubernetesSource
 from alert_refresh.targets.kubernetes.timings import WatchTimings
 from tests.fakes import FakeClock
 from tests.faults.kubernetes import TOKEN, target_settings, watches_are_gone, world
-from tests.kube import Authority, KubeServer, faults, fill, kubeconfig, pod_environment, service_account
+from tests.kube import Authority, KubeServer, faults, fill, kubeconfig, service_account
 from tests.kube.api import is_watch
 from tests.stage import eventually
 
@@ -66,9 +66,7 @@ def test_in_a_pod_a_rotated_token_is_used_by_list_and_watch(
 ) -> None:
     folder = service_account(tmp_path / "account", token=TOKEN, ca=authority.ca)
     monkeypatch.setattr(kube_client, "SERVICE_ACCOUNT", folder)
-    for name, value in pod_environment(secure.url).items():
-        monkeypatch.setenv(name, value)
-    with world(tmp_path, secure, in_pod=True, watch=True, timings=TIMINGS) as it:
+    with world(tmp_path, secure, pod_server=secure.url, watch=True, timings=TIMINGS) as it:
         it.connected()
         secure.tokens = {"rotated"}
         (folder / "token").write_text("rotated")

@@ -25,6 +25,7 @@ from alert_refresh.engine import (
 from alert_refresh.env import Env
 from alert_refresh.targets import KIND, build, read
 from alert_refresh.targets.kubernetes import client as kube_client
+from alert_refresh.targets.kubernetes import official
 from alert_refresh.targets.kubernetes.errors import HINTS
 from alert_refresh.targets.kubernetes.snapshot import Memo
 from alert_refresh.targets.kubernetes.source import KubernetesSource
@@ -37,7 +38,6 @@ from tests.kube import (
     faults,
     fill,
     kubeconfig,
-    pod_environment,
     raw_secret,
     secret,
     service_account,
@@ -469,9 +469,7 @@ class TestWhere:
             fill(kube.store, 2, namespace="mine")
             account = service_account(tmp_path / "account", token="t", ca=authority.ca, namespace="mine")
             monkeypatch.setattr(kube_client, "SERVICE_ACCOUNT", account)
-            for name, value in pod_environment(kube.url).items():
-                monkeypatch.setenv(name, value)
-            it = cluster(file="", in_pod=True, namespaces=())
+            it = cluster(file="", pod_server=kube.url, namespaces=())
             assert len(it.refresh().items) == 2
             assert kube.requests[-1].headers["authorization"] == "Bearer t"
             (account / "namespace").unlink()
@@ -549,9 +547,7 @@ class TestConfiguration:
         account = service_account(tmp_path / "account", token="t", ca=ca)
         (account / name).unlink()
         monkeypatch.setattr(kube_client, "SERVICE_ACCOUNT", account)
-        for variable, value in pod_environment("https://127.0.0.1:1").items():
-            monkeypatch.setenv(variable, value)
-        cluster(file="", in_pod=True).fails(Permanent, error_type)
+        cluster(file="", pod_server="https://127.0.0.1:1").fails(Permanent, error_type)
 
     @pytest.mark.parametrize(
         ("raised", "expected", "error_type"),
@@ -575,23 +571,35 @@ class TestConfiguration:
             raise OSError(24, "EMFILE")
 
         it = cluster()
-        monkeypatch.setattr(kube_client, "KubeConfigMerger", fails)
+        monkeypatch.setattr(official, "KubeConfigMerger", fails)
         it.fails(Transient, "storage")
         ca = tmp_path / "ca"
         ca.write_text("x")
         account = service_account(tmp_path / "account", token="t", ca=ca)
         monkeypatch.setattr(kube_client, "SERVICE_ACCOUNT", account)
-        monkeypatch.setattr("alert_refresh.targets.kubernetes.client.InClusterConfigLoader.load_and_set", fails)
-        cluster(file="", in_pod=True).fails(Transient, "storage")
+        monkeypatch.setattr(kube_client, "_connections", fails)
+        cluster(file="", pod_server="https://127.0.0.1:1").fails(Transient, "storage")
+
+    @pytest.mark.parametrize(
+        ("environment", "server"),
+        [
+            ({}, ""),
+            ({"KUBERNETES_SERVICE_PORT": "443"}, ""),
+            ({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "6443"}, "https://10.0.0.1:6443"),
+            ({"KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "443"}, "https://[fd00::1]:443"),
+        ],
+    )
+    def test_the_server_of_a_pod_is_told_by_its_environment(self, environment: dict[str, str], server: str) -> None:
+        assert read(Env(environment)).pod_server == server
 
     def test_settings_detect_a_pod_and_refuse_an_invalid_namespace(self) -> None:
         env = Env({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "K8S_NAMESPACE": "a, b-1,*"})
         settings = read(env)
-        assert settings.in_pod and settings.source == "kubernetes" and not env.faults
+        assert settings.pod_server == "https://10.0.0.1:443" and settings.source == "kubernetes" and not env.faults
         assert settings.namespaces == ("a", "b-1", "*")
         for name in ("..", "a/b", "A", "-a", "a" * 64):
             env = Env({"K8S_NAMESPACE": name})
-            assert not read(env).in_pod
+            assert not read(env).pod_server
             assert [fault.field for fault in env.faults] == ["K8S_NAMESPACE"]
 
     def test_the_settings_name_this_source(self, tmp_path: Path) -> None:

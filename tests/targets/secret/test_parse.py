@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING
+
+import pytest
 
 from alert_refresh.credential import Credential
 from alert_refresh.engine import Fault
 from alert_refresh.targets.secret import parse as parsing
 from alert_refresh.targets.secret.parse import parse_base64
 from alert_refresh.targets.target import Target
-from tests.targets.secret.samples import CANARY, GOOD, config, faults, good
-
-if TYPE_CHECKING:
-    import pytest
+from tests.targets.secret.samples import CANARY, GOOD, config, faults, good, read
 
 
 def test_a_config_is_a_target() -> None:
@@ -68,6 +66,40 @@ def test_both_ways_to_read_a_config_agree(monkeypatch: pytest.MonkeyPatch) -> No
     slow = [good(data) for data in written]
     assert quick == slow
     assert [one.digest for one in quick] == [one.digest for one in slow]
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        "null", "{}", "{ }", "[]", "5", '"x"', "true", "{", '{"a": }',
+        '{"a": 1}', '{"a": -0}', '{"a": 0.0}', '{"a": 1e999}', '{"a": 18446744073709551616}',
+        '{"a": "x", "a": "x"}', '{"a": {"b": 1, "b": 2}}', '{"a": "\\u0022", "a": 1}', '{"a": "\\ud800"}',
+        '{"a": "\\d"}', '{"a": "\\\\d"}',
+        '{"a": "\x7f"}', '{"a": "\n"}', '{"a": "\u20ac"}',
+        '{"a": ' * 62 + "1" + "}" * 62, '{"a": ' * 63 + "1" + "}" * 63, '{"a": ' * 64 + "1" + "}" * 64,
+        '{"a": "' + "[" * 70 + '"}', '{"a": "' + "x" * 600 + '"}', '{"a": "' + "x" * 9_000 + '"}',
+        "[" * 2_000, '{"a": [' + "1," * 2_000 + "1]}",
+    ],
+)  # fmt: skip
+def test_both_ways_to_read_filters_agree(filters: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = json.dumps(GOOD | {"filter_config": 0}).replace('"filter_config": 0', f'"filter_config": {filters}')
+    quick = [read({"config": text.encode()}) for _ in range(2)]
+    monkeypatch.setattr(parsing, "_straight", lambda *_: None)
+    slow = read({"config": text.encode()})
+    assert quick == [slow, slow]
+    assert [getattr(one, "digest", None) for one in quick] == [getattr(slow, "digest", None)] * 2
+
+
+def test_a_good_config_takes_the_straight_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parsing, "_thorough", lambda *_: pytest.fail("the thorough path was taken"))
+    for data in (
+        config(),
+        config(headers={"X-Team": "a"}),
+        config(enabled=False),
+        config(filter_config={"a": [1, "\\d"]}),
+    ):
+        good(data)
+    good({"config": json.dumps(GOOD | {"headers": {"X-Team": "\u00e9"}}, ensure_ascii=False)})
 
 
 def test_base64_and_plain_values_of_a_manifest() -> None:

@@ -6,7 +6,6 @@ is a message too, so each chunk is decoded separately, and only one is kept in m
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -15,7 +14,7 @@ from alert_refresh.engine import Permanent, Transient
 from alert_refresh.targets.kubernetes.encoding import secrets_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 M = TypeVar("M", bound=Message)
 Secret = secrets_pb2.Secret
@@ -38,9 +37,6 @@ SECRETS = ("v1", "SecretList")
 METADATA = ("meta.k8s.io/v1", "PartialObjectMetadataList")
 """apiVersion and kind of a list."""
 SECRET = ("v1", "Secret")
-
-LATEST = 253_402_300_799
-"""Unix seconds: the end of the year 9999, the last that RFC 3339 can write."""
 
 
 class MalformedProtobuf(Transient):
@@ -231,18 +227,3 @@ def malformed() -> MalformedProtobuf:
 
 def not_a_list() -> Permanent:
     return Permanent("the API server's answer is not a list of Secrets", "parse")
-
-
-def values(secret: Secret) -> Mapping[str, bytes]:
-    """The `data` of a Secret sorted by key, so that faults have a stable order: protobuf maps are unordered."""
-    data: Mapping[str, bytes] = secret.data
-    return data if len(data) < 2 else dict(sorted(data.items()))
-
-
-def created(metadata: secrets_pb2.Metadata) -> str:
-    """The creation time in RFC 3339, as JSON has it; empty if there is none."""
-    seconds = metadata.creationTimestamp.seconds
-    if not 0 < seconds <= LATEST:
-        return ""
-    # Twice as fast as strftime.
-    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}Z"
