@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 Row = tuple[str, str, str]
 """The type of an error, its message, and what made it."""
 
+POD = "https://127.0.0.1:1"
+"""The API server of a pod; nothing is sent to it."""
 STATUSES = (401, 403, 404, 406, 410, 418, 429, 500, 503, 504)
 LIST: dict[str, Any] = {
     "kind": "SecretList",
@@ -142,11 +144,14 @@ def _kubeconfigs() -> Iterator[Row]:
 
 def _pods() -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as name, mock.patch.object(client, "SERVICE_ACCOUNT", Path(name)):
-        yield from _listed("", "a pod without a service account", in_pod=True)
+        yield from _listed("", "a pod without a service account", pod_server=POD)
         (Path(name) / "token").touch()
-        yield from _listed("", "a pod whose token is empty", in_pod=True)
+        yield from _listed("", "a pod whose token is empty", pod_server=POD)
         (Path(name) / "token").write_text(CANARY)
-        yield from _listed("", "a pod without the address of the API server", in_pod=True)
+        yield from _listed("", "a pod whose service account has no ca.crt", pod_server=POD)
+        (Path(name) / "ca.crt").touch()
+        (Path(name) / "namespace").write_bytes(b"\xff")
+        yield from _listed("", "a pod whose namespace is not UTF-8", pod_server=POD)
 
 
 def _answers() -> Iterator[Row]:

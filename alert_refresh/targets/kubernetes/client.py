@@ -233,9 +233,7 @@ def _in_pod(host: str) -> _Session:
         raise _unreadable("the files of the service account", error) from error
     except ValueError as error:
         raise Permanent(
-            "the service account of this pod cannot be used: it needs ca.crt, KUBERNETES_SERVICE_HOST and"
-            " KUBERNETES_SERVICE_PORT",
-            "config",
+            "the service account of this pod cannot be used: its namespace is not text", "config"
         ) from error
     return _session(Access(host, authorities, connections, namespace or "default", token_file=token), files, marks)
 

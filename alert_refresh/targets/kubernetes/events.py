@@ -47,6 +47,17 @@ _bookmark = msgspec.json.Decoder(_Bookmark).decode
 _status = msgspec.json.Decoder(_Status).decode
 
 
+def watch_query(version: int, seconds: float, label_selector: str) -> dict[str, str]:
+    """The query of a watch from `version` that the server ends after so many seconds."""
+    return {
+        "watch": "true",
+        "allowWatchBookmarks": "true",
+        "labelSelector": label_selector,
+        "resourceVersion": str(version),
+        "timeoutSeconds": str(max(1, round(seconds))),
+    }
+
+
 class WatchEvent(NamedTuple):
     """A change of a Secret that is not parsed yet; `secret` is its last version if it was deleted.
 

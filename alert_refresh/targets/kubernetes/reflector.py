@@ -12,7 +12,15 @@ from urllib3.exceptions import HTTPError
 from alert_refresh.engine import AttemptError, Deadline, Result, Transient, Trigger, Watch
 from alert_refresh.targets.kubernetes.body import READ, shut_down
 from alert_refresh.targets.kubernetes.errors import Behind, Gone, OtherServer, Unauthorized
-from alert_refresh.targets.kubernetes.events import BOOKMARK, DELETED, Lines, RelistNeeded, WatchEvent, decode
+from alert_refresh.targets.kubernetes.events import (
+    BOOKMARK,
+    DELETED,
+    Lines,
+    RelistNeeded,
+    WatchEvent,
+    decode,
+    watch_query,
+)
 from alert_refresh.targets.kubernetes.health import HealthRecorder
 from alert_refresh.targets.kubernetes.journal import FULL_PAUSE
 from alert_refresh.targets.kubernetes.list import path_of
@@ -150,7 +158,7 @@ class Reflector(Watch):
         until = Deadline(self._clock, lasts + self._timings.margin)
         self.back_by = until.at + self._timings.connect
         began = self._clock.monotonic()
-        response = self._open(key, self._query(version, lasts), until.check(), memo.server)
+        response = self._open(key, watch_query(version, lasts, self._label_selector), until.check(), memo.server)
         try:
             self._response = response
             if self._over():
@@ -173,16 +181,6 @@ class Reflector(Watch):
             raise Transient("the API server ends watches immediately", "network")
         self._reconnect_backoff.reset()
         self._relist_backoff.reset()
-
-    def _query(self, version: int, seconds: float) -> dict[str, str]:
-        """The query of a watch from `version` that the server ends after so many seconds."""
-        return {
-            "watch": "true",
-            "allowWatchBookmarks": "true",
-            "labelSelector": self._label_selector,
-            "resourceVersion": str(version),
-            "timeoutSeconds": str(max(1, round(seconds))),
-        }
 
     def _open(self, key: str, query: dict[str, str], read: float, server: str) -> HTTPResponse:
         try:

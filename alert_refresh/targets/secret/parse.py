@@ -110,20 +110,10 @@ def _straight(text: bytes, namespace: str, secret: str, deny_private: bool) -> T
     if text.count(b'"') + 2 * absent + QUOTES_BESIDE != content.count(b'"') or (not printable and b"\\u" in text):
         return None
     return Target(
-        secret if name == secret else name,
-        raw.type,
-        raw.format,
-        Credential(raw.url),
-        raw.enabled,
-        Credentials(headers) if headers else NO_HEADERS,
-        filters,
-        namespace,
-        secret,
-        "config",
-        None,
-        (),
+        secret if name == secret else name, raw.type, raw.format, Credential(raw.url), raw.enabled,
+        Credentials(headers) if headers else NO_HEADERS, filters, namespace, secret, "config", None, (),
         digest_of(content),
-    )
+    )  # fmt: skip
 
 
 def _filters(text: bytes) -> JsonObject | None:
