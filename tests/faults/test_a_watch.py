@@ -428,7 +428,7 @@ class TestRefusals:
             kube.denied = {("watch", "default")}
             kube.close()
             kube.open()
-            eventually(lambda: it.health.error == "namespace default: the API server answered 403")
+            eventually(lambda: it.health.error == "namespace default: the API server answered 403" + HINTS[403])
             lists = len(kube.requests) - len(watches(kube))
             kube.denied = set()
             it.connected().serves(it.change())

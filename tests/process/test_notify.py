@@ -68,7 +68,7 @@ def test_a_webhook_that_hangs_delays_neither_refreshes_nor_the_stop(action: obje
         assert program.find("Notification") == []
         assert program.stop() < 1 + SLOW_MACHINE
         assert program.process.returncode == 0, program.stderr
-        assert len(program.find("A notification was given up: the program stops")) == 1
+        assert len(program.find("A notification was abandoned: the program stops")) == 1
         assert program.find("shutdown_clean")
 
 
@@ -81,7 +81,7 @@ def test_a_stop_is_clean_though_both_a_refresh_and_the_webhook_hang() -> None:
         program.wait_for("Attempt 4: hang")
         assert program.stop() < 1 + 2 + SLOW_MACHINE
         assert program.process.returncode == 0, program.stderr
-        assert program.find("Stopped; a running refresh was given up")
+        assert program.find("Stopped; a running refresh was abandoned")
 
 
 def test_a_webhook_that_refuses_is_a_warning_with_its_host_and_no_more() -> None:

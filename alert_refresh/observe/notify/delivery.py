@@ -121,7 +121,7 @@ class Delivery:
                     self._post(notice)
         except (Stopping, Superseded) as error:
             self._given_up += 1
-            log.warning("A notification was given up: %s", error, extra=self._fields(notice))
+            log.warning("A notification was abandoned: %s", error, extra=self._fields(notice))
         except AttemptError as error:
             if isinstance(error, Transient):
                 undelivered()

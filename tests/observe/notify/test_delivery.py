@@ -157,7 +157,7 @@ def test_a_stop_does_not_wait_for_a_delivery_that_hangs(action: Any, caplog: pyt
             assert time.monotonic() - began < STOP_SECONDS + 1
         eventually(lambda: not [one for one in threading.enumerate() if one.name.startswith("notify")], "the end")
         assert len(hook.posts) == 1, "the second was not begun"
-    assert "A notification was given up: the program stops" in warnings(caplog)
+    assert "A notification was abandoned: the program stops" in warnings(caplog)
 
 
 def test_a_stop_ends_the_wait_for_a_retry(caplog: pytest.LogCaptureFixture) -> None:
@@ -168,7 +168,7 @@ def test_a_stop_ends_the_wait_for_a_retry(caplog: pytest.LogCaptureFixture) -> N
         it.notifier.stop()
         assert time.monotonic() - began < STOP_SECONDS
         assert it.counts() == (0, 0, 1)
-    assert warnings(caplog) == ["A notification was given up: the program stops"]
+    assert warnings(caplog) == ["A notification was abandoned: the program stops"]
 
 
 @pytest.fixture
