@@ -65,7 +65,7 @@ assert threading.active_count() == 1, threading.enumerate()
         (f"https://169.254.169.254/{CANARY}", "a link-local or cloud metadata address"),
         (
             f"https://host/${{{CANARY}}}",
-            "has a placeholder that was not filled in, such as ${NAME}, $(NAME), <name> or",
+            "has a placeholder that was not filled in, such as ${NAME}, $(NAME), <name>",
         ),
         (f"https://host/{CANARY} x", "has a blank or a line end, which no HTTP header can carry"),
         (f"https://user:{CANARY}@host:99999/", "the port is not from 1 to 65535"),
