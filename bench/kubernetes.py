@@ -262,17 +262,17 @@ def server_cpu(pid: int | None) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def serve(file: Path) -> Program:
+def serve(file: Path, root: Path = ROOT) -> Program:
     env = {"KUBECONFIG": str(file), "K8S_NAMESPACE": namespace(file), "TARGET_REFRESH_RATE_LIMIT": "0s"}
-    return Program(env=env, bare=True)
+    return Program(env=env, bare=True, root=root)
 
 
-def start(file: Path, count: int) -> tuple[float, int]:
+def start(file: Path, count: int, root: Path = ROOT) -> tuple[float, int]:
     """Seconds from the start of the process until a reader over HTTP has all of them, and the most memory it had until
     they were loaded, in kB.
     """
     began = time.perf_counter()
-    with serve(file) as program, Client(program.port) as client:
+    with serve(file, root) as program, Client(program.port) as client:
         while True:
             status, body = client.json(f"{TARGETS}/status")
             if status == 200 and body["targets_valid"] >= count:
@@ -310,14 +310,14 @@ def _peak(pid: int) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
 
 
-def propagation(file: Path, samples: int, *, busy: bool) -> list[float]:
+def propagation(file: Path, samples: int, *, busy: bool, root: Path = ROOT) -> list[float]:
     """Seconds from before a write is sent to the API server until the change is served over HTTP."""
     from kubernetes import client, config
 
     api = client.CoreV1Api(config.new_client_from_config(str(file)))
     name, where = "bench-propagation", namespace(file)
     document = secret(name, where)
-    with serve(file) as program, Client(program.port) as reader:
+    with serve(file, root) as program, Client(program.port) as reader:
         program.wait_for("The watch is connected")
         api.create_namespaced_secret(where, document)
         over = threading.Event()

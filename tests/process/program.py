@@ -30,20 +30,25 @@ class Program:
     """A running program; as a context manager it is stopped at the end if it is still running.
 
     `arguments` are what follows `python -m`. Standard output is read by a thread, or is `stdout` if given.
-    A `bare` one runs without what measures test coverage.
+    A `bare` one runs without what measures test coverage. `root` is the checkout that it is run from.
     """
 
     def __init__(
-        self, *arguments: str, env: Mapping[str, str] | None = None, stdout: int | None = None, bare: bool = False
+        self,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        stdout: int | None = None,
+        bare: bool = False,
+        root: Path = ROOT,
     ) -> None:
         kept = [name for name in KEPT if not (bare and name.startswith("COVERAGE"))]
         environ = {name: os.environ[name] for name in kept if name in os.environ}
-        path = os.pathsep.join([str(ROOT), *([str(ROOT / "tests/late")] if "LATE" in environ else [])])
+        path = os.pathsep.join([str(root), *([str(ROOT / "tests/late")] if "LATE" in environ else [])])
         environ |= {"ALERT_REFRESH_BIND": "127.0.0.1:0", "PYTHONPATH": path} | dict(env or {})
         self.process = subprocess.Popen(
             [sys.executable, "-m", *(arguments or ("alert_refresh",))],
             env=environ,
-            cwd=ROOT,
+            cwd=root,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if stdout is None else stdout,
             stderr=subprocess.PIPE,
