@@ -237,14 +237,9 @@ def read_while_swapping(swaps: int, reads: int) -> None:
             raise Permanent("every seventh", "network")
         return Snapshot(items={f"{number}-{i}": str(number) for i in range(number % 5 + 1)}, digest=str(number))
 
-    refresher: Refresher[str] = Refresher(
-        source=FakeSource(answer),
-        state=state,
-        guard=Guard(None, Limits(), clock),
-        policy=RetryPolicy(0, 1, 1),
-        timeout=1,
-        clock=clock,
-    )
+    unguarded: Guard[str] = Guard(None, Limits(), clock)
+    about: dict[str, Any] = {"state": state, "guard": unguarded, "policy": RetryPolicy(0, 1, 1), "clock": clock}
+    refresher: Refresher[str] = Refresher(source=FakeSource(answer), timeout=1, **about)
     enough = threading.Event()
     total = [0] * 2
 
