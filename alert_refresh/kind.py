@@ -27,12 +27,14 @@ class Kind(engine.Kind):
     `enable_hint` completes the sentence "to switch them on, ...". A kind that `gates_readiness` must be loaded before
     `/readyz` answers 200.
 
-    Four functions are named as `module:attribute`, so that only what is used is imported. `metrics(registry, workers)`
+    Five functions are named as `module:attribute`, so that only what is used is imported. `metrics(registry, workers)`
     registers the kind's own metrics. `keep(source)` returns the `keep.codec.Codec` by which the kind's snapshot
     survives a restart; without one it does not. `blueprint(daemon, auth, metrics)` returns its routes, given what
     `metrics` returned. `check(snapshots)` returns fields that `alert-refresh check` shows beside those of every kind,
     given the snapshots of all kinds by name; `warnings` among them are lines for people, and faults with `--strict`.
-    `build_check` takes the place of `build` in that command, for a kind whose refresh changes something.
+    `build_check` takes the place of `build` in that command, for a kind whose refresh changes something. `plan(item)`
+    returns an item's fields as `alert-refresh plan` compares them, each as its value and as what may be shown of it; a
+    kind without it is not planned.
     """
 
     read: Callable[[Env], Any]
@@ -43,6 +45,7 @@ class Kind(engine.Kind):
     gates_readiness: bool = False
     build_check: Callable[[Any, Clock], Source[Any] | None] | None = None
     check: str = ""
+    plan: str = ""
     keep: str = ""
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from alert_refresh import daemon as kinds
-from alert_refresh.engine import AttemptError, Deadline, Earliest, ShutdownTimeout, SystemClock, Worker
+from alert_refresh.cli.once import attempt
+from alert_refresh.engine import AttemptError, Deadline, Earliest, SystemClock
 from alert_refresh.engine.attempt_threads import ABANDON_AFTER
-from alert_refresh.engine.errors import TIMEOUT
 from alert_refresh.engine.threads import Call, spawn
 from alert_refresh.kind import load
 from alert_refresh.observe.formats import escape, timestamp
@@ -18,26 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alert_refresh.config import Config
-    from alert_refresh.engine import Request, Schedule, Snapshot, Source, Watch
-    from alert_refresh.engine.source import Sink
+    from alert_refresh.engine import Schedule, Snapshot
     from alert_refresh.kind import Kind
     from alert_refresh.targets.kubernetes.rights import Right
-
-MARGIN = 10.0
-"""Seconds beyond the time after which the engine abandons an attempt."""
-
-
-class Unwatched:
-    """A source without its watches."""
-
-    def __init__(self, source: Source[Any]) -> None:
-        self.name = source.name
-        self.refresh = source.refresh
-        self.close = source.close
-
-    def watches(self, sink: Sink) -> Sequence[Watch]:
-        """No watches: only the one requested refresh runs."""
-        return ()
 
 
 def check_sources(config: Config) -> list[dict[str, Any]]:
@@ -63,20 +44,14 @@ def _checked(kind: Kind, settings: Any) -> tuple[dict[str, Any], Snapshot[Any] |
     source = (kind.build_check or kind.build)(settings, clock)
     if source is None:
         return entry | {"off": kind.enable_hint}, None
-    once = replace(settings.refresh, max_retries=0, paused=True)
-    worker = Worker(kind, Unwatched(source), once, clock=clock)
-    worker.start()
-    request = worker.refresh_now()
-    request.done.wait(once.timeout + ABANDON_AFTER + MARGIN)
-    snapshot = worker.get_status().snapshot
-    with contextlib.suppress(ShutdownTimeout):
-        worker.stop(MARGIN)
-    entry |= {"source": source.name, "rejected": _rejected(snapshot)} | _outcome(request, once.timeout)
+    made = attempt(kind, settings, source)
+    snapshot = made.status.snapshot
+    entry |= {"source": source.name, "rejected": _rejected(snapshot)} | made.fields()
     entry |= _schedule(settings.refresh.schedule, clock.time())
     if snapshot is not None and snapshot.skipped_count:
         entry |= {"skipped": _skipped(snapshot), "skipped_count": snapshot.skipped_count}
     if isinstance(source, Authorized):
-        entry |= _rights(source, once.timeout)
+        entry |= _rights(source, made.timeout)
         source.close()
     return entry, snapshot
 
@@ -87,20 +62,6 @@ def _schedule(schedule: Schedule | None, now: float) -> dict[str, Any]:
         return {}
     first = min(cron.next(now) for cron in schedule.crons)
     return {"schedule": str(schedule), "next_refresh": timestamp(first).replace(".000Z", "Z")}
-
-
-def _outcome(request: Request, timeout: float) -> dict[str, Any]:
-    """The result of the attempt."""
-    outcome = request.outcome
-    if outcome is None:
-        error = f"no attempt ended within {timeout + ABANDON_AFTER + MARGIN:g} s"
-        return {"error": error, "error_type": TIMEOUT, "duration_ms": round((timeout + ABANDON_AFTER + MARGIN) * 1000)}
-    return {
-        "items": outcome.items,
-        "error": outcome.error,
-        "error_type": outcome.error_type,
-        "duration_ms": round(outcome.duration * 1000),
-    }
 
 
 def _rejected(snapshot: Snapshot[Any] | None) -> list[dict[str, Any]]:

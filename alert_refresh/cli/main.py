@@ -96,18 +96,45 @@ def check(as_json: bool, strict: bool) -> None:
     sys.exit(FAULTS if any(one.get(field) for one in found for field in wrong) else 0)
 
 
-def _config(as_json: bool = False) -> Config:
-    """Read the settings; on faults print each on its own line of stderr and exit with status 2."""
+@main.command(epilog="Example:\n\nALERT_REFRESH_STATE_DIR=/var/lib/alert-refresh alert-refresh plan")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+def plan(as_json: bool) -> None:
+    """Print what the next refresh would change, and publish nothing.
+
+    Reads every configured source once, and compares it with the snapshot that a daemon with the same
+    settings has kept in the state directory. Credentials are masked.
+
+    Exit status 0: nothing would change. 1: a source cannot be read, or a setting is invalid.
+    2: something would change. 3: removals would be held.
+    """
+    from alert_refresh.cli.plan import plan as planned
+    from alert_refresh.cli.plan import status_of, text
+    from alert_refresh.observe import logs
+
+    config = _config(as_json, FAULTS)  # 2 means changes
+    with logs.command(lambda line: click.echo(line, err=True)):
+        found = planned(config)
+    if as_json:
+        import json
+
+        click.echo(json.dumps({"settings": [], "kinds": found}, default=str))
+    else:
+        click.echo(text(found))
+    sys.exit(status_of(found))
+
+
+def _config(as_json: bool = False, status: int = SETTINGS) -> Config:
+    """Read the settings; on faults print each on its own line of stderr and exit with that status."""
     from alert_refresh.daemon import read_config
     from alert_refresh.engine.errors import ConfigErrors
 
     try:
         return read_config()
     except ConfigErrors as errors:
-        _refuse(errors, as_json)
+        _refuse(errors, as_json, status)
 
 
-def _refuse(errors: ConfigErrors, as_json: bool) -> NoReturn:
+def _refuse(errors: ConfigErrors, as_json: bool, status: int = SETTINGS) -> NoReturn:
     from alert_refresh.observe.formats import escape
 
     if as_json:
@@ -117,4 +144,4 @@ def _refuse(errors: ConfigErrors, as_json: bool) -> NoReturn:
         click.echo(json.dumps({"settings": faults, "sources": []}))
     for one in errors.faults:
         click.echo(escape(str(one)), err=True)
-    sys.exit(SETTINGS)
+    sys.exit(status)

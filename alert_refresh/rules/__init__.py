@@ -100,6 +100,7 @@ KIND = Kind(
     gates_readiness=True,
     metrics="alert_refresh.rules.metrics:RuleMetrics",
     blueprint="alert_refresh.web.rules.routes:build",
+    plan="alert_refresh.rules.rule:compared",
     check="alert_refresh.rules.dangling:check",
     keep="alert_refresh.rules.keep:RuleCodec",
 )

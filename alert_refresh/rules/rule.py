@@ -9,7 +9,7 @@ from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, to_builtins
 
 from alert_refresh.dns_label import DNS_LABEL
 from alert_refresh.rules.forms import values
@@ -106,6 +106,13 @@ def check(rules: Sequence[Rule], known: Mapping[str, Pattern]) -> Checked:
         and all(map(DNS_LABEL.fullmatch, targets))
     )
     return Checked(by_id, good, patterns, frequency)
+
+
+def compared(rule: Rule) -> dict[str, tuple[object, object]]:
+    """The fields of a rule, none of which is secret, each twice: to compare, and to show."""
+    fields = to_builtins(rule) | {"match": [str(one) for one in rule.match], "targets": list(rule.targets)}
+    shown = {name: fields.get(name) for name in rule.__struct_fields__ if name != "id"}
+    return {name: (value, value) for name, value in shown.items()}
 
 
 def display_id(rule_id: object) -> str | None:

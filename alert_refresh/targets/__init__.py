@@ -137,4 +137,5 @@ KIND = Kind(
     metrics="alert_refresh.targets.metrics:TargetMetrics",
     keep="alert_refresh.targets.keep:TargetCodec",
     blueprint="alert_refresh.web.targets.routes:build",
+    plan="alert_refresh.web.targets.fields:compared",
 )  # fmt: skip

@@ -172,8 +172,8 @@ def test_check_ends_when_no_attempt_does(monkeypatch: pytest.MonkeyPatch) -> Non
     source = answer(monkeypatch, lambda _: Snapshot({}, digest="x"))
     dead = threading.Event()
     monkeypatch.setattr("alert_refresh.engine.worker.Worker.tick", lambda _worker, _run: dead.wait(30))
-    monkeypatch.setattr("alert_refresh.cli.check.MARGIN", 0.01)
-    monkeypatch.setattr("alert_refresh.cli.check.ABANDON_AFTER", 0.01)
+    monkeypatch.setattr("alert_refresh.cli.once.MARGIN", 0.01)
+    monkeypatch.setattr("alert_refresh.cli.once.ABANDON_AFTER", 0.01)
     result = run("check", "--json", env={"TARGET_REFRESH_TIMEOUT": "30ms"})
     dead.set()
     assert result.exit_code == 1
@@ -227,7 +227,7 @@ def test_check_does_not_wait_for_rights_that_cannot_be_checked(monkeypatch: pyte
 
     source = Asked(hang)
     monkeypatch.setattr(daemon, "KINDS", with_source("targets", lambda _settings, _clock: source))
-    monkeypatch.setattr("alert_refresh.cli.check.ABANDON_AFTER", 0.01)
+    monkeypatch.setattr("alert_refresh.cli.once.ABANDON_AFTER", 0.01)
     result = run("check", "--json", env={"TARGET_REFRESH_TIMEOUT": "200ms"})
     let_go.set()
     found = json.loads(result.output)["sources"][0]

@@ -9,6 +9,7 @@ import msgspec
 
 from alert_refresh.credential import MASK
 from alert_refresh.targets.secret.json_object import JsonObject
+from alert_refresh.targets.target import as_config
 from alert_refresh.web.answers import rfc3339
 
 if TYPE_CHECKING:
@@ -37,6 +38,21 @@ def target_fields(target: Target, reveal: bool) -> dict[str, Any]:
         "since": rfc3339(target.stale_since),
         "faults": [fault.fields() for fault in target.faults],
         "source": {"namespace": target.namespace, "secret": target.secret, "shape": target.shape},
+    }
+
+
+def compared(target: Target) -> dict[str, tuple[object, object]]:
+    """The fields of a target as they are compared, with credentials in the clear, and as they may be shown."""
+    values, shown = as_config(target), target_fields(target, reveal=False)
+    filters = dict(target.filter_config)
+    pairs = {name: (values[name], shown[name]) for name in ("type", "format", "enabled", "url", "headers")}
+    source = f"{target.namespace}/{target.secret}"
+    faults = [f"{fault.field}: {fault.message}" for fault in target.faults]
+    return pairs | {
+        "filter_config": (filters, filters),
+        "state": (state(target), state(target)),
+        "faults": (faults, faults),
+        "source": (source, source),
     }
 
 

@@ -1,0 +1,133 @@
+"""What the next refresh would change against the kept snapshot: name by name, field by field, and what is held."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from alert_refresh import daemon as kinds
+from alert_refresh.cli.once import attempt
+from alert_refresh.engine import SystemClock
+from alert_refresh.keep.peek import Peeked, peek
+from alert_refresh.kind import load
+from alert_refresh.observe.formats import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from alert_refresh.config import Config
+    from alert_refresh.engine import Hold, Snapshot
+    from alert_refresh.kind import Kind
+
+NOTHING, FAULT, CHANGES, HELD = range(4)
+"""Exit statuses."""
+MAX_NAMES = 1000
+"""Names that are listed of each sort; the counts count all."""
+
+
+def plan(config: Config) -> list[dict[str, Any]]:
+    """One entry for each kind that is on.
+
+    `kind`, `source`, `error`, `added` and `removed` (names), `changed` (names with their `fields`), `rejected`, `held`
+    (null, or the `proposal` and the `names` whose removal would be held), and `problem`: why nothing is known of what
+    is served, so that everything counts as added. Of a kind that has no items to compare only `kind` and `planned`.
+    """
+    clock = SystemClock()
+    found = []
+    for kind in kinds.KINDS:
+        settings = config.kinds[kind.name]
+        if not kind.plan:
+            found += [{"kind": kind.name, "planned": False}] if kind.build(settings, clock) is not None else []
+            continue
+        source = kind.build(settings, clock)
+        if source is not None:
+            codec = load(kind.keep)(source) if kind.keep else None
+            kept = Peeked() if codec is None else peek(kind.name, codec, config.keep)
+            found.append(_entry(kind, settings, source, kept))
+    return found
+
+
+def _entry(kind: Kind, settings: Any, source: Any, kept: Peeked) -> dict[str, Any]:
+    made = attempt(kind, settings, source, restored=kept.snapshot, rejected=kept.rejected)
+    entry = {"kind": kind.name, "planned": True, "source": source.name, "problem": kept.problem}
+    entry |= {name: value for name, value in made.fields().items() if name.startswith("error")}
+    after = made.status.found
+    if made.request.outcome is None or after is None or (entry["error"] and after is kept.snapshot):
+        return entry | _difference(None, None, dict, None)
+    return entry | _difference(kept.snapshot, after, load(kind.plan), made.status.hold)
+
+
+def _difference(
+    before: Snapshot[Any] | None, after: Snapshot[Any] | None, fields: Callable[[Any], Any], hold: Hold | None
+) -> dict[str, Any]:
+    """What differs between what is kept and what was found."""
+    old: Mapping[str, Any] = {} if before is None else before.items
+    new: Mapping[str, Any] = {} if after is None else after.items
+    changed = [(name, _changes(fields(old[name]), fields(item))) for name, item in new.items() if name in old]
+    sorts: dict[str, list[Any]] = {
+        "added": sorted(new.keys() - old.keys()),
+        "changed": [{"name": name, "fields": found} for name, found in changed if found],
+        "removed": sorted(old.keys() - new.keys()),
+    }
+    held = None
+    if hold is not None:
+        held = {"proposal": hold.proposal, "count": len(hold.names), "names": list(hold.names[:MAX_NAMES])}
+    counts = {f"{sort}_count": len(names) for sort, names in sorts.items()}
+    rejected = [
+        {"source": dict(one.origin), "faults": [fault.fields() for fault in one.faults]}
+        for one in (() if after is None else after.rejected[:MAX_NAMES])
+    ]
+    return {sort: names[:MAX_NAMES] for sort, names in sorts.items()} | counts | {"rejected": rejected, "held": held}
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The fields that differ, each as it may be shown; a masked one looks the same before and after."""
+    return [
+        {"field": name, "before": before[name][1], "after": shown}
+        for name, (value, shown) in after.items()
+        if before[name][0] != value
+    ]
+
+
+def status_of(found: list[dict[str, Any]]) -> int:
+    """The exit status: a fault before a removal that would be held, and that before any change."""
+    if any(one.get("error") for one in found):
+        return FAULT
+    if any(one.get("held") for one in found):
+        return HELD
+    sorts = ("added", "changed", "removed")
+    return CHANGES if any(one.get(f"{sort}_count") for one in found for sort in sorts) else NOTHING
+
+
+def text(found: list[dict[str, Any]]) -> str:
+    """The plan for people, with unprintable characters escaped."""
+    lines = [line for one in found for line in _lines(one)] or ["Nothing is configured"]
+    return "\n".join(escape(line) for line in lines)
+
+
+def _lines(one: dict[str, Any]) -> list[str]:
+    if not one["planned"]:
+        return [f"{one['kind']}: not planned; a refresh of {one['kind']} has no items to compare"]
+    head = f"{one['kind']} from {one['source']}: "
+    if one["error"]:
+        return [f"{head}failed ({one['error_type']}): {one['error']}"]
+    counts = [f"{one[f'{sort}_count']} {sort}" for sort in ("added", "changed", "removed") if one[f"{sort}_count"]]
+    lines = [head + (", ".join(counts) or "nothing changes")]
+    if one["problem"]:
+        lines.append(f"  {one['problem']}: everything counts as added")
+    lines += [f"  + {name}" for name in one["added"]]
+    for changed in one["changed"]:
+        said = "; ".join(_said(field) for field in changed["fields"])
+        lines.append(f"  ~ {changed['name']}: {said}")
+    lines += [f"  - {name}" for name in one["removed"]]
+    if one["held"]:
+        lines.append(f"  held: the removal of {one['held']['count']}, proposal {one['held']['proposal']}")
+    for rejected in one["rejected"]:
+        place = "/".join(rejected["source"].values())
+        lines += [f"  {place}: {fault['field']}: {fault['message']}" for fault in rejected["faults"]]
+    return lines
+
+
+def _said(change: dict[str, Any]) -> str:
+    if change["before"] == change["after"]:
+        return f"{change['field']} changed (masked)"
+    return f"{change['field']}: {change['before']} -> {change['after']}"
