@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,8 +38,12 @@ def promtool(*arguments: str | Path) -> str:
 
 
 def exported() -> str:
-    """What a program of which every kind is on, with a watch and a stale target, exports."""
-    with World(answer=lambda n: targets(target("one", stale_since=START), rejected=1)) as world:
+    """What a program of which every kind is on, with a watch, a stale target and a state directory, exports."""
+    answer = targets(target("one", stale_since=START), rejected=1)
+    with (
+        tempfile.TemporaryDirectory() as state,
+        World(answer=lambda n: answer, environ={"ALERT_REFRESH_STATE_DIR": state}) as world,
+    ):
         world.source.make_watches = lambda sink: (LivingWatch(WatchHealth(connected=True)),)
         world.start()
         text: str = world.client.get("/metrics").get_data(as_text=True)

@@ -286,3 +286,29 @@ def test_rules_that_name_targets_that_do_not_exist_alert_until_the_targets_are_t
             seen.fires("AlertRefreshRulesDangling")
             write(folder / "missing.yaml", secret("missing"))
             seen.resolves("AlertRefreshRulesDangling")
+
+
+def test_a_folder_that_is_emptied_alerts_until_its_targets_are_there_again(folder: Path) -> None:
+    away = folder.with_name("away")
+    environ = of_folder(folder) | quick("TARGET", BASE_BACKOFF="10m", MAX_BACKOFF="10m")
+    with Program(env=environ) as program, shared().scraping(program.port) as seen:
+        program.wait_for("Targets refreshed successfully")
+        folder.rename(away)
+        folder.mkdir()
+        assert "targets" in seen.fires("AlertRefreshHeld", kind="targets")["annotations"]["summary"]
+        status = program.get("/api/v2/publishing/targets/status")[2]
+        assert status["held"]["names"] == ["good"] and status["status"] == "success"
+        folder.rmdir()
+        away.rename(folder)
+        seen.resolves("AlertRefreshHeld")
+
+
+def test_a_state_directory_that_is_missing_alerts_until_it_is_there(folder: Path) -> None:
+    state = folder.with_name("state")
+    environ = of_folder(folder) | {"ALERT_REFRESH_STATE_DIR": str(state)}
+    with Program(env=environ) as program, shared().scraping(program.port) as seen:
+        program.wait_for("The snapshot of targets cannot be written")
+        seen.fires("AlertRefreshSnapshotNotWritten", kind="targets")
+        state.mkdir()
+        seen.resolves("AlertRefreshSnapshotNotWritten")
+        assert (state / "snapshot-targets").stat().st_size > 0
