@@ -24,7 +24,8 @@ HEAD = """# Benchmarks
 promised holds, on one machine and one day. Compare numbers of one run only.
 
 Two have pages of their own: [Kubernetes](kubernetes.md) beside the official client's typed list and k8s-sidecar's way
-(`python -m bench.kubernetes --save`), and the [views](views.md) on a real PostgreSQL (`make bench-views`).
+(`python -m bench.kubernetes`, and `python -m bench.before` beside an earlier version of itself), and the
+[views](views.md) on a real PostgreSQL (`make bench-views`).
 
 """
 
