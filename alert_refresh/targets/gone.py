@@ -1,4 +1,4 @@
-"""Logs why a name that was served is not served any more."""
+"""Logs why a target is gone at its source. If the removals are too many, it is served for a while still."""
 
 from __future__ import annotations
 
@@ -34,6 +34,6 @@ def log_gone(before: Mapping[str, Target], items: Mapping[str, Target], *, delet
             causes.append((target, cause))
     for target, cause in causes[:MAX_LOGGED]:
         fields = {"kind": "targets", "namespace": target.namespace, "secret": target.secret, "error": cause}
-        log.info("Target is not served any more: %s", target.name, extra=fields)
+        log.info("Target is gone at its source: %s", target.name, extra=fields)
     if len(causes) > MAX_LOGGED:
-        log.info("%d more targets are not served any more", len(causes) - MAX_LOGGED, extra={"kind": "targets"})
+        log.info("%d more targets are gone at their source", len(causes) - MAX_LOGGED, extra={"kind": "targets"})

@@ -52,9 +52,9 @@ def lines() -> Iterator[list[logging.LogRecord]]:
 
 
 def warnings(lines: list[logging.LogRecord]) -> list[str]:
-    """Warnings, but for those of single targets that are not served any more."""
+    """Warnings, but for those of single targets that are gone."""
     found = [one.getMessage() for one in lines if one.levelno >= logging.WARNING]
-    return [message for message in found if not message.startswith("Target is not served any more")]
+    return [message for message in found if not message.startswith("Target is gone at its source")]
 
 
 class Lists:

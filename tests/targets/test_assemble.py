@@ -217,7 +217,7 @@ def gone(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
     return [
         (record.getMessage(), vars(record)["error"])
         for record in caplog.records
-        if record.getMessage().startswith("Target is not served any more")
+        if record.getMessage().startswith("Target is gone at its source")
     ]
 
 
@@ -237,14 +237,14 @@ def test_a_name_that_is_not_served_any_more_is_logged_once_with_its_cause(
     first = snapshot([valid("a", "s"), valid("z")])
     second = snapshot([*now, valid("z")], first)
     snapshot([*now, valid("z")], second)
-    assert gone(caplog) == ([("Target is not served any more: a", cause)] if cause else [])
+    assert gone(caplog) == ([("Target is gone at its source: a", cause)] if cause else [])
 
 
 def test_many_names_that_are_not_served_any_more_are_counted(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     snapshot([], snapshot([valid(f"t{number}") for number in range(25)]))
     assert len(gone(caplog)) == 20
-    assert "5 more targets are not served any more" in caplog.messages
+    assert "5 more targets are gone at their source" in caplog.messages
 
 
 def test_a_source_that_has_logged_why_a_secret_is_gone_can_prevent_a_second_line(
@@ -253,4 +253,4 @@ def test_a_source_that_has_logged_why_a_secret_is_gone_can_prevent_a_second_line
     caplog.set_level(logging.INFO)
     first = snapshot([valid("a"), valid("b", "s")])
     assemble([valid("c", "s")], first, 1.0, deleted=None)
-    assert gone(caplog) == [("Target is not served any more: b", "its Secret is target 'c' now")]
+    assert gone(caplog) == [("Target is gone at its source: b", "its Secret is target 'c' now")]

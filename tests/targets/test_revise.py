@@ -117,5 +117,5 @@ def test_a_name_that_is_not_served_any_more_is_logged(
     then = {"t": known["t"]} | ({"s": candidate("s", after)} if after else {})
     assert revise(served, changes(known, then)) is not None
     [record] = caplog.records
-    assert record.getMessage() == "Target is not served any more: a"
+    assert record.getMessage() == "Target is gone at its source: a"
     assert vars(record)["error"].startswith(cause)

@@ -224,7 +224,7 @@ class TestGone:
         kube.store.delete("default", "target-00001")
         assert cluster.refresh("target-00001") == ["target-00001", "metadata.name=target-00001"]
         assert list(cluster.served.items) == ["target-00000", "target-00002"]
-        assert "Target is not served any more: target-00001" in caplog.messages
+        assert "Target is gone at its source: target-00001" in caplog.messages
 
     def test_a_404_that_is_not_the_servers_removes_nothing(self, cluster: Cluster, kube: KubeServer) -> None:
         rule = kube.fault(faults.status(404, body=b"404 page not found"), SINGLE)
