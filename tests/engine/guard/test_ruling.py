@@ -300,3 +300,35 @@ def test_a_partial_refresh_holds_too() -> None:
     with Guarded(max_retries=0) as stage:
         outcome = stage.refresh(Partial(things(), Transient("a part", "network")))
         assert outcome.result is Result.FAILED and outcome.hold is not None and len(stage.served) == 3
+
+
+def test_a_decision_between_judging_and_publishing_makes_the_watch_judge_again() -> None:
+    with Guarded(interval=3600, warmup=3600) as stage:
+        stage.refresh(things())
+        judged = stage.worker._guard.ruling
+
+        def meanwhile(*args: Any) -> Any:
+            ruling = judged(*args)
+            stage.worker._guard.ruling = judged  # type: ignore[method-assign]
+            stage.worker.decisions.approve(stage.proposal)
+            return ruling
+
+        stage.worker._guard.ruling = meanwhile  # type: ignore[method-assign, assignment]
+        assert stage.worker.publish(things("new"), stage.worker.current(), 0.0) is False, "approving made it obsolete"
+        assert stage.served == {}
+
+
+def test_an_approval_that_a_watch_overtakes_is_made_of_what_the_watch_published() -> None:
+    with Guarded(interval=3600, warmup=3600) as stage:
+        stage.refresh(things())
+        approve = stage.worker._guard.approve
+
+        def meanwhile(status: Any) -> Any:
+            ruling = approve(status)
+            if "new" not in stage.served:
+                assert stage.worker.publish(things("new"), stage.worker.current(), 0.0)
+            return ruling
+
+        stage.worker._guard.approve = meanwhile  # type: ignore[method-assign]
+        stage.worker.decisions.approve(stage.proposal)
+        assert list(stage.served) == ["new"]
