@@ -144,6 +144,8 @@ class Daemon:
             kept = [kind for kind in KINDS if kind.keep and kind.name in self.workers]
             self.keeper.start(self.workers, {kind.name: load(kind.keep) for kind in kept})
         if self.notifier is not None:
+            for kind, worker in self.workers.items():
+                self.notifier.restored(kind, worker.get_status().hold)
             self.notifier.start()
         for worker in self.workers.values():
             worker.start()

@@ -81,7 +81,7 @@ def check(as_json: bool, strict: bool) -> None:
     from alert_refresh.observe.formats import escape
 
     config = _config(as_json)
-    for warning in config.warnings:
+    for warning in (*config.warnings, *config.keep.warnings()):
         click.echo(escape(f"Warning: {warning}"), err=True)
     with logs.command(lambda line: click.echo(line, err=True)):
         found = check_sources(config)
@@ -96,7 +96,19 @@ def check(as_json: bool, strict: bool) -> None:
     sys.exit(FAULTS if any(one.get(field) for one in found for field in wrong) else 0)
 
 
-@main.command(epilog="Example:\n\nALERT_REFRESH_STATE_DIR=/var/lib/alert-refresh alert-refresh plan")
+class Planning(click.Command):
+    """A command of which the exit status 2 has another meaning than wrong usage."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line; wrong usage is a fault."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.exit_code = FAULTS  # type: ignore[misc]  # click reads it from the instance
+            raise
+
+
+@main.command(cls=Planning, epilog="Example:\n\nALERT_REFRESH_STATE_DIR=/var/lib/alert-refresh alert-refresh plan")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def plan(as_json: bool) -> None:
     """Print what the next refresh would change, and publish nothing.
@@ -141,7 +153,7 @@ def _refuse(errors: ConfigErrors, as_json: bool, status: int = SETTINGS) -> NoRe
         import json
 
         faults = [{"name": one.field, "value": one.value, "reason": one.reason} for one in errors.faults]
-        click.echo(json.dumps({"settings": faults, "sources": []}))
+        click.echo(json.dumps({"settings": faults, "kinds" if status == FAULTS else "sources": []}))
     for one in errors.faults:
         click.echo(escape(str(one)), err=True)
     sys.exit(status)

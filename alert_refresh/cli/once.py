@@ -13,7 +13,7 @@ from alert_refresh.engine.errors import TIMEOUT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from alert_refresh.engine import Request, Snapshot, Source, Status, Watch
+    from alert_refresh.engine import Hold, Request, Snapshot, Source, Status, Watch
     from alert_refresh.engine.source import Sink
     from alert_refresh.kind import Kind
 
@@ -62,14 +62,14 @@ def attempt(
     source: Source[Any],
     *,
     restored: Snapshot[Any] | None = None,
-    rejected: frozenset[str] = frozenset(),
+    hold: Hold | None = None,
 ) -> Attempted:
-    """Make the attempt; `restored` is served before it, and removals of the `rejected` names were rejected."""
+    """Make the attempt; `restored` is served before it, with these removals held."""
     clock = SystemClock()
     once = replace(settings.refresh, max_retries=0, paused=True)
     worker = Worker(kind, Unwatched(source), once, clock=clock)
     if restored is not None:
-        worker.restore(restored, rejected=rejected)
+        worker.restore(restored, hold=hold)
     worker.start()
     request = worker.refresh_now()
     request.done.wait(once.timeout + ABANDON_AFTER + MARGIN)

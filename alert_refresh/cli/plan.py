@@ -27,9 +27,10 @@ MAX_NAMES = 1000
 def plan(config: Config) -> list[dict[str, Any]]:
     """One entry for each kind that is on.
 
-    `kind`, `source`, `error`, `added` and `removed` (names), `changed` (names with their `fields`), `rejected`, `held`
-    (null, or the `proposal` and the `names` whose removal would be held), and `problem`: why nothing is known of what
-    is served, so that everything counts as added. Of a kind that has no items to compare only `kind` and `planned`.
+    `kind`, `source`, `error`, `added` and `removed` (names), `changed` (names with their `fields`), `rejected` (items),
+    `held` (null, or the `proposal` and the `names` whose removal would be held, and whether it was `rejected`), and
+    `problem`: why nothing is known of what is served, so that everything counts as added. Of a kind that has no items
+    to compare only `kind` and `planned`.
     """
     clock = SystemClock()
     found = []
@@ -47,7 +48,7 @@ def plan(config: Config) -> list[dict[str, Any]]:
 
 
 def _entry(kind: Kind, settings: Any, source: Any, kept: Peeked) -> dict[str, Any]:
-    made = attempt(kind, settings, source, restored=kept.snapshot, rejected=kept.rejected)
+    made = attempt(kind, settings, source, restored=kept.snapshot, hold=kept.hold)
     entry = {"kind": kind.name, "planned": True, "source": source.name, "problem": kept.problem}
     entry |= {name: value for name, value in made.fields().items() if name.startswith("error")}
     after = made.status.found
@@ -71,6 +72,7 @@ def _difference(
     held = None
     if hold is not None:
         held = {"proposal": hold.proposal, "count": len(hold.names), "names": list(hold.names[:MAX_NAMES])}
+        held["rejected"] = hold.rejected
     counts = {f"{sort}_count": len(names) for sort, names in sorts.items()}
     rejected = [
         {"source": dict(one.origin), "faults": [fault.fields() for fault in one.faults]}
@@ -120,7 +122,8 @@ def _lines(one: dict[str, Any]) -> list[str]:
         lines.append(f"  ~ {changed['name']}: {said}")
     lines += [f"  - {name}" for name in one["removed"]]
     if one["held"]:
-        lines.append(f"  held: the removal of {one['held']['count']}, proposal {one['held']['proposal']}")
+        word = "rejected" if one["held"]["rejected"] else "held"
+        lines.append(f"  {word}: the removal of {one['held']['count']}, proposal {one['held']['proposal']}")
     for rejected in one["rejected"]:
         place = "/".join(rejected["source"].values())
         lines += [f"  {place}: {fault['field']}: {fault['message']}" for fault in rejected["faults"]]

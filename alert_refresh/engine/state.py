@@ -27,6 +27,7 @@ from alert_refresh.engine.transitions import end_attempt, end_cycle, outcome_of,
 if TYPE_CHECKING:
     from alert_refresh.engine.clock import Clock, Deadline
     from alert_refresh.engine.errors import AttemptError
+    from alert_refresh.engine.guard.judge import Hold
     from alert_refresh.engine.guard.ruling import Ruling
     from alert_refresh.engine.outcome import Outcome
     from alert_refresh.engine.schedule import Schedule
@@ -269,7 +270,9 @@ class RefreshState(Generic[T]):
         with self._lock:
             if not self._status.running or self._status.stopping:
                 raise NotStarted(f"the {self.kind} worker is not running")
-            return self._take(ruling, basis)
+            served = self._take(ruling, basis)
+            self._status = replace(self._status, last_good=served)
+            return served
 
     def _take(self, ruling: Ruling[T], basis: Status[T]) -> Snapshot[T]:
         """Serve what was ruled without an attempt."""
@@ -288,13 +291,13 @@ class RefreshState(Generic[T]):
         snapshot: Snapshot[T] | None,
         last: Outcome | None,
         last_success_at: float | None,
-        rejected: frozenset[str],
+        hold: Hold | None,
     ) -> None:
         """Serve what was kept across a restart, before `open`. See `Worker.restore`."""
         with self._lock:
             now, wall = self._clock.monotonic(), self._clock.time()
             age = None if last_success_at is None else max(0.0, wall - last_success_at)
-            self._status = restored(self._status, snapshot, last, age, rejected, now, wall)
+            self._status = restored(self._status, snapshot, last, age, hold, now, wall)
 
     def finish(
         self, attempt: Attempt, ruling: Ruling[T] | None, error: AttemptError | None, basis: Status[T] | None = None

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from alert_refresh.engine.guard.judge import History, change
+from alert_refresh.engine.guard.judge import NO_HISTORY, History, change
 from alert_refresh.engine.outcome import Outcome, Result
 
 if TYPE_CHECKING:
     from alert_refresh.engine.errors import AttemptError
-    from alert_refresh.engine.guard.judge import Limits
+    from alert_refresh.engine.guard.judge import Hold, Limits
     from alert_refresh.engine.guard.ruling import Ruling
     from alert_refresh.engine.snapshot import Snapshot
     from alert_refresh.engine.status import Attempt, Status
@@ -103,7 +103,7 @@ def restored(
     snapshot: Snapshot[T] | None,
     last: Outcome | None,
     success_age: float | None,
-    rejected: frozenset[str],
+    hold: Hold | None,
     now: float,
     wall: float,
 ) -> Status[T]:
@@ -119,5 +119,5 @@ def restored(
         last_success=None if success_age is None else now - success_age,
         consecutive_failures=0 if last is None else last.consecutive_failures,
         cycle_failed=last is not None and last.result is Result.FAILED,
-        guard=History(rejected=rejected),
+        guard=NO_HISTORY if hold is None else History.restored(hold, now),
     )

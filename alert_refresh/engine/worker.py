@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from alert_refresh.engine.clock import Clock
+    from alert_refresh.engine.guard.judge import Hold
     from alert_refresh.engine.outcome import Outcome, Publication
     from alert_refresh.engine.snapshot import Snapshot
     from alert_refresh.engine.source import Kind, RefreshSettings, Source, Watch
@@ -107,14 +108,14 @@ class Worker(Generic[T]):
         *,
         last: Outcome | None = None,
         last_success_at: float | None = None,
-        rejected: frozenset[str] = frozenset(),
+        hold: Hold | None = None,
     ) -> None:
         """Serve what was kept across a restart; called before `start`.
 
         `last` is the last outcome before it, `last_success_at` the time of the last success in Unix seconds,
-        `rejected` the names whose removal was rejected.
+        `hold` the removals that were held.
         """
-        self.state.restore(snapshot, last, last_success_at, rejected)
+        self.state.restore(snapshot, last, last_success_at, hold)
 
     def start(self) -> None:
         """Start the threads. The start-up refresh runs in them, so this returns immediately.

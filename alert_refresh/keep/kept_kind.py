@@ -11,7 +11,7 @@ from alert_refresh.keep.folder import Refused
 from alert_refresh.keep.snapshot_file import Kept
 
 if TYPE_CHECKING:
-    from alert_refresh.engine import Clock, Outcome, Snapshot, Status, Worker
+    from alert_refresh.engine import Clock, Hold, Outcome, Snapshot, Status, Worker
     from alert_refresh.keep.codec import Codec
     from alert_refresh.keep.folder import StateFolder
     from alert_refresh.keep.key import Key
@@ -28,7 +28,7 @@ class Found:
     snapshot: Snapshot[Any] | None = None
     age: float = 0.0
     written_at: float = 0.0
-    rejected_removal: frozenset[str] = frozenset()
+    hold: Hold | None = None
 
 
 class KeptKind:
@@ -64,12 +64,14 @@ class KeptKind:
         mark = self._mark(status)
         if status.snapshot is None or mark == self._written:
             return
-        now = self._clock.time()
+        now, hold = self._clock.time(), status.hold
         kept = Kept(
             content=self._codec.dump(status.snapshot),
             written_at=now,
             last_success_at=status.last_success_at,
-            rejected=tuple(sorted(status.guard.rejected)),
+            held=() if hold is None else hold.names,
+            held_since=0.0 if hold is None else hold.since,
+            rejected=hold is not None and hold.rejected,
         )
         self._folder.write(self._file, snapshot_file.pack(self.name, self._codec.schema, kept, self._key))
         self._written, self.written_at = mark, now
@@ -86,16 +88,14 @@ class KeptKind:
         if max_age is not None and age > max_age:
             self._reject(f"it is {age:.0f} s old, and ALERT_REFRESH_SNAPSHOT_MAX_AGE is {max_age:g} s")
             return Found(last, succeeded_at)
-        return Found(last, succeeded_at, snapshot, age, kept.written_at, frozenset(kept.rejected))
+        return Found(last, succeeded_at, snapshot, age, kept.written_at, kept.hold)
 
     def restore(self, found: Found) -> None:
         """Give the worker what was found. Call it before the worker starts."""
         snapshot = found.snapshot
         if snapshot is None and found.last is None:
             return
-        self._worker.restore(
-            snapshot, last=found.last, last_success_at=found.succeeded_at, rejected=found.rejected_removal
-        )
+        self._worker.restore(snapshot, last=found.last, last_success_at=found.succeeded_at, hold=found.hold)
         if snapshot is not None:
             self._written, self.written_at = self._mark(self._worker.get_status()), found.written_at
             fields = {"kind": self.name, "items": len(snapshot.items), "generation": snapshot.generation}
@@ -125,4 +125,4 @@ class KeptKind:
         """What identifies all that would be written; None if nothing is served."""
         if status.snapshot is None:
             return None
-        return self._codec.mark(status.snapshot), status.guard.rejected
+        return self._codec.mark(status.snapshot), status.hold

@@ -29,6 +29,12 @@ class Settings:
     key: Key | None = None
     max_age: float | None = None
 
+    def warnings(self) -> list[str]:
+        """What keeps the daemon from keeping anything, as `alert-refresh check` says it; looks at the folder."""
+        if self.folder is None or self.folder.is_dir():
+            return []
+        return ["ALERT_REFRESH_STATE_DIR names no folder; nothing is kept until it is there, and it is not created"]
+
 
 def read(env: Env) -> Settings:
     """The settings; faults are left in `env`."""

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from alert_refresh.engine import Hold
 from alert_refresh.keep.codec import decoded
 from alert_refresh.keep.folder import Refused
 from alert_refresh.keep.sealing import WrongKey, seal, unseal
@@ -41,13 +42,21 @@ HEADER = _HEAD.size + hashlib.sha256().digest_size
 class Kept(msgspec.Struct, frozen=True, gc=False):
     """What is kept of a kind: what its codec made of the snapshot, and what the engine knows beside it.
 
-    Times are Unix seconds. `rejected` are the names whose removal was rejected.
+    Times are Unix seconds. `held` are the names whose removal is held, since `held_since`; `rejected` tells whether a
+    user rejected it.
     """
 
     content: bytes
     written_at: float
     last_success_at: float | None = None
-    rejected: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
+    held_since: float = 0.0
+    rejected: bool = False
+
+    @property
+    def hold(self) -> Hold | None:
+        """The removals that were held."""
+        return Hold(self.held, self.held_since, self.rejected) if self.held else None
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -19,7 +19,7 @@ MAX_NAMES = 20
 ENDED = {
     "confirmed": "Held removal was confirmed by a later refresh",
     "approved": "Held removal was approved",
-    "rejected": "Held removal was rejected; the items stay until the source changes again",
+    "rejected": "Held removal was rejected; the items stay while exactly these are absent",
     "returned": "Held removal has ended: everything is there again",
 }
 

@@ -72,7 +72,7 @@ class FileSource:
             whole = digest == all_of_it
         self._keep_uses()
         if not checked.rules and (before is None or before.rules):
-            log.warning("The rules file holds no rule; nothing matches until one is added", extra={"kind": "rules"})
+            log.warning("The rules file holds no rule", extra={"kind": "rules"})
         loaded = RuleSet(checked, file.name if whole else None, self.cache, before)
         _warn_of_unknown(request.scope, loaded, before)
         return Snapshot(items=loaded.rules, digest=digest, taken_at=self._clock.time(), memo=loaded)

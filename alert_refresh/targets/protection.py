@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 HELD = Fault(
     "held",
-    "its Secret is gone, like those of many other targets; it stays until a later refresh confirms that, or until the "
-    "removal is approved",
+    "its Secret is gone, like those of many other targets, and its removal is held; see `held` in the status",
 )
 
 

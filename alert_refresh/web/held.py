@@ -53,7 +53,7 @@ def add_routes(blueprint: Blueprint, daemon: Daemon, auth: Auth, kind: str) -> N
 
     @blueprint.post("/reject")
     def reject() -> JsonResponse:
-        """Keep what is held until the source changes again; ?proposal= is the hash that the status shows."""
+        """Keep what is held while exactly these are absent; ?proposal= is the hash that the status shows."""
         return decide("reject")
 
 

@@ -163,3 +163,11 @@ def test_an_object_that_is_not_a_target_is_listed_with_its_reason_and_is_not_a_f
     assert "  and 5 more skipped\n" in result.output
     [targets, *_] = json.loads(CliRunner().invoke(main, ["check", "--json"]).stdout)["sources"]
     assert (len(targets["skipped"]), targets["skipped_count"]) == (100, 105)
+
+
+def test_a_state_directory_that_is_missing_is_a_warning(tmp_path: Path) -> None:
+    env = {"ALERT_REFRESH_STATE_DIR": str(tmp_path / "none")}
+    result = CliRunner().invoke(main, ["check"], env=env)
+    assert "Warning: ALERT_REFRESH_STATE_DIR names no folder" in result.stderr and result.exit_code == 0
+    (tmp_path / "none").mkdir()
+    assert "Warning" not in CliRunner().invoke(main, ["check"], env=env).stderr

@@ -31,6 +31,7 @@ class Planned:
         for number in range(10):
             write(self.root / f"{number}.yaml", secret(f"t{number}"))
         self.rules.write_text("".join(f"- {{id: r{n}, match: ['a=\"{n}\"'], targets: [t{n}]}}\n" for n in range(3)))
+        self.before: dict[str, tuple[bytes, int]] = {}
         self.env = {
             "TARGET_DIRECTORY": str(self.root),
             "RULES_FILE": str(self.rules),
@@ -47,6 +48,10 @@ class Planned:
         finally:
             daemon.stop()
 
+    def remember(self) -> None:
+        """Remember what is in the state directory."""
+        self.before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in self.state.iterdir()}
+
     def plan(self, *more: str, **env: str) -> Result:
         return CliRunner().invoke(main, ["plan", *more], env=self.env | env)
 
@@ -58,10 +63,11 @@ class Planned:
 def planned(tmp_path: Path) -> Iterator[Planned]:
     it = Planned(tmp_path)
     it.keep()
-    before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in it.state.iterdir()}
+    it.remember()
     yield it
-    after = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in it.state.iterdir()}
-    assert after == before, "a plan writes nothing"
+    before = it.before
+    it.remember()
+    assert it.before == before, "a plan writes nothing"
 
 
 def changed(name: str, **changes: Any) -> dict[str, Any]:
@@ -151,6 +157,31 @@ def test_a_damaged_snapshot_is_named_and_left_where_it_is(tmp_path: Path) -> Non
 def test_an_invalid_setting_is_a_fault_and_no_change(tmp_path: Path) -> None:
     result = Planned(tmp_path).plan(TARGET_REFRESH_INTERVAL="often")
     assert result.exit_code == 1 and "TARGET_REFRESH_INTERVAL" in result.output
+
+
+def test_wrong_usage_is_a_fault_and_no_change(tmp_path: Path) -> None:
+    assert Planned(tmp_path).plan("--jsn").exit_code == 1
+    result = CliRunner().invoke(main, ["plan", "--json"], env={"TARGET_REFRESH_INTERVAL": "often"})
+    assert json.loads(result.stdout)["kinds"] == [] and result.exit_code == 1
+
+
+def test_a_rejected_removal_is_told_as_such(planned: Planned) -> None:
+    for number in range(8):
+        (planned.root / f"{number}.yaml").unlink()
+    daemon = Daemon(read_config(planned.env))
+    daemon.start()
+    try:
+        worker = daemon.workers["targets"]
+        eventually(lambda: worker.get_status().hold)
+        hold = worker.get_status().hold
+        assert hold is not None
+        worker.decisions.reject(hold.proposal)
+    finally:
+        daemon.stop()
+    planned.remember()
+    result = planned.plan()
+    assert f"  rejected: the removal of 8, proposal {hold.proposal}" in result.output.splitlines()
+    assert result.exit_code == 3
 
 
 def test_views_are_not_planned_and_nothing_configured_is_said() -> None:

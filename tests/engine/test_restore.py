@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from alert_refresh.engine import Outcome, Permanent, Result, Snapshot, Trigger
+from alert_refresh.engine import Hold, Outcome, Permanent, Result, Snapshot, Trigger
 from tests.engine.guard.test_ruling import ALL, GUARDED, things
 from tests.fakes import START, FakeSource, snapshot
 from tests.stage import GatedSource, Stage
@@ -62,11 +62,26 @@ def test_the_guard_holds_what_a_list_lacks_of_it() -> None:
 
 def test_a_rejection_survives() -> None:
     source = FakeSource(lambda _: things())
-    with restored(source, things(*ALL), rejected=frozenset(ALL)).start().idle() as stage:
-        assert stage.status.hold is not None and stage.status.hold.rejected
+    with restored(source, things(*ALL), hold=Hold(ALL, START - 50, rejected=True)).start().idle() as stage:
+        assert stage.status.hold == Hold(ALL, START - 50, rejected=True) and stage.outcomes[0].hold_change == ""
         stage.fake.advance(1000)
         stage.idle()
         assert stage.status.hold.rejected and stage.status.confirm_due is None
+
+
+def test_a_hold_goes_on_and_is_confirmed_one_backoff_after_the_restart() -> None:
+    source = FakeSource(lambda _: things())
+    with restored(source, things(*ALL), hold=Hold(ALL, START - 50)).start().idle() as stage:
+        assert stage.status.hold == Hold(ALL, START - 50) and stage.outcomes[0].hold_change == ""
+        stage.fake.advance(30)
+        stage.idle()
+        assert stage.outcomes[-1].hold_change == "confirmed" and stage.outcomes[-1].items == 0
+
+
+def test_a_hold_whose_items_are_there_again_ends_with_the_first_refresh() -> None:
+    source = FakeSource(lambda _: things(*ALL))
+    with restored(source, things(*ALL), hold=Hold(ALL, START - 50)).start().idle() as stage:
+        assert stage.status.hold is None and stage.outcomes[0].hold_change == "returned"
 
 
 def test_without_a_snapshot_the_last_failure_is_known_still() -> None:

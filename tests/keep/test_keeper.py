@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from alert_refresh.engine import Partial, Permanent, Snapshot, Transient
+from alert_refresh.engine import Hold, Partial, Permanent, Snapshot, Transient
 from alert_refresh.files import write as atomic_file
 from alert_refresh.keep import keeper as keeping
 from alert_refresh.keep import outcomes_file, snapshot_file
@@ -195,16 +195,17 @@ def test_what_a_watch_publishes_is_kept(tmp_path: Path) -> None:
         assert after.served == {"item": "published"}
 
 
-def test_names_whose_removal_was_rejected_are_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rejected", [True, False])
+def test_held_removals_are_kept(tmp_path: Path, rejected: bool) -> None:
+    hold = Hold(("gone", "lost"), 1_700_000_000.0, rejected)
     with World(tmp_path, unchanged).start() as before:
         before.rests()
         served, last = before.worker.current(), before.worker.get_status().last
-        names = frozenset(("gone", "lost"))
-        before.worker.restore(served, last=last, last_success_at=None, rejected=names)
+        before.worker.restore(served, last=last, last_success_at=None, hold=hold)
         before.keeper.look(KIND.name)
         before.rests()
     with World(tmp_path).restore() as after:
-        assert after.worker.get_status().guard.rejected == names
+        assert after.worker.get_status().hold == hold
 
 
 def test_a_second_start_of_the_same_process_keeps_on_keeping(tmp_path: Path) -> None:
@@ -392,12 +393,12 @@ def test_after_a_write_the_thread_rests_nine_times_as_long_and_then_writes_the_l
 
     with World(tmp_path, clock=clock) as world:
         world.restore()
-        world.worker.restore(snapshot("restored"), last=None, last_success_at=None, rejected=frozenset())
+        world.worker.restore(snapshot("restored"), last=None, last_success_at=None)
         monkeypatch.setattr(os, "fsync", slow)
         world.keeper.look(KIND.name)
         assert clock.wait_for_sleeper() == pytest.approx(0.18), "the file and the folder: 0.02 s"
         for content in ("second", "third"):
-            world.worker.restore(snapshot(content), last=None, last_success_at=None, rejected=frozenset())
+            world.worker.restore(snapshot(content), last=None, last_success_at=None)
             world.keeper.look(KIND.name)
         assert b"restored" in world.file.read_bytes()
         clock.advance(0.18)
@@ -408,11 +409,11 @@ def test_after_a_write_the_thread_rests_nine_times_as_long_and_then_writes_the_l
 def test_a_stop_ends_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeClock()
     with World(tmp_path, clock=clock).restore() as world:
-        world.worker.restore(snapshot("first"), last=None, last_success_at=None, rejected=frozenset())
+        world.worker.restore(snapshot("first"), last=None, last_success_at=None)
         monkeypatch.setattr(os, "fsync", lambda _: clock.advance(100))
         world.keeper.look(KIND.name)
         assert clock.wait_for_sleeper() == keeping.LONGEST_REST
-        world.worker.restore(snapshot("second"), last=None, last_success_at=None, rejected=frozenset())
+        world.worker.restore(snapshot("second"), last=None, last_success_at=None)
         world.keeper.stop()
         assert b"second" in world.file.read_bytes()
 

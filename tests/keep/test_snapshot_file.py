@@ -49,7 +49,9 @@ def test_what_was_packed_comes_back(key: Key | None) -> None:
         content=st.binary(),
         written_at=st.floats(allow_nan=False),
         last_success_at=st.none() | st.floats(allow_nan=False),
-        rejected=st.lists(st.text(st.characters(codec="utf-8"))).map(tuple),
+        held=st.lists(st.text(st.characters(codec="utf-8"))).map(tuple),
+        held_since=st.floats(allow_nan=False),
+        rejected=st.booleans(),
     )
 )
 def test_anything_kept_comes_back(kept: Kept) -> None:

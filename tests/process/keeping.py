@@ -58,7 +58,7 @@ def write_forever(folder: Path, key: Key | None, number: int) -> None:
     outcomes = OutcomesFile(state)
     outcomes.read()
     while True:
-        worker.restore(version(number), last=None, last_success_at=None, rejected=frozenset())
+        worker.restore(version(number), last=None, last_success_at=None)
         kind.write()
         outcomes.append([outcome(number)])
         os.write(1, f"wrote {number}\n".encode())

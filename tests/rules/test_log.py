@@ -43,4 +43,4 @@ def test_a_file_without_a_rule_is_one_warning(tmp_path: Path, caplog: pytest.Log
         for _ in range(2):
             world.refresh()
     said = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
-    assert said == ["The rules file holds no rule; nothing matches until one is added"]
+    assert said == ["The rules file holds no rule"]

@@ -85,6 +85,8 @@ def test_approve_removes_them_at_once(caplog: pytest.LogCaptureFixture) -> None:
             "generation": before + 1,
         }
         assert world.listed.keys() == {"t0", "t1"} and not world.held
+        status = world.get("/status").json
+        assert (status["targets_discovered"], status["targets_invalid"], status["stale_targets"]) == (2, 0, 0)
         assert world.decide("approve", f"?proposal={proposal}").status_code == 409
     audits = [one for one in caplog.records if one.name == "alert_refresh.audit" and "held" in one.getMessage()]
     fields = [(vars(one)["action"], vars(one)["result"], vars(one)["who"]) for one in audits]

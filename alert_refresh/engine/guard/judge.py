@@ -70,6 +70,12 @@ class History:
             return None
         return min(self.absent.values()) + limits.confirm_after
 
+    @classmethod
+    def restored(cls, hold: Hold, now: float) -> History:
+        """The history after a restart: the hold goes on, and a refresh may confirm it one backoff later."""
+        rejected = frozenset(hold.names) if hold.rejected else frozenset[str]()
+        return cls(hold, dict.fromkeys(hold.names, now), rejected=rejected)
+
     def approved(self) -> History:
         """The history after the held removals were approved: what remains is the new baseline."""
         return History(ended="approved")
@@ -102,8 +108,7 @@ def judge(
     """
     before = history.hold
     if gone and gone == history.rejected:
-        rejected = before or Hold(tuple(sorted(gone)), times.wall, rejected=True)
-        return replace(history, hold=rejected, absent=dict.fromkeys(gone, times.now), ended="")
+        return replace(history, ended="")
     absent = _absent(history, gone, times)
     confirmed = frozenset(name for name in gone if _is_confirmed(absent[name], times, limits))
     rest = gone - confirmed

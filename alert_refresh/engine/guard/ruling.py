@@ -54,7 +54,7 @@ class Guard(Generic[T]):
         return self._ruled(status.found, status.snapshot, status.guard.approved())
 
     def reject(self, status: Status[T]) -> Ruling[T]:
-        """Serve the held items until the source changes again."""
+        """Serve the held items while exactly these are absent."""
         assert status.snapshot is not None and status.found is not None
         return Ruling(status.found, status.snapshot, status.guard.reject())
 
@@ -96,7 +96,7 @@ class Decisions(Generic[T]):
         return self._decide(proposal, self._guard.approve)
 
     def reject(self, proposal: str) -> Hold:
-        """Keep the held items with that proposal until the source changes again; returns what is held.
+        """Keep the held items with that proposal while exactly these are absent; returns what is held.
 
         Raises:
             NotHeld: there is no such proposal (any more).

@@ -118,7 +118,7 @@ def held_notice(kind: str, before: Hold | None, after: Hold | None, at: float, e
     """
     old, new = _waiting(before), _waiting(after)
     if new is not None and (old is None or old.proposal != new.proposal):
-        return _about(kind, new, Status.FIRING, "waits for approval")
+        return _about(kind, new, Status.FIRING, "is held until a refresh confirms it")
     if old is not None and new is None:
         word = "rejected" if after is not None else ended
         return _about(kind, old, Status.RESOLVED, ENDED.get(word, "is not held any more"), at)

@@ -86,6 +86,10 @@ class Notifier:
         elif self._repeats:
             self._firing[notice.key] = notice
 
+    def restored(self, kind: str, hold: Hold | None) -> None:
+        """Note removals that were held before a restart: they were told then, and their end is still to be told."""
+        self._holds[kind] = hold
+
     def hold(self, event: Outcome | Publication) -> None:
         """Note which removals are held now."""
         kind, after, now = event.kind, event.hold, self._clock.time()

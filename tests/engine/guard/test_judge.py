@@ -84,9 +84,10 @@ def test_a_refresh_may_confirm_one_backoff_after_the_first_that_missed_something
     assert guarded.history.confirm_at(LIMITS) is None
 
 
-def test_a_rejection_from_before_a_restart_holds_without_a_hold_of_before() -> None:
+def test_a_rejection_from_before_a_restart_holds() -> None:
     guarded = Guarded(names(10))
-    guarded.history = History(rejected=names(10) - names(4))
+    held = tuple(sorted(names(10) - names(4)))
+    guarded.history = History.restored(Hold(held, WALL - 9, rejected=True), 0.0)
     for now in (0.0, 30.0, 3000.0):
         guarded.sees(names(4), now)
         assert guarded.held == names(10) - names(4) and guarded.history.hold is not None

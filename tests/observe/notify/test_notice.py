@@ -62,7 +62,7 @@ def test_a_hold_is_told_with_what_would_go_and_how_to_approve_it() -> None:
     notice = held_notice("targets", None, held(), AT)
     assert notice is not None and notice.firing
     assert notice.key == ("targets", "held")
-    assert notice.summary == "The removal of 3 targets waits for approval"
+    assert notice.summary == "The removal of 3 targets is held until a refresh confirms it"
     assert (notice.names, notice.held, notice.proposal) == (("a", "b", "c"), 3, held().proposal)
     assert (notice.starts_at, notice.ends_at) == (1_700_000_000.0, None)
 
@@ -98,7 +98,7 @@ def test_a_proposal_is_told_once_and_another_one_again() -> None:
     assert held_notice("targets", held(), replace(held(), since=AT), AT) is None
     notice = held_notice("targets", held(), held(("a",)), AT)
     assert notice is not None and notice.firing and notice.names == ("a",)
-    assert notice.summary == "The removal of 1 target waits for approval"
+    assert notice.summary == "The removal of 1 target is held until a refresh confirms it"
     again = held_notice("targets", held(rejected=True), held(("z",)), AT)
     assert again is not None and again.firing
 

@@ -184,7 +184,7 @@ def test_a_hold_that_the_webhook_has_certainly_not_got_is_sent_with_the_next_ref
     told = [(one.body["status"], one.body["summary"]) for one in hook.posts]
     assert (
         told[4:]
-        == [("firing", "The removal of 3 targets waits for approval")]
+        == [("firing", "The removal of 3 targets is held until a refresh confirms it")]
         + [("resolved", "The removal of 3 targets was approved")] * 5
     )
 
@@ -390,3 +390,12 @@ def test_programs_on_one_host_are_told_apart_by_their_port(port: int) -> None:
         it.fail(3)
         host = hook.wait_for(1).body["host"]
     assert host.endswith(":8080") is (port == 8080)
+
+
+def test_a_hold_from_before_a_restart_is_not_told_again_and_its_end_is() -> None:
+    with Hook() as hook, Notified(hook.url) as it:
+        it.notifier.restored("targets", held())
+        it.notifier.hold(said(held()))
+        it.notifier.hold(said(None, hold_change="returned"))
+        it.becomes(sent=1)
+    assert [one.body["status"] for one in hook.posts] == ["resolved"]
