@@ -50,6 +50,7 @@ def plan(config: Config) -> list[dict[str, Any]]:
 def _entry(kind: Kind, settings: Any, source: Any, kept: Peeked) -> dict[str, Any]:
     made = attempt(kind, settings, source, restored=kept.snapshot, hold=kept.hold)
     entry = {"kind": kind.name, "planned": True, "source": source.name, "problem": kept.problem}
+    entry["unusable"] = kept.unusable
     entry |= {name: value for name, value in made.fields().items() if name.startswith("error")}
     after = made.status.found
     if made.request.outcome is None or after is None or (entry["error"] and after is kept.snapshot):
@@ -92,7 +93,7 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[s
 
 def status_of(found: list[dict[str, Any]]) -> int:
     """The exit status: a fault before a removal that would be held, and that before any change."""
-    if any(one.get("error") for one in found):
+    if any(one.get("error") or one.get("unusable") for one in found):
         return FAULT
     if any(one.get("held") for one in found):
         return HELD

@@ -142,7 +142,7 @@ class Refresher(Generic[T]):
                     snapshot = snapshot.rebase(status.found)
                 basis = status
                 # A refresh of a part has not looked for what else is held, so it confirms nothing.
-                began = attempt.started if attempt.request.scope is None else None
+                began = attempt.started if attempt.request.scope is None and error is None else None
                 ruling = None if snapshot is None else self._guard.ruling(status, snapshot, began)
             except Exception as raised:
                 snapshot, ruling, error = None, None, unexpected(raised)
@@ -154,7 +154,7 @@ class Refresher(Generic[T]):
     def _log_breaker(self, before: Status[T], after: Status[T]) -> None:
         fields = {"kind": self._state.kind}
         if after.breaker_open and not before.breaker_open:
-            message = "Circuit breaker opened after %d failed cycles; one attempt per interval until one succeeds"
+            message = "Circuit breaker opened after %d failed cycles; a cycle makes one attempt until one succeeds"
             log.warning(message, after.failed_cycles, extra=fields)
         elif before.breaker_open and not after.breaker_open:
             log.info("Circuit breaker closed", extra=fields)

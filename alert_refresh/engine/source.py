@@ -129,11 +129,13 @@ class Protection:
 
     `origin(item)` identifies where an item was read from: an item that has another name now is not removed.
     `retain(found, kept, since)` returns `found` with the items `kept`, by name, whose removal is held since that time
-    (Unix seconds), and a digest of all of it.
+    (Unix seconds), and a digest of all of it. `revive(found, held)` returns `found` with those of the held items, by
+    name, whose origin is there again though it is not valid.
     """
 
     origin: Callable[[Any], Hashable]
     retain: Callable[[Snapshot[Any], Mapping[str, Any], float], Snapshot[Any]]
+    revive: Callable[[Snapshot[Any], Mapping[str, Any]], Snapshot[Any]] = lambda found, _: found
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ class RefreshState(Generic[T]):
             pending = self._status.pending
             dropped = pending if pending is not None and pending.trigger.scheduled else None
             pending = None if dropped else pending
-            self._status = replace(self._status, paused=True, pending=pending, next_due=None)
+            self._status = replace(self._status, paused=True, pending=pending, next_due=None, confirm_due=None)
         if dropped is not None:
             dropped.first.set()
             dropped.done.set()
@@ -322,7 +322,7 @@ class RefreshState(Generic[T]):
             outcome = outcome_of(self.kind, attempt, before, status, error, now, changed=changed)
             status = end_attempt(status, outcome, now, wall)
             confirm_at = status.guard.confirm_at(self._limits)
-            if error is not None and confirm_at is not None and confirm_at <= now:
+            if status.paused or (error is not None and confirm_at is not None and confirm_at <= now):
                 confirm_at = None  # the next refresh confirms, whenever that is
             self._status = replace(status, next_due=self._next_due(status, now), confirm_due=confirm_at)
             return outcome

@@ -28,7 +28,7 @@ def take(status: Status[T], ruling: Ruling[T], limits: Limits, wall: float) -> t
         generation = max(generation, int(wall * 1000))
     served = replace(new, generation=generation, rebase=None)
     found = served if ruling.found is new else replace(ruling.found, generation=generation, rebase=None)
-    confirm_due = ruling.history.confirm_at(limits)
+    confirm_due = None if status.paused else ruling.history.confirm_at(limits)
     status = replace(status, snapshot=served, found=found, guard=ruling.history, confirm_due=confirm_due)
     return status, changed
 
@@ -108,10 +108,14 @@ def restored(
     wall: float,
 ) -> Status[T]:
     """Serve what was kept across a restart; `success_age` are the seconds since the last success before it."""
+    found = snapshot
+    if snapshot is not None and hold is not None:
+        items = {name: item for name, item in snapshot.items.items() if name not in hold.names}
+        found = replace(snapshot, items=items, digest=f"{snapshot.digest} without {hold.proposal}")
     return replace(
         status,
         snapshot=snapshot,
-        found=snapshot,
+        found=found,
         last_good=snapshot,
         restored=snapshot is not None,
         last=last,

@@ -59,6 +59,8 @@ class Keeper:
         self._mailbox: Mailbox[str] | None = None
         self._attached = False
         self._stopping = threading.Event()
+        self._hurry = threading.Event()
+        self._delivered = threading.Event()
 
     def start(self, workers: Mapping[str, Worker[Any]], codecs: Mapping[str, Callable[[Any], Codec]]) -> None:
         """Restore every worker that has a codec, the first time; start the thread that writes.
@@ -75,6 +77,7 @@ class Keeper:
                 worker.listen(self._heard)
                 worker.listen_publish(self._published)
         self._stopping.clear()
+        self._hurry.clear()
         self._queued.clear()
         self._mailbox = Mailbox("keeper", self._deliver, 4 * (len(self.kinds) + 1))
         self._mailbox.start()
@@ -83,6 +86,7 @@ class Keeper:
         """Write what is still to be written, for at most `STOP_WITHIN` seconds, and end the thread."""
         if self._mailbox is not None:
             self._stopping.set()
+            self._hurry.set()
             for name in (OUTCOMES, *self.kinds):
                 self.look(name)
             self._mailbox.stop(STOP_WITHIN)
@@ -95,6 +99,17 @@ class Keeper:
         if due and mailbox is not None and name not in self._queued:
             self._queued.add(name)
             mailbox.put(name)
+
+    def keep_now(self, name: str, seconds: float) -> bool:
+        """Have what is served of a kind written at once; whether that was done within so many seconds."""
+        kind, until = self.kinds.get(name), Deadline(self._clock, seconds)
+        while kind is not None and kind.differs() and until.remaining() > 0:
+            self._delivered.clear()
+            self._hurry.set()
+            self.look(name)
+            if kind.differs():
+                self._clock.wait(self._delivered, until.remaining())
+        return kind is not None and not kind.differs()
 
     def _restore(self) -> None:
         """Read in a thread of its own, which is given up when the folder does not answer, such as a dead mount."""
@@ -137,6 +152,8 @@ class Keeper:
     # In the keeper's thread
 
     def _deliver(self, name: str) -> None:
+        if not self._stopping.is_set():
+            self._hurry.clear()
         self._queued.discard(name)
         self._attempt(OUTCOMES, self._write_outcomes)
         if (kind := self.kinds.get(name)) is None:
@@ -146,7 +163,8 @@ class Keeper:
             written = self._attempt(name, kind.write)
         finally:
             kind.failures += not written
-        self._clock.wait(self._stopping, min(REST * (self._clock.monotonic() - began), LONGEST_REST))
+            self._delivered.set()
+        self._clock.wait(self._hurry, min(REST * (self._clock.monotonic() - began), LONGEST_REST))
 
     def _write_outcomes(self) -> None:
         batch: list[Outcome] = []

@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
 
 class Peeked(NamedTuple):
-    """What is kept: the snapshot, if there is a usable one, the removals that were held, and what is wrong."""
+    """What is kept: the snapshot, if there is a usable one, and the removals that were held.
+
+    `problem` says why there is none; it is `unusable` if there is a file, of which nothing can be told.
+    """
 
     snapshot: Snapshot[Any] | None = None
     hold: Hold | None = None
     problem: str | None = None
+    unusable: bool = False
 
 
 def peek(kind: str, codec: Codec, settings: Settings) -> Peeked:
@@ -36,6 +40,6 @@ def peek(kind: str, codec: Codec, settings: Settings) -> Peeked:
     except FileNotFoundError:
         return Peeked(problem="no snapshot is kept in the state directory")
     except OSError as error:
-        return Peeked(problem=f"the kept snapshot cannot be read: {reason(error)}")
+        return Peeked(problem=f"the kept snapshot cannot be read: {reason(error)}", unusable=True)
     except (Refused, AttemptError, ValueError) as error:
-        return Peeked(problem=f"the kept snapshot cannot be used: {error}")
+        return Peeked(problem=f"the kept snapshot cannot be used: {error}", unusable=True)

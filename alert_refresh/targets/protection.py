@@ -10,7 +10,7 @@ from alert_refresh.engine import Fault, Protection
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from alert_refresh.engine import Snapshot
+    from alert_refresh.engine import Rejected, Snapshot
     from alert_refresh.targets.target import Target
 
 HELD = Fault(
@@ -41,4 +41,24 @@ def _held(target: Target, since: float) -> Target:
     return target.stale(since if target.stale_since is None else target.stale_since, (*target.faults, HELD))
 
 
-PROTECTION = Protection(origin, retain)
+def revive(found: Snapshot[Target], held: Mapping[str, Target]) -> Snapshot[Target]:
+    """`found` with those held targets, as stale ones, whose Secret is there again and is invalid."""
+    from alert_refresh.targets.assemble import CONTENT, content_digest
+
+    faults = {_secret(one): one.faults for one in found.rejected}
+    back = {name: one for name, one in held.items() if name not in found.items and origin(one) in faults}
+    if not back:
+        return found
+    stale = {name: one.stale(one.stale_since or found.taken_at, faults[origin(one)]) for name, one in back.items()}
+    items = dict(sorted((dict(found.items) | stale).items()))
+    served = {origin(one) for one in back.values()}
+    rejected = tuple(one for one in found.rejected if _secret(one) not in served)
+    digest = content_digest(items.values(), rejected) + found.digest[CONTENT:]
+    return replace(found, items=items, rejected=rejected, digest=digest)
+
+
+def _secret(rejected: Rejected) -> tuple[str, str]:
+    return rejected.origin.get("namespace", ""), rejected.origin.get("secret", "")
+
+
+PROTECTION = Protection(origin, retain, revive)

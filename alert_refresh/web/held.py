@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING, Any
 
 from flask import g, request
@@ -26,6 +27,11 @@ MAX_NAMES = 1000
 """Held names that are listed; `count` counts all."""
 DONE = {"approve": "approved", "reject": "rejected"}
 
+PROPOSAL = re.compile(r"[0-9a-f]{16}")
+KEPT_WITHIN = 1.0
+"""Seconds that an answer waits for a decision to be on disk, so that no crash forgets what was answered."""
+
+log = logging.getLogger(__name__)
 audit = logging.getLogger("alert_refresh.audit")
 
 
@@ -71,21 +77,23 @@ class RemovalDecisions:
         Raises:
             ApiError: it was refused, or nothing with this proposal is held (409); the audit log records this too.
         """
-        who, result = ANONYMOUS, "internal_error"
+        who, result, count = ANONYMOUS, "internal_error", None
         try:
             who = self._auth.who()
             self._auth.demand_admin(who)
             no_body()
             query.only("proposal")
             hold = self._decide(action)
-            result = DONE[action]
+            result, count = DONE[action], len(hold.names)
             return answer(self._decided(action, hold))
         except ApiError as refused:
             result = refused.error
             raise
         finally:
             fields = {"request_id": g.request_id, "who": who, "ip": request.remote_addr, "kind": self._kind}
-            fields |= {"action": f"{self._kind}.{action}", "result": result}
+            proposal = request.args.get("proposal", "")
+            fields |= {"action": f"{self._kind}.{action}", "result": result, "held_count": count}
+            fields |= {"proposal": proposal if PROPOSAL.fullmatch(proposal) else None}
             audit.info("Decision about held removals requested", extra=fields)
 
     def _decide(self, action: str) -> Hold:
@@ -106,6 +114,9 @@ class RemovalDecisions:
             ) from None
 
     def _decided(self, action: str, hold: Hold) -> dict[str, Any]:
+        keeper = self._daemon.keeper
+        if keeper is not None and not keeper.keep_now(self._kind, KEPT_WITHIN):
+            log.warning("A decision about held removals is not on disk yet", extra={"kind": self._kind})
         snapshot = self._daemon.workers[self._kind].get_status().snapshot
         return {
             "message": f"Removal {DONE[action]}",

@@ -150,7 +150,8 @@ def test_a_damaged_snapshot_is_named_and_left_where_it_is(tmp_path: Path) -> Non
     it = Planned(tmp_path)
     it.keep()
     (it.state / "snapshot-targets").write_bytes(b"x" * 500)
-    assert "the kept snapshot cannot be used: it is not a kept snapshot" in it.plan().output
+    result = it.plan()
+    assert "the kept snapshot cannot be used: it is not a kept snapshot" in result.output and result.exit_code == 1
     assert (it.state / "snapshot-targets").read_bytes() == b"x" * 500
 
 

@@ -57,7 +57,7 @@ def test_it_opens_after_that_many_failed_cycles_and_then_each_tick_is_one_attemp
         assert (after.failed_cycles, after.breaker_open) == (0, False)
     said = [one.getMessage() for one in caplog.records if "ircuit" in one.getMessage()]
     assert said == [
-        "Circuit breaker opened after 2 failed cycles; one attempt per interval until one succeeds",
+        "Circuit breaker opened after 2 failed cycles; a cycle makes one attempt until one succeeds",
         "Circuit breaker closed",
     ]
 

@@ -78,6 +78,13 @@ def test_a_hold_goes_on_and_is_confirmed_one_backoff_after_the_restart() -> None
         assert stage.outcomes[-1].hold_change == "confirmed" and stage.outcomes[-1].items == 0
 
 
+def test_the_source_is_told_only_what_it_said_without_what_was_held() -> None:
+    source = FakeSource(lambda _: things("a"))
+    with restored(source, things(*ALL), hold=Hold(("b", "c"), START - 50, rejected=True)).start().idle() as stage:
+        assert list(source.previous[0].items) == ["a"]  # type: ignore[union-attr]
+        assert stage.status.hold is not None and stage.status.hold.rejected and stage.outcomes[0].items == 3
+
+
 def test_a_hold_whose_items_are_there_again_ends_with_the_first_refresh() -> None:
     source = FakeSource(lambda _: things(*ALL))
     with restored(source, things(*ALL), hold=Hold(ALL, START - 50)).start().idle() as stage:

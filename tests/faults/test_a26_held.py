@@ -104,6 +104,42 @@ class TestTargets:
             assert not it.served.items["target-00000"].enabled and "brand-new" in it.served.items
             assert len(held(it)) == 8
 
+    def test_a_refresh_that_fails_for_a_namespace_confirms_nothing(self, tmp_path: Path) -> None:
+        with KubeServer() as kube:
+            kube.protobuf = False
+            fill(kube.store, 6, namespace="a", prefix="a")
+            fill(kube.store, 8, namespace="b", prefix="b")
+            settings = refresh_settings(base_backoff=0.2, max_backoff=0.2, max_retries=0)
+            with world(tmp_path, kube, served=14, namespaces=("a", "b"), refresh=settings) as it:
+                path = "/api/v1/namespaces/b/"
+                kube.store.create(secret("new", "b"))
+                kube.fault(faults.edited(lambda document: document["items"].clear()), path, times=1)
+                down = kube.fault(faults.status(500), path)
+                it.refresh()
+                assert len(held(it)) == 8
+                eventually(lambda: it.outcomes[-1].result is Result.FAILED, "the confirming refresh")
+                assert down.fired and len(held(it)) == 8 and len(it.served.items) == 14
+                kube.faults.clear()
+                it.refresh()
+                assert not held(it) and len(it.served.items) == 15
+
+    def test_held_targets_whose_secrets_come_back_invalid_are_stale_and_stay(
+        self, kube: KubeServer, tmp_path: Path
+    ) -> None:
+        with world(tmp_path, kube, refresh=refresh_settings(base_backoff=60.0, max_backoff=60.0)) as it:
+            for key in list(kube.store.objects):
+                kube.store.delete(*key)
+            it.refresh()
+            assert len(held(it)) == 10
+            for number in range(9):
+                kube.store.create(raw_secret(f"target-{number:05d}", "default", {"config": b"{broken"}))
+            it.refresh()
+            assert held(it) == ("target-00009",) and len(it.served.items) == 10
+            faults_of = it.served.items["target-00000"].faults
+            assert [one.field for one in faults_of] == ["config"] and not it.served.rejected
+            it.refresh()
+            assert len(it.served.items) == 10 and it.served.items["target-00000"].faults == faults_of
+
     def test_a_rename_of_all_is_no_removal(self, kube: KubeServer, tmp_path: Path) -> None:
         with world(tmp_path, kube) as it:
             for number in range(10):

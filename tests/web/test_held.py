@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from alert_refresh.keep.peek import peek
+from alert_refresh.keep.settings import Settings
+from alert_refresh.targets.keep import TargetCodec
 from alert_refresh.targets.protection import HELD
 from tests.web.world import ADMIN, World, target, targets
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TEN = [target(f"t{number}") for number in range(10)]
 AUTH = {"Authorization": f"Bearer {ADMIN}"}
@@ -140,3 +146,23 @@ def test_a_hold_is_one_warning_with_the_names(caplog: pytest.LogCaptureFixture) 
         assert vars(said)["proposal"] == world.held["proposal"]
         world.decide("approve", f"?proposal={world.held['proposal']}")
         assert caplog.messages[-1] == "Held removal was approved"
+
+
+def test_a_rejection_is_on_disk_before_it_is_answered(tmp_path: Path) -> None:
+    environ = {"ALERT_REFRESH_ADMIN_TOKEN": ADMIN, "ALERT_REFRESH_STATE_DIR": str(tmp_path)}
+    with Emptied(environ) as world:
+        proposal = world.held["proposal"]
+        assert world.decide("reject", f"?proposal={proposal}").status_code == 200
+        kept = peek("targets", TargetCodec(cast("Any", world.source)), Settings(folder=tmp_path))
+        assert kept.hold is not None and kept.hold.rejected and kept.hold.proposal == proposal
+
+
+def test_a_decision_that_cannot_be_kept_is_answered_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = {"ALERT_REFRESH_ADMIN_TOKEN": ADMIN, "ALERT_REFRESH_STATE_DIR": str(tmp_path / "none")}
+    with Emptied(environ) as world:
+        assert world.daemon.keeper is not None
+        monkeypatch.setattr(world.daemon.keeper, "keep_now", lambda *_: False)
+        assert world.decide("reject", f"?proposal={world.held['proposal']}").status_code == 200
+    assert "A decision about held removals is not on disk yet" in caplog.messages

@@ -83,7 +83,7 @@ class History:
     def reject(self) -> History:
         """The history after the held removals were rejected."""
         assert self.hold is not None
-        return replace(self, hold=replace(self.hold, rejected=True), rejected=frozenset(self.hold.names))
+        return replace(self, hold=replace(self.hold, rejected=True), rejected=frozenset(self.hold.names), ended="")
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ class Guard(Generic[T]):
         served, history = status.snapshot, status.guard
         if self._protection is None or served is None or _is_quiet(status, found):
             return Ruling(found, found, history)
+        if history.hold is not None:
+            found = self._protection.revive(found, {name: served.items[name] for name in history.hold.names})
         gone = self._gone(self._protection, served, found)
         times = Times(self._clock.monotonic(), self._clock.time(), began)
         return self._ruled(found, served, judge(history, len(served.items), gone, found.items, times, self.limits))

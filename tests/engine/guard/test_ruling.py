@@ -332,3 +332,26 @@ def test_an_approval_that_a_watch_overtakes_is_made_of_what_the_watch_published(
         stage.worker._guard.approve = meanwhile  # type: ignore[method-assign]
         stage.worker.decisions.approve(stage.proposal)
         assert list(stage.served) == ["new"]
+
+
+def test_a_pause_ends_the_wait_for_a_confirmation_until_somebody_asks() -> None:
+    with Guarded(base_backoff=20, interval=3600, warmup=3600) as stage:
+        stage.refresh(things())
+        stage.worker.pause()
+        assert stage.status.confirm_due is None
+        stage.fake.advance(100)
+        calls = stage.idle().source.calls
+        stage.worker.refresh_now()
+        stage.idle()
+        assert stage.source.calls == calls + 1 and stage.served == {}
+
+
+def test_rejecting_what_is_left_of_a_hold_that_was_confirmed_in_part_is_a_rejection() -> None:
+    with Guarded(*"abcdefghij", base_backoff=20, interval=3600, warmup=3600) as stage:
+        stage.refresh(things("a", "b"))
+        stage.fake.advance(10)
+        stage.refresh(things())
+        stage.fake.advance(10)
+        assert stage.idle().outcomes[-1].hold_change == "confirmed"
+        stage.worker.decisions.reject(stage.proposal)
+        assert stage.published[-1].hold_change == "rejected"
