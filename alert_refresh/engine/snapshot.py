@@ -48,7 +48,8 @@ class Snapshot(Generic[T_co]):
     reader has changed. `generation` is assigned when the state publishes it. `memo` is data of the source, passed back
     to it as `previous.memo` (its cache of unchanged input), and readable by code of the same kind. `stats` holds
     measurements of the source (seconds, counts) for the metrics of its kind. `rebase` is set if the source's watch
-    publishes too: `rebase(current)` merges what the watch published during the attempt into this snapshot. `skipped`
+    publishes too: `rebase(current)` merges what the watch published during the attempt into this snapshot. A
+    watch that knows which names of the current snapshot this one lacks sets `lost`, which saves a comparison. `skipped`
     holds the first things that were left out, `skipped_count` counts all of them.
     """
 
@@ -60,6 +61,7 @@ class Snapshot(Generic[T_co]):
     memo: object = field(default=None, repr=False, compare=False)
     stats: Mapping[str, float] = field(default_factory=dict, repr=False, compare=False)
     rebase: Callable[[Snapshot[Any]], Snapshot[Any]] | None = field(default=None, repr=False, compare=False)
+    lost: frozenset[str] | None = field(default=None, repr=False, compare=False)
 
     skipped: tuple[Skipped, ...] = ()
     skipped_count: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from alert_refresh.engine.guard.judge import NO_HISTORY, History, change
 from alert_refresh.engine.outcome import Outcome, Result
@@ -26,8 +26,9 @@ def take(status: Status[T], ruling: Ruling[T], limits: Limits, wall: float) -> t
     if changed and status.restored:
         # Generations after the last one that was kept may have been served before the restart.
         generation = max(generation, int(wall * 1000))
-    served = replace(new, generation=generation, rebase=None)
-    found = served if ruling.found is new else replace(ruling.found, generation=generation, rebase=None)
+    final: dict[str, Any] = {"generation": generation, "rebase": None, "lost": None}
+    served = replace(new, **final)
+    found = served if ruling.found is new else replace(ruling.found, **final)
     confirm_due = None if status.paused else ruling.history.confirm_at(limits)
     status = replace(status, snapshot=served, found=found, guard=ruling.history, confirm_due=confirm_due)
     return status, changed

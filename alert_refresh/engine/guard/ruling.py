@@ -46,7 +46,7 @@ class Guard(Generic[T]):
             return Ruling(found, found, history)
         if history.hold is not None:
             found = self._protection.revive(found, {name: served.items[name] for name in history.hold.names})
-        gone = self._gone(self._protection, served, found)
+        gone = self._gone(self._protection, served, found, held=history.hold is not None)
         times = Times(self._clock.monotonic(), self._clock.time(), began)
         return self._ruled(found, served, judge(history, len(served.items), gone, found.items, times, self.limits))
 
@@ -68,11 +68,14 @@ class Guard(Generic[T]):
         return Ruling(found, self._protection.retain(found, kept, history.hold.since), history)
 
     @staticmethod
-    def _gone(protection: Protection, served: Snapshot[T], found: Snapshot[T]) -> frozenset[str]:
+    def _gone(protection: Protection, served: Snapshot[T], found: Snapshot[T], *, held: bool) -> frozenset[str]:
         """The served names that were not found, unless their origin was: then the item has another name now."""
-        if found.items.keys() >= served.items.keys():
+        gone = found.lost
+        if gone is None or held:
+            # While something is held more is served than what a watch compared with.
+            gone = frozenset(served.items.keys() - found.items.keys())
+        if not gone:
             return frozenset()
-        gone = served.items.keys() - found.items.keys()
         origins = {protection.origin(item) for item in found.items.values()}
         return frozenset(name for name in gone if protection.origin(served.items[name]) not in origins)
 

@@ -12,9 +12,11 @@ from alert_refresh.targets.kubernetes.journal import Journal
 from alert_refresh.targets.kubernetes.list import candidate
 from alert_refresh.targets.kubernetes.snapshot import Memo, memo_of, serve
 from alert_refresh.targets.kubernetes.store import Event, apply, number
+from alert_refresh.targets.revise import revise
+from alert_refresh.targets.target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from alert_refresh.engine import Clock, Outcome, Sink
     from alert_refresh.targets.bulkhead import Bulkhead
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from alert_refresh.targets.kubernetes.reflector import Reflector
     from alert_refresh.targets.kubernetes.store import Store
     from alert_refresh.targets.revise import Change
-    from alert_refresh.targets.target import Target
 
 WINDOW = 0.001
 """Seconds to collect more events after the first one; doubled after each batch with more than one."""
@@ -120,9 +121,11 @@ class Applier(Watch):
 
     def _publish(self, current: Snapshot[Target], memo: Memo, changes: list[Change], seen_at: float | None) -> bool:
         now = self._clock.time()
-        whole = bool(memo.failed and changes)
-        items, rejected, digest = serve(current, memo, None if whole else changes, now)
-        snapshot = replace(current, items=items, rejected=rejected, digest=digest, taken_at=now, memo=memo)
+        revised = revise(current, changes) if changes and not memo.failed else None
+        made = revised or serve(current, memo, None if changes else changes, now)
+        items, rejected, digest = made
+        lost = None if revised is None else _lost(changes, items)
+        snapshot = replace(current, items=items, rejected=rejected, digest=digest, taken_at=now, memo=memo, lost=lost)
         return self._sink.publish(snapshot, current, seen_at)
 
     def _settles_in(self) -> float | None:
@@ -150,3 +153,9 @@ class Applier(Watch):
                     for reflector in self.reflectors:
                         reflector.corrected(name, len(one.unconfirmed))
                 return
+
+
+def _lost(changes: Sequence[Change], items: Mapping[str, Target]) -> frozenset[str]:
+    """The names of the valid targets that these changes removed."""
+    names = (old.result.name for old, _ in changes if old is not None and isinstance(old.result, Target))
+    return frozenset(name for name in names if name not in items)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from alert_refresh.engine import (
+    Hold,
     Kind,
     NotHeld,
     NotStarted,
@@ -355,3 +356,18 @@ def test_rejecting_what_is_left_of_a_hold_that_was_confirmed_in_part_is_a_reject
         assert stage.idle().outcomes[-1].hold_change == "confirmed"
         stage.worker.decisions.reject(stage.proposal)
         assert stage.published[-1].hold_change == "rejected"
+
+
+def test_a_watch_that_tells_what_is_lost_is_held_as_one_that_does_not() -> None:
+    with Guarded(*"abcdefghij", interval=3600, warmup=3600) as stage:
+        some = replace(things(*"cdefghij"), lost=frozenset("ab"))
+        assert stage.worker.publish(some, stage.worker.current(), 0.0)
+        assert set(stage.served) == set("cdefghij")
+        most = replace(things("j"), lost=frozenset("cdefghi"))
+        assert stage.worker.publish(most, stage.worker.current(), 0.0)
+        assert stage.published[-1].hold == Hold(tuple("cdefghi"), START)
+        current: Any = stage.worker.current()
+        assert current.lost is None
+        last = replace(things("k"), lost=frozenset("j"))
+        assert stage.worker.publish(last, stage.worker.current(), 0.0)
+        assert stage.published[-1].hold == Hold(tuple("cdefghij"), START), "what was held before counts too"
