@@ -128,8 +128,9 @@ class Notifications(Watch):
     def _received(self, connection: BoundedConnection) -> set[str]:
         """The payloads that have arrived."""
         connection.deadline = Deadline(self._clock, PATIENCE)
-        self._proven()
-        return {one.payload for one in connection.notifies(timeout=0)}
+        payloads = {one.payload for one in connection.notifies(timeout=0)}
+        self._proven()  # a connection that the server has closed is readable too, and is no proof
+        return payloads
 
     def _ready(self, connection: psycopg.Connection[Any], seconds: float) -> bool:
         """Whether the connection becomes readable within `seconds`; stop ends the wait."""
