@@ -111,6 +111,7 @@ class Notifications(Watch):
         if not self._stopping.is_set():
             connection.deadline = Deadline(self._clock, PATIENCE)
             connection.execute("select 1")
+            self._proven()
             return self._received(connection)
         return set()
 
@@ -129,7 +130,8 @@ class Notifications(Watch):
         """The payloads that have arrived."""
         connection.deadline = Deadline(self._clock, PATIENCE)
         payloads = {one.payload for one in connection.notifies(timeout=0)}
-        self._proven()  # a connection that the server has closed is readable too, and is no proof
+        if payloads:  # a connection that the server is closing is readable too
+            self._proven()
         return payloads
 
     def _ready(self, connection: psycopg.Connection[Any], seconds: float) -> bool:
