@@ -11,7 +11,7 @@ from alert_refresh.engine.errors import ConfigError
 from alert_refresh.engine.guard.judge import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 
     from alert_refresh.engine.clock import Deadline
     from alert_refresh.engine.outcome import Outcome, Request, Trigger
@@ -130,11 +130,13 @@ class Protection:
     `origin(item)` identifies where an item was read from: an item that has another name now is not removed.
     `retain(found, kept, since)` returns `found` with the items `kept`, by name, whose removal is held since that time
     (Unix seconds), and a digest of all of it. `revive(found, held)` returns `found` with those of the held items, by
-    name, whose origin is there again though it is not valid.
+    name, whose origin is there again though it is not valid. `drop(served, names)` returns the snapshot that a restart
+    served without the held items of these names, as the source would have it: it may be served and kept.
     """
 
     origin: Callable[[Any], Hashable]
     retain: Callable[[Snapshot[Any], Mapping[str, Any], float], Snapshot[Any]]
+    drop: Callable[[Snapshot[Any], Collection[str]], Snapshot[Any]]
     revive: Callable[[Snapshot[Any], Mapping[str, Any]], Snapshot[Any]] = lambda found, _: found
 
 

@@ -292,12 +292,13 @@ class RefreshState(Generic[T]):
         last: Outcome | None,
         last_success_at: float | None,
         hold: Hold | None,
+        found: Snapshot[T] | None,
     ) -> None:
         """Serve what was kept across a restart, before `open`. See `Worker.restore`."""
         with self._lock:
             now, wall = self._clock.monotonic(), self._clock.time()
             age = None if last_success_at is None else max(0.0, wall - last_success_at)
-            self._status = restored(self._status, snapshot, last, age, hold, now, wall)
+            self._status = restored(self._status, snapshot, found, last, age, hold, now, wall)
 
     def finish(
         self, attempt: Attempt, ruling: Ruling[T] | None, error: AttemptError | None, basis: Status[T] | None = None

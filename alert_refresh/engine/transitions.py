@@ -102,17 +102,17 @@ def end_cycle(status: Status[T], outcome: Outcome, breaker_failures: int) -> Sta
 def restored(
     status: Status[T],
     snapshot: Snapshot[T] | None,
+    found: Snapshot[T] | None,
     last: Outcome | None,
     success_age: float | None,
     hold: Hold | None,
     now: float,
     wall: float,
 ) -> Status[T]:
-    """Serve what was kept across a restart; `success_age` are the seconds since the last success before it."""
-    found = snapshot
-    if snapshot is not None and hold is not None:
-        items = {name: item for name, item in snapshot.items.items() if name not in hold.names}
-        found = replace(snapshot, items=items, digest=f"{snapshot.digest} without {hold.proposal}")
+    """Serve what was kept across a restart, `found` without what is held.
+
+    `success_age` are the seconds since the last success before it.
+    """
     return replace(
         status,
         snapshot=snapshot,

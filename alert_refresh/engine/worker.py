@@ -115,7 +115,8 @@ class Worker(Generic[T]):
         `last` is the last outcome before it, `last_success_at` the time of the last success in Unix seconds,
         `hold` the removals that were held.
         """
-        self.state.restore(snapshot, last, last_success_at, hold)
+        found = None if snapshot is None else self._guard.without(snapshot, hold)
+        self.state.restore(snapshot, last, last_success_at, hold, found)
 
     def start(self) -> None:
         """Start the threads. The start-up refresh runs in them, so this returns immediately.

@@ -77,6 +77,16 @@ class StateFolder:
         except OSError as error:
             raise Refused(f"it cannot be read: {reason(error)}") from error
 
+    def has(self, name: str) -> bool:
+        """Whether there is such a file; True where that cannot be told."""
+        try:
+            (self._path / name).lstat()
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return True
+
     def write(self, name: str, data: bytes) -> None:
         """Replace a file as a whole; on an error before the rename the old one stays.
 
@@ -136,11 +146,13 @@ def _demand_ours(descriptor: int, name: str) -> None:
     A file of ours that others could read is closed to them, though it is refused: it may hold credentials.
     """
     state = os.fstat(descriptor)
+    ours = stat.S_ISREG(state.st_mode) and state.st_uid == os.geteuid()
+    if ours and state.st_mode & OTHERS:
+        os.fchmod(descriptor, 0o600)
     for applies, said in PROBLEMS:
         if applies(state):
             raise Refused(said)
     if state.st_mode & OTHERS:
-        os.fchmod(descriptor, 0o600)
         raise Refused("others could read or write it")
     if state.st_mode & GROUP:
         os.fchmod(descriptor, 0o600)

@@ -103,7 +103,9 @@ class Keeper:
     def keep_now(self, name: str, seconds: float) -> bool:
         """Have what is served of a kind written at once; whether that was done within so many seconds."""
         kind, until = self.kinds.get(name), Deadline(self._clock, seconds)
-        while kind is not None and kind.differs() and until.remaining() > 0:
+        failures = 0 if kind is None else kind.failures
+        # A write that fails is not made again at once: nothing is different then.
+        while kind is not None and kind.differs() and kind.failures == failures and until.remaining() > 0:
             self._delivered.clear()
             self._hurry.set()
             self.look(name)
@@ -157,6 +159,9 @@ class Keeper:
         self._queued.discard(name)
         self._attempt(OUTCOMES, self._write_outcomes)
         if (kind := self.kinds.get(name)) is None:
+            for one in self.kinds.values():
+                if one.is_lost():
+                    one.failures += not self._attempt(one.name, one.write)
             return
         began, written = self._clock.monotonic(), False
         try:

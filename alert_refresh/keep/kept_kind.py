@@ -54,6 +54,13 @@ class KeptKind:
         mark = self._mark(self._worker.get_status())
         return mark is not None and mark != self._written
 
+    def is_lost(self) -> bool:
+        """Whether the file is gone, as after the folder was made anew; then it is to be written again."""
+        if self._written is None or self._folder.has(self._file):
+            return False
+        self._written = None
+        return True
+
     def write(self) -> None:
         """Write what is served now, unless it is written already.
 

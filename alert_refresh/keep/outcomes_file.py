@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 NAME = "outcomes.jsonl"
 MOST = 2000
 KEPT = 1000
+MOST_LINES = 10 * MOST
+"""Lines of a file that is read; this program writes none with so many."""
 LARGEST = 64 * 1024 * 1024
 LONGEST_ERROR = 2000
 """Characters of an error that are kept."""
@@ -51,6 +53,9 @@ class OutcomesFile:
             data = self._folder.read(NAME, LARGEST) or b""
         except Refused as error:
             self._reject(error)
+            return []
+        if data.count(b"\n") > MOST_LINES:
+            self._reject(Refused("it has more lines than this program writes"))
             return []
         lines = data.splitlines()
         found = [outcome for line in lines if (outcome := parse(line)) is not None]
@@ -83,8 +88,10 @@ class OutcomesFile:
 
     def _rewrite(self, outcomes: Sequence[Outcome]) -> None:
         kept = worth_keeping([*self.read(), *outcomes])
-        self._folder.write(NAME, b"".join(map(line_of, kept)))
-        self._lines, self._damaged = len(kept), False
+        # Lines of which it was not known whether they were written are not written twice.
+        lines = dict.fromkeys(map(line_of, kept))
+        self._folder.write(NAME, b"".join(lines))
+        self._lines, self._damaged = len(lines), False
 
     def _reject(self, error: Refused) -> None:
         log.warning("outcomes_rejected", extra={"error": str(error)})

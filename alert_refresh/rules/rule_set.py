@@ -9,7 +9,7 @@ from alert_refresh.rules.index import MatchIndex
 from alert_refresh.rules.rule import check
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from alert_refresh.engine import Snapshot
     from alert_refresh.rules.hot_cache import CacheStats, Hot, HotCache
@@ -52,6 +52,11 @@ class RuleSet:
     def extended(self, rules: Iterable[Rule]) -> RuleSet:
         """This set with valid rules of other ids in addition, which are not in the file."""
         checked = check([*self.rules.values(), *rules], self.patterns)
+        return RuleSet(checked, None, self._cache, self)
+
+    def without(self, ids: Collection[str]) -> RuleSet:
+        """This set without the rules of these ids."""
+        checked = check([rule for rule in self.rules.values() if rule.id not in ids], self.patterns)
         return RuleSet(checked, None, self._cache, self)
 
     def get(self, rule_id: str) -> Rule | None:

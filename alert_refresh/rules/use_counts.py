@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import heapq
 import logging
+import os
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from alert_refresh.engine import AttemptError
 from alert_refresh.files import write as atomic_file
+from alert_refresh.files.read import READ_ONLY, read_descriptor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,11 +32,11 @@ _decoder = msgspec.json.Decoder(dict[str, int])
 def read(folder: Path) -> dict[str, int]:
     """The uses saved before the restart, by rule id, halved so that old uses lose weight."""
     try:
-        with (folder / NAME).open("rb") as file:
-            counts = _decoder.decode(file.read(LARGEST))
+        descriptor = os.open(folder / NAME, READ_ONLY)
+        counts = _decoder.decode(read_descriptor(descriptor, "the file", LARGEST))
     except FileNotFoundError:
         return {}
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (OSError, AttemptError, msgspec.DecodeError, UnicodeDecodeError) as error:
         log.warning("The saved use counts of rules cannot be read", extra={"error": type(error).__name__})
         return {}
     return {rule_id: count // 2 for rule_id, count in counts.items() if count > 1}

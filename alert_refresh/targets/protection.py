@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from alert_refresh.engine import Fault, Protection
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from alert_refresh.engine import Rejected, Snapshot
     from alert_refresh.targets.target import Target
@@ -32,6 +32,16 @@ def retain(found: Snapshot[Target], kept: Mapping[str, Target], since: float) ->
     items = {name: together[name] for name in sorted(together)}
     digest = content_digest(items.values(), found.rejected) + found.digest[CONTENT:]
     return replace(found, items=items, digest=digest)
+
+
+def drop(served: Snapshot[Target], names: Collection[str]) -> Snapshot[Target]:
+    """`served` without these targets."""
+    from alert_refresh.targets.assemble import CONTENT, content_digest
+
+    gone = frozenset(names)
+    items = {name: target for name, target in served.items.items() if name not in gone}
+    digest = content_digest(items.values(), served.rejected) + served.digest[CONTENT:]
+    return replace(served, items=items, digest=digest)
 
 
 def _held(target: Target, since: float) -> Target:
@@ -61,4 +71,4 @@ def _secret(rejected: Rejected) -> tuple[str, str]:
     return rejected.origin.get("namespace", ""), rejected.origin.get("secret", "")
 
 
-PROTECTION = Protection(origin, retain, revive)
+PROTECTION = Protection(origin, retain, drop, revive)

@@ -206,6 +206,39 @@ def test_f02_a_folder_that_is_unmounted_and_mounted_again_loses_nothing(folder: 
     assert len(folder.names) == 10
 
 
+def test_an_approval_after_a_restart_is_what_the_next_restart_serves(tmp_path: Path) -> None:
+    state, environ = tmp_path / "state", {"TARGET_WATCH": "false", "TARGET_REFRESH_BASE_BACKOFF": "5m"}
+    state.mkdir()
+    it = Folder(tmp_path / "root")
+    environ |= {"TARGET_DIRECTORY": str(it.root), "ALERT_REFRESH_STATE_DIR": str(state)}
+
+    def started() -> Daemon:
+        daemon = Daemon(read_config(environ), FakeClock())
+        daemon.start()
+        return daemon
+
+    daemon = started()
+    eventually((state / "snapshot-targets").exists, "the snapshot")
+    for number in range(8):
+        (it.root / f"{number}.yaml").unlink()
+    worker = daemon.workers["targets"]
+    eventually(lambda: not worker.get_status().in_progress)
+    assert worker.refresh_now().done.wait(20) and worker.get_status().hold is not None
+    daemon.stop()
+    shutil.rmtree(it.root)
+    daemon = started()
+    worker = daemon.workers["targets"]
+    hold = worker.get_status().hold
+    assert hold is not None and len(hold.names) == 8
+    worker.decisions.approve(hold.proposal)
+    assert daemon.keeper is not None and daemon.keeper.keep_now("targets", 20)
+    daemon.stop()
+    daemon = started()
+    found = daemon.workers["targets"].get_status().snapshot
+    daemon.stop()
+    assert found is not None and list(found.items) == ["t8", "t9"]
+
+
 class TestRules:
     def test_rf09_an_empty_file_keeps_the_rules_until_it_is_confirmed(self, tmp_path: Path) -> None:
         with rules_world.World(tmp_path, packed(1000)).start() as it:

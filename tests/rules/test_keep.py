@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alert_refresh.engine import Deadline, RefreshSettings, Request, Snapshot, SystemClock, Trigger
-from alert_refresh.rules import Settings
+from alert_refresh.rules import Settings, protection
 from alert_refresh.rules.forms import warm_file
 from alert_refresh.rules.keep import RuleCodec
 from alert_refresh.rules.rule_set import rule_set
@@ -130,3 +130,16 @@ def test_a_warm_file_with_something_else_in_it_is_refused() -> None:
     data = head + hashlib.sha256(head + body).digest() + body
     with pytest.raises(ValueError, match="do not decode"):
         CODEC.load(msgspec.msgpack.encode([7, warm_file.verify(data), 1.0, None, data]))
+
+
+def test_what_remains_when_held_rules_go_after_a_restart_is_kept_and_alone_matches(tmp_path: Path) -> None:
+    file = tmp_path / "rules"
+    file.write_bytes(packed(4))
+    source = source_of(file)
+    codec, served = RuleCodec(source), load(source)
+    gone = next(iter(served.items))
+    rest = codec.load(codec.dump(protection.drop(served, (gone,))))
+    loaded = rule_set(protection.drop(served, (gone,)))
+    assert loaded is not None
+    assert list(rest.items) == [one for one in served.items if one != gone] == [one.id for one in loaded.all()]
+    assert loaded.file is None

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from alert_refresh.credential import Credential
 from alert_refresh.engine import Fault, Rejected, Skipped, Snapshot
+from alert_refresh.targets import protection
 from alert_refresh.targets.assemble import Candidate, assemble
 from alert_refresh.targets.keep import TargetCodec
 from alert_refresh.targets.secret.json_object import JsonObject, canonical
@@ -154,3 +155,12 @@ def test_the_reasons_of_rejected_secrets_are_kept() -> None:
     before = replace(snapshot_of([]), rejected=(Rejected({"namespace": "a", "secret": "b"}, (Fault("x", "y"),)),))
     with pytest.raises(ValueError, match="not those of the digest"):
         again(before)
+
+
+def test_what_remains_when_held_targets_go_after_a_restart_is_kept() -> None:
+    found = snapshot_of([target("stays")], [(Fault("url", "has no host"),)])
+    served = again(protection.retain(found, {"gone": target("gone")}, 5.0))
+    rest = protection.drop(served, ("gone",))
+    assert list(rest.items) == ["stays"]
+    assert rest.digest == found.digest
+    assert list(again(rest).items) == ["stays"]

@@ -50,6 +50,12 @@ class Guard(Generic[T]):
         times = Times(self._clock.monotonic(), self._clock.time(), began)
         return self._ruled(found, served, judge(history, len(served.items), gone, found.items, times, self.limits))
 
+    def without(self, served: Snapshot[T], hold: Hold | None) -> Snapshot[T]:
+        """What was found, of a restored snapshot in which removals are held."""
+        if self._protection is None or hold is None:
+            return served
+        return self._protection.drop(served, hold.names)
+
     def approve(self, status: Status[T]) -> Ruling[T]:
         """Serve what was found, without the items whose removal was held."""
         assert status.snapshot is not None and status.found is not None

@@ -89,6 +89,9 @@ class Notifier:
     def restored(self, kind: str, hold: Hold | None) -> None:
         """Note removals that were held before a restart: they were told then, and their end is still to be told."""
         self._holds[kind] = hold
+        notice = held_notice(kind, None, hold, self._clock.time())
+        if self._repeats and notice is not None:
+            self._firing[notice.key] = notice
 
     def hold(self, event: Outcome | Publication) -> None:
         """Note which removals are held now."""

@@ -26,7 +26,7 @@ from tests.fakes import START, FakeSource
 from tests.stage import GatedSource, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 
 def retain(found: Snapshot[Any], kept: Mapping[str, Any], since: float) -> Snapshot[Any]:
@@ -34,8 +34,16 @@ def retain(found: Snapshot[Any], kept: Mapping[str, Any], since: float) -> Snaps
     return replace(found, items=items, digest=f"{found.digest} and {' '.join(kept)}")
 
 
+def drop(served: Snapshot[Any], names: Collection[str]) -> Snapshot[Any]:
+    items = {name: item for name, item in served.items.items() if name not in names}
+    return replace(served, items=items, digest=f"{served.digest} without {' '.join(names)}")
+
+
 GUARDED = Kind(
-    "things", "THINGS_", ("network", "unknown"), protection=Protection(lambda item: item.partition("@")[2], retain)
+    "things",
+    "THINGS_",
+    ("network", "unknown"),
+    protection=Protection(lambda item: item.partition("@")[2], retain, drop),
 )
 """An item is written `content@origin`."""
 
