@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 
+TOGETHER = 1.0
+"""Seconds within which a watch may tell of the removals of one cause."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """When removals are held, and for how long at least.
@@ -65,10 +69,11 @@ class History:
     ended: str = ""
 
     def confirm_at(self, limits: Limits) -> float | None:
-        """When a refresh may confirm held removals; None if there is nothing to confirm."""
+        """When a refresh may confirm held removals, those together that were missed together; None without any."""
         if self.hold is None or self.hold.rejected:
             return None
-        return min(self.absent.values()) + limits.confirm_after
+        first = min(self.absent.values())
+        return max(at for at in self.absent.values() if at <= first + TOGETHER) + limits.confirm_after
 
     @classmethod
     def restored(cls, hold: Hold, now: float) -> History:

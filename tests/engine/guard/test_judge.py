@@ -84,6 +84,15 @@ def test_a_refresh_may_confirm_one_backoff_after_the_first_that_missed_something
     assert guarded.history.confirm_at(LIMITS) is None
 
 
+def test_what_events_remove_one_after_the_other_is_confirmed_by_one_refresh() -> None:
+    guarded = Guarded(names(10))
+    for number in range(4, -1, -1):
+        guarded.sees(names(number), 100.4 - number / 10, events=True)
+    assert guarded.history.confirm_at(LIMITS) == pytest.approx(130.4)
+    guarded.sees(names(0), 130.4)
+    assert not guarded.served
+
+
 def test_a_rejection_from_before_a_restart_holds() -> None:
     guarded = Guarded(names(10))
     held = tuple(sorted(names(10) - names(4)))
