@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import binascii
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 from alert_refresh.engine import Fault
@@ -32,10 +33,16 @@ OLDER_KEYS = (
     "filter-namespaces", "exclude-noise", "min-confidence", "alert-name-pattern",
 )  # fmt: skip
 OLDER_HEADER = "header-"
+OLDER_CREDENTIALS = {"auth-header": "", "api-key": "Bearer ", "token": "Token "}
+"""Keys that set the header Authorization, and what is put before their values."""
 OLDER_KEY = frozenset(("webhook-url", "target-name"))
 """Keys that make a Secret one of the older shape."""
 ANY_LINES = ("headers", "filter_config", "filter-severity", "filter-namespaces")
 """Flat keys whose values may end with a line end: they mean the same without it."""
+NEXT_PAIR = re.compile(r",[ \t]*(?:[A-Za-z][\w-]*:[ \t]|(?![0-9A-Fa-f]{1,4}:)[A-Za-z][\w-]*:(?!//))", re.ASCII)
+"""Another header behind a comma in a `K: V` line; neither a URL nor an IPv6 address is one."""
+SCHEME = re.compile(r"(?:Bearer|Token|Basic)[\s:]", re.IGNORECASE)
+"""What a credential does not begin with where the scheme is put before it."""
 ROUTING_KEY_HEADER = "X-Routing-Key"
 
 TWICE = "bad_base64: is base64 where its content is expected: encoded twice, or encoded under stringData"
@@ -119,7 +126,9 @@ def _json_object(shape: str, values: Mapping[str, bytes | None], faults: list[Fa
             faults.append(Fault(shape, "schema: is not a JSON object"))
         return None
     faults += unknown_fields(value, FIELDS if shape == "config" else (*FIELDS, "filters"))
-    if shape != "config" and "filter_config" not in value and "filters" in value:
+    if shape != "config" and "filters" in value:
+        if "filter_config" in value:
+            faults.append(Fault("filters", "schema: filter_config is there too and means the same; keep one of them"))
         value["filter_config"] = value["filters"]
     return value
 
@@ -169,10 +178,10 @@ def _older(texts: Mapping[str, Any], secret: str, faults: list[Fault]) -> dict[s
     if "enabled" in texts:
         raw["enabled"] = _converted("enabled", texts["enabled"], BOOLEANS.get, "true or false", faults)
     headers: list[tuple[str, str]] = []
-    for key, prefix in (("auth-header", ""), ("api-key", "Bearer "), ("token", "Token ")):
-        if key in texts:
-            _add_header(texts, key, "Authorization", prefix, headers, faults)
-            break
+    present = [key for key in OLDER_CREDENTIALS if key in texts]
+    for key in present[:1]:
+        _add_header(texts, key, "Authorization", OLDER_CREDENTIALS[key], headers, faults)
+    faults += [Fault(key, f"bad_header: {present[0]} is there too and sets the same header") for key in present[1:]]
     for key in texts:
         if key.startswith(OLDER_HEADER):
             _add_header(texts, key, key.removeprefix(OLDER_HEADER), "", headers, faults)
@@ -211,6 +220,9 @@ def _header_pairs(text: Any, faults: list[Fault]) -> list[tuple[str, Any]]:
     if not all(separator for _, separator, _ in split):
         faults.append(Fault("headers", "schema: is neither a JSON object, nor k=v,k=v, nor K: V lines"))
         return []
+    if lines and any(NEXT_PAIR.search(value) for _, _, value in split):
+        faults.append(Fault("headers", "schema: has K: V pairs with a comma between them; write each on its own line"))
+        return []
     return [(name.strip(), value.strip(" \t")) for name, _, value in split]
 
 
@@ -221,10 +233,16 @@ def _add_header(
     text = texts.get(key, INVALID)
     if text is INVALID:
         return
-    if text.strip():
-        headers.append((name, prefix + text))
-    else:
+    if not text.strip():
         faults.append(Fault(key, "bad_header: is empty"))
+    elif text != text.strip() and not key.startswith(OLDER_HEADER):
+        faults.append(Fault(key, "bad_header: begins or ends with a blank"))
+    elif prefix and SCHEME.match(text):
+        faults.append(
+            Fault(key, f"bad_header: begins with a scheme; '{prefix}' is put before it: write the token alone")
+        )
+    else:
+        headers.append((name, prefix + text))
 
 
 def _converted(key: str, text: Any, convert: Callable[[str], object], expected: str, faults: list[Fault]) -> object:
