@@ -122,6 +122,8 @@ KEYS: tuple[dict[str, Any], ...] = (
     {"type": "slack", "url": base64.b64encode(URL.encode()).decode()},
     {"config": base64.b64encode(json.dumps(GOOD).encode()).decode()},
     {"type": "slack", "url": b"\xff"},
+    {"type": "slack", "webhook-url": URL},
+    {"config": "ENC[AES256_GCM,data:Zm9v,type:str]"},
 )
 """Keys of a Secret with their values, decoded."""
 YAML = (
@@ -142,6 +144,8 @@ YAML = (
     f"kind: Secret\n{META}\ndata: []",
     f"kind: Secret\n{META}\nstringData: {{config: 5}}",
     f"kind: Secret\n{META}\ndata: {{config: '!'}}",
+    f"kind: Secret\n{META}\ndata: {{config: '{{}}'}}".replace("{}", '{"name": "a"}'),
+    f"kind: Secret\n{META}\nStringData: {{config: x}}",
     "a: " + "[" * 65 + "]" * 65,
     "a: [&x [" + "a, " * 200 + "], " + "*x, " * 60 + "]",
     "a: [" + "a, " * 1_000_001 + "]",

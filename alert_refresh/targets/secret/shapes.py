@@ -17,12 +17,20 @@ from typing import TYPE_CHECKING, Any
 
 from alert_refresh.engine import Fault
 from alert_refresh.targets.secret import json_text
-from alert_refresh.targets.secret.fields import FIELDS, FORMATS, FORMATS_OF_TYPE, INVALID, TYPES, unknown_fields
+from alert_refresh.targets.secret.fields import (
+    FIELDS,
+    FORMATS,
+    FORMATS_OF_TYPE,
+    INVALID,
+    TYPES,
+    is_name,
+    unknown_fields,
+)
 from alert_refresh.targets.secret.json_limits import MAX_BYTES, encoding_problem, size_problem
 from alert_refresh.targets.secret.words import listed, nearest, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 JSON_SHAPES = ("config", "target.json", "target")
 FLAT_KEYS = (
@@ -47,7 +55,14 @@ ROUTING_KEY_HEADER = "X-Routing-Key"
 
 TWICE = "bad_base64: is base64 where its content is expected: encoded twice, or encoded under stringData"
 
+ENCRYPTED = "ENC[AES256_GCM,"
+"""How a value begins that SOPS encrypted."""
+SOPS = "schema: is still encrypted by SOPS; decrypt it first"
+
 BOOLEANS = {"true": True, "false": False}
+BOOLEAN_KEYS = ("enabled", "exclude-noise")
+NAME_KEYS = ("name", "target-name")
+WORDS: Mapping[str, Collection[str]] = {"type": TYPES, "format": FORMATS} | dict.fromkeys(BOOLEAN_KEYS, BOOLEANS)
 
 
 def shape_of(keys: Iterable[str]) -> str:
@@ -88,8 +103,16 @@ def decode(data: Mapping[str, object], strings: Mapping[str, object], faults: li
             try:
                 values[key] = binascii.a2b_base64("".join(value.split()), strict_mode=True)
             except ValueError:
-                faults.append(Fault(key, "bad_base64: is not valid base64"))
+                faults.append(Fault(key, _not_base64(value)))
     return values
+
+
+def _not_base64(value: str) -> str:
+    """What is wrong with a value that is not base64; one with a letter or digit may be plain text."""
+    if value.startswith(ENCRYPTED):
+        return SOPS
+    hint = "; plain text belongs under stringData" if any(map(str.isalnum, value)) else ""
+    return f"bad_base64: is not valid base64{hint}"
 
 
 def read(values: Mapping[str, bytes | None], secret: str, faults: list[Fault]) -> tuple[str, dict[str, object] | None]:
@@ -100,7 +123,11 @@ def read(values: Mapping[str, bytes | None], secret: str, faults: list[Fault]) -
     faults += _unknown_keys(shape, values)
     # Sorted, so that the faults do not depend on the order of a protobuf message's map, which is arbitrary.
     texts = {key: _text(key, values[key], faults) for key in sorted(keys_of(shape, values))}
-    return shape, (_flat if shape == "flat" else _older)(texts, secret, faults)
+    raw = (_flat if shape == "flat" else _older)(texts, secret, faults)
+    if shape == "flat" and "url" not in values and "webhook-url" in values:
+        raw["url"] = INVALID
+        faults.append(Fault("webhook-url", "schema: belongs to the older shape, without type; beside type it is url"))
+    return shape, raw
 
 
 def _unknown_keys(shape: str, values: Mapping[str, object]) -> list[Fault]:
@@ -117,8 +144,8 @@ def _json_object(shape: str, values: Mapping[str, bytes | None], faults: list[Fa
     text = values[shape]
     if text is None:
         return None
-    if not text.strip():
-        faults.append(Fault(shape, "missing_config: is empty"))
+    if not text.strip() or text.startswith(ENCRYPTED.encode()):
+        faults.append(Fault(shape, SOPS if text.strip() else "missing_config: is empty"))
         return None
     value = _load(shape, text, faults)
     if not isinstance(value, dict):
@@ -271,11 +298,20 @@ def _flat_problem(key: str, value: bytes) -> str | None:
     """Faults in the notation of a flat value."""
     if value.endswith((b"\n", b"\r")) and key not in ANY_LINES:
         return "line_end: ends with a line end, which belongs to the value; write it without (echo -n, printf)"
+    if value.startswith(ENCRYPTED.encode()):
+        return SOPS
     inner = _from_base64(value)
-    texts = {"type": TYPES, "format": FORMATS}.get(key, ())
-    if inner.lower().startswith((b"http://", b"https://")) or inner.decode("latin-1").strip() in texts:
-        return TWICE
+    if inner.lower().startswith((b"http://", b"https://")) or _is_word(key, inner.decode("latin-1")):
+        # A good name may be base64 too, of something that happens to look like a name.
+        return None if key in NAME_KEYS and is_name(value.decode()) else TWICE
     return None
+
+
+def _is_word(key: str, text: str) -> bool:
+    """Whether a text would be a value of this key that takes few texts, or a name."""
+    if key in NAME_KEYS:
+        return is_name(text)
+    return (text.lower() if key in BOOLEAN_KEYS else text) in WORDS.get(key, ())
 
 
 def _from_base64(value: bytes) -> bytes:

@@ -348,3 +348,52 @@ def test_several_older_credentials_are_a_fault() -> None:
     }
     fault = only_fault(OLDER | {"api-key": "b", "token": "c"})
     assert fault.field == "token" and "api-key is there too" in fault.message
+
+
+def test_the_older_url_beside_a_type_is_said_to_belong_to_the_older_shape() -> None:
+    fault = only_fault(OLDER | {"type": "slack"})
+    assert fault.field == "webhook-url" and "belongs to the older shape" in fault.message
+
+
+ENCRYPTED = "ENC[AES256_GCM,data:Zm9v,iv:YQ==,tag:Yg==,type:str]"
+
+
+@pytest.mark.parametrize("key", ["config", "target.json", "target"])
+def test_json_that_sops_encrypted_is_named(key: str) -> None:
+    fault = only_fault({key: ENCRYPTED})
+    assert fault.field == key and "still encrypted by SOPS" in fault.message
+    assert parse_base64({key: ENCRYPTED}, namespace="ns", secret="s") == (fault,)
+
+
+@pytest.mark.parametrize("key", ["url", "type", "api_key", "headers", "filter_config", "enabled"])
+def test_a_flat_value_that_sops_encrypted_is_named(key: str) -> None:
+    fault = only_fault(FLAT | {key: ENCRYPTED})
+    assert fault.field == key and "still encrypted by SOPS" in fault.message
+
+
+@pytest.mark.parametrize(
+    ("data", "key", "value"),
+    [
+        (FLAT, "enabled", "true"),
+        (FLAT, "enabled", "False\n"),
+        (FLAT, "name", "team-a"),
+        (OLDER, "target-name", "a"),
+        (OLDER, "exclude-noise", "true"),
+    ],
+)
+def test_a_name_or_boolean_that_is_encoded_twice_is_named(data: dict[str, Any], key: str, value: str) -> None:
+    fault = only_fault(data | {key: base64.b64encode(value.encode()).decode()})
+    assert fault.field == key and "encoded twice" in fault.message
+
+
+@pytest.mark.parametrize("name", ["team", "yw4x", "abcd", "true"])
+def test_a_good_name_that_is_base64_too_is_a_name(name: str) -> None:
+    assert good(FLAT | {"name": name}).name == name
+
+
+def test_plain_text_under_data_is_told_where_it_belongs() -> None:
+    found = parse_base64({"config": json.dumps(GOOD)}, namespace="ns", secret="s")
+    assert isinstance(found, tuple)
+    assert [fault.message for fault in found] == [
+        "bad_base64: is not valid base64; plain text belongs under stringData"
+    ]
