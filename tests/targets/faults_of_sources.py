@@ -81,6 +81,8 @@ SKIPPED: tuple[dict[str, Any], ...] = (
     {"kind": "Secret", "metadata": {"name": "a"}},
 )
 """Objects that are no target and no fault."""
+NO_PARTS = ("b.yaml.txt", "team/slack/url")
+"""Files in a folder that make something skipped."""
 
 
 @cache
@@ -98,13 +100,20 @@ def skipped_rows() -> Iterator[Row]:
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "a.yaml").write_text(json.dumps(document))
             yield from (("", one.reason, json.dumps(document)) for one in World(Path(folder)).refresh().skipped)
+    for name in NO_PARTS:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+            yield from (("", one.reason, f"a file {name}") for one in World(Path(folder)).refresh().skipped)
 
 
 def source_table() -> str:
     """Both as Markdown."""
     lines = ["| error_type | message | made by |", "|---|---|---|"]
     lines += [f"| {kind} | {_cell(said)} | {_cell(given)} |" for kind, said, given in source_rows()]
-    lines += ["", "An object that is no target is `skipped` with one of these reasons; that is no fault.", ""]
+    what = "An object, file or subfolder that is no target is `skipped` with one of these reasons; that is no fault."
+    lines += ["", what, ""]
     lines += ["| reason | for example |", "|---|---|"]
     lines += [f"| {_cell(said)} | <code>{_cell(given)}</code> |" for _, said, given in skipped_rows()]
     return "\n".join(lines) + "\n"

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from alert_refresh.targets.bulkhead import Bulkhead
     from alert_refresh.targets.secret.selector import Selector
 
+VALUES = {"data": "data", "stringdata": "stringData"}
+"""The keys of a manifest that have values, by how they are in lower case."""
 NAMESPACE = "default"
 """The namespace of a manifest without one."""
 
@@ -120,8 +122,18 @@ def _read(
     )
     if key is None:
         return Nameless(place, number, tuple(faults), name, result)
-    faults += wrong + also_wrong
+    faults += wrong + also_wrong + _misspelt(manifest)
     return Candidate(where, secret, place, _created(metadata), tuple(faults) or result)
+
+
+def _misspelt(manifest: Iterable[str]) -> list[Fault]:
+    """A fault for each key that is not read and was meant to have values."""
+    meant = ((key, VALUES.get(key.lower().replace("_", ""), key)) for key in manifest)
+    return [
+        Fault(key, f"unknown_field: is no field of a Secret; did you mean '{right}'?")
+        for key, right in meant
+        if key != right
+    ]
 
 
 def _not_a_secret(manifest: dict[str, Any]) -> str | None:

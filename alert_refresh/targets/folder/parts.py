@@ -136,6 +136,8 @@ class Reader:
         """
         self.deadline.check()
         path, name = self._root / entry.name, shown(entry.name or self._root.name)
+        if entry.skipped is not None:
+            return {name: self._skipped(name, entry.skipped)}
         try:
             if entry.error is not None:
                 raise entry.error
@@ -160,6 +162,12 @@ class Reader:
             elif name in found:
                 parts |= self.part(found[name], final=final)
         return parts
+
+    def _skipped(self, name: str, reason: str) -> Part:
+        """A file or subfolder that is no part; what it held when it was one is gone."""
+        known = self._memo.parts.get(name)
+        left = tuple(Left(one.namespace, one.secret, reason) for one in known.last) if known is not None else ()
+        return Part(skipped=(Skipped({"file": name}, reason),), left=left)
 
     def _mounted(self, name: str, folder: Path) -> dict[str, Part]:
         """A mounted Secret, whose values may be manifests; raises what reading raises."""

@@ -49,7 +49,7 @@ class Finding(NamedTuple):
 
 
 class LeftOut(NamedTuple):
-    """An object that is no target, and why."""
+    """An object, file or subfolder that is no target, and why."""
 
     place: Place
     reason: str
@@ -122,6 +122,9 @@ class Validation:
         """Read an entry of a folder; returns its size."""
         if entry.error is not None:
             raise entry.error
+        if entry.skipped is not None:
+            self._report.skipped.append(LeftOut(Place(name), entry.skipped))
+            return 0
         if not entry.is_mount:
             content = read_file(root, root / entry.name, MAX_FILE)
             self.add_file(name, content)

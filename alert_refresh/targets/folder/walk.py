@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from alert_refresh.engine import AttemptError, Permanent
@@ -12,20 +13,27 @@ from alert_refresh.files.watch import DEEPEST
 from alert_refresh.targets.folder.mounted import EXTENSIONS, is_mounted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 MAX_ENTRIES = 20_000
+MISNAMED = re.compile(r"\.(?:ya?ml|json)(?![a-z])", re.IGNORECASE)
+"""In the name of a file that was probably meant to be a manifest: the extension in upper case, or another one after."""
+TEMPORARY = ("~", "#", ".swp", ".swx", ".tmp")
+"""Ends of the names of an editor's own files."""
+NOT_A_MANIFEST = "is no *.yaml, *.yml or *.json"
+NO_MANIFESTS = "a subfolder without ..data holds no manifest (*.yaml, *.yml, *.json)"
 
 
 class Entry(NamedTuple):
     """A manifest file, a mounted Secret, or a subfolder with the reason why it cannot be read; `name` is the path
-    relative to the folder.
+    relative to the folder. With `skipped` it is neither, for that reason, and somebody may expect that it is.
     """
 
     name: str
     is_mount: bool = False
     error: AttemptError | None = None
+    skipped: str | None = None
 
 
 class Walk:
@@ -42,14 +50,17 @@ class Walk:
         Raises:
             Transient, Permanent: the folder itself cannot be read (`storage`), or holds too much (`too_large`).
         """
-        return sorted(self._below("", 0), key=lambda one: shown(one.name))
+        return sorted(self._entries(self._names(""), 0), key=lambda one: shown(one.name))
 
-    def _below(self, inside: str, depth: int) -> Iterator[Entry]:
-        for name, is_folder in self._names(inside):
+    def _entries(self, names: Iterable[tuple[str, bool]], depth: int) -> Iterator[Entry]:
+        """The entries that these names in one folder stand for."""
+        for name, is_folder in names:
             if is_folder:
                 yield from self._subfolder(name, depth + 1)
             elif name.endswith(EXTENSIONS):
                 yield Entry(name)
+            elif MISNAMED.search(name.rpartition("/")[2]) and not name.endswith(TEMPORARY):
+                yield Entry(name, skipped=NOT_A_MANIFEST)
 
     def _subfolder(self, name: str, depth: int) -> Iterator[Entry]:
         if is_mounted(self._root / name):
@@ -59,11 +70,21 @@ class Walk:
             if self._is_new(name):
                 if depth > DEEPEST:
                     raise Permanent(f"folder '{shown(name)}' is more than {DEEPEST} folders deep", STORAGE)
-                yield from self._below(name + "/", depth)
+                yield from self._inside(name, depth)
         except AttemptError as error:
             if error.error_type != STORAGE:
                 raise
             yield Entry(name, error=error)
+
+    def _inside(self, name: str, depth: int) -> Iterator[Entry]:
+        """What is in a subfolder; if there is nothing but other files, the subfolder with that reason."""
+        names = self._names(name + "/")
+        found = False
+        for entry in self._entries(names, depth):
+            found = True
+            yield entry
+        if not found and any(not is_folder and not one.endswith(TEMPORARY) for one, is_folder in names):
+            yield Entry(name, skipped=NO_MANIFESTS)
 
     def _is_new(self, name: str) -> bool:
         """Whether a subfolder is inside the folder and is visited for the first time: symlinks may lead out or loop."""

@@ -12,16 +12,25 @@ from __future__ import annotations
 
 import binascii
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 from alert_refresh.engine import Fault
 from alert_refresh.targets.secret import json_text
-from alert_refresh.targets.secret.fields import FIELDS, FORMATS, FORMATS_OF_TYPE, INVALID, TYPES, unknown_fields
+from alert_refresh.targets.secret.fields import (
+    FIELDS,
+    FORMATS,
+    FORMATS_OF_TYPE,
+    INVALID,
+    TYPES,
+    is_name,
+    unknown_fields,
+)
 from alert_refresh.targets.secret.json_limits import MAX_BYTES, encoding_problem, size_problem
 from alert_refresh.targets.secret.words import listed, nearest, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 JSON_SHAPES = ("config", "target.json", "target")
 FLAT_KEYS = (
@@ -32,15 +41,28 @@ OLDER_KEYS = (
     "filter-namespaces", "exclude-noise", "min-confidence", "alert-name-pattern",
 )  # fmt: skip
 OLDER_HEADER = "header-"
+OLDER_CREDENTIALS = {"auth-header": "", "api-key": "Bearer ", "token": "Token "}
+"""Keys that set the header Authorization, and what is put before their values."""
 OLDER_KEY = frozenset(("webhook-url", "target-name"))
 """Keys that make a Secret one of the older shape."""
 ANY_LINES = ("headers", "filter_config", "filter-severity", "filter-namespaces")
 """Flat keys whose values may end with a line end: they mean the same without it."""
+NEXT_PAIR = re.compile(r",[ \t]*(?:[A-Za-z][\w-]*:[ \t]|(?![0-9A-Fa-f]{1,4}:)[A-Za-z][\w-]*:(?!//))", re.ASCII)
+"""Another header behind a comma in a `K: V` line; neither a URL nor an IPv6 address is one."""
+SCHEME = re.compile(r"(?:Bearer|Token|Basic)[\s:]", re.IGNORECASE)
+"""What a credential does not begin with where the scheme is put before it."""
 ROUTING_KEY_HEADER = "X-Routing-Key"
 
 TWICE = "bad_base64: is base64 where its content is expected: encoded twice, or encoded under stringData"
 
+ENCRYPTED = "ENC[AES256_GCM,"
+"""How a value begins that SOPS encrypted."""
+SOPS = "schema: is still encrypted by SOPS; decrypt it first"
+
 BOOLEANS = {"true": True, "false": False}
+BOOLEAN_KEYS = ("enabled", "exclude-noise")
+NAME_KEYS = ("name", "target-name")
+WORDS: Mapping[str, Collection[str]] = {"type": TYPES, "format": FORMATS} | dict.fromkeys(BOOLEAN_KEYS, BOOLEANS)
 
 
 def shape_of(keys: Iterable[str]) -> str:
@@ -81,8 +103,16 @@ def decode(data: Mapping[str, object], strings: Mapping[str, object], faults: li
             try:
                 values[key] = binascii.a2b_base64("".join(value.split()), strict_mode=True)
             except ValueError:
-                faults.append(Fault(key, "bad_base64: is not valid base64"))
+                faults.append(Fault(key, _not_base64(value)))
     return values
+
+
+def _not_base64(value: str) -> str:
+    """What is wrong with a value that is not base64; one with a letter or digit may be plain text."""
+    if value.startswith(ENCRYPTED):
+        return SOPS
+    hint = "; plain text belongs under stringData" if any(map(str.isalnum, value)) else ""
+    return f"bad_base64: is not valid base64{hint}"
 
 
 def read(values: Mapping[str, bytes | None], secret: str, faults: list[Fault]) -> tuple[str, dict[str, object] | None]:
@@ -93,7 +123,11 @@ def read(values: Mapping[str, bytes | None], secret: str, faults: list[Fault]) -
     faults += _unknown_keys(shape, values)
     # Sorted, so that the faults do not depend on the order of a protobuf message's map, which is arbitrary.
     texts = {key: _text(key, values[key], faults) for key in sorted(keys_of(shape, values))}
-    return shape, (_flat if shape == "flat" else _older)(texts, secret, faults)
+    raw = (_flat if shape == "flat" else _older)(texts, secret, faults)
+    if shape == "flat" and "url" not in values and "webhook-url" in values:
+        raw["url"] = INVALID
+        faults.append(Fault("webhook-url", "schema: belongs to the older shape, without type; beside type it is url"))
+    return shape, raw
 
 
 def _unknown_keys(shape: str, values: Mapping[str, object]) -> list[Fault]:
@@ -110,8 +144,8 @@ def _json_object(shape: str, values: Mapping[str, bytes | None], faults: list[Fa
     text = values[shape]
     if text is None:
         return None
-    if not text.strip():
-        faults.append(Fault(shape, "missing_config: is empty"))
+    if not text.strip() or text.startswith(ENCRYPTED.encode()):
+        faults.append(Fault(shape, SOPS if text.strip() else "missing_config: is empty"))
         return None
     value = _load(shape, text, faults)
     if not isinstance(value, dict):
@@ -119,7 +153,9 @@ def _json_object(shape: str, values: Mapping[str, bytes | None], faults: list[Fa
             faults.append(Fault(shape, "schema: is not a JSON object"))
         return None
     faults += unknown_fields(value, FIELDS if shape == "config" else (*FIELDS, "filters"))
-    if shape != "config" and "filter_config" not in value and "filters" in value:
+    if shape != "config" and "filters" in value:
+        if "filter_config" in value:
+            faults.append(Fault("filters", "schema: filter_config is there too and means the same; keep one of them"))
         value["filter_config"] = value["filters"]
     return value
 
@@ -169,10 +205,10 @@ def _older(texts: Mapping[str, Any], secret: str, faults: list[Fault]) -> dict[s
     if "enabled" in texts:
         raw["enabled"] = _converted("enabled", texts["enabled"], BOOLEANS.get, "true or false", faults)
     headers: list[tuple[str, str]] = []
-    for key, prefix in (("auth-header", ""), ("api-key", "Bearer "), ("token", "Token ")):
-        if key in texts:
-            _add_header(texts, key, "Authorization", prefix, headers, faults)
-            break
+    present = [key for key in OLDER_CREDENTIALS if key in texts]
+    for key in present[:1]:
+        _add_header(texts, key, "Authorization", OLDER_CREDENTIALS[key], headers, faults)
+    faults += [Fault(key, f"bad_header: {present[0]} is there too and sets the same header") for key in present[1:]]
     for key in texts:
         if key.startswith(OLDER_HEADER):
             _add_header(texts, key, key.removeprefix(OLDER_HEADER), "", headers, faults)
@@ -211,6 +247,9 @@ def _header_pairs(text: Any, faults: list[Fault]) -> list[tuple[str, Any]]:
     if not all(separator for _, separator, _ in split):
         faults.append(Fault("headers", "schema: is neither a JSON object, nor k=v,k=v, nor K: V lines"))
         return []
+    if lines and any(NEXT_PAIR.search(value) for _, _, value in split):
+        faults.append(Fault("headers", "schema: has K: V pairs with a comma between them; write each on its own line"))
+        return []
     return [(name.strip(), value.strip(" \t")) for name, _, value in split]
 
 
@@ -221,10 +260,16 @@ def _add_header(
     text = texts.get(key, INVALID)
     if text is INVALID:
         return
-    if text.strip():
-        headers.append((name, prefix + text))
-    else:
+    if not text.strip():
         faults.append(Fault(key, "bad_header: is empty"))
+    elif text != text.strip() and not key.startswith(OLDER_HEADER):
+        faults.append(Fault(key, "bad_header: begins or ends with a blank"))
+    elif prefix and SCHEME.match(text):
+        faults.append(
+            Fault(key, f"bad_header: begins with a scheme; '{prefix}' is put before it: write the token alone")
+        )
+    else:
+        headers.append((name, prefix + text))
 
 
 def _converted(key: str, text: Any, convert: Callable[[str], object], expected: str, faults: list[Fault]) -> object:
@@ -253,11 +298,20 @@ def _flat_problem(key: str, value: bytes) -> str | None:
     """Faults in the notation of a flat value."""
     if value.endswith((b"\n", b"\r")) and key not in ANY_LINES:
         return "line_end: ends with a line end, which belongs to the value; write it without (echo -n, printf)"
+    if value.startswith(ENCRYPTED.encode()):
+        return SOPS
     inner = _from_base64(value)
-    texts = {"type": TYPES, "format": FORMATS}.get(key, ())
-    if inner.lower().startswith((b"http://", b"https://")) or inner.decode("latin-1").strip() in texts:
-        return TWICE
+    if inner.lower().startswith((b"http://", b"https://")) or _is_word(key, inner.decode("latin-1")):
+        # A good name may be base64 too, of something that happens to look like a name.
+        return None if key in NAME_KEYS and is_name(value.decode()) else TWICE
     return None
+
+
+def _is_word(key: str, text: str) -> bool:
+    """Whether a text would be a value of this key that takes few texts, or a name."""
+    if key in NAME_KEYS:
+        return is_name(text)
+    return (text.lower() if key in BOOLEAN_KEYS else text) in WORDS.get(key, ())
 
 
 def _from_base64(value: bytes) -> bytes:

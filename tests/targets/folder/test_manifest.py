@@ -165,3 +165,18 @@ def test_an_object_that_is_not_a_target_is_skipped_with_its_reason(
     assert skipped.reason.startswith(reason)
     assert skipped.origin == {"file": "a.yaml", "document": "2", "namespace": "default", "secret": "x"}
     assert (snapshot.skipped_count, snapshot.rejected) == (1, ())
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [("StringData", "stringData"), ("stringdata", "stringData"), ("string_data", "stringData"), ("Data", "data")],
+)
+def test_the_values_under_a_misspelt_key_are_a_fault_that_names_the_right_one(
+    world: World, key: str, meant: str
+) -> None:
+    values = {key: {"config": json.dumps(config("a"))}}
+    write(world.root / "a.yaml", {one: value for one, value in secret("a", **values).items() if one != "data"})
+    (rejected,) = world.refresh().rejected
+    assert [(fault.field, fault.message) for fault in rejected.faults] == [
+        (key, f"unknown_field: is no field of a Secret; did you mean '{meant}'?")
+    ]

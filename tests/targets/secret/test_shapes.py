@@ -106,8 +106,13 @@ def test_the_same_json_under_other_keys_may_call_its_filters_filters(key: str) -
     found = good({key: GOOD | {"filters": {"severity": "critical"}}})
     assert found.shape == key
     assert found.filter_config == {"severity": "critical"}
-    both = good({key: GOOD | {"filters": {"a": 1}, "filter_config": {"b": 1}}})
-    assert both.filter_config == {"b": 1}
+
+
+@pytest.mark.parametrize("key", ["target.json", "target"])
+@pytest.mark.parametrize("other", [{"b": 1}, {}, None])
+def test_filters_and_filter_config_together_are_a_fault(key: str, other: Any) -> None:
+    fault = only_fault({key: GOOD | {"filters": {"a": 1}, "filter_config": other}})
+    assert fault.field == "filters" and "filter_config is there too" in fault.message
 
 
 def test_flat_keys() -> None:
@@ -205,7 +210,6 @@ def test_older_keys() -> None:
             "webhook-url": GOOD["url"],
             "enabled": "false",
             "auth-header": "Basic abc",
-            "api-key": "not used",
             "header-X-Team": "a",
             "filter-severity": "Critical, warning",
             "filter-namespaces": "production,staging",
@@ -287,3 +291,109 @@ def test_the_first_shape_counts() -> None:
 
 def test_a_key_that_is_there_counts_even_if_it_is_bad() -> None:
     assert faults({"config": "", "type": "slack", "url": GOOD["url"]}) == {"config": ["missing_config"]}
+
+
+OLDER = {"webhook-url": GOOD["url"]}
+FLAT = {"type": "slack", "url": GOOD["url"]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Authorization: Bearer C, X-A: c",
+        "A: 1\nB: 2,C: 3",
+        "A: 1,X-Team:c",
+        "A: 1,\tauthorization:c",
+    ],
+)
+def test_header_lines_that_are_joined_by_commas_are_a_fault(text: str) -> None:
+    fault = only_fault(FLAT | {"headers": text})
+    assert fault.field == "headers" and "each on its own line" in fault.message
+
+
+@pytest.mark.parametrize("value", ["a, b", "x,http://a/", "::1, fe80::1,abcd:1::", "Sun, 06 Nov 1994 08:49:37 GMT"])
+def test_a_comma_in_a_header_line_is_part_of_the_value(value: str) -> None:
+    assert good(FLAT | {"headers": f"A: {value}"}).headers["A"].reveal() == value
+
+
+@pytest.mark.parametrize("value", ["Bearer C", "bearer C", "Token C", "BASIC C", "Bearer: C"])
+@pytest.mark.parametrize(
+    ("data", "key"), [(FLAT, "api_key"), (FLAT, "auth_token"), (OLDER, "api-key"), (OLDER, "token")]
+)
+def test_a_token_with_a_scheme_is_a_fault(data: dict[str, Any], key: str, value: str) -> None:
+    fault = only_fault(data | {key: value})
+    assert fault.field == key and "write the token alone" in fault.message
+
+
+@pytest.mark.parametrize("value", [" C", "C ", "\tC"])
+@pytest.mark.parametrize(
+    ("data", "key"), [(FLAT, "api_key"), (FLAT, "routing-key"), (OLDER, "token"), (OLDER, "auth-header")]
+)
+def test_a_credential_with_a_blank_around_it_is_a_fault(data: dict[str, Any], key: str, value: str) -> None:
+    fault = only_fault(data | {key: value})
+    assert (fault.field, fault.message) == (key, "bad_header: begins or ends with a blank")
+
+
+def test_a_token_may_begin_like_a_scheme_and_other_headers_are_as_they_are() -> None:
+    assert good(FLAT | {"api_key": "bearerC"}).headers == {"Authorization": Credential("Bearer bearerC")}
+    assert good(FLAT | {"routing-key": "Bearer C"}).headers == {"X-Routing-Key": Credential("Bearer C")}
+    assert good(OLDER | {"auth-header": "Bearer C"}).headers == {"Authorization": Credential("Bearer C")}
+    assert good(OLDER | {"header-X": " C "}).headers == {"X": Credential(" C ")}
+
+
+def test_several_older_credentials_are_a_fault() -> None:
+    assert faults(OLDER | {"auth-header": "Basic a", "api-key": "b", "token": "c"}) == {
+        "api-key": ["bad_header"],
+        "token": ["bad_header"],
+    }
+    fault = only_fault(OLDER | {"api-key": "b", "token": "c"})
+    assert fault.field == "token" and "api-key is there too" in fault.message
+
+
+def test_the_older_url_beside_a_type_is_said_to_belong_to_the_older_shape() -> None:
+    fault = only_fault(OLDER | {"type": "slack"})
+    assert fault.field == "webhook-url" and "belongs to the older shape" in fault.message
+
+
+ENCRYPTED = "ENC[AES256_GCM,data:Zm9v,iv:YQ==,tag:Yg==,type:str]"
+
+
+@pytest.mark.parametrize("key", ["config", "target.json", "target"])
+def test_json_that_sops_encrypted_is_named(key: str) -> None:
+    fault = only_fault({key: ENCRYPTED})
+    assert fault.field == key and "still encrypted by SOPS" in fault.message
+    assert parse_base64({key: ENCRYPTED}, namespace="ns", secret="s") == (fault,)
+
+
+@pytest.mark.parametrize("key", ["url", "type", "api_key", "headers", "filter_config", "enabled"])
+def test_a_flat_value_that_sops_encrypted_is_named(key: str) -> None:
+    fault = only_fault(FLAT | {key: ENCRYPTED})
+    assert fault.field == key and "still encrypted by SOPS" in fault.message
+
+
+@pytest.mark.parametrize(
+    ("data", "key", "value"),
+    [
+        (FLAT, "enabled", "true"),
+        (FLAT, "enabled", "False\n"),
+        (FLAT, "name", "team-a"),
+        (OLDER, "target-name", "a"),
+        (OLDER, "exclude-noise", "true"),
+    ],
+)
+def test_a_name_or_boolean_that_is_encoded_twice_is_named(data: dict[str, Any], key: str, value: str) -> None:
+    fault = only_fault(data | {key: base64.b64encode(value.encode()).decode()})
+    assert fault.field == key and "encoded twice" in fault.message
+
+
+@pytest.mark.parametrize("name", ["team", "yw4x", "abcd", "true"])
+def test_a_good_name_that_is_base64_too_is_a_name(name: str) -> None:
+    assert good(FLAT | {"name": name}).name == name
+
+
+def test_plain_text_under_data_is_told_where_it_belongs() -> None:
+    found = parse_base64({"config": json.dumps(GOOD)}, namespace="ns", secret="s")
+    assert isinstance(found, tuple)
+    assert [fault.message for fault in found] == [
+        "bad_base64: is not valid base64; plain text belongs under stringData"
+    ]
