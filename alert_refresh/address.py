@@ -12,6 +12,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+from alert_refresh.mistakes import LONGEST_SHOWN, may_be_secret
+
 LONGEST_SOCKET = 107
 """Bytes of the path of a Unix socket (unix(7))."""
 EXPECTED = "write HOST:PORT such as 127.0.0.1:8080 or [::1]:8080, or unix:/PATH"
@@ -58,7 +60,11 @@ def parse(text: str) -> Address:
         return Address(text.removeprefix("unix:"))
     if "://" in text:
         raise ValueError(f"is a URL; {EXPECTED}")
-    if text.startswith(("unix:", "/", "@")):
+    if text.startswith("/") or text[:6].lower() == "unix:/":
+        path = text[text.index("/") :]
+        shown = path.isascii() and len(path) <= LONGEST_SHOWN and not may_be_secret(path)
+        raise ValueError(f"is a path; write unix:{path if shown else '/PATH'}")
+    if text[:5].lower() == "unix:" or text.startswith("@"):
         raise ValueError(f"has no absolute path after unix:; {EXPECTED}")
     host, colon, port = text.rpartition(":")
     if not colon or text.endswith("]") or (":" in text and _ip(text) is not None and not _is_host(host)):

@@ -15,6 +15,7 @@ QUOTES = ('""', "''", "``", "\u201c\u201d", "\u2018\u2019", "\u201e\u201c")
 """Pairs of quotation marks, the typographic ones that editors make of plain ones too."""
 PLACEHOLDER = re.compile(r"\$\{\w+\}|\$\(\w+\)|\{\{.*?\}\}|\A<[^<>]*>\Z", re.DOTALL)
 VARIABLE = re.compile(r"\A\$[A-Za-z_]\w*")
+NOT_REPLACED = "begins with the name of a variable, which nothing replaces; write the value itself"
 COMMENT = re.compile(r"\s#")
 LONGEST_SHOWN = 64
 """Characters of a part of a value that a message may show."""
@@ -25,6 +26,17 @@ OTHER_WORDS = {
     "BIND_ADDR": "BIND", "TOKEN": "ADMIN_TOKEN", "RETRIES": "MAX_RETRIES",
 }  # fmt: skip
 """What other programs call a setting, without its prefix, and what it is called here."""
+OTHER_NAMES = {
+    "NOTIFY_URL": "ALERT_REFRESH_NOTIFY_URL", "STATE_DIR": "ALERT_REFRESH_STATE_DIR", "RULES_PATH": "RULES_FILE",
+    "RULES_DIR": "RULES_FILE", "RULES_DIRECTORY": "RULES_FILE", "VIEWS_URL": "VIEWS_DATABASE_URL",
+    "TARGET_SELECTOR": "TARGET_LABEL_SELECTOR", "URL_DENY_PRIVATE": "TARGET_URL_DENY_PRIVATE",
+}  # fmt: skip
+"""Whole names that are as likely as ours, but too unlike them to be found near, and what they are called here."""
+SAME_WORDS = {
+    "DIR": "DIRECTORY", "FOLDER": "DIRECTORY", "PATH": "DIRECTORY", "DB": "DATABASE", "TARGETS": "TARGET",
+    "RULE": "RULES", "VIEW": "VIEWS",
+}  # fmt: skip
+"""Words of a name that are taken for one of ours: a name of the same words in any order is meant."""
 
 
 def around(written: str, *, quotes: bool = False) -> str | None:
@@ -49,7 +61,7 @@ def within(value: str) -> str | None:
     if (fault := placeholder(value)) or (fault := invisible(value)):
         return fault
     if VARIABLE.match(value):
-        return "begins with the name of a variable, which nothing replaces; write the value itself"
+        return NOT_REPLACED
     if COMMENT.search(value):
         return "has a # after a blank; a comment needs a line of its own"
     return None
@@ -107,14 +119,24 @@ def meant(name: str, known: Collection[str], prefix: str = "") -> str | None:
         names = [one.removeprefix(prefix) for one in known if one.startswith(prefix)]
         if near := difflib.get_close_matches(own, names, 1, SAME):
             return prefix + near[0]
+    if (other := OTHER_NAMES.get(folded, "")) in known:
+        return other
+    if same := [one for one in known if "_" in folded and _words(one) == _words(folded)]:
+        return same[0]
     near = difflib.get_close_matches(folded, known, 1, NEAR)
     return near[0] if near else None
+
+
+def _words(name: str) -> frozenset[str]:
+    return frozenset(SAME_WORDS.get(word, word) for word in name.split("_"))
 
 
 def token(value: str) -> str | None:
     """Why a bearer token cannot be sent, or is not what it should be; the message never holds a part of it."""
     if fault := around(value) or placeholder(value):
         return fault
+    if VARIABLE.fullmatch(value):  # a hash such as $argon2id$... is a token
+        return NOT_REPLACED
     if re.match(r"[A-Z][A-Z0-9_]*=[^=]", value):
         return "begins with a name and an equals sign; write the token alone"
     if value.lower().startswith("bearer "):

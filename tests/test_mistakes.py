@@ -132,6 +132,8 @@ def test_a_very_long_value_is_shown_in_part() -> None:
         ("${TOKEN}", PLACEHOLDER),
         ("$(TOKEN)", PLACEHOLDER),
         ("<token>", PLACEHOLDER),
+        ("$TOKEN", "begins with the name of a variable, which nothing replaces; write the value itself"),
+        ("$admin_token2", "begins with the name of a variable, which nothing replaces; write the value itself"),
     ],
 )
 def test_a_token_that_no_client_would_send_is_a_fault_wherever_it_is_from(
@@ -144,7 +146,10 @@ def test_a_token_that_no_client_would_send_is_a_fault_wherever_it_is_from(
     assert faults(ALERT_REFRESH_ADMIN_TOKEN_FILE=str(file)) == {"ALERT_REFRESH_ADMIN_TOKEN_FILE": said}
 
 
-@pytest.mark.parametrize("value", ["a", "dG9rZW4=", "YQ==", "/9j/4AAQ", "it's", "a=b=", "x" * 8192, "/" + "x" * 8192])
+@pytest.mark.parametrize(
+    "value",
+    ["a", "dG9rZW4=", "YQ==", "/9j/4AAQ", "it's", "a=b=", "x" * 8192, "/" + "x" * 8192, "$a-b", "$argon2id$v=19$x"],
+)
 def test_tokens_that_are_right_are_left_alone(value: str) -> None:
     assert faults(ALERT_REFRESH_ADMIN_TOKEN=value) == {}
 
@@ -230,6 +235,20 @@ def test_with_none_near_it_says_where_the_names_are(name: str) -> None:
         ("rules_file", "RULES_FILE"),
         ("alert-refresh-threads", "ALERT_REFRESH_THREADS"),
         ("ALERT_REFRESH_PORT", "ALERT_REFRESH_BIND"),
+        ("TARGET_DIR", "TARGET_DIRECTORY"),
+        ("TARGETS_DIR", "TARGET_DIRECTORY"),
+        ("TARGET_FOLDER", "TARGET_DIRECTORY"),
+        ("TARGET_PATH", "TARGET_DIRECTORY"),
+        ("TARGET_DENY_PRIVATE_URL", "TARGET_URL_DENY_PRIVATE"),
+        ("URL_DENY_PRIVATE", "TARGET_URL_DENY_PRIVATE"),
+        ("TARGET_SELECTOR", "TARGET_LABEL_SELECTOR"),
+        ("RULES_PATH", "RULES_FILE"),
+        ("RULES_DIR", "RULES_FILE"),
+        ("VIEWS_URL", "VIEWS_DATABASE_URL"),
+        ("VIEWS_DB_URL", "VIEWS_DATABASE_URL"),
+        ("NOTIFY_URL", "ALERT_REFRESH_NOTIFY_URL"),
+        ("STATE_DIR", "ALERT_REFRESH_STATE_DIR"),
+        ("state-dir", "ALERT_REFRESH_STATE_DIR"),
     ],
 )
 def test_a_name_that_is_not_read_but_almost_is_a_setting_is_a_warning(name: str, near: str) -> None:
@@ -239,8 +258,12 @@ def test_a_name_that_is_not_read_but_almost_is_a_setting_is_a_warning(name: str,
 
 @pytest.mark.parametrize(
     "name",
-    ["PATH", "HOME", "REDIS_HOST", "REDIS_PORT", "TARGET_DIR", "TARGET_NAME", "DATABASE_URL", "RULES", "TARGETS",
-     "KUBERNETES_PORT", "TARGET_DIRECTORY_SERVICE_HOST", "ALERT_REFRESH_PORT_8080_TCP_PORT"],
+    ["PATH", "HOME", "REDIS_HOST", "REDIS_PORT", "TARGET_NAME", "DATABASE_URL", "RULES", "TARGETS",
+     "KUBERNETES_PORT", "TARGET_DIRECTORY_SERVICE_HOST", "ALERT_REFRESH_PORT_8080_TCP_PORT", "PWD", "OLDPWD",
+     "HOSTNAME", "KUBERNETES_SERVICE_PORT", "KUBERNETES_SERVICE_PORT_HTTPS", "KUBERNETES_PORT_443_TCP_ADDR",
+     "PYTHONPATH", "LANG", "LC_ALL", "POSTGRES_URL", "POSTGRES_DB_URL", "DB_URL", "STATE_DIRECTORY",
+     "CACHE_DIRECTORY", "NOTIFY_SOCKET", "LOG_LEVEL", "SOURCE_DIR", "RULES_PATH_SERVICE_HOST",
+     "STATE_DIR_SERVICE_HOST", "VIEWS_URL_PORT", "TMPDIR", "URL", "DIR", "DIRECTORY", "TARGET", "TARGET_URL"],
 )  # fmt: skip
 def test_names_of_other_programs_are_no_warning(name: str) -> None:
     assert read_config({name: "8080"}).warnings == ()

@@ -16,15 +16,21 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
 
 MAX_LENGTH = 8192
+MALFORMED = "bad_url: the host or port is malformed"
 
 NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f-\xa0\\\u2028\u2029\ufeff]")
 """Whitespace, control characters and the backslash, which clients interpret differently."""
 PLACEHOLDER = re.compile(
-    r"<[^<>]+>|\{\{|\}\}|[$#]\{|\$\(|\{\w+\}|\[\[|\$[A-Z_][A-Z0-9_]+|@@\w+@@|%(?![0-9A-Fa-f]{2})\w+%", re.ASCII
+    r"<[^<>]+>|\{\{|\}\}|[$#]\{|\$\(|\{\w+\}|\[\[|\$[A-Z_][A-Z0-9_]+|@@\w+@@|%\(\w+\)[sd]|%(?![0-9A-Fa-f]{2})\w+%",
+    re.ASCII,
 )
 """Placeholders of templates that were not filled in."""
 INVISIBLE = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs")
 """Unicode categories of invisible characters: zero-width, bidirectional, other whitespace."""
+FILLERS = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+"""Invisible characters that Unicode counts among letters, marks and symbols: joiners, fillers, variation selectors."""
 
 PLAIN_URL = re.compile(r"https?://([a-z0-9.-]++)(?:/[A-Za-z0-9_!#&'()*+,./:;=?~-]*+)?+")
 """The form of most URLs, for a fast path; no first character of a `PLACEHOLDER` is in it. `\\w` would be slower."""
@@ -57,11 +63,25 @@ PRIVATE_SUFFIXES = tuple(
     )
 )  # fmt: skip
 """Suffixes that public DNS does not have (RFC 6761, RFC 8375, ICANN's name collisions), and those of a cluster."""
+NAMESPACES = frozenset(
+    (
+        "default", "monitoring", "observability", "logging", "alerting", "alerts", "metrics", "prometheus",
+        "alertmanager", "grafana", "ingress", "istio", "infra", "platform", "vault", "database", "databases", "backend",
+        "frontend", "production", "prod", "staging", "test",
+    )
+)  # fmt: skip
+"""Usual names of namespaces that are no top level domains: a pod's search path completes `service.namespace`."""
+TOP_LEVEL = re.compile(r"[a-z]{2,63}|xn--[a-z0-9-]+")
+"""The form of a top level domain in ASCII. A last label with a hyphen, such as `kube-system`, a digit, or a single
+letter is none, so that the host is inside. A namespace that has this form and is not in `NAMESPACES` is not found out:
+no list of the public ones is here, since it changes every month.
+"""
 NUMBER_LAST = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 """A last label with which a host must be an IPv4 address (WHATWG URL, "ends in a number")."""
 
 GLOBAL_UNICAST = ip_network("2000::/3")
-NAT64 = ip_network("64:ff9b::/96")
+RELAYS = ip_network("192.88.99.0/24")
+"""Anycast addresses of 6to4 relays (RFC 7526): whichever is nearest answers, which may be one inside."""
 NAT64_LOCAL = 0x64FF9B0001
 """The upper 48 bits of 64:ff9b:1::/48; what follows is an IPv4 address, around bits 64 to 71 or at the end."""
 ISATAP = (0x00005EFE, 0x02005EFE)
@@ -85,6 +105,8 @@ def check(url: str, *, deny_private: bool = False) -> str | None:
         return "url_forbidden: the scheme is neither http nor https"
     if not parts[2]:
         return "bad_url: has no host"
+    if parts[2].lower() in ("http:", "https:"):
+        return f"{MALFORMED}; the scheme is written twice"
     if "@" in parts[2]:
         return "bad_url: has user info; put credentials into headers"
     return _authority(parts[2], deny_private)
@@ -106,7 +128,7 @@ def _character_problem(url: str) -> str | None:
         return "bad_url: has a blank, a control character or a backslash"
     if not url.isascii():
         for character in url:
-            if unicodedata.category(character) in INVISIBLE:
+            if unicodedata.category(character) in INVISIBLE or FILLERS.match(character):
                 return f"bad_url: has the invisible character U+{ord(character):04X}"
     return None
 
@@ -116,7 +138,7 @@ def _authority(authority: str, deny_private: bool) -> str | None:
     """What is wrong with `host:port`. Cached: many targets share few hosts."""
     parts = AUTHORITY.fullmatch(authority)
     if parts is None:
-        return "bad_url: the host or port is malformed"
+        return MALFORMED
     bracketed, name, port = parts.groups()
     if port and not (len(port) <= 5 and 0 < int(port) <= 65535):
         return "bad_url: the port is not from 1 to 65535"
@@ -140,24 +162,37 @@ def _name(host: str, deny_private: bool) -> str | None:
         return "bad_url: the host is malformed"
     if host in METADATA_HOSTS:
         return "url_forbidden: the host serves cloud metadata"
-    if deny_private and ("." not in host or host.endswith(PRIVATE_SUFFIXES) or host.split(".")[2:3] == ["svc"]):
+    if deny_private and _is_inside(host):
         return "url_forbidden: the host is inside the cluster or the machine"
     return None
 
 
+def _is_inside(host: str) -> bool:
+    """Whether public DNS cannot have a name, as far as its form and the usual words show."""
+    last = host.rpartition(".")[2]
+    if "." not in host or last in NAMESPACES or (last.isascii() and not TOP_LEVEL.fullmatch(last)):
+        return True
+    return host.endswith(PRIVATE_SUFFIXES) or host.split(".")[2:3] == ["svc"]
+
+
 def _address(address: IPv4Address | IPv6Address, deny_private: bool) -> str | None:
-    for one in (address, *_embedded(address)):
-        if any(one in network for network in METADATA_NETWORKS if network.version == one.version):
-            return "url_forbidden: a link-local or cloud metadata address"
-        if deny_private and not _is_public(one):
-            return "url_forbidden: is not a public unicast address"
+    found = (address, *_embedded(address))
+    if any(one in network for one in found for network in METADATA_NETWORKS if network.version == one.version):
+        return "url_forbidden: a link-local or cloud metadata address"
+    if deny_private and not all(_is_public(one) for one in found):
+        return "url_forbidden: is not a public unicast address"
     return None
 
 
 def _is_public(address: IPv4Address | IPv6Address) -> bool:
-    """Whether an address is a unicast address of the public internet."""
-    if isinstance(address, IPv6Address) and address not in GLOBAL_UNICAST:
-        return address in NAT64
+    """Whether an address is a unicast address of the public internet. One for the translation or tunnels of IPv4 is
+    none, whatever it embeds: which gateway takes it is decided by the network of the sender.
+    """
+    if isinstance(address, IPv6Address):  # NAT64 is not in the range of global unicast
+        if address not in GLOBAL_UNICAST or address.sixtofour or int(address) >> 32 & 0xFFFFFFFF in ISATAP:
+            return False
+    elif address in RELAYS:
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 

@@ -23,9 +23,12 @@ from alert_refresh.targets.secret.url import MAX_LENGTH, check
         "https://example.com/a@b",
         "https://example.com/%0d%0a",
         "https://" + "a" * 63 + ".example.com/",
-        "https://[64:ff9b::8.8.8.8]/",
-        "https://[2002:808:808::1]/",
-        "https://[2600::5efe:8.8.8.8]/",
+        "https://xn--bcher-kva.xn--p1ai/",
+        "https://example.\u0440\u0444/",
+        "https://monitoring.example.com/",
+        "https://kube-state.example.com/",
+        "https://t.me/",
+        "https://192.88.98.1/",
         "https://svc.example.com/",
         "https://local.example.com/",
         "https://example.com/a$b?price=$5&c=%20%41#x",
@@ -84,6 +87,21 @@ def test_what_may_be_published_to(url: str) -> None:
         "http://017700000001/",
         "http://10.0x1/",
         "http://\uff11\uff12\uff17.1/",
+        "http://alertmanager.monitoring/",
+        "http://alertmanager.monitoring:9093/api",
+        "http://Alertmanager.MONITORING./",
+        "http://kubernetes.default/",
+        "http://pod-0.alertmanager.monitoring/",
+        "http://dns.kube-system/",
+        "http://app.team-a/",
+        "http://app.team1/",
+        "http://app.x/",
+        "http://192.88.99.1/",
+        "http://[64:ff9b::8.8.8.8]/",
+        "http://[2002:808:808::1]/",
+        "http://[2002:c058:6301::]/",
+        "http://[2600::5efe:8.8.8.8]/",
+        "http://[2600::200:5efe:8.8.8.8]/",
     ],
 )
 def test_the_inside_is_refused_only_when_asked(url: str) -> None:
@@ -139,7 +157,7 @@ def test_malformed(url: str) -> None:
     "part",
     [
         "${SLACK_URL}", "$SLACK_URL", "$(SLACK_URL)", "#{slack}", "<token>", "<your token here>", "{{ slack }}",
-        "{{.Values.url}}", "{token}", "[[token]]", "%SLACK_URL%", "@@TOKEN@@",
+        "{{.Values.url}}", "{token}", "[[token]]", "%SLACK_URL%", "@@TOKEN@@", "%(SLACK_URL)s", "%(port)d",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("where", ["{}", "https://{}/x", "https://example.com/{}", "https://example.com/a?b={}"])
@@ -152,11 +170,48 @@ def test_a_placeholder_that_was_not_filled_in_is_reported(part: str, where: str)
 
 @pytest.mark.parametrize(
     "character",
-    ["\u200b", "\u200d", "\u2060", "\u202e", "\u2066", "\u200e", "\u00ad", "\u2003", "\u3000", "\ue000", "\ud800"],
+    [
+        "\u200b",
+        "\u200d",
+        "\u2060",
+        "\u202e",
+        "\u2066",
+        "\u200e",
+        "\u00ad",
+        "\u2003",
+        "\u3000",
+        "\ue000",
+        "\ud800",
+        "\u034f",
+        "\ufe0f",
+        "\u115f",
+        "\u1160",
+        "\u3164",
+        "\uffa0",
+        "\u180b",
+        "\u2800",
+        "\U000e0100",
+    ],
 )
 @pytest.mark.parametrize("where", ["https://exa{}mple.com/", "https://example.com/a{}b", "https://example.com/{}"])
 def test_an_invisible_character_is_reported_by_its_code_point(character: str, where: str) -> None:
     assert check(where.replace("{}", character)) == f"bad_url: has the invisible character U+{ord(character):04X}"
+
+
+@pytest.mark.parametrize(
+    "url", ["https://https://hooks.example.com/x", "https://http://a.example", "HTTP://HTTPS://a", "http://https:/x"]
+)
+def test_a_scheme_that_is_written_twice_is_reported(url: str) -> None:
+    assert check(url) == "bad_url: the host or port is malformed; the scheme is written twice"
+    assert check("https://https/x") is check("https://https:443/x") is check("https://a/https://b") is None
+
+
+@pytest.mark.parametrize("private", [False, True])
+@pytest.mark.parametrize(
+    "url", ["http://[::ffff:a9fe:a9fe]/", "http://[2002:a9fe:a9fe::]/", "http://[64:ff9b::a9fe:1]/"]
+)
+def test_cloud_metadata_in_another_form_is_called_that(url: str, private: bool) -> None:
+    assert check(url, deny_private=private) == "url_forbidden: a link-local or cloud metadata address"
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
