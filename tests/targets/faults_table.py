@@ -89,6 +89,7 @@ URLS = (
     "ftp://example.com",
     "https://user:password@example.com",
     "https://example.com/a b",
+    "https://https://hooks.example.com",
     "https://example.com\n",
     "${SLACK_URL}",
     "https://example.com/a\u200bb",
