@@ -16,7 +16,7 @@ from alert_refresh.dns_label import DNS_LABEL
 from alert_refresh.rules.forms import plain
 from alert_refresh.rules.forms.values import FEW, LONGEST_KEY, Other, Path, Repeated
 from alert_refresh.rules.matcher import LONGEST_EXPRESSION, Matcher, compile_all
-from alert_refresh.rules.matcher_text import BadMatcher, needs_quotes, parse
+from alert_refresh.rules.matcher_text import BadMatcher, begins_with_operator, needs_quotes, parse
 from alert_refresh.rules.rule import ID, INT32, MOST, ROUTES, BadRule, Rule, RuleFault, display_id
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ _KINDS = (
 )
 
 _TARGET = "must be the name of a target: 1 to 63 lower-case letters, digits or -, with no - at either end"
+_OPERATOR_IN_VALUE = 'the value begins with an operator; write a list of matchers, such as severity=~"crit.*"'
 
 Found = tuple[Path, str]
 """The path to a fault, and its message."""
@@ -132,6 +133,8 @@ def _match(raw: object) -> Iterator[Found]:
         yield from _mapping(raw, "label names to values")
         for name in islice((name for name in raw if isinstance(name, str) and needs_quotes(name)), FEW):
             yield (name,), "is not a plain label name; write a list of matchers, with this name in double quotes"
+        for name in islice((n for n, v in raw.items() if isinstance(v, str) and begins_with_operator(v)), FEW):
+            yield (name,), _OPERATOR_IN_VALUE
     elif isinstance(raw, list):
         count = 0
         for number, item in enumerate(raw[: MOST + 1]):

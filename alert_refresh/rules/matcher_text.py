@@ -1,8 +1,9 @@
 """Parsing matchers as Alertmanager does: with its classic parser, and if that fails with its UTF-8 parser.
 
 Where the two parsers differ, Alertmanager uses the classic one, and so does this module. It refuses some texts that
-Alertmanager accepts with an unexpected meaning: a brace or a quote in an unquoted value (`foo=bar}`, `foo='bar'`),
-unbalanced braces, and no matcher at all. A label name with characters other than letters, digits, `_` and `:` must be
+Alertmanager accepts with an unexpected meaning: in an unquoted value a brace, a quote, also a typographic one, a line
+feed, or what looks like another matcher (`foo=bar}`, `foo='bar'`, `foo=bar team=x`); unbalanced braces; and no matcher
+at all. A label name with characters other than letters, digits, `_` and `:` must be
 quoted. The time is linear in the length of the text.
 """
 
@@ -26,6 +27,7 @@ _SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map
 _RESERVED = rf"{_SPACE}{{}}!=~,\\\"'`"
 _PLAIN_NAME = re.compile(f"[^{_RESERVED}]++")
 _OPERATOR = "=~|!~|!=|="
+_BEGINS_WITH_OPERATOR = re.compile(rf"[{_SPACE}]*+(?:{_OPERATOR})")
 
 _COMMON = re.compile(rf'\s*+([a-zA-Z_:][a-zA-Z0-9_:]*+) ?({_OPERATOR}) ?"([^"\\]*+)"', re.ASCII)
 """A fast path for one matcher without escapes, equivalent to the classic parser."""
@@ -39,7 +41,17 @@ _BLANK = "\t\n\f\r "
 _NAMED = re.compile(rf"([a-zA-Z_:][a-zA-Z0-9_:]*+)[{_BLANK}]*+")
 _CLASSIC_OPERATOR = re.compile(rf"({_OPERATOR})[{_BLANK}]*+")
 _UNTIL_QUOTE = re.compile(r'(?:[^"\\]|\\.)*+', re.DOTALL)
-_STRAY = re.compile(r"[{}'`]")
+_STRAY = re.compile(
+    rf"""(?P<brace>[{{}}'`]) | (?P<typographic>[\u201c\u201d\u201e\u2018\u2019\u201a])
+         | \n | [{_SPACE}][a-zA-Z_:][a-zA-Z0-9_:]*+[{_SPACE}]*+(?:{_OPERATOR})""",
+    re.VERBOSE,
+)
+"""What an unquoted value has only by mistake: stray characters, or a second matcher."""
+_STRAY_REASONS = {
+    "brace": "a value with a brace or a quote must be in double quotes",
+    "typographic": 'expected no typographic quote: write " instead; a value that has one must be in double quotes',
+    None: "expected a comma before the next matcher; a value with a line feed or an operator must be in double quotes",
+}
 _CLASSIC_ESCAPES = {"n": "\n", '"': '"', "\\": "\\"}
 
 _TOKEN = re.compile(
@@ -70,6 +82,11 @@ class _Stray(BadMatcher):
 def needs_quotes(name: str) -> bool:
     """Whether a label name must be in double quotes: it is empty or has a character that separates matchers."""
     return _PLAIN_NAME.fullmatch(name) is None
+
+
+def begins_with_operator(value: str) -> bool:
+    """Whether a value of a mapping was meant as an operator and a value."""
+    return _BEGINS_WITH_OPERATOR.match(value) is not None
 
 
 def parse(text: str) -> tuple[Matcher, ...]:
@@ -138,15 +155,20 @@ def _classic_value(raw: str, base: int) -> str:
     until = _UNTIL_QUOTE.match(raw, int(quoted))
     assert until is not None
     rest = raw[until.end() :]
+    if not quoted:
+        _demand_plain(raw[: until.end()], base)
     if quoted and rest != '"':
         at, reason = (until.end(), _QUOTE) if rest[:1] == '"' else (0, "this double quote is not closed")
         raise BadMatcher(base + at, reason)
     if not quoted and rest[:1] == '"':
         raise BadMatcher(base + until.end(), _QUOTE)
-    stray = None if quoted else _STRAY.search(raw)
-    if stray is not None:
-        raise _Stray(base + stray.start(), "a value with a brace or a quote must be in double quotes")
     return re.sub(r"\\(.)", _classic_escape, raw[1:-1] if quoted else raw, flags=re.DOTALL)
+
+
+def _demand_plain(value: str, base: int) -> None:
+    stray = _STRAY.search(value)
+    if stray is not None:
+        raise _Stray(base + stray.start(), _STRAY_REASONS[stray.lastgroup])
 
 
 def _classic_escape(escape: re.Match[str]) -> str:
@@ -210,6 +232,7 @@ def _name(kind: str, word: str, at: int) -> str:
 def _unquoted(kind: str, word: str, at: int) -> str:
     """A value or a name unquoted as in Go, including byte escapes that form UTF-8."""
     if kind == "bare":
+        _demand_plain(word, at)
         return word
     parts, offset, end = [], 1, len(word) - 1
     while offset < end:

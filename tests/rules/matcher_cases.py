@@ -44,6 +44,8 @@ def neither(text: str) -> Case:
 NO_MATCHER = "no matcher: it would match every alert"
 BRACES = "braces that do not match"
 STRAY = "a brace or a quote in a value without quotes"
+COMMA = "a second matcher, or a second line, without a comma before it"
+TYPOGRAPHIC = "a typographic quote that delimits nothing"
 BARE_NAME = "a label name of other characters must be in quotes"
 
 A = ("level", "=", "high")
@@ -156,6 +158,20 @@ REFUSED_BY_US = [
     Case("who=O'Neil", [("who", "=", "O'Neil")], None, None, STRAY),
     Case("host=~a{2}", [("host", "=~", "a{2")], None, None, STRAY),
     Case("host=~a{2}b", [("host", "=~", "a{2}b")], None, None, STRAY),
+    Case("level=high\nzone=x", [("level", "=", "high\nzone=x")], None, None, COMMA),
+    Case("level=high\nso", [("level", "=", "high\nso")], None, None, COMMA),
+    Case("level=high zone=x", [("level", "=", "high zone=x")], None, None, COMMA),
+    Case("level=high zone !~ x", [("level", "=", "high zone !~ x")], None, None, COMMA),
+    Case("{level=high\tzone=~x}", [("level", "=", "high\tzone=~x")], None, None, COMMA),
+    Case("level=“high”", [("level", "=", "“high”")], [("level", "=", "“high”")], None, TYPOGRAPHIC),
+    Case(
+        "level=\u2018high\u2019",
+        [("level", "=", "\u2018high\u2019")],
+        [("level", "=", "\u2018high\u2019")],
+        None,
+        TYPOGRAPHIC,
+    ),
+    Case('"a.b"=“high”', None, [("a.b", "=", "“high”")], None, TYPOGRAPHIC),
     Case("service.name=api", None, [("service.name", "=", "api")], None, BARE_NAME),
     Case("1st=x", None, [("1st", "=", "x")], None, BARE_NAME),
     Case("🔥=x,level=y", None, [("🔥", "=", "x"), ("level", "=", "y")], None, BARE_NAME),

@@ -50,6 +50,8 @@ def said(text: str) -> list[str]:
         ("match", [["a", "=~", "("]], "[0]"),
         ("match", {"not a name": "x"}, '["not a name"]'), ("match", {"": "x"}, '[""]'),
         ("match", {"a=~": "x"}, '["a=~"]'),
+        ("match", {"a": "=~x.*"}, ".a"), ("match", {"a": "!=x"}, ".a"), ("match", {"a": " !~ x"}, ".a"),
+        ("match", {"a": "=x"}, ".a"),
         ("targets", "slack", ""), ("targets", [1], "[0]"), ("targets", ["x"] * (MOST + 1), ""),
         ("targets", ["good", "Bad Name"], "[1]"), ("targets", ["good", "\ud800"], "[1]"),
         ("description", 1, ""), ("description", None, ""), ("description", b"x", ""),

@@ -41,6 +41,14 @@ def test_a_text_means_what_it_means_to_alertmanager_or_is_refused(case: Case) ->
         ("foo=bar}", 8, "expected braces around all matchers, or none"),
         ("{foo=bar", 1, "expected braces around all matchers, or none"),
         ("a=b,foo=b'ar", 10, "a value with a brace or a quote must be in double quotes"),
+        ("severity=critical\nteam=x", 18, "expected a comma"),
+        ("severity=critical\nteam='x'", 18, "expected a comma"),
+        ('severity=critical\nteam="x"', 18, "expected a comma"),
+        ("severity=critical team=x", 18, "expected a comma"),
+        ("a=b,severity=critical  team =~ x", 23, "expected a comma"),
+        ("severity=“critical”", 10, 'expected no typographic quote: write " instead'),
+        ("{a=b,severity=\u2018critical\u2019}", 15, 'expected no typographic quote: write " instead'),
+        ('"a.b"=“x”', 7, 'expected no typographic quote: write " instead'),
         ("a-b=x", 2, "a label name with characters other than"),
         ('"a.b"=', 7, "expected a value"),
         (r'"a.b"="x\.y"', 9, "unknown escape sequence"),
@@ -77,6 +85,8 @@ def test_more_matchers_than_a_rule_may_have_are_refused(name: str) -> None:
         '"' * 50_001,
         '"a.b"="' + "\\x41" * 20_000,
         "{" * 50_000,
+        "a=" + " x " * 20_000 + " y=z",
+        "a=" + (" " + "x" * 200) * 200 + " " * 20_000 + "'",
     ],
 )
 def test_what_is_not_a_matcher_is_refused_in_linear_time(text: str) -> None:

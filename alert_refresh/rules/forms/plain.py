@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from alert_refresh.rules.matcher import Matcher
-from alert_refresh.rules.matcher_text import BadMatcher, needs_quotes, parse
+from alert_refresh.rules.matcher_text import BadMatcher, begins_with_operator, needs_quotes, parse
 from alert_refresh.rules.rule import INT32, MOST, Rule
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _match(raw: object) -> tuple[Matcher, ...] | None:
     """A mapping of name to value, or a list of matcher strings or of `[name, op, value]`."""
     if isinstance(raw, dict):
         equal = _mapping(raw)
-        if equal is None or any(map(needs_quotes, equal)):
+        if equal is None or any(map(needs_quotes, equal)) or any(map(begins_with_operator, equal.values())):
             return None
         return tuple(Matcher(name, "=", value) for name, value in equal.items())
     if not isinstance(raw, list) or len(raw) > MOST:
