@@ -6,6 +6,7 @@ A message says what was expected and never contains a value.
 from __future__ import annotations
 
 import difflib
+import re
 from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,9 @@ _KINDS = (
 )
 
 _TARGET = "must be the name of a target: 1 to 63 lower-case letters, digits or -, with no - at either end"
+_DIGITS = re.compile(r"[-+]?[0-9]{1,11}")
+_OPERATORS = "=, !=, =~ or !~"
+_PARTS = (("first", "label name"), ("second", "operator"), ("third", "value"))
 _OPERATOR_IN_VALUE = 'the value begins with an operator; write a list of matchers, such as severity=~"crit.*"'
 
 Found = tuple[Path, str]
@@ -125,7 +129,9 @@ def _boolean(raw: object) -> Iterator[Found]:
 
 def _integer(raw: object) -> Iterator[Found]:
     if plain.integer(raw) is None:
-        yield (), f"must be a whole number from {-INT32} to {INT32 - 1} in decimal digits"
+        quoted = isinstance(raw, str) and _DIGITS.fullmatch(raw)
+        unquote = ", not text: write it without quotes" if quoted else ""
+        yield (), f"must be a whole number from {-INT32} to {INT32 - 1} in decimal digits{unquote}"
 
 
 def _match(raw: object) -> Iterator[Found]:
@@ -156,9 +162,24 @@ def _matchers(raw: object) -> tuple[Sequence[Matcher], list[str]]:
             return (), [str(error)]
         return found, [message for _, message in _text(raw)] or _expressions(found)
     one = plain.triple(raw)
+    if one is None and isinstance(raw, list):
+        return (), list(_parts(raw))
     if one is None:
-        return (), [f"must be a matcher in text or a list of name, operator and value, not {_kind(raw)}"]
+        instead = '; write it as in severity="critical"' if isinstance(raw, dict) else ""
+        return (), [f"must be a matcher in text or a list of name, operator and value, not {_kind(raw)}{instead}"]
     return (one,), _expressions([one]) if one.name else ["the label name is empty"]
+
+
+def _parts(raw: Sequence[object]) -> Iterator[str]:
+    """The faults of a list that is not a label name, an operator and a value."""
+    if len(raw) != len(_PARTS):
+        yield f"must have 3 parts: a label name, an operator ({_OPERATORS}) and a value"
+        return
+    for (place, what), one in zip(_PARTS, raw, strict=True):
+        wrong = [message for _, message in _text(one)]
+        if not wrong and what == "operator" and one not in ("=", "!=", "=~", "!~"):
+            wrong = [f"must be {_OPERATORS}"]
+        yield from (f"the {place} of the 3 parts, the {what}, {message}" for message in wrong)
 
 
 def _expressions(found: Sequence[Matcher]) -> list[str]:

@@ -56,6 +56,7 @@ RULES = (
     "- {id: a, family: '!'}",
     "- {id: a, enabled: maybe}",
     "- {id: a, priority: 1.5}",
+    "- {id: a, priority: '5'}",
     "- {id: a, match: severity}",
     "- {id: a, match: {'a b': x}}",
     "- {id: a, match: ['severity=x y\"z\"']}",
@@ -65,6 +66,10 @@ RULES = (
     "- {id: a, match: [7]}",
     "- {id: a, match: [['', '=', x]]}",
     "- {id: a, match: ['severity=~\"(\"']}",
+    "- {id: a, match: [[severity, '==', x]]}",
+    "- {id: a, match: [[severity, '=', 5]]}",
+    "- {id: a, match: [[severity, x]]}",
+    "- {id: a, match: [{name: severity, value: x}]}",
     "- {id: a, match: ['']}",
     "- {id: a, match: ['=x']}",
     "- {id: a, match: ['severity']}",
@@ -96,6 +101,10 @@ FILES = (
     "text: 1",
     "rules: []\nrules: []",
     "- {id: a",
+    "- id: a\n  description: x: y",
+    "- id: a\n  match: [severity=x]\n   family: b",
+    "- {id: 'a}",
+    "- id: a\n  family: @x",
     "- &a {id: a}\n- {<<: *a, id: b}",
     "- !tag {id: a}",
     "- {id: a}\n---\n- {id: b}",
@@ -103,6 +112,8 @@ FILES = (
     "route: {receiver: a}\nreceivers: [{name: a}]",
     "groups: [{name: a, rules: [{alert: a, expr: up}]}]",
     "apiVersion: v1\nkind: ConfigMap",
+    "apiVersion: 1\ngroups: []",
+    "{{ toYaml .Values.rules }}",
 )
 
 

@@ -51,7 +51,8 @@ def said(text: str) -> list[str]:
         ("match", {"not a name": "x"}, '["not a name"]'), ("match", {"": "x"}, '[""]'),
         ("match", {"a=~": "x"}, '["a=~"]'),
         ("match", {"a": "=~x.*"}, ".a"), ("match", {"a": "!=x"}, ".a"), ("match", {"a": " !~ x"}, ".a"),
-        ("match", {"a": "=x"}, ".a"),
+        ("match", {"a": "=x"}, ".a"), ("match", [{"name": "a", "value": "b"}], "[0]"),
+        ("match", [["a", "=", 5]], "[0]"),
         ("targets", "slack", ""), ("targets", [1], "[0]"), ("targets", ["x"] * (MOST + 1), ""),
         ("targets", ["good", "Bad Name"], "[1]"), ("targets", ["good", "\ud800"], "[1]"),
         ("description", 1, ""), ("description", None, ""), ("description", b"x", ""),
@@ -61,6 +62,27 @@ def said(text: str) -> list[str]:
 )  # fmt: skip
 def test_rf05_a_fault_names_its_field_and_not_its_value(field: str, value: object, named: str) -> None:
     assert faults(**{field: value}) == [field + named]
+
+
+OPERATORS = "=, !=, =~ or !~"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("priority", '"5"', "in decimal digits, not text: write it without quotes"),
+        ("priority", "high", "in decimal digits"),
+        ("match", "{a: '=~x.*'}", 'begins with an operator; write a list of matchers, such as severity=~"crit.*"'),
+        ("match", "[[a, '==', x]]", f"the second of the 3 parts, the operator, must be {OPERATORS}"),
+        ("match", "[[a, '=', 5]]", "the third of the 3 parts, the value, must be text, not a number, a date or "
+         "similar: write it in quotes"),
+        ("match", "[[a, '=']]", f"must have 3 parts: a label name, an operator ({OPERATORS}) and a value"),
+        ("match", "[{name: a, value: b}]", "not a mapping; write it as in severity=\"critical\""),
+    ],
+)  # fmt: skip
+def test_a_fault_says_which_part_is_wrong_and_what_to_write(field: str, value: str, expected: str) -> None:
+    (line,) = said(f"- id: a\n  {field}: {value}\n")
+    assert line.endswith(f"{expected} (line 2)")
 
 
 @pytest.mark.parametrize("name", ["service.name", "größe", "1st", "a-b"])

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 READ = "a file of rules holds a list, alone or under rules, of rules with id, match and targets"
 
+TEMPLATE = "a template that was not rendered (it begins with {{)"
 _ALERTMANAGER = "an Alertmanager configuration"
 _PROMETHEUS = "a Prometheus configuration"
 _ALERTS = "a Prometheus file of alerting rules"
@@ -32,6 +33,8 @@ _FIELDS = {
 
 def recognise(fields: dict[object, object]) -> str | None:
     """The type of a file with these top-level fields, in words with an article; None if it is unknown."""
+    if type(fields.get("apiVersion")) is int:
+        return "a Grafana provisioning file (apiVersion is a number)"
     for field, what in _FIELDS.items():
         if field in fields:
             return f"{what} (it has the field {field})"

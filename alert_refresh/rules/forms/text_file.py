@@ -21,6 +21,7 @@ LARGEST = 32 * 1024 * 1024
 """Maximum bytes of text; more rules than that need a warm file."""
 _BOM = b"\xef\xbb\xbf"
 _DOCUMENT = re.compile(rb"(\xef\xbb\xbf)?\s*(\[|\{\s*\"rules\")")
+_BEGINS_AS_TEMPLATE = re.compile(r"\s*\{\{")
 _BEGINS_AS_JSON = re.compile(r"\s*[{\[]\s*[{\[\"\]]")
 
 
@@ -53,6 +54,8 @@ class Text:
         Raises:
             Permanent: it has none of the formats (error type `parse`), or is too large with aliases (`too_large`).
         """
+        if _BEGINS_AS_TEMPLATE.match(self._text):
+            raise Permanent(f"the rules file is {foreign.TEMPLATE}; {foreign.READ}", "parse")
         found = self._read()
         if isinstance(found, dict):
             found = self._rules_of(found)

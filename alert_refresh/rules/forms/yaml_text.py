@@ -36,6 +36,25 @@ _LIST = (None, "!", f"{_TAG}seq")
 _MAPPING = (None, "!", f"{_TAG}map")
 _WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,10})")
 _RESOLVERS: dict[Any, list[tuple[str, re.Pattern[str]]]] = yaml.SafeLoader.yaml_implicit_resolvers
+_PROBLEMS = {
+    "did not find expected ',' or ']'": "expected a comma or ]",
+    "did not find expected ',' or '}'": "expected a comma or }",
+    "did not find expected '-' indicator": "expected - and a blank; the lines are not indented alike",
+    "did not find expected key": "expected a key; the lines are not indented alike, or text follows a closing quote",
+    "did not find expected node content": "expected a value",
+    "did not find expected <document start>": "expected nothing more",
+    "mapping values are not allowed in this context": "a colon that is followed by a blank is not allowed here; write "
+    "the value in quotes, or indent the line as those before it",
+    "block sequence entries are not allowed in this context": "an item that begins with - is not allowed here",
+    "could not find expected ':'": "expected a colon after a key",
+    "found unexpected end of stream": "the text ends within quotes",
+    "found unexpected document indicator": "the document ends within quotes",
+    "found character that cannot start any token": "a value cannot begin with this character; write it in quotes",
+    "found unknown escape character": "this escape sequence is unknown",
+    "did not find expected alphabetic or numeric character": "expected a name after & or *; write a value that begins "
+    "so in quotes",
+}
+"""libyaml's problems in words of our own; one that is not here is not told, as it may hold text of the file."""
 _NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|0o[0-7]+")
 """Numbers in YAML 1.2 that are not numbers in YAML 1.1, which PyYAML implements."""
 
@@ -51,7 +70,7 @@ def read(text: str, check: Callable[[], object], places: Places | None = None) -
         loader = _LOADER(text)
         return _Builder(loader.get_event, check, places).document()
     except yaml.MarkedYAMLError as error:
-        raise _refused(_position(text, error.problem_mark)) from error
+        raise _refused(_position(text, error)) from error
     except yaml.reader.ReaderError as error:
         bad = yaml.reader.Reader.NON_PRINTABLE.search(text)
         line = text.count("\n", 0, bad.start() if bad else 0) + 1
@@ -61,10 +80,15 @@ def read(text: str, check: Callable[[], object], places: Places | None = None) -
             loader.dispose()
 
 
-def _position(text: str, mark: Any) -> str:
-    """The position where a text is malformed, and the reason if it is a tab."""
-    tab = text[mark.index : mark.index + 1] == "\t"
-    return f": line {mark.line + 1}, column {mark.column + 1}{': a tab cannot indent' if tab else ''}"
+def _position(text: str, error: Any) -> str:
+    """The position where a text is malformed, the reason if known, and where that which is malformed begins."""
+    mark, around = error.problem_mark, error.context_mark
+    place = f": line {mark.line + 1}, column {mark.column + 1}"
+    if text[mark.index : mark.index + 1] == "\t":
+        return f"{place}: a tab cannot indent"
+    reason = _PROBLEMS.get(error.problem)
+    within = "" if around is None else f" (within what begins in line {around.line + 1})"
+    return f"{place}{f': {reason}' if reason else ''}{within}"
 
 
 def _refused(why: str) -> Permanent:

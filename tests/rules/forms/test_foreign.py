@@ -32,6 +32,8 @@ ALERT = {"alert": "Down", "expr": "up == 0", "labels": {"severity": "canary"}}
         ({"rules": [ALERT]}, "a Prometheus file of alerting rules (rules[0] has the field expr)"),
         ([{"record": "x", "expr": "y"}], "a Prometheus file of alerting rules (rules[0] has the field expr)"),
         ([{"receiver": "x", "matchers": []}], "an Alertmanager configuration (rules[0] has the field receiver)"),
+        ({"apiVersion": 1, "groups": []}, "a Grafana provisioning file (apiVersion is a number)"),
+        ({"contactPoints": [], "apiVersion": 1}, "a Grafana provisioning file (apiVersion is a number)"),
         ({"apiVersion": "v1", "kind": "PrometheusRule"}, "a Kubernetes manifest (it has the field apiVersion)"),
     ],
 )  # fmt: skip
@@ -41,6 +43,14 @@ def test_a_file_of_another_program_is_named_with_what_is_expected(
     with pytest.raises(Permanent) as refused:
         read(write(data).encode())
     assert str(refused.value) == f"the rules file is {what}; {foreign.READ}" and refused.value.error_type == "parse"
+
+
+@pytest.mark.parametrize("text", ["{{ toYaml .Values.rules }}\n", "\n {{- range .x }}\n- id: a\n{{- end }}", "{{"])
+def test_a_template_that_was_not_rendered_is_named(text: str) -> None:
+    with pytest.raises(Permanent) as refused:
+        read(text.encode())
+    what = "a template that was not rendered (it begins with {{)"
+    assert str(refused.value) == f"the rules file is {what}; {foreign.READ}"
 
 
 @pytest.mark.parametrize("data", [[], [5], [{"id": "a", "expr": 1, "alert": 1}], [{}], [{"expr": 1}]])
