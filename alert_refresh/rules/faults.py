@@ -15,8 +15,8 @@ import msgspec
 
 from alert_refresh.dns_label import DNS_LABEL
 from alert_refresh.rules.forms import plain
-from alert_refresh.rules.forms.values import FEW, LONGEST_KEY, Other, Path, Repeated
-from alert_refresh.rules.matcher import LONGEST_EXPRESSION, Matcher, compile_all
+from alert_refresh.rules.forms.values import FEW, LONGEST_KEY, Other, Path, Repeated, display
+from alert_refresh.rules.matcher import LONGEST_EXPRESSION, Matcher, compile_all, why_bad
 from alert_refresh.rules.matcher_text import BadMatcher, begins_with_operator, needs_quotes, parse
 from alert_refresh.rules.rule import ID, INT32, MOST, ROUTES, BadRule, Rule, RuleFault, display_id
 
@@ -183,13 +183,16 @@ def _parts(raw: Sequence[object]) -> Iterator[str]:
 
 
 def _expressions(found: Sequence[Matcher]) -> list[str]:
-    return [message for one in found if one.is_expression for message in _expression(one.value)]
+    return [message for one in found if one.is_expression for message in _expression(one.name, one.value)]
 
 
 @lru_cache(1024)
-def _expression(value: str) -> tuple[str, ...]:
+def _expression(name: str, value: str) -> tuple[str, ...]:
+    if not compile_all([value], {})[1]:
+        return ()
     most = f"a regular expression of up to {LONGEST_EXPRESSION} characters"
-    return (f"the value must be {most}, in the syntax of RE2",) if compile_all([value], {})[1] else ()
+    why = why_bad(value)
+    return (f"the value of {display(name)} must be {most}, in the syntax of RE2{f': {why}' if why else ''}",)
 
 
 def _targets(raw: object) -> Iterator[Found]:

@@ -23,6 +23,21 @@ EXPRESSION_MEMORY = 1 << 20
 
 _BYTE = re.compile(r"(?<!\\)(?:\\\\)*+\\C")
 """`\\C`, one byte: supported by RE2 in C++, an error in Go."""
+_LOOK_AROUND = (b"(?=", b"(?!", b"(?<")
+_REASONS = {
+    b"missing )": "a parenthesis is not closed",
+    b"unexpected )": "a closing parenthesis has none that opens",
+    b"missing ]": "a bracket is not closed",
+    b"no argument for repetition operator": "a repetition follows nothing that can be repeated",
+    b"bad repetition operator": "a repetition follows another one",
+    b"invalid repetition size": "a repetition has too large or no valid bounds",
+    b"invalid character class range": "a class of characters has an invalid range or an unknown name",
+    b"invalid named capture group": "the name of a group is not valid",
+    b"invalid escape sequence": "an escape sequence is unknown; a reference to a group is not supported",
+    b"trailing \\": "it ends with a single backslash",
+    b"invalid perl operator": "what follows (? is not supported",
+}
+"""RE2's reasons in fixed words; what follows its colon is text of the expression."""
 _WORDS = re.compile(r"[A-Za-z0-9_ /:@-]+(?:\|[A-Za-z0-9_ /:@-]+)*")
 
 
@@ -69,18 +84,46 @@ def compile_all(expressions: Iterable[str], known: Mapping[str, Pattern]) -> tup
     return compiled, bad
 
 
+def why_bad(expression: str) -> str | None:
+    """Why a regular expression is invalid, in words without its text; None if that is unknown, or it is valid."""
+    import re2
+
+    try:
+        _compile_or_raise(expression)
+    except re2.error as error:
+        reason, _, what = error.args[0].partition(b": ")
+        if reason == b"invalid perl operator" and what.startswith(_LOOK_AROUND):
+            return "lookahead and lookbehind are not supported"
+        return _REASONS.get(reason)
+    except _Refused as error:
+        return str(error)
+    return None
+
+
 def _compile(expression: str) -> Pattern | None:
     import re2  # imported only if a rule has an expression
 
-    if len(expression) > LONGEST_EXPRESSION or _BYTE.search(expression):
+    try:
+        return _compile_or_raise(expression)
+    except (re2.error, _Refused):
         return None
+
+
+class _Refused(ValueError):
+    """Raised when RE2 would accept an expression that is not valid here."""
+
+
+def _compile_or_raise(expression: str) -> Pattern:
+    import re2
+
+    if len(expression) > LONGEST_EXPRESSION:
+        raise _Refused("it is longer")
+    if _BYTE.search(expression):
+        raise _Refused("\\C is not supported")
     options = re2.Options()
     options.log_errors = False
     options.max_mem = EXPRESSION_MEMORY
-    try:
-        pattern: Pattern = re2.compile(expression, options)
-    except re2.error:
-        return None
+    pattern: Pattern = re2.compile(expression, options)
     return pattern
 
 

@@ -76,8 +76,8 @@ def test_check_names_every_fault(tmp_path: Path) -> None:
         '  rules[0] (id "a").priority: must be a whole number from -2147483648 to 2147483647 in decimal digits '
         "(line 1)",
         '  rules[1] (id "status").id: must not be one of approve, match, refresh, reject, status (line 2)',
-        '  rules[1] (id "status").match[0]: the value must be a regular expression of up to 4096 characters, in the '
-        "syntax of RE2 (line 2)",
+        '  rules[1] (id "status").match[0]: the value of "a" must be a regular expression of up to 4096 characters, '
+        "in the syntax of RE2: a parenthesis is not closed (line 2)",
         '  rules[2] (id "c").whatever: is not a field of a rule; the fields are id, family, enabled, priority, match, '
         "targets, description, annotations (line 3)",
         f"{broken}: the rules file is truncated: {len(packed(2)) - 57} of {len(packed(2)) - 56} bytes of its body; "

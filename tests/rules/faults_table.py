@@ -66,6 +66,8 @@ RULES = (
     "- {id: a, match: [7]}",
     "- {id: a, match: [['', '=', x]]}",
     "- {id: a, match: ['severity=~\"(\"']}",
+    "- {id: a, match: ['severity=~\"(?!x).*\"']}",
+    "- {id: a, match: [[severity, '=~', '\\C']]}",
     "- {id: a, match: [[severity, '==', x]]}",
     "- {id: a, match: [[severity, '=', 5]]}",
     "- {id: a, match: [[severity, x]]}",

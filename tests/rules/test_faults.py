@@ -78,6 +78,14 @@ OPERATORS = "=, !=, =~ or !~"
          "similar: write it in quotes"),
         ("match", "[[a, '=']]", f"must have 3 parts: a label name, an operator ({OPERATORS}) and a value"),
         ("match", "[{name: a, value: b}]", "not a mapping; write it as in severity=\"critical\""),
+        ("match", "['sev=~\"(\"']", 'the value of "sev" must be a regular expression of up to 4096 characters, in the '
+         "syntax of RE2: a parenthesis is not closed"),
+        ("match", "['a=b,sev!~\"(?=x)\"']", "lookahead and lookbehind are not supported"),
+        ("match", "['sev=~\"(?<!x)y\"']", "lookahead and lookbehind are not supported"),
+        ("match", "['sev=~\"\\C\"']", "\\C is not supported"),
+        ("match", "['sev=~\"*x\"']", "a repetition follows nothing that can be repeated"),
+        ("match", "['sev=~\"[x\"']", "a bracket is not closed"),
+        ("match", "[[sev, '=~', '(x)\\1']]", "an escape sequence is unknown; a reference to a group is not supported"),
     ],
 )  # fmt: skip
 def test_a_fault_says_which_part_is_wrong_and_what_to_write(field: str, value: str, expected: str) -> None:
@@ -115,8 +123,8 @@ rules:
         'rules[0] (id "a").matcher: is not a field of a rule; did you mean match? (line 4)',
         'rules[0] (id "a").priority: must be a whole number from -2147483648 to 2147483647 in decimal digits (line 10)',
         'rules[0] (id "a").match[1]: column 7: expected no double quote here; within a value write \\" (line 7)',
-        'rules[0] (id "a").match[2]: the value must be a regular expression of up to 4096 characters, in the syntax '
-        "of RE2 (line 8)",
+        'rules[0] (id "a").match[2]: the value of "host" must be a regular expression of up to 4096 characters, in '
+        "the syntax of RE2: a parenthesis is not closed (line 8)",
         'rules[0] (id "a").targets[0]: must be the name of a target: 1 to 63 lower-case letters, digits or -, with no '
         "- at either end (line 9)",
         'rules[0] (id "a").targets[2]: must be text, not a number, a date or similar: write it in quotes (line 9)',
