@@ -53,7 +53,7 @@ def _entry(kind: Kind, settings: Any, source: Any, kept: Peeked) -> dict[str, An
     entry["unusable"] = kept.unusable
     entry |= {name: value for name, value in made.fields().items() if name.startswith("error")}
     after = made.status.found
-    if made.request.outcome is None or after is None or (entry["error"] and after is kept.snapshot):
+    if entry["error"] or after is None:
         return entry | _difference(None, None, dict, None)
     return entry | _difference(kept.snapshot, after, load(kind.plan), made.status.hold)
 

@@ -183,6 +183,9 @@ def test_a_rejected_removal_is_told_as_such(planned: Planned) -> None:
     result = planned.plan()
     assert f"  rejected: the removal of 8, proposal {hold.proposal}" in result.output.splitlines()
     assert result.exit_code == 3
+    planned.root.rename(planned.root.with_name("away"))
+    found = planned.kinds()["targets"]
+    assert (found["error_type"], found["removed_count"], found["held"]) == ("storage", 0, None), "nothing is known"
 
 
 def test_views_are_not_planned_and_nothing_configured_is_said() -> None:

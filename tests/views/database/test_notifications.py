@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -92,6 +92,19 @@ def test_a_broken_connection_is_replaced_and_the_reason_is_shown(database: Datab
         wait_for(lambda: ear.watch.health().last_proof_of_life != proof and listening(ear), 30)
         database.run("notify alert_refresh, 'x'")
         wait_for(lambda: ear.heard, 30)
+
+
+def test_a_connection_that_is_readable_without_a_notification_proves_nothing() -> None:
+    class Closing:
+        """What the server is about to close: readable, and no notification in it."""
+
+        def notifies(self, timeout: float) -> Iterator[Any]:
+            return iter(())
+
+    connection: Any = Closing()
+    watch = Ear("host=/nowhere").watch
+    assert watch._received(connection) == set()
+    assert not watch.health().connected and watch.health().last_proof_of_life is None
 
 
 def test_a_database_that_is_away_is_shown_and_asked_again_later(database: Database) -> None:
