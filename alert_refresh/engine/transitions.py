@@ -88,6 +88,8 @@ def outcome_of(
         changed=changed,
         hold=after.guard.hold,
         hold_change=change(before.guard, after.guard),
+        scope=attempt.request.scope,
+        accepted_at=attempt.request.accepted_at,
     )
 
 
