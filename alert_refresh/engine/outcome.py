@@ -45,7 +45,8 @@ class Outcome:
     `rejected` count what is served after it, `consecutive_failures` is the streak including this attempt
     (`streak_before` without it), `retry_in` the seconds until the next attempt of the same cycle or None
     when the cycle is over. `changed` says whether the attempt published a new generation. `hold` are the removals that
-    are held after it, `hold_change` what the attempt changed about them, see `guard.change`. `scope` and `accepted_at`
+    are held after it, `held` counts those that nobody rejected, and `hold_change` says what the attempt changed about
+    them, see `guard.change`. `scope` and `accepted_at`
     (Unix seconds; 0 if no user asked for it) are those of the request.
     """
 
@@ -67,6 +68,7 @@ class Outcome:
     changed: bool = False
     hold: Hold | None = None
     hold_change: str = ""
+    held: int = 0
     scope: str | None = None
     accepted_at: float = 0.0
 
