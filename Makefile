@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PROMTOOL := .cache/promtool/usr/bin/promtool
 PGBOUNCER := .cache/pgbouncer/usr/sbin/pgbouncer
+NGINX := .cache/nginx/usr/sbin/nginx
+CADDY := .cache/caddy/usr/bin/caddy
 ALERTMANAGER := .cache/alertmanager/usr/bin/prometheus-alertmanager
 PYTEST := PATH="$(CURDIR)/$(dir $(PROMTOOL)):$$PATH" $(BIN)/python -m pytest
 # Test processes at once: most tests wait more than they compute.
@@ -72,7 +74,7 @@ lock: ## write the lock files anew from setup.cfg; UPGRADE=--upgrade takes newer
 	$(BIN)/uv pip compile setup.cfg --extra build --extra postgres --extra redis --extra encryption --universal \
 	  --generate-hashes -q $(UPGRADE) -c requirements-dev.lock -o requirements.lock
 
-tools: $(PROMTOOL) $(PGBOUNCER) $(ALERTMANAGER) ## Prometheus, promtool, pgbouncer and Alertmanager, from Debian's packages; without one its tests are skipped
+tools: $(PROMTOOL) $(PGBOUNCER) $(ALERTMANAGER) $(NGINX) $(CADDY) ## Prometheus, promtool, pgbouncer, Alertmanager, nginx and Caddy, from Debian's packages; without one its tests are skipped
 
 $(PROMTOOL):
 	@mkdir -p .cache/promtool
@@ -93,6 +95,20 @@ $(ALERTMANAGER):
 	  || { apt-get update -qq && apt-get download $$package; }; } >/dev/null 2>&1 \
 	  && dpkg -x $${package}_*.deb alertmanager && rm $${package}_*.deb) \
 	  || echo "Alertmanager cannot be fetched here: the tests that need it are skipped"
+
+$(NGINX):
+	@mkdir -p .cache/nginx
+	@(cd .cache && package=nginx && { apt-get download $$package \
+	  || { apt-get update -qq && apt-get download $$package; }; } >/dev/null 2>&1 \
+	  && dpkg -x $${package}_*.deb nginx && rm $${package}_*.deb) \
+	  || echo "nginx cannot be fetched here: the tests that need it are skipped"
+
+$(CADDY):
+	@mkdir -p .cache/caddy
+	@(cd .cache && package=caddy && { apt-get download $$package \
+	  || { apt-get update -qq && apt-get download $$package; }; } >/dev/null 2>&1 \
+	  && dpkg -x $${package}_*.deb caddy && rm $${package}_*.deb) \
+	  || echo "Caddy cannot be fetched here: the tests that need it are skipped"
 
 clean: ## remove what the other targets made
 	rm -rf .venv .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -107,7 +107,7 @@ def _threads(env: Env) -> tuple[int, int]:
     """Threads that answer requests, and how many of them may wait at once: never all, or nothing else is answered."""
     threads = env.integer("ALERT_REFRESH_THREADS", 32, "Threads that answer HTTP requests", minimum=4, maximum=1000)
     most = shares(threads)[0] - 1
-    streams = env.integer(
+    streams = env.optional_integer(
         "ALERT_REFRESH_MAX_STREAMS",
         min(threads // 2, most),
         "Event streams and blocking queries at once, each of which holds a thread; unset: half of the threads",
