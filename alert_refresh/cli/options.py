@@ -1,0 +1,147 @@
+"""The options that commands share: the form of what is printed, and which daemon is asked; and examples in the help."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from alert_refresh.cli import exits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from alert_refresh.cli.server_url import ServerUrl
+
+    Function = Callable[..., Any]
+
+ROUTES = {"targets": "/api/v2/publishing/targets", "rules": "/api/v2/rules", "views": "/api/v2/views"}
+"""The kinds that a daemon can be asked for, and where it answers for each."""
+KIND = click.Choice(list(ROUTES))
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+
+class Url(click.ParamType):  # type: ignore[type-arg]  # older releases of click have no parameter there
+    """The address of a daemon."""
+
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ServerUrl:
+        """Read it; a value that cannot be used is wrong usage, and is not shown: it may hold a credential."""
+        from alert_refresh.cli.server_url import parse
+
+        try:
+            return parse(value)
+        except ValueError as error:
+            self.fail(f"it {error}.", param, ctx)
+
+
+class Seconds(click.ParamType):  # type: ignore[type-arg]
+    """A duration such as `1m30s`, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it."""
+        from alert_refresh import durations
+
+        try:
+            return value if isinstance(value, float) else durations.parse(value)
+        except ValueError as error:
+            self.fail(f"it {error}.", param, ctx)
+
+
+class File(click.Path):
+    """Any path, as errors are reported when it is read; but an empty one, which would be the current folder."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, readable=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it."""
+        if value == "":
+            self.fail("it is empty.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class ListByDefault(click.Group):
+    """A group of commands that runs `list` where none is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line."""
+        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+class Own(click.Command):
+    """A command whose exit status 2 has a meaning of its own, so that wrong usage is 1."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line; wrong usage is a fault."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.exit_code = exits.BAD  # type: ignore[misc]  # click reads it from the instance
+            raise
+
+
+def example(*lines: str) -> str:
+    """The epilog of a command's help: command lines that work."""
+    return "\n".join(["Example:" if len(lines) == 1 else "Examples:", "", "\b", *(f"  {line}" for line in lines)])
+
+
+def output(function: Function) -> Function:
+    """Add `-o json` and `--json`; the function gets `as_json`."""
+    chosen = click.option(
+        "-o",
+        "--output",
+        "as_json",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        callback=lambda _ctx, _param, value: value == "json",
+        help="Print text for people, or JSON for scripts, one object.",
+    )
+    short = click.option("--json", "as_json", flag_value="json", help="The same as -o json.")
+    return chosen(short(function))
+
+
+def asks(function: Function) -> Function:
+    """Add the options that say which daemon is asked; the function gets a `Client` as its first argument."""
+
+    @click.option(
+        "--url",
+        type=Url(),
+        envvar=["ALERT_REFRESH_URL", "ALERT_REFRESH_BIND"],
+        default=DEFAULT_URL,
+        show_default=True,
+        show_envvar=True,
+        help="Where the daemon is: http://HOST:PORT, https://HOST/PREFIX/ or unix:/PATH.",
+    )
+    @click.option(
+        "--token-file",
+        type=File(),
+        envvar="ALERT_REFRESH_CLIENT_TOKEN_FILE",
+        show_envvar=True,
+        help="File with the token to send; of several lines the first.",
+    )
+    @click.option(
+        "--daemon-token-file",
+        type=File(),
+        envvar="ALERT_REFRESH_ADMIN_TOKEN_FILE",
+        hidden=True,
+    )
+    @functools.wraps(function)
+    def asking(
+        *args: Any, url: ServerUrl, token_file: Path | None, daemon_token_file: Path | None, **options: Any
+    ) -> Any:
+        from alert_refresh.cli.client import Client
+
+        # In the daemon's own container its token is at hand; it is sent to no other machine.
+        own = daemon_token_file if url.local else None
+        return function(Client(url, token_file or own), *args, **options)
+
+    return asking
