@@ -35,7 +35,7 @@ class Lines:
     """Lines to events. `last_id` is the position to resume from, `retry` the seconds before connecting again."""
 
     def __init__(self, last_id: str = "") -> None:
-        self.last_id = last_id
+        self.last_id = self._id = last_id
         self.retry = FIRST_WAIT
         self._name = ""
         self._data: list[str] = []
@@ -52,7 +52,7 @@ class Lines:
         field, _, value = text.partition(":")
         value = value.removeprefix(" ")
         if field == "id" and value.isprintable():
-            self.last_id = value
+            self._id = value
         elif field == "event":
             self._name = value
         elif field == "data":
@@ -63,10 +63,10 @@ class Lines:
 
     def reset(self) -> None:
         """Forget an event that had not ended: it will come again."""
-        self._name, self._data = "", []
+        self._name, self._data, self._id = "", [], self.last_id
 
     def _end(self) -> Event | None:
-        name, data = self._name or "message", self._data
+        name, data, self.last_id = self._name or "message", self._data, self._id
         self.reset()
         if not data:
             return None
@@ -139,13 +139,13 @@ def read(client: Client, query: Mapping[str, str], lines: Lines) -> Generator[Ev
         while True:
             try:
                 line = opened.response.readline(LONGEST_LINE)
+                if not line.endswith(b"\n"):
+                    return
                 event = lines.feed(line)
             except (OSError, http.client.HTTPException):
                 raise Lost(f"The connection to {client.url} was lost") from None
             except ValueError:
                 raise Failed(f"{client.url} sent a malformed event", exits.BAD) from None
-            if not line:
-                return
             if event is not None:
                 yield event
 

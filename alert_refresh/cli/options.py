@@ -140,8 +140,11 @@ def asks(function: Function) -> Function:
     ) -> Any:
         from alert_refresh.cli.client import Client
 
-        # In the daemon's own container its token is at hand; it is sent to no other machine.
-        own = daemon_token_file if url.local else None
-        return function(Client(url, token_file or own), *args, **options)
+        return function(Client(url, token_file or own_token(url, daemon_token_file)), *args, **options)
 
     return asking
+
+
+def own_token(url: ServerUrl, file: Path | None) -> Path | None:
+    """The file of the daemon's own token, which is at hand in its container; None if `url` leads to another machine."""
+    return file if url.local else None

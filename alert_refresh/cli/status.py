@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 HEALTH_SECONDS = 2.0
 """How long a health check waits for its answer: container runtimes give it three seconds and more."""
 FRESH = ("healthy", "off")
-COUNTS = {"targets": "targets_valid", "rules": "rules_loaded", "views": "views_total"}
+COUNTS = {"targets": "targets_valid", "rules": "rules_loaded", "views": "views_configured"}
 """The field of a kind's status that counts what it serves."""
 
 
@@ -117,7 +117,7 @@ def reasons(health: Mapping[str, Any], fields: Mapping[str, Any], now: float) ->
     if fields.get("restored"):
         found.append(f"restored after a restart, {age(fields.get('restored_age_seconds'))} old")
     counts = {"stale": fields.get("stale_targets"), "invalid": fields.get("targets_invalid")}
-    counts |= {"naming no target": fields.get("dangling_targets_count")}
+    counts |= {"naming no target": fields.get("dangling_targets_count"), "failed": fields.get("views_failed")}
     found += [f"{count} {word}" for word, count in counts.items() if count]
     watch = fields.get("watch")
     if watch and not watch["connected"]:

@@ -36,7 +36,7 @@ def list_(client: Client, as_json: bool) -> None:
         click.echo(table.json_line(found.fields))
         return
     rows = [_row(one, found.now) for one in found.fields["views"]]
-    click.echo(table.table(("NAME", "OUTCOME", "AGE", "NEXT", "ROWS", "TOOK", "WHY"), rows))
+    click.echo(table.table(("NAME", "STATE", "AGE", "NEXT", "ROWS", "TOOK", "OUTCOME", "WHY"), rows))
 
 
 @views.command("get", epilog=example("alert-refresh views get mv_entity_ancestors"))
@@ -53,16 +53,7 @@ def get(client: Client, name: str, as_json: bool) -> None:
 
 
 def _row(one: Mapping[str, Any], now: float) -> tuple[object, ...]:
-    from alert_refresh.cli.table import age, until
+    from alert_refresh.cli.table import since, until
 
-    took = None if one.get("duration_ms") is None else f"{round(one['duration_ms'])} ms"
-    next_run = until(one.get("next_run"), now)
-    return (
-        one["name"],
-        one.get("outcome"),
-        age(one.get("age_seconds")),
-        next_run,
-        one.get("rows"),
-        took,
-        one.get("reason"),
-    )
+    times = (since(one["last_success"], now), until(one["next_refresh"], now))
+    return one["name"], one["state"], *times, one["rows"], f"{one['duration_ms']:.0f} ms", one["outcome"], one["reason"]
