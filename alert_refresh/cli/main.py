@@ -7,7 +7,7 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
@@ -24,8 +24,19 @@ from alert_refresh.cli.targets import targets
 from alert_refresh.cli.views import views
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from alert_refresh.config import Config
     from alert_refresh.engine.errors import ConfigErrors
+
+
+class Unwritten(click.ClickException):
+    """Raised when standard output could not be written to."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"Standard output cannot be written to: {os.strerror(error.errno or 0)}")
+        broken = error.errno == errno.EPIPE
+        self.exit_code = exits.BROKEN_PIPE if broken else exits.BAD  # type: ignore[misc]
 
 
 class Commands(click.Group):
@@ -37,37 +48,55 @@ class Commands(click.Group):
             if stream is not None and hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")  # a terminal need not know every character
         try:
-            status = super().main(*args, **options | {"standalone_mode": False}) or exits.OK
-            if sys.stdout is not None:
-                sys.stdout.flush()
-        except click.ClickException as error:
-            with contextlib.suppress(OSError):
-                error.show()
-            status = error.exit_code
+            status = super().main(*args, **options | {"standalone_mode": False})
         except click.Abort:
             status = exits.INTERRUPTED
-        except SystemExit as ended:
-            broken = isinstance(ended.__context__, OSError) and ended.__context__.errno == errno.EPIPE
-            if not broken:  # else it is click's, for a broken pipe
-                raise
-            status = exits.BROKEN_PIPE
-        except OSError as error:
-            status = _unwritten(error)
+        except click.ClickException as error:
+            if isinstance(error, Unwritten):
+                discard(sys.stdout)
+            if error.exit_code != exits.BROKEN_PIPE:
+                show(error)
+            status = error.exit_code
         sys.exit(status)
 
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        """Read the command line, and print help where it asks for that."""
+        with writing():
+            return super().make_context(*args, **options)
 
-def _unwritten(error: OSError) -> int:
-    """The exit status after standard output could not be written to; any other error is raised again."""
-    at = error.__traceback__
-    while at is not None and at.tb_next is not None:
-        at = at.tb_next
-    if at is None or at.tb_frame.f_code not in (click.echo.__code__, Commands.main.__code__):
-        raise error
-    # What is still buffered would be written, and fail, once more at the end.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    with contextlib.suppress(OSError):
-        click.echo(f"Standard output cannot be written to: {os.strerror(error.errno or 0)}", err=True)
-    return exits.BAD
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was read."""
+        with writing():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """Raise `Unwritten` where printing raises an error; any other error of the operating system is left as it is."""
+    try:
+        yield
+    except OSError as error:
+        at = error.__traceback__
+        while at is not None and at.tb_next is not None:
+            at = at.tb_next
+        if at is None or at.tb_frame.f_code is not click.echo.__code__:
+            raise
+        raise Unwritten(error) from None
+
+
+def show(error: click.ClickException) -> None:
+    """Print an error to standard error, if that can be written to."""
+    try:
+        error.show()
+    except OSError:
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Discard what is still to be written, which would fail once more when the process ends."""
+    device = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(device, stream.fileno())
+    os.close(device)
 
 
 @click.group(

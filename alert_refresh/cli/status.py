@@ -133,12 +133,13 @@ def _details(fields: Mapping[str, Any], now: float) -> str:
 
     shown: dict[str, object] = {}
     for name, value in fields.items():
+        shown |= (
+            {f"{name}.{key}": one for key, one in value.items()} if value and isinstance(value, dict) else {name: value}
+        )
+    for name, value in shown.items():
         at = unix(value) if isinstance(value, str) and value.endswith("Z") else None
         if at is not None:
-            told = f"in {age(at - now)}" if at > now else f"{age(now - at)} ago"
-            shown[name] = f"{value} ({told})"
-        elif isinstance(value, dict) and value:
-            shown |= {f"{name}.{key}": one for key, one in value.items()}
-        else:
-            shown[name] = value if value != [] else None
+            shown[name] = f"{value} ({f'in {age(at - now)}' if at > now else f'{age(now - at)} ago'})"
+        elif value == []:
+            shown[name] = None
     return pairs(shown)
