@@ -4,6 +4,7 @@ BIN := .venv/bin
 PROMTOOL := .cache/promtool/usr/bin/promtool
 PGBOUNCER := .cache/pgbouncer/usr/sbin/pgbouncer
 ALERTMANAGER := .cache/alertmanager/usr/bin/prometheus-alertmanager
+SHELLS := .cache/shells/usr/bin/fish
 PYTEST := PATH="$(CURDIR)/$(dir $(PROMTOOL)):$$PATH" $(BIN)/python -m pytest
 # Test processes at once: most tests wait more than they compute.
 JOBS ?= 4
@@ -72,7 +73,7 @@ lock: ## write the lock files anew from setup.cfg; UPGRADE=--upgrade takes newer
 	$(BIN)/uv pip compile setup.cfg --extra build --extra postgres --extra redis --extra encryption --universal \
 	  --generate-hashes -q $(UPGRADE) -c requirements-dev.lock -o requirements.lock
 
-tools: $(PROMTOOL) $(PGBOUNCER) $(ALERTMANAGER) ## Prometheus, promtool, pgbouncer and Alertmanager, from Debian's packages; without one its tests are skipped
+tools: $(PROMTOOL) $(PGBOUNCER) $(ALERTMANAGER) $(SHELLS) ## Prometheus, promtool, pgbouncer, Alertmanager, zsh and fish, from Debian's packages; without one its tests are skipped
 
 $(PROMTOOL):
 	@mkdir -p .cache/promtool
@@ -93,6 +94,13 @@ $(ALERTMANAGER):
 	  || { apt-get update -qq && apt-get download $$package; }; } >/dev/null 2>&1 \
 	  && dpkg -x $${package}_*.deb alertmanager && rm $${package}_*.deb) \
 	  || echo "Alertmanager cannot be fetched here: the tests that need it are skipped"
+
+$(SHELLS):
+	@mkdir -p .cache/shells
+	@(cd .cache && for package in zsh zsh-common libpcre2-32-0 fish-common fish; do \
+	  { apt-get download $$package || { apt-get update -qq && apt-get download $$package; }; } >/dev/null 2>&1 \
+	  && dpkg -x $${package}_*.deb shells && rm $${package}_*.deb || exit 1; done) \
+	  || echo "zsh and fish cannot be fetched here: the tests that need them are skipped"
 
 clean: ## remove what the other targets made
 	rm -rf .venv .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

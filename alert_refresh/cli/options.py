@@ -71,7 +71,8 @@ class ListByDefault(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the command line."""
-        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
+        named = args and (not args[0].startswith("-") or args[0] in ctx.help_option_names)
+        if not named and not ctx.resilient_parsing:  # which completes the names of commands
             args = ["list", *args]
         return super().parse_args(ctx, args)
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 HEALTH_SECONDS = 2.0
 """How long a health check waits for its answer: container runtimes give it three seconds and more."""
 FRESH = ("healthy", "off")
-COUNTS = {"targets": "targets_valid", "rules": "rules_loaded", "views": "views_configured"}
-"""The field of a kind's status that counts what it serves."""
+COUNTS = {"targets": ("targets_valid", "stale_targets"), "rules": ("rules_loaded",), "views": ("views_configured",)}
+"""The fields of a kind's status that together count what it serves."""
 
 
 @click.command(epilog=example("alert-refresh status", "alert-refresh status targets -o json"))
@@ -96,7 +96,8 @@ def _row(kind: str, health: Mapping[str, Any], fields: Mapping[str, Any], now: f
     state = "fresh" if health["status"] == "healthy" else health["status"]
     why = health.get("message", "") if state == "off" else "; ".join(reasons(health, fields, now))
     since = age(health.get("seconds_since_success"))
-    return kind, state, since, until(fields.get("next_refresh"), now), fields.get(COUNTS.get(kind, "")), why
+    counts = [fields[name] for name in COUNTS.get(kind, ()) if name in fields]
+    return kind, state, since, until(fields.get("next_refresh"), now), sum(counts) if counts else None, why
 
 
 def reasons(health: Mapping[str, Any], fields: Mapping[str, Any], now: float) -> list[str]:
@@ -116,9 +117,10 @@ def reasons(health: Mapping[str, Any], fields: Mapping[str, Any], now: float) ->
         found.append("the circuit breaker is open")
     if fields.get("restored"):
         found.append(f"restored after a restart, {age(fields.get('restored_age_seconds'))} old")
-    counts = {"stale": fields.get("stale_targets"), "invalid": fields.get("targets_invalid")}
-    counts |= {"naming no target": fields.get("dangling_targets_count"), "failed": fields.get("views_failed")}
-    found += [f"{count} {word}" for word, count in counts.items() if count]
+    stale = fields.get("stale_targets", 0)
+    counts = {"stale": stale, "rejected": fields.get("targets_invalid", 0) - stale}
+    counts |= {"naming no target": fields.get("dangling_targets_count", 0), "failed": fields.get("views_failed", 0)}
+    found += [f"{count} {word}" for word, count in counts.items() if count > 0]
     watch = fields.get("watch")
     if watch and not watch["connected"]:
         found.append(": ".join(filter(None, ("the watch is not connected", watch["error"]))))

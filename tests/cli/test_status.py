@@ -80,7 +80,7 @@ def test_a_kind_is_a_line_and_one_that_is_off_says_how_to_switch_it_on() -> None
         ),
         ({"breaker_open": True}, "the circuit breaker is open"),
         ({"restored": True, "restored_age_seconds": 7200.0}, "restored after a restart, 2h old"),
-        ({"stale_targets": 2, "targets_invalid": 3}, "2 stale; 3 invalid"),
+        ({"targets_valid": 10, "stale_targets": 2, "targets_invalid": 3}, "2 stale; 1 rejected"),
         ({"dangling_targets_count": 1, "views_failed": 1}, "1 naming no target; 1 failed"),
         ({"watch": {"connected": False, "error": None}}, "the watch is not connected"),
         ({"watch": {"connected": False, "error": "403"}}, "the watch is not connected: 403"),
