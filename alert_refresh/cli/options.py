@@ -96,18 +96,22 @@ def example(*lines: str) -> str:
 
 def output(function: Function) -> Function:
     """Add `-o json` and `--json`; the function gets `as_json`."""
-    chosen = click.option(
+
+    @click.option(
         "-o",
         "--output",
-        "as_json",
+        "form",
         type=click.Choice(["text", "json"]),
         default="text",
         show_default=True,
-        callback=lambda _ctx, _param, value: value == "json",
         help="Print text for people, or JSON for scripts, one object.",
     )
-    short = click.option("--json", "as_json", flag_value="json", help="The same as -o json.")
-    return chosen(short(function))
+    @click.option("--json", "as_json", is_flag=True, help="The same as -o json.")
+    @functools.wraps(function)
+    def printing(*args: Any, form: str, as_json: bool, **options: Any) -> Any:
+        return function(*args, as_json=as_json or form == "json", **options)
+
+    return printing
 
 
 def asks(function: Function) -> Function:

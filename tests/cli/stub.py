@@ -137,7 +137,11 @@ class Stub:
 
 
 def read(connection: socket.socket) -> Asked | None:
-    """The request that a client sends, whole; None if it ends before."""
+    """The request that a client sends, whole; None if it ends before, or is TLS, which is answered as servers do."""
+    if connection.recv(1, socket.MSG_PEEK) == b"\x16":
+        connection.recv(65536)
+        connection.sendall(raw(b"", 400))
+        return None
     with connection.makefile("rb") as stream:
         first = stream.readline().decode(errors="replace").split()
         if len(first) != 3:
