@@ -139,7 +139,7 @@ def read(client: Client, query: Mapping[str, str], lines: Lines) -> Generator[Ev
         while True:
             try:
                 line = opened.response.readline(LONGEST_LINE)
-                if not line.endswith(b"\n"):
+                if not line:
                     return
                 event = lines.feed(line)
             except (OSError, http.client.HTTPException):

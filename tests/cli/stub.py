@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 20.0
 REQUEST_ID = "49bbf8ac-2e49-4dc6-b2d0-8cdb8d8c1e9b"
+TLS = b"\x16"
+"""The first byte of a client that speaks TLS; servers that do not answer it so."""
 DATE = "Thu, 26 Nov 2026 01:02:03 GMT"
 """What the clock of the daemon shows."""
 
@@ -125,6 +127,9 @@ class Stub:
         with contextlib.suppress(OSError):
             if self._tls is not None:
                 connection = self._tls.wrap_socket(connection, server_side=True)
+            elif connection.recv(1, socket.MSG_PEEK) == TLS:
+                connection.recv(65536)
+                connection.sendall(raw(b"", 400))
             with connection:
                 asked = read(connection)
                 if asked is None:
@@ -137,11 +142,7 @@ class Stub:
 
 
 def read(connection: socket.socket) -> Asked | None:
-    """The request that a client sends, whole; None if it ends before, or is TLS, which is answered as servers do."""
-    if connection.recv(1, socket.MSG_PEEK) == b"\x16":
-        connection.recv(65536)
-        connection.sendall(raw(b"", 400))
-        return None
+    """The request that a client sends, whole; None if it ends before."""
     with connection.makefile("rb") as stream:
         first = stream.readline().decode(errors="replace").split()
         if len(first) != 3:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.postgres import VIEWS, hierarchy
 from tests.process import cli_page
 from tests.process.program import PATIENCE, ROOT, Program
 from tests.targets.folder.folders import secret, write
@@ -195,3 +196,26 @@ def test_the_daemon_knows_the_variables_of_the_commands_and_does_not_use_them(fo
     with Program(env=settings(folder, **more)) as program:
         program.wait_for("Targets refreshed")
         assert program.answers()
+
+
+def test_views_are_listed_shown_and_refreshed_one_by_one() -> None:
+    database = hierarchy()
+    try:
+        with Program(env={"VIEWS_DATABASE_URL": database.dsn(), "VIEWS_REFRESH_WARMUP": "1h"}) as program:
+            url = url_of(program)
+            program.wait_for("Views refreshed successfully")
+            assert [line.split()[0] for line in ask(url, "status").stdout.splitlines()[1:]] == [
+                "views",
+                "targets",
+                "rules",
+            ]
+            listed = ask(url, "views").stdout.splitlines()
+            assert {tuple(line.split()[:2]) for line in listed[1:]} == {(name, "fresh") for name in VIEWS}
+            one = ask(url, "refresh", "views", VIEWS[0], "--wait", "-o", "json")
+            assert json.loads(one.stdout)["refreshes"][0]["scope"] == VIEWS[0]
+            assert f"name:             {VIEWS[0]}" in ask(url, "views", "get", VIEWS[0]).stdout
+            assert ask(url, "views", "get", "mv_none").returncode == 5
+            assert ask(url, "refresh", "views", "mv_none").returncode == 5
+            assert re.search(r"^views_configured: +3$", ask(url, "status", "views").stdout, re.MULTILINE)
+    finally:
+        database.drop()
