@@ -14,9 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from alert_refresh.cli import event_stream
+from alert_refresh.cli.client import Client, Failed
+from alert_refresh.cli.server_url import ServerUrl
 from tests.postgres import VIEWS, hierarchy
 from tests.process import cli_page
 from tests.process.program import PATIENCE, ROOT, Program
+from tests.process.test_streams import PREFIX, proxied
 from tests.targets.folder.folders import secret, write
 
 if TYPE_CHECKING:
@@ -219,3 +223,23 @@ def test_views_are_listed_shown_and_refreshed_one_by_one() -> None:
             assert re.search(r"^views_configured: +3$", ask(url, "status", "views").stdout, re.MULTILINE)
     finally:
         database.drop()
+
+
+@pytest.mark.parametrize("kind", ["nginx", "caddy"])
+def test_behind_a_proxy_below_a_prefix_it_is_asked_and_followed_and_a_proxy_alone_is_told(
+    kind: str, folder: Path, tmp_path: Path
+) -> None:
+    with Program(env=settings(folder)) as program:
+        program.wait_for("Targets refreshed")
+        with proxied(kind, program.port, tmp_path) as sock:
+            client = Client(ServerUrl(socket=str(sock), prefix=PREFIX))
+            assert client.get("/api/v2/publishing/targets/target-1").fields["name"] == "target-1"
+            told: list[str] = []
+            events = event_stream.follow(client, {}, "", told.append)
+            assert next(events).name == "sync"
+            asked = client.ask("POST", "/api/v2/publishing/targets/refresh")
+            assert next(events).data["request_id"] == asked.fields["request_id"]
+            assert told == []
+            program.stop()
+            with pytest.raises(Failed, match=r"answered 502 with .*, which is not alert-refresh; a proxy that does not"):
+                client.get("/health")
