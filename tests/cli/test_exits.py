@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from alert_refresh.cli import exits
+from alert_refresh.cli.main import writing
 from tests.cli.stub import STREAM, Asked, Stub, answer, event
 
 if TYPE_CHECKING:
@@ -85,6 +86,11 @@ def test_a_reader_that_ends_early_gets_what_it_wants() -> None:
 def test_both_outputs_may_be_full() -> None:
     assert shell('"$@" >/dev/full 2>/dev/full', "--version").returncode == 1
     assert shell('"$@" 2>/dev/full', "rules", url="http://127.0.0.1:1").returncode == exits.NO_ANSWER
+
+
+def test_an_error_of_the_operating_system_that_is_not_about_printing_is_left_as_it_is() -> None:
+    with pytest.raises(FileNotFoundError), writing():
+        (ROOT / "none").read_text()
 
 
 def test_with_a_closed_output_the_exit_status_is_that_of_the_command() -> None:
