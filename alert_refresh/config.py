@@ -66,6 +66,7 @@ def shares(threads: int) -> tuple[int, int, int]:
 def read_server(env: Env, kinds: Mapping[str, Any]) -> Config:
     """The server's settings; faults are left in `env`."""
     address, admin = _access(env)
+    _note_client(env)
     timezone(env)  # kinds read it too; here it is listed with the server's settings
     read = env.token(
         "ALERT_REFRESH_READ_TOKEN",
@@ -100,6 +101,22 @@ def read_server(env: Env, kinds: Mapping[str, Any]) -> Config:
         notify=notify.read(env),
         effective=MappingProxyType(env.effective),
         keep=keep.read(env),
+    )
+
+
+def _note_client(env: Env) -> None:
+    """The settings of the commands that ask a daemon: known, so that an environment may be shared, and not used."""
+    env.note(
+        "ALERT_REFRESH_URL",
+        "",
+        "Where commands such as alert-refresh status find the daemon, as http://HOST:PORT, https://HOST/PREFIX/ or "
+        "unix:/PATH; unset: at ALERT_REFRESH_BIND. The daemon does not use it",
+    )
+    env.note(
+        "ALERT_REFRESH_CLIENT_TOKEN_FILE",
+        "",
+        "File with the token that these commands send; unset: the admin token's file, to a daemon on this machine "
+        "only. The daemon does not use it",
     )
 
 
