@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from alert_refresh.env import Env, Token
     from alert_refresh.networks import Network
 
+RESERVED_SHARE, LIST_SHARE = 1 / 8, 1 / 16
+"""Shares of the threads: for status requests while all others are busy, and for long lists."""
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -32,6 +34,7 @@ class Config:
     host: str
     port: int
     threads: int
+    max_streams: int
     shutdown_timeout: float
     log_level: str
     log_format: str
@@ -54,6 +57,12 @@ class Config:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+def shares(threads: int) -> tuple[int, int, int]:
+    """How many threads answer any request, are reserved for status requests, and answer long lists."""
+    reserved, lists = max(1, int(threads * RESERVED_SHARE)), max(1, int(threads * LIST_SHARE))
+    return threads - reserved - lists, reserved, lists
+
+
 def read_server(env: Env, kinds: Mapping[str, Any]) -> Config:
     """The server's settings; faults are left in `env`."""
     address, admin = _access(env)
@@ -63,10 +72,12 @@ def read_server(env: Env, kinds: Mapping[str, Any]) -> Config:
         "Bearer token that ?reveal=true needs (the admin token does too)",
         "File that holds the read token, one per line, read again when it changes",
     )
+    threads, max_streams = _threads(env)
     return Config(
         host=address.host,
         port=address.port,
-        threads=env.integer("ALERT_REFRESH_THREADS", 32, "Threads that answer HTTP requests", minimum=4, maximum=1000),
+        threads=threads,
+        max_streams=max_streams,
         shutdown_timeout=env.duration(
             "ALERT_REFRESH_SHUTDOWN_TIMEOUT",
             "25s",
@@ -90,6 +101,20 @@ def read_server(env: Env, kinds: Mapping[str, Any]) -> Config:
         effective=MappingProxyType(env.effective),
         keep=keep.read(env),
     )
+
+
+def _threads(env: Env) -> tuple[int, int]:
+    """Threads that answer requests, and how many of them may wait at once: never all, or nothing else is answered."""
+    threads = env.integer("ALERT_REFRESH_THREADS", 32, "Threads that answer HTTP requests", minimum=4, maximum=1000)
+    most = shares(threads)[0] - 1
+    streams = env.integer(
+        "ALERT_REFRESH_MAX_STREAMS",
+        min(threads // 2, most),
+        "Event streams and blocking queries at once; each holds a thread. Half of the threads if unset",
+        minimum=1,
+        maximum=most,
+    )
+    return threads, streams
 
 
 def _access(env: Env) -> tuple[Address, Token | None]:

@@ -14,7 +14,9 @@ from alert_refresh.engine import Clock, ConfigErrors, Deadline, ShutdownTimeout,
 from alert_refresh.env import Env
 from alert_refresh.kind import load
 from alert_refresh.observe import notify
+from alert_refresh.observe.feed import Feed
 from alert_refresh.observe.outcomes import log_outcome, log_publication
+from alert_refresh.observe.refreshes import Refreshes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -106,6 +108,8 @@ class Daemon:
         self.gauges: dict[str, Callable[[], float]] = {}
         self.notifier = notify.build(config, self.clock)
         notified = () if self.notifier is None else (self.notifier,)
+        self.feed = Feed(self.clock, config.max_streams)
+        self.refreshes = Refreshes()
         self._stop_by: Deadline | None = None
         self.keeper = self._make_keeper()
         for kind in KINDS:
@@ -143,6 +147,9 @@ class Daemon:
         if self.keeper is not None:
             kept = [kind for kind in KINDS if kind.keep and kind.name in self.workers]
             self.keeper.start(self.workers, {kind.name: load(kind.keep) for kind in kept})
+        outcomes = () if self.keeper is None else self.keeper.restored
+        self.refreshes.start(self.workers, {kind.name: load(kind.plan) for kind in KINDS if kind.plan}, outcomes)
+        self.feed.start(self.workers)
         if self.notifier is not None:
             for kind, worker in self.workers.items():
                 self.notifier.restored(kind, worker.get_status().hold)
@@ -166,6 +173,7 @@ class Daemon:
         for worker in self.workers.values():
             worker.halt()
         self.halted.set()
+        self.feed.stop()
 
     def stop(self, timeout: float | None = None) -> bool:
         """Stop every worker within the shutdown timeout counted from `halt`, or within `timeout` seconds from now.

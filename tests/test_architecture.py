@@ -154,7 +154,7 @@ def test_only_the_state_holds_the_lock() -> None:
         for path in MODULES
         if any(isinstance(node, ast.Attribute) and node.attr == "_lock" for node in ast.walk(tree_of(path)))
     }
-    assert holders - LRU_CACHES == {"engine/state.py"}
+    assert holders - OWN_LOCKS == {"engine/state.py"}
     state = tree_of(ENGINE / "state.py")
     [cls] = [node for node in state.body if isinstance(node, ast.ClassDef) and node.name == "RefreshState"]
     inside = {id(node) for node in ast.walk(cls)}
@@ -169,8 +169,8 @@ def test_only_the_state_holds_the_lock() -> None:
     assert len(created) == len(locked) + 1, "the lock is created once and used in `with` alone"
 
 
-LRU_CACHES = {"rules/hot_cache.py", "views/tiers/lru.py"}
-"""Caches that are their own data structure may own a private lock under the same rule."""
+OWN_LOCKS = {"observe/feed.py", "observe/refreshes.py", "rules/hot_cache.py", "views/tiers/lru.py"}
+"""Data structures of their own, caches and records, may own a private lock under the same rule."""
 
 UNDER_LOCK = re.compile(
     r"replace|Request|Attempt|Outcome|str|int|len|max|min|float|isinstance"
@@ -197,7 +197,7 @@ def test_under_the_lock_there_are_only_assignments_comparisons_and_replacements(
 def test_other_locks_are_nowhere(path: Path) -> None:
     locks = ("threading.Lock", "threading.RLock", "threading.Condition", "threading.Semaphore")
     allowed = {"threading.RLock"} if name_of(path) == "engine/state.py" else set()
-    if name_of(path) in LRU_CACHES:
+    if name_of(path) in OWN_LOCKS:
         allowed = {"threading.Lock", "threading.RLock"}
     assert uses(path, *locks) <= allowed
 

@@ -32,9 +32,9 @@ from alert_refresh.engine.errors import (
     Transient,
 )
 from alert_refresh.engine.guard.judge import Hold, Limits
-from alert_refresh.engine.outcome import Outcome, Publication, Request, Result, Trigger
+from alert_refresh.engine.outcome import Outcome, Publication, Request, Result, Swap, Trigger
 from alert_refresh.engine.schedule import Adaptive, Earliest, Interval, Never, Schedule
-from alert_refresh.engine.snapshot import Fault, Rejected, Skipped, Snapshot
+from alert_refresh.engine.snapshot import Difference, Fault, Rejected, Skipped, Snapshot
 from alert_refresh.engine.source import Kind, Protection, RefreshSettings, Sink, Source, Watch, WatchHealth
 from alert_refresh.engine.status import Attempt, Status
 from alert_refresh.engine.threads import Mailbox
@@ -52,6 +52,7 @@ __all__ = [
     "Cron",
     "CronError",
     "Deadline",
+    "Difference",
     "Earliest",
     "Fault",
     "Hold",
@@ -82,6 +83,7 @@ __all__ = [
     "Source",
     "Status",
     "Stopping",
+    "Swap",
     "SystemClock",
     "Transient",
     "Trigger",

@@ -6,8 +6,12 @@ import threading
 import uuid
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
 from alert_refresh.engine.guard.judge import Hold  # noqa: TC001 - a decoder of outcomes reads the annotation
+
+if TYPE_CHECKING:
+    from alert_refresh.engine.snapshot import Snapshot
 
 
 class Trigger(StrEnum):
@@ -41,7 +45,9 @@ class Outcome:
     `rejected` count what is served after it, `consecutive_failures` is the streak including this attempt
     (`streak_before` without it), `retry_in` the seconds until the next attempt of the same cycle or None
     when the cycle is over. `changed` says whether the attempt published a new generation. `hold` are the removals that
-    are held after it, `hold_change` what the attempt changed about them, see `guard.change`.
+    are held after it, `held` counts those that nobody rejected, and `hold_change` says what the attempt changed about
+    them, see `guard.change`. `scope` and `accepted_at`
+    (Unix seconds; 0 if no user asked for it) are those of the request.
     """
 
     kind: str
@@ -62,6 +68,21 @@ class Outcome:
     changed: bool = False
     hold: Hold | None = None
     hold_change: str = ""
+    held: int = 0
+    scope: str | None = None
+    accepted_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """A new generation that is served: what was served before it (None: nothing), and the id of the request whose
+    attempt published it (None: a watch, or a user's decision about held removals).
+    """
+
+    kind: str
+    before: Snapshot[Any] | None
+    after: Snapshot[Any]
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

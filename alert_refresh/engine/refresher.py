@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from alert_refresh.engine.clock import Deadline
 from alert_refresh.engine.errors import AttemptError, Interrupted, Overtaken, Partial, Stopping, Transient
-from alert_refresh.engine.outcome import Result, Trigger
+from alert_refresh.engine.outcome import Result, Swap, Trigger
 from alert_refresh.engine.stack import stack_of
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from alert_refresh.engine.clock import Clock
     from alert_refresh.engine.guard.ruling import Guard
-    from alert_refresh.engine.outcome import Outcome, Request
+    from alert_refresh.engine.outcome import Outcome, Publication, Request
     from alert_refresh.engine.retry import RetryPolicy
     from alert_refresh.engine.snapshot import Snapshot
     from alert_refresh.engine.source import Source
@@ -35,8 +35,42 @@ def in_place(call: Callable[[], Snapshot[T]], _: Deadline) -> Snapshot[T]:
     return call()
 
 
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Who is told what became of one kind, in the thread in which it happened. One that raises is logged.
+
+    `outcomes` get every outcome after it took effect, `publications` everything that was published without an attempt.
+    `swaps` get every new generation, before those; two threads may publish one after the other and tell it in the other
+    order.
+    """
+
+    outcomes: list[Callable[[Outcome], None]] = field(default_factory=list)
+    publications: list[Callable[[Publication], None]] = field(default_factory=list)
+    swaps: list[Callable[[Swap], None]] = field(default_factory=list)
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Tell an outcome."""
+        _tell(self.outcomes, outcome)
+
+    def published(self, published: Publication) -> None:
+        """Tell a publication."""
+        _tell(self.publications, published)
+
+    def swapped(self, swap: Swap) -> None:
+        """Tell a new generation."""
+        _tell(self.swaps, swap)
+
+
+def _tell(listeners: Sequence[Callable[[T], None]], told: T) -> None:
+    for listener in listeners:
+        try:
+            listener(told)
+        except Exception as raised:
+            log.error("A listener failed with %s", type(raised).__name__, extra={"stack": stack_of(raised)})
+
+
 class Refresher(Generic[T]):
-    """Runs cycles for one kind. `listeners` are called in order with each `Outcome`, after it took effect."""
+    """Runs cycles for one kind. `listeners` are told each `Outcome` and `Swap`."""
 
     def __init__(
         self,
@@ -47,7 +81,7 @@ class Refresher(Generic[T]):
         policy: RetryPolicy,
         timeout: float,
         clock: Clock,
-        listeners: Sequence[Callable[[Outcome], None]] = (),
+        listeners: Listeners,
     ) -> None:
         self._source = source
         self._state = state
@@ -55,7 +89,7 @@ class Refresher(Generic[T]):
         self._policy = policy
         self._timeout = timeout
         self._clock = clock
-        self.listeners = list(listeners)
+        self.listeners = listeners
 
     def cycle(
         self,
@@ -75,7 +109,7 @@ class Refresher(Generic[T]):
             seconds = retry.next_action.sleep
             request.outcome = replace(request.outcome, retry_in=seconds)
             self._state.waiting(request, seconds, request.outcome)
-            self._notify_listeners(request.outcome)
+            self.listeners.outcome(request.outcome)
 
         before = self._state.status()
         policy = self._policy
@@ -92,7 +126,7 @@ class Refresher(Generic[T]):
             self._log_breaker(before, self._state.status())
             try:
                 if request.outcome is not None and request.outcome.retry_in is None:
-                    self._notify_listeners(request.outcome)
+                    self.listeners.outcome(request.outcome)
             finally:
                 request.first.set()
                 request.done.set()
@@ -147,9 +181,13 @@ class Refresher(Generic[T]):
             except Exception as raised:
                 snapshot, ruling, error = None, None, unexpected(raised)
             try:
-                return self._state.finish(attempt, ruling, error, basis)
+                outcome = self._state.finish(attempt, ruling, error, basis)
             except Overtaken:
                 continue
+            if ruling is not None and outcome.changed:
+                served = replace(ruling.served, generation=outcome.generation)
+                self.listeners.swapped(Swap(outcome.kind, basis.snapshot, served, outcome.request_id))
+            return outcome
 
     def _log_breaker(self, before: Status[T], after: Status[T]) -> None:
         fields = {"kind": self._state.kind}
@@ -158,13 +196,6 @@ class Refresher(Generic[T]):
             log.warning(message, after.failed_cycles, extra=fields)
         elif before.breaker_open and not after.breaker_open:
             log.info("Circuit breaker closed", extra=fields)
-
-    def _notify_listeners(self, outcome: Outcome) -> None:
-        for listener in self.listeners:
-            try:
-                listener(outcome)
-            except Exception as raised:
-                log.error("A listener failed with %s", type(raised).__name__, extra={"stack": stack_of(raised)})
 
 
 def unexpected(error: Exception) -> Transient:

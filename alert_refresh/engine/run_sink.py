@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from alert_refresh.engine.errors import Overtaken
 from alert_refresh.engine.guard.ruling import publication_of
+from alert_refresh.engine.outcome import Swap
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
 
     from alert_refresh.engine.clock import Clock
     from alert_refresh.engine.guard.ruling import Guard
-    from alert_refresh.engine.outcome import Publication, Trigger
+    from alert_refresh.engine.outcome import Trigger
+    from alert_refresh.engine.refresher import Listeners
     from alert_refresh.engine.snapshot import Snapshot
     from alert_refresh.engine.state import RefreshState
 
@@ -23,7 +24,7 @@ T = TypeVar("T")
 class RunSink(Generic[T]):
     """Implements `Sink` for one run: after the run has ended, calls have no effect.
 
-    `wake` wakes the worker, `published` is called with each publication, in the watch's thread.
+    `wake` wakes the worker, `listeners` are told what is published, in the watch's thread.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class RunSink(Generic[T]):
         guard: Guard[T],
         run: int,
         wake: threading.Event,
-        published: Callable[[Publication], None],
+        listeners: Listeners,
         clock: Clock,
     ) -> None:
         self._kind = kind
@@ -41,7 +42,7 @@ class RunSink(Generic[T]):
         self._guard = guard
         self._run = run
         self._wake = wake
-        self._notify = published
+        self._listeners = listeners
         self._clock = clock
 
     def notify(self, trigger: Trigger) -> None:
@@ -68,7 +69,9 @@ class RunSink(Generic[T]):
                 return False
             if ruling.history is not status.guard:
                 self._wake.set()  # there may be something to confirm, sooner than the next tick
-            if seen_at is not None and (status.snapshot is None or served.generation != status.snapshot.generation):
-                seconds = max(0.0, self._clock.monotonic() - seen_at)
-                self._notify(publication_of(self._kind, served, status, ruling, seconds))
+            if status.snapshot is None or served.generation != status.snapshot.generation:
+                self._listeners.swapped(Swap(self._kind, status.snapshot, served))
+                if seen_at is not None:
+                    seconds = max(0.0, self._clock.monotonic() - seen_at)
+                    self._listeners.published(publication_of(self._kind, served, status, ruling, seconds))
             return True

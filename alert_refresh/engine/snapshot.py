@@ -70,3 +70,27 @@ class Snapshot(Generic[T_co]):
         for name in ("items", "stats"):
             if not isinstance(mapping := getattr(self, name), MappingProxyType):
                 object.__setattr__(self, name, MappingProxyType(mapping))
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Names of items, each list sorted."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+
+
+def difference(before: Snapshot[Any] | None, after: Snapshot[Any]) -> Difference:
+    """The items of `after` that are not, or not the same, in `before`, and those that are gone; None had no items.
+
+    Most items of two snapshots are the same objects, which are not compared any further.
+    """
+    if before is None:
+        return Difference(added=tuple(sorted(after.items)))
+    old, new = before.items, after.items
+    others = [name for name, item in new.items() if old.get(name) is not item]
+    added = [name for name in others if name not in old]
+    changed = [name for name in others if name in old and old[name] != new[name]]
+    removed = old.keys() - new.keys() if len(old) + len(added) != len(new) else ()
+    return Difference(tuple(sorted(added)), tuple(sorted(removed)), tuple(sorted(changed)))

@@ -69,7 +69,7 @@ def outcome_of(
     A failure after a stop counts as cancelled, since the stop caused it.
     """
     result = Result.SUCCESS if error is None else Result.CANCELLED if before.stopping else Result.FAILED
-    streak, served = before.consecutive_failures, after.snapshot
+    streak, served, hold = before.consecutive_failures, after.snapshot, after.guard.hold
     return Outcome(
         kind=kind,
         trigger=attempt.request.trigger,
@@ -86,8 +86,11 @@ def outcome_of(
         rejected=len(served.rejected) if served else 0,
         generation=served.generation if served else 0,
         changed=changed,
-        hold=after.guard.hold,
+        hold=hold,
         hold_change=change(before.guard, after.guard),
+        held=0 if hold is None or hold.rejected else len(hold.names),
+        scope=attempt.request.scope,
+        accepted_at=attempt.request.accepted_at,
     )
 
 

@@ -16,11 +16,10 @@ from alert_refresh.engine.clock import Deadline, SystemClock
 from alert_refresh.engine.errors import ShutdownTimeout, Stopping, Superseded
 from alert_refresh.engine.guard.ruling import Decisions, Guard
 from alert_refresh.engine.outcome import Request, Trigger
-from alert_refresh.engine.refresher import Refresher
+from alert_refresh.engine.refresher import Listeners, Refresher
 from alert_refresh.engine.run_sink import RunSink
 from alert_refresh.engine.schedule import Interval
 from alert_refresh.engine.source import WatchHealth, combined_health
-from alert_refresh.engine.stack import stack_of
 from alert_refresh.engine.state import RefreshState
 from alert_refresh.engine.threads import join, report_death, spawn
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
     from alert_refresh.engine.clock import Clock
     from alert_refresh.engine.guard.judge import Hold
-    from alert_refresh.engine.outcome import Outcome, Publication
+    from alert_refresh.engine.outcome import Outcome, Publication, Swap
     from alert_refresh.engine.snapshot import Snapshot
     from alert_refresh.engine.source import Kind, RefreshSettings, Source, Watch
     from alert_refresh.engine.status import Status
@@ -76,8 +75,9 @@ class Worker(Generic[T]):
             limits=limits,
             breaker_failures=settings.breaker_failures,
         )
+        self._listeners = Listeners(list(listeners))
         self._guard: Guard[T] = Guard(kind.protection, limits, self.clock)
-        self.decisions: Decisions[T] = Decisions(kind.name, self.state, self._guard, self._published)
+        self.decisions: Decisions[T] = Decisions(kind.name, self.state, self._guard, self._listeners)
         if settings.paused:
             self.state.pause()
         self._refresher = Refresher(
@@ -87,20 +87,23 @@ class Worker(Generic[T]):
             policy=settings.retry_policy(),
             timeout=settings.timeout,
             clock=self.clock,
-            listeners=listeners,
+            listeners=self._listeners,
         )
-        self._publication_listeners: list[Callable[[Publication], None]] = []
         self._run = self._new_run(0)
         self._attempts = AttemptThreads(kind.name, self.clock)
         self.listen(self._notify_watches)
 
     def listen(self, listener: Callable[[Outcome], None]) -> None:
         """Call `listener` with every outcome from now on."""
-        self._refresher.listeners.append(listener)
+        self._listeners.outcomes.append(listener)
 
     def listen_publish(self, listener: Callable[[Publication], None]) -> None:
         """Call `listener` with everything that watches publish, in their threads, from now on."""
-        self._publication_listeners.append(listener)
+        self._listeners.publications.append(listener)
+
+    def listen_swaps(self, listener: Callable[[Swap], None]) -> None:
+        """Call `listener` with every new generation from now on, in the thread that published it."""
+        self._listeners.swaps.append(listener)
 
     def restore(
         self,
@@ -214,13 +217,6 @@ class Worker(Generic[T]):
         """Serve the snapshot of a watch; see `Sink`."""
         return self._run.sink.publish(snapshot, expected, seen_at)
 
-    def _published(self, published: Publication) -> None:
-        for listener in self._publication_listeners:
-            try:
-                listener(published)
-            except Exception as raised:
-                log.error("A listener failed with %s", type(raised).__name__, extra={"stack": stack_of(raised)})
-
     def watch_health(self) -> WatchHealth | None:
         """The combined health of the watches; None without a connected watch, or if the worker is not running."""
         run = self._run
@@ -268,7 +264,7 @@ class Worker(Generic[T]):
 
     def _new_run(self, number: int) -> _Run:
         wake = threading.Event()
-        sink = RunSink(self.kind.name, self.state, self._guard, number, wake, self._published, self.clock)
+        sink = RunSink(self.kind.name, self.state, self._guard, number, wake, self._listeners, self.clock)
         return _Run(number, wake, sink)
 
     def _end(self, run: _Run) -> None:

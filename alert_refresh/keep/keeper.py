@@ -16,7 +16,7 @@ from alert_refresh.keep.kept_kind import Found, KeptKind
 from alert_refresh.keep.outcomes_file import OutcomesFile, last_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from alert_refresh.engine import Clock, Outcome, Publication, Worker
@@ -42,12 +42,14 @@ class Keeper:
     """Restores at the first `start`, and from then on listens to the workers.
 
     A listener only compares and puts a name into the mailbox, each name at most once at a time, so that the mailbox is
-    never full. `dropped` counts outcomes that were not written.
+    never full. `dropped` counts outcomes that were not written. `restored` are those that were read at the start,
+    oldest first.
     """
 
     def __init__(self, folder: Path, key: Key | None, max_age: float | None, clock: Clock) -> None:
         self.kinds: dict[str, KeptKind] = {}
         self.dropped = 0
+        self.restored: Sequence[Outcome] = ()
         self._folder = StateFolder(folder)
         self._key = key
         self._max_age = max_age
@@ -130,7 +132,7 @@ class Keeper:
             log.warning("The state folder cannot be used: nothing is restored", extra={"error": _said(error)})
             return
         self._folder.remove_leftovers(outcomes_file.NAME, *map(snapshot_file.name_of, self.kinds))
-        outcomes = self._outcomes_file.read()
+        outcomes = self.restored = self._outcomes_file.read()
         for name in self.kinds:
             # Whatever is wrong with what one kind kept, the others are restored, and the daemon starts.
             completed(partial(self._read_kind, name, outcomes, found))

@@ -15,14 +15,18 @@ import selectors
 import socket
 import time
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gunicorn.workers.gthread import ThreadWorker
 
+from alert_refresh.config import shares
 from alert_refresh.engine.threads import Pool
 from alert_refresh.server.connection import READ_SECONDS, Connection, TimedSocket, TooLong
 from alert_refresh.server.parser import parser_for
 from alert_refresh.server.refusals import refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SWEEP = 0.5
 """Seconds between two checks of the deadlines while clients wait."""
@@ -30,9 +34,6 @@ CLOSE_SECONDS = 1.0
 """Seconds for a client to read a response and close, before the server does."""
 STOP_LINGER = 0.5
 """Seconds, while the server stops, for a request to arrive on an idle connection and for a client to read on."""
-RESERVED_SHARE = 1 / 8
-LIST_SHARE = 1 / 16
-"""Shares of the threads: for status requests, and for long lists."""
 UNSENT_BUDGET = 64 * 1024 * 1024
 """Unsent bytes of responses, for all clients together."""
 BURST = 64
@@ -43,7 +44,8 @@ log = logging.getLogger(__name__)
 
 
 class Clients(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """The event loop's side of each connection. `waiting` holds the connections in the poller, longest wait first.
+    """The event loop's side of each connection. `waiting` holds the connections in the poller, longest wait first,
+    `held` the sockets in the poller of requests that wait for a change in a thread.
 
     `tpool` answers requests; `reserve` is for status requests when `tpool` is full; only `lists` answers long lists:
     more of them in parallel would not be faster, but use more memory and slow down all other requests.
@@ -56,14 +58,16 @@ class Clients(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.waiting: dict[Connection, None] = {}
+        self.held: set[TimedSocket] = set()
         self._accept_again = self._warn_again = 0.0
         self._make_parser = parser_for(self.cfg, lambda: not self.alive)
 
     def get_thread_pool(self) -> Pool:
         """The general pool; also creates `reserve` and `lists`. Together they have the configured number of threads."""
-        self.reserve = Pool("http-reserve", max(1, int(self.cfg.threads * RESERVED_SHARE)))
-        self.lists = Pool("http-lists", max(1, int(self.cfg.threads * LIST_SHARE)))
-        return Pool("http", self.cfg.threads - self.reserve.size - self.lists.size)
+        general, reserved, lists = shares(self.cfg.threads)
+        self.reserve = Pool("http-reserve", reserved)
+        self.lists = Pool("http-lists", lists)
+        return Pool("http", general)
 
     @property
     def busy(self) -> int:
@@ -168,7 +172,39 @@ class Clients(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def finish_request(self, conn: Connection, pool: Pool, keep: bool) -> None:
         """A thread has finished a request."""
         pool.done()
+        self.release(conn.sock)
         self.settle(conn, keep)
+
+    def when_gone(self, sock: TimedSocket, callback: Callable[[], None], *, streams: bool) -> None:
+        """In a thread whose request may wait for long: call `callback` in the loop when the client disconnects.
+
+        Until the end of the request; not if the client sends a further request meanwhile.
+        """
+        sock.streaming = streams
+        self.method_queue.defer(self.hold, sock, callback)
+
+    def hold(self, sock: TimedSocket, callback: Callable[[], None]) -> None:
+        """Watch for the end of a client while a thread answers it."""
+        if sock.fileno() < 0:
+            callback()
+            return
+        self.poller.register(sock, selectors.EVENT_READ, partial(self.on_held_readable, sock, callback))
+        self.held.add(sock)
+
+    def on_held_readable(self, sock: TimedSocket, callback: Callable[[], None], _: object = None) -> None:
+        """The client disconnected, or sent a further request, which waits in the kernel."""
+        ended = sock.at_end()
+        if ended is not None:
+            self.release(sock)
+        if ended:
+            callback()
+
+    def release(self, sock: TimedSocket) -> None:
+        """Watch for its end no longer."""
+        sock.streaming = False
+        if sock in self.held:
+            self.held.remove(sock)
+            self.poller.unregister(sock)
 
     def settle(self, conn: Connection, keep: bool) -> None:
         """The response is computed: send the unsent part before anything else."""

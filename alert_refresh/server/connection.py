@@ -36,8 +36,10 @@ UNSENT_LIMIT = 64 * 1024
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _FRAMING = re.compile(rb"\r\n(content-length|transfer-encoding|expect)[ \t]*:[ \t]*([^\r]*)", re.IGNORECASE)
 _LIVENESS = re.compile(rb"(?:GET|HEAD) /healthz(?:\?[!-~]*)? HTTP/1\.\d\r\n")
-_LIST = re.compile(rb"(?:GET|HEAD) /api/v2/(?:publishing/targets|rules)(?:\?(?!\S*wait=)[!-~]*)? HTTP/1\.\d\r\n")
-_STATUS = re.compile(rb"(?:GET|HEAD) /(?:healthz|readyz|health|metrics|[!->@-~]*/status)(?:\?[!-~]*)? HTTP/1\.\d\r\n")
+# A query with `wait` holds its thread, and one with an escape may hide it: neither gets a reserved thread.
+_BRIEF = rb"(?:\?(?!\S*(?:wait|%))[!-~]*)? HTTP/1\.\d\r\n"
+_LIST = re.compile(rb"(?:GET|HEAD) /api/v2/(?:publishing/targets|rules)" + _BRIEF)
+_STATUS = re.compile(rb"(?:GET|HEAD) /(?:healthz|readyz|health|metrics|[!->@-~]*/status)" + _BRIEF)
 
 
 class TooLong(Exception):
@@ -51,10 +53,12 @@ class TooLong(Exception):
 class TimedSocket(socket.socket):
     """A socket whose reads share one deadline, and whose writes buffer what the kernel does not accept immediately.
 
-    Used by one thread at a time: the one that answers, or the event loop, which sends the rest.
+    Used by one thread at a time: the one that answers, or the event loop, which sends the rest. While it is `streaming`
+    writes block instead, since it may be long until the loop gets it back.
     """
 
     read_until = 0.0
+    streaming = False
     write_seconds = WRITE_SECONDS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -81,18 +85,24 @@ class TimedSocket(socket.socket):
         return len(data)
 
     def sendall(self, data: bytes, flags: int = 0, /) -> None:  # type: ignore[override]  # as `send`
-        """Send without blocking and buffer the rest; block only above `UNSENT_LIMIT` unsent bytes.
+        """Send without blocking and buffer the rest; block only above `UNSENT_LIMIT` unsent bytes, and for a stream.
 
         Raises:
             TimeoutError: the client did not read in time.
             ConnectionError: the client disconnected.
         """
         if self.unsent > UNSENT_LIMIT:
-            self.settimeout(self.write_seconds)
-            while self._unsent:
-                super().sendall(self._unsent.popleft(), flags)
+            self._send_all(flags)
         self._unsent.append(memoryview(data))
-        self.send_rest()
+        if self.streaming:
+            self._send_all(flags)
+        else:
+            self.send_rest()
+
+    def _send_all(self, flags: int) -> None:
+        self.settimeout(self.write_seconds)
+        while self._unsent:
+            super().sendall(self._unsent.popleft(), flags)
 
     def send_rest(self) -> None:
         """Send as much of the buffer as possible without blocking.
@@ -119,6 +129,15 @@ class TimedSocket(socket.socket):
         """
         self.settimeout(0.0)
         return super().recv(size)
+
+    def at_end(self) -> bool | None:
+        """Whether the client has disconnected; None if nothing can be read. For the loop, while a thread answers."""
+        try:
+            return not super().recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return True
 
     def reset_on_close(self) -> None:
         """Discard unsent bytes, and make `close` reset the connection."""

@@ -8,6 +8,7 @@ import resource
 import selectors
 import signal
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from alert_refresh.engine.stack import stack_of
@@ -17,6 +18,8 @@ from alert_refresh.server.refusals import refusal, status_for
 if TYPE_CHECKING:
     from alert_refresh.server.connection import Connection, TimedSocket
 
+WHEN_GONE = "alert_refresh.when_gone"
+"""The key in the environment of a request: see `Clients.when_gone`."""
 TICK = 2.0
 """Seconds between two turns of an idle loop."""
 STOP_MARGIN = 0.5
@@ -43,6 +46,17 @@ class DeadlineWorker(Clients):
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         self.worker_connections = max(16, min(self.cfg.worker_connections, soft - FILES_KEPT))
         super().init_process()
+
+    def load_wsgi(self) -> None:
+        """Load the app; each request's environment gets what tells that its client has disconnected."""
+        super().load_wsgi()
+        app: Any = self.wsgi
+
+        def call(environ: dict[str, Any], start_response: Any) -> Any:
+            environ[WHEN_GONE] = partial(self.when_gone, environ["gunicorn.socket"])
+            return app(environ, start_response)
+
+        self.wsgi: Any = call
 
     def init_signals(self) -> None:
         """Do nothing: until the daemon starts, `process.prepare` handles the signals."""

@@ -10,10 +10,12 @@ from flask import g, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from alert_refresh.engine import NotStarted, RateLimitExceeded, RefreshInProgress, Result
+from alert_refresh.observe.refreshes import RETRYING
 from alert_refresh.web import query
-from alert_refresh.web.answers import answer, rfc3339, wall
+from alert_refresh.web.answers import answer, rfc3339
 from alert_refresh.web.auth import ANONYMOUS
 from alert_refresh.web.errors import ApiError, bad_request, whole_seconds
+from alert_refresh.web.feed import follow, rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from alert_refresh.web.answers import JsonResponse
     from alert_refresh.web.auth import Auth
 
-WAIT_LIMIT = 60.0
-"""The maximum of `?wait=`, in seconds."""
 EMPTY_LIMIT = 1024
 """Bytes of a body above which a request that allows none is answered 413 instead of 400."""
 PERIODS = {1.0: "second", 60.0: "minute", 3600.0: "hour", 86400.0: "day"}
@@ -77,9 +77,15 @@ class ManualRefresh:
             return answer(started(accepted), 202)
         if outcome is None or self._ended_by_stop(outcome, over):
             raise self._not_started()
+        row = rows.find(self._daemon, accepted.request_id, self._kind)
+        assert row is not None, "a refresh is recorded before its wait is over"
+        fields = {"refresh_started_at": rfc3339(accepted.accepted_at)} | rows.described(row)
         if outcome.result is Result.SUCCESS:
-            return answer(finished(accepted, outcome))
-        raise failed(accepted, outcome, {} if over else self._retrying())
+            return answer({"message": "Refresh completed"} | fields)
+        del fields["error"], fields["request_id"]
+        if not over:
+            fields["result"] = RETRYING  # also while its next attempt is running
+        raise ApiError(502, outcome.error, error="refresh_failed", fields=fields)
 
     def accept(
         self, scope: Callable[[], str | None], *parameters: str, about: Mapping[str, str] = NOTHING
@@ -99,7 +105,7 @@ class ManualRefresh:
             self._auth.demand_admin(who)
             no_body()
             query.only("wait", *parameters)
-            seconds = query.duration("wait", WAIT_LIMIT)
+            seconds = query.duration("wait", follow.WAIT_LIMIT)
             accepted = self._ask(scope())
             result = "accepted"
             return accepted, seconds
@@ -140,11 +146,6 @@ class ManualRefresh:
         status = self._daemon.workers[self._kind].get_status()
         waited = over and outcome.retry_in is not None
         return outcome.result is Result.CANCELLED or (waited and (status.stopping or not status.running))
-
-    def _retrying(self) -> dict[str, Any]:
-        """The time of the next attempt; None while it is running."""
-        worker = self._daemon.workers[self._kind]
-        return {"result": "retrying", "next_attempt": rfc3339(wall(worker.clock, worker.get_status().next_attempt))}
 
     def _not_started(self) -> ApiError:
         """The error while the kind is off, not yet running or shutting down."""
@@ -190,30 +191,4 @@ def started(accepted: Request) -> dict[str, Any]:
         "message": "Refresh triggered",
         "request_id": accepted.request_id,
         "refresh_started_at": rfc3339(accepted.accepted_at),
-    }
-
-
-def failed(accepted: Request, outcome: Outcome, more: dict[str, Any]) -> ApiError:
-    """The error for a refresh whose last attempt failed; `more` overrides fields of the outcome."""
-    fields = finished(accepted, outcome) | more
-    for name in ("message", "error", "request_id"):
-        del fields[name]
-    return ApiError(502, outcome.error, error="refresh_failed", fields=fields)
-
-
-def finished(accepted: Request, outcome: Outcome) -> dict[str, Any]:
-    """A refresh as JSON fields: its last attempt, and what is served after it."""
-    return {
-        "message": "Refresh completed",
-        "request_id": accepted.request_id,
-        "refresh_started_at": rfc3339(accepted.accepted_at),
-        "result": outcome.result.value,
-        "attempts": outcome.attempt,
-        "duration_ms": round(outcome.duration * 1000),
-        "error": outcome.error,
-        "error_type": outcome.error_type,
-        "items": outcome.items,
-        "rejected": outcome.rejected,
-        "generation": outcome.generation,
-        "changed": outcome.changed,
     }

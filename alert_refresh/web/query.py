@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from flask import request
@@ -68,6 +69,20 @@ def flag(name: str) -> bool | None:
     """
     value = choice(name, ("true", "false"))
     return None if value is None else value == "true"
+
+
+def number(name: str, minimum: int = 0, maximum: int = 2**53) -> int | None:
+    """The parameter's value, a whole number between two bounds, both included; None if it is not given.
+
+    Raises:
+        ApiError: 400, it is none, or given more than once.
+    """
+    value = one(name)
+    if value is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,16}", value, re.ASCII) or not minimum <= int(value) <= maximum:
+        raise bad_request(f"Query parameter {name} must be a whole number from {minimum} to {maximum}")
+    return int(value)
 
 
 def duration(name: str, maximum: float) -> float | None:

@@ -48,7 +48,7 @@ def status_fields(worker: Worker[Any], status: Status[Any], **items: Any) -> dic
     return {
         "status": _word(status),
         "last_refresh": rfc3339(status.last_success_at),
-        "next_refresh": rfc3339(_due_at(clock, status.next_due)),
+        "next_refresh": rfc3339(due_at(clock, status.next_due)),
         "refresh_duration_ms": 0 if last is None else round(last.duration * 1000),
         **items,
         "consecutive_failures": status.consecutive_failures,
@@ -73,7 +73,7 @@ def restored_age(worker: Worker[Any], status: Status[Any]) -> float | None:
     return round(worker.clock.monotonic() - status.last_success, 3)
 
 
-def _due_at(clock: Clock, due: float | None) -> float | None:
+def due_at(clock: Clock, due: float | None) -> float | None:
     """A due time in Unix seconds, not shown as the second before it."""
     at = wall(clock, due)
     return None if at is None else at + INEXACT

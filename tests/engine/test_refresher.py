@@ -22,7 +22,7 @@ from alert_refresh.engine import (
 )
 from alert_refresh.engine.errors import Superseded
 from alert_refresh.engine.guard.ruling import Guard
-from alert_refresh.engine.refresher import Refresher
+from alert_refresh.engine.refresher import Listeners, Refresher
 from alert_refresh.engine.retry import RetryPolicy
 from alert_refresh.engine.state import RefreshState
 from tests.fakes import FakeClock, FakeSource, snapshot
@@ -49,7 +49,7 @@ class Cycle:
             policy=RetryPolicy(retries, 30, 300),
             timeout=30,
             clock=self.clock,
-            listeners=[self.outcomes.append],
+            listeners=Listeners([self.outcomes.append]),
         )
 
     def _answer(self, number: int) -> Snapshot[str]:
@@ -149,7 +149,7 @@ def test_a_listener_that_fails_delays_no_other(caplog: pytest.LogCaptureFixture)
     def broken(outcome: Outcome) -> None:
         raise error
 
-    cycle.refresher.listeners.insert(0, broken)
+    cycle.refresher.listeners.outcomes.insert(0, broken)
     request = cycle()
     assert len(cycle.outcomes) == 2
     assert request.done.is_set()
@@ -165,7 +165,7 @@ def test_listeners_are_called_after_the_outcome_took_effect() -> None:
         status = cycle.state.status()
         seen.append((status.in_progress, status.succeeded + status.failed, status.next_attempt))
 
-    cycle.refresher.listeners.append(look)
+    cycle.refresher.listeners.outcomes.append(look)
     cycle()
     assert seen == [(False, 1, 30), (False, 2, None)]
 
@@ -244,7 +244,7 @@ def test_a_listener_that_kills_its_thread_still_leaves_no_caller_waiting(at: str
     def deadly(outcome: Outcome) -> None:
         raise SystemExit
 
-    cycle.refresher.listeners.append(deadly)
+    cycle.refresher.listeners.outcomes.append(deadly)
     request = cycle.state.due(cycle.run)
     assert request is not None
     with pytest.raises(SystemExit):

@@ -160,9 +160,21 @@ def test_with_wait_the_answer_is_the_result() -> None:
         code, body = shown(world.post("?wait=60s"))
         generation = body.pop("generation")
         assert code == 200
-        assert STAMP.fullmatch(body.pop("refresh_started_at"))
+        assert all(STAMP.fullmatch(body.pop(name)) for name in ("refresh_started_at", "accepted_at", "started_at"))
         assert body == {
             "message": "Refresh completed",
+            "kind": "targets",
+            "trigger": "manual",
+            "scope": None,
+            "next_attempt": None,
+            "difference": {
+                "added": [],
+                "removed": ["two"],
+                "changed": [],
+                "added_count": 0,
+                "removed_count": 1,
+                "changed_count": 0,
+            },
             "result": "success",
             "attempts": 1,
             "duration_ms": 0,
@@ -175,8 +187,23 @@ def test_with_wait_the_answer_is_the_result() -> None:
         assert generation == world.get("/status").json["generation"]
 
 
+NO_DIFFERENCE = {
+    "added": [],
+    "removed": [],
+    "changed": [],
+    "added_count": 0,
+    "removed_count": 0,
+    "changed_count": 0,
+}
 OUTCOME = {
     "refresh_started_at": "2023-11-14T22:13:20Z",
+    "accepted_at": "2023-11-14T22:13:20Z",
+    "started_at": "2023-11-14T22:13:20Z",
+    "kind": "targets",
+    "trigger": "manual",
+    "scope": None,
+    "next_attempt": None,
+    "difference": NO_DIFFERENCE,
     "result": "failed",
     "attempts": 1,
     "duration_ms": 0,
@@ -198,7 +225,8 @@ def test_with_wait_a_refresh_of_which_only_a_part_worked_is_a_502_with_what_is_s
     with World().start() as world:
         world.fail(Partial(targets(target("one"), digest="part"), Permanent("namespace b: HTTP 403", "auth")))
         cause = {"error": "refresh_failed", "message": "namespace b: HTTP 403", "error_type": "auth"}
-        served = {"items": 1, "rejected": 0, "generation": 1_700_000_000_001, "changed": True}
+        served: dict[str, object] = {"items": 1, "rejected": 0, "generation": 1_700_000_000_001, "changed": True}
+        served["difference"] = NO_DIFFERENCE | {"removed": ["two"], "removed_count": 1}
         assert shown(world.post("?wait=10s")) == (502, cause | OUTCOME | served)
 
 
@@ -211,7 +239,7 @@ def test_with_wait_a_refresh_that_failed_permanently_is_reported_with_its_last_a
         world.clock.advance(30)
         code, body = shown(ask())
         assert (code, body["result"], body["attempts"]) == (502, "failed", 2)
-        assert "next_attempt" not in body
+        assert body["next_attempt"] is None
 
 
 def test_a_wait_that_ends_after_a_failed_attempt_is_a_502_that_says_when_the_next_one_comes() -> None:
@@ -263,7 +291,7 @@ def test_a_refresh_that_a_newer_one_replaces_in_its_backoff_is_a_502_and_the_new
         world.source.answer = lambda n: targets(target("one"), digest="two")
         assert world.post("?wait=60s").status_code == 200
         code, body = shown(ask())
-        assert (code, body["result"], body["message"]) == (502, "failed", "connection refused")
+        assert (code, body["result"], body["message"]) == (502, "superseded", "connection refused")
 
 
 def test_a_stop_during_the_backoff_ends_the_wait_with_a_503() -> None:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from alert_refresh.engine.errors import NotHeld, Overtaken
 from alert_refresh.engine.guard.judge import NO_HISTORY, Limits, Times, change, judge
-from alert_refresh.engine.outcome import Publication
+from alert_refresh.engine.outcome import Publication, Swap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from alert_refresh.engine.clock import Clock
     from alert_refresh.engine.guard.judge import History, Hold
+    from alert_refresh.engine.refresher import Listeners
     from alert_refresh.engine.snapshot import Snapshot
     from alert_refresh.engine.source import Protection
     from alert_refresh.engine.state import RefreshState
@@ -87,15 +88,13 @@ class Guard(Generic[T]):
 
 
 class Decisions(Generic[T]):
-    """The decisions of a user about held removals. `published` is called with each, in the caller's thread."""
+    """The decisions of a user about held removals. `listeners` are told each, in the caller's thread."""
 
-    def __init__(
-        self, kind: str, state: RefreshState[T], guard: Guard[T], published: Callable[[Publication], None]
-    ) -> None:
+    def __init__(self, kind: str, state: RefreshState[T], guard: Guard[T], listeners: Listeners) -> None:
         self._kind = kind
         self._state = state
         self._guard = guard
-        self._published = published
+        self._listeners = listeners
 
     def approve(self, proposal: str) -> Hold:
         """Remove the held items with that proposal now; returns what was held.
@@ -126,7 +125,9 @@ class Decisions(Generic[T]):
                 served = self._state.decide(ruling, status)
             except Overtaken:
                 continue
-            self._published(publication_of(self._kind, served, status, ruling, None))
+            if status.snapshot is None or served.generation != status.snapshot.generation:
+                self._listeners.swapped(Swap(self._kind, status.snapshot, served))
+            self._listeners.published(publication_of(self._kind, served, status, ruling, None))
             return hold
 
 

@@ -16,6 +16,7 @@ from alert_refresh.rules.rule_set import rule_set
 from alert_refresh.web import query
 from alert_refresh.web.answers import answer
 from alert_refresh.web.errors import ApiError, bad_request
+from alert_refresh.web.feed import conditional, follow
 from alert_refresh.web.held import add_routes
 from alert_refresh.web.manual_refresh import ManualRefresh, body
 from alert_refresh.web.status import loaded, off_fields, status_fields
@@ -76,7 +77,8 @@ def _add_worker(blueprint: Blueprint, daemon: Daemon, ask: ManualRefresh, metric
     @blueprint.get("/status")
     def status() -> JsonResponse:
         """The last and the next refresh of the rules, their counts and the cause of a failure."""
-        query.only()
+        query.only(*follow.BLOCKING)
+        follow.wait_for_change(daemon, KIND)
         worker = daemon.workers.get(KIND)
         if worker is None:
             return answer(off_fields(daemon, KIND))
@@ -108,8 +110,10 @@ def _add_reads(blueprint: Blueprint, daemon: Daemon) -> None:
     @blueprint.get("")
     def listing() -> JsonResponse:
         """All rules; ?family=NAME."""
-        query.only("family")
+        query.only("family", *follow.BLOCKING)
         family = _family()
+        follow.wait_for_change(daemon, KIND)
+        conditional.lists(loaded(daemon, KIND))
         generation, found = served()
         rules = found.all() if family is None else found.family(family)
         return answer({"generation": generation, "rules": [shape(rule) for rule in rules]})
@@ -117,7 +121,8 @@ def _add_reads(blueprint: Blueprint, daemon: Daemon) -> None:
     @blueprint.get("/<rule_id:rule_id>")
     def one(rule_id: str) -> JsonResponse:
         """One rule."""
-        query.only()
+        query.only(*follow.BLOCKING)
+        follow.wait_for_change(daemon, KIND)
         rule = served()[1].get(rule_id)
         if rule is None:
             raise ApiError(404, "Rule not found")

@@ -14,6 +14,7 @@ from alert_refresh.targets.secret.fields import RESERVED_NAMES, TYPES
 from alert_refresh.web import query
 from alert_refresh.web.answers import answer, rfc3339
 from alert_refresh.web.errors import ApiError
+from alert_refresh.web.feed import conditional, follow
 from alert_refresh.web.held import add_routes
 from alert_refresh.web.manual_refresh import ManualRefresh
 from alert_refresh.web.status import loaded, off_fields, status_fields
@@ -67,7 +68,8 @@ def _add_worker(blueprint: Blueprint, daemon: Daemon, ask: ManualRefresh) -> Non
     @blueprint.get("/status")
     def status() -> JsonResponse:
         """The last and the next refresh of the targets, their counts and the cause of a failure."""
-        query.only()
+        query.only(*follow.BLOCKING)
+        follow.wait_for_change(daemon, KIND)
         worker = daemon.workers.get(KIND)
         return answer(off_fields(daemon, KIND) if worker is None else _status_fields(worker, counted))
 
@@ -78,14 +80,16 @@ def _add_reads(blueprint: Blueprint, daemon: Daemon, auth: Auth, metrics: Target
     @blueprint.get("")
     def listing() -> JsonResponse:
         """All targets and the rejected Secrets; ?type=slack, ?enabled=true, ?reveal=true."""
-        query.only("reveal", "type", "enabled")
+        query.only("reveal", "type", "enabled", *follow.BLOCKING)
         reveal, type_, enabled = _revealed(auth), query.choice("type", TYPES), query.flag("enabled")
         operation = "list" if type_ is None else "get_by_type"
+        follow.wait_for_change(daemon, KIND)
         try:
             snapshot = loaded(daemon, KIND)
         except ApiError:
             metrics.looked_up(operation, hit=False)
             raise
+        conditional.lists(snapshot)
         found = [
             target_fields(target, reveal)
             for target in snapshot.items.values()
@@ -99,8 +103,9 @@ def _add_reads(blueprint: Blueprint, daemon: Daemon, auth: Auth, metrics: Target
     @blueprint.get("/<target_name:name>")
     def one(name: str) -> JsonResponse:
         """One target; ?reveal=true."""
-        query.only("reveal")
+        query.only("reveal", *follow.BLOCKING)
         reveal = _revealed(auth)
+        follow.wait_for_change(daemon, KIND)
         snapshot = loaded(daemon, KIND)
         target = snapshot.items.get(name)
         metrics.looked_up("get", hit=target is not None)

@@ -13,7 +13,7 @@ from alert_refresh.web.answers import answer
 from alert_refresh.web.errors import ApiError, bad_request
 from alert_refresh.web.manual_refresh import no_body
 from alert_refresh.web.status import off_fields
-from alert_refresh.web.views import entities
+from alert_refresh.web.views import entities, uniform
 from alert_refresh.web.views.fields import status_fields
 from alert_refresh.web.views.refresh import KIND, PREFIX, ViewsRefresh, not_running
 
@@ -38,8 +38,15 @@ NOT_RUNNING = "Automated refresh service is not running"
 
 
 def build(daemon: Daemon, auth: Auth, _: object) -> Blueprint:
-    """The blueprint of everything below `/api/entities`."""
-    blueprint = Blueprint(KIND, __name__, url_prefix=PREFIX)
+    """The blueprint of everything below `/api/entities` and `/api/v2/views`."""
+    both = Blueprint(KIND, __name__)
+    both.register_blueprint(uniform.build(daemon, auth))
+    both.register_blueprint(_build_entities(daemon, auth))
+    return both
+
+
+def _build_entities(daemon: Daemon, auth: Auth) -> Blueprint:
+    blueprint = Blueprint("entities", __name__, url_prefix=PREFIX)
     worker = daemon.workers.get(KIND)
     if worker is None:
         _add_off(blueprint, daemon, auth)

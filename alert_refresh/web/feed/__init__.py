@@ -1,0 +1,1 @@
+"""The change feed over HTTP: conditional requests, blocking queries, the stream of events, the last refreshes."""
