@@ -6,6 +6,7 @@ Each scene yields pairs of an example's address and the answer: `getTarget 200 t
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
     Seen = tuple[str, TestResponse]
 
-TARGETS, RULES, ENTITIES = "/api/v2/publishing/targets", "/api/v2/rules", "/api/entities"
+TARGETS, RULES, VIEWS, ENTITIES = "/api/v2/publishing/targets", "/api/v2/rules", "/api/v2/views", "/api/entities"
+REFRESHES = "/api/v2/refreshes"
 AUTH = {"Authorization": f"Bearer {ADMIN}"}
 READER = {"Authorization": f"Bearer {READ}"}
 TOKENS = {"ALERT_REFRESH_ADMIN_TOKEN": ADMIN, "ALERT_REFRESH_READ_TOKEN": READ}
@@ -85,7 +87,8 @@ def loaded(folder: Path) -> Iterator[Seen]:
     daemon = configured(folder)
     get = create_app(daemon).test_client().get
     yield "getReadiness 503 not_ready", get("/readyz")
-    yield "NotLoaded not_loaded", get(TARGETS)
+    yield "NotServed not_loaded", get(TARGETS)
+    yield "NotLoaded not_loaded", create_app(daemon).test_client().post(f"{RULES}/match", json=ALERT)
     daemon.start()
     try:
         eventually(lambda: all(daemon.workers[kind].get_status().last_success_at for kind in ("targets", "rules")))
@@ -152,7 +155,9 @@ def off(_: Path) -> Iterator[Seen]:
     yield "getRulesStatus 200 off", client.get(f"{RULES}/status")
     yield "getEntityViewsStatus 200 off", client.get(f"{ENTITIES}/refresh/status")
     yield "RefreshUnavailable off", client.post(f"{TARGETS}/refresh")
-    yield "NotLoaded off", client.get(TARGETS)
+    yield "NotServed off", client.get(TARGETS)
+    yield "NotLoaded off", client.post(f"{RULES}/match", json=ALERT)
+    yield "getViewsStatus 200 off", client.get(f"{VIEWS}/status")
     yield "KindNotRunning off", client.post(f"{TARGETS}/approve?proposal=9f86d081884c7d65")
     yield "DetailUnavailable off", client.post(f"{ENTITIES}/refresh")
     yield "DetailUnreadable off", client.get(f"{ENTITIES}/e1/ancestors")
@@ -204,12 +209,30 @@ def rules_refreshes(folder: Path) -> Iterator[Seen]:
         world.attempt_ends()
 
 
+def feed(folder: Path) -> Iterator[Seen]:
+    """The last refreshes and the stream of events, which one client may follow at a time."""
+    with Cluster(tokens={"ALERT_REFRESH_MAX_STREAMS": "1"}).start() as world:
+        get = world.client.get
+        listed = get(REFRESHES)
+        yield "listRefreshes 200 refreshes", listed
+        yield "getRefresh 200 success", get(f"{REFRESHES}/{listed.json['refreshes'][0]['request_id']}")
+        yield "getRefresh 404 unknown", get(f"{REFRESHES}/0a4c45a0-61a5-4f9c-8ad5-2b5a4f9e0c11")
+        stream = get("/api/v2/events", headers={"Last-Event-ID": "1700000000000.0"})
+        begun = b"".join(itertools.islice(stream.iter_encoded(), 2))
+        asked = f"?generation={world.worker.get_status().snapshot.generation}&wait=60s"
+        yield "TooManyStreams too_many_streams", get(f"{TARGETS}/status{asked}")
+        yield "NotServed too_many_streams", get(f"{TARGETS}{asked}")
+        stream.close()
+        yield "followEvents 200 stream", TestResponse([begun], "200 OK", stream.headers, stream.request)
+
+
 def failures(_: Path) -> Iterator[Seen]:
     """A source that fails, once and for long."""
     cause = Transient("connection refused by 10.0.0.1:6443", "network")
     with Cluster(RefreshSettings(max_retries=0)).start() as world:
         world.fail(cause)
         yield "RefreshFailed failed", world.post("?wait=10s", token=ADMIN)
+        world.attempt_ends()
         yield "getTargetsStatus 200 failed", world.get("/status")
         yield "getHealth 200 degraded", world.client.get("/health")
         world.clock.advance(1800)
@@ -264,6 +287,13 @@ def views(_: Path) -> Iterator[Seen]:
         yield "getAncestors 200 ancestors", world.get("/e1.e2/ancestors")
         yield "countDescendants 200 descendants", world.get("/e1/descendants/count")
         yield "DetailNotFound unknown", world.get("/nobody/ancestors")
+        client: Any = world.app.test_client()
+        yield "listViews 200 views", client.get(VIEWS)
+        yield "getViewsStatus 200 success", client.get(f"{VIEWS}/status")
+        yield "getView 200 view", client.get(f"{VIEWS}/mv_descendant_counts")
+        yield "getView 404 unknown", client.get(f"{VIEWS}/mv_nowhere")
+        yield "refreshViews 404 unknown", client.post(f"{VIEWS}/refresh?view=mv_nowhere")
+        yield "refreshViews 200 finished", client.post(f"{VIEWS}/refresh?wait=60s")
         yield "refreshEntityViews 200 success", world.post()
         yield "forceAutomatedRefresh 200 forced", world.post("/automated/force")
         world.database.run("drop materialized view mv_entity_hierarchy_stats")
@@ -295,6 +325,9 @@ def slow_views(_: Path) -> Iterator[Seen]:
         with ViewsWorld(first.database, VIEWS="mv_slow") as world:
             world.start()
             yield "forceAutomatedRefresh 202 accepted", world.post("/automated/force?wait=0s")
+        with ViewsWorld(first.database, VIEWS="mv_slow", VIEWS_REFRESH_ENABLED="false") as world:
+            world.start()
+            yield "refreshViews 202 accepted", world.app.test_client().post(f"{VIEWS}/refresh")
 
 
 def server(_: Path) -> Iterator[Seen]:
@@ -327,6 +360,7 @@ SCENES: tuple[Callable[[Path], Iterator[Seen]], ...] = (
     not_running,
     refreshes,
     rules_refreshes,
+    feed,
     failures,
     held,
     views,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +13,7 @@ import pytest
 
 from tests import openapi
 from tests.openapi import COMPONENTS, operations, resolve
-from tests.web.docs.scenes import SCENES
+from tests.web.docs.scenes import SCENES, feed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
 VARYING = {
     "accepted_at", "age_seconds", "average_duration_ms", "average_ms", "created_at", "duration_ms", "generation",
     "hits", "hit_ratio", "id", "last_proof_of_life", "last_refresh", "last_refreshed", "last_run", "last_success",
-    "max_duration_ms", "min_duration_ms", "misses", "next_run", "p95_duration_ms", "p99_duration_ms", "proposal",
+    "max_duration_ms", "min_duration_ms", "misses", "next_refresh", "next_run", "p95_duration_ms", "p99_duration_ms", "proposal",
     "python", "refresh_duration_ms", "refresh_started_at", "refreshed_at", "request_id", "rows", "size_bytes",
     "started_at", "targets_generation", "uptime_seconds",
 }  # fmt: skip
 """Fields that two runs may have different values of; their types are compared."""
-BEGINNINGS = {"listRoutes 200", "getOpenapi 200", "getMetrics 200", "getDocs 200", "getDocsPageScript 200",
+BEGINNINGS = {"listRoutes 200", "followEvents 200", "getOpenapi 200", "getMetrics 200", "getDocs 200", "getDocsPageScript 200",
               "getDocsViewer 200"}  # fmt: skip
 """Long answers, of which the example is the beginning."""
 
@@ -120,6 +121,16 @@ def test_an_example_that_differs_is_found(example: Any, real: Any) -> None:
 
 def test_times_and_ids_may_differ() -> None:
     assert differences({"request_id": "x", "duration_ms": 1.5}, {"request_id": "y", "duration_ms": 2}, "") == []
+
+
+def test_the_data_of_every_event_is_described() -> None:
+    ((text, _),) = [(body, address) for address, body, _ in seen(feed) if address == "followEvents 200 stream"]
+    sync = 'event: sync\ndata: {"generations":{"targets":1764,"rules":null},"missed":false}\n\n'
+    media = operations()["GET", "/api/v2/events"]["responses"]["200"]["content"]["text/event-stream"]
+    found = re.findall(r"event: (\w+)\ndata: (.*)\n\n", text + sync)
+    assert {name for name, _ in found} == set(media["x-events"]) == {"sync", "published", "refresh"}
+    for name, data in found:
+        assert openapi.faults(media["x-events"][name], json.loads(data)) == [], name
 
 
 def test_an_answer_that_is_not_described_is_found() -> None:
