@@ -105,7 +105,7 @@ class Daemon:
         self.workers: dict[str, Worker[Any]] = {}
         self.off: dict[str, str] = {}
         self.halted = threading.Event()
-        self.gauges: dict[str, Callable[[], float]] = {}
+        self.gauges: dict[str, Callable[[], float]] = {"http_streams": lambda: self.feed.followers}
         self.notifier = notify.build(config, self.clock)
         notified = () if self.notifier is None else (self.notifier,)
         self.feed = Feed(self.clock, config.max_streams)

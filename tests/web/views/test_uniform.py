@@ -73,7 +73,7 @@ def test_one_view_can_be_refreshed_and_the_record_says_which(world: ViewsWorld) 
     changed = body["difference"]["changed"]
     assert [one["name"] for one in changed] == ["mv_descendant_counts"]
     assert "refreshed_at" in changed[0]["fields"]
-    recorded = world.app.test_client().get(f"/api/v2/refreshes/{body['request_id']}").json
+    recorded: Any = world.app.test_client().get(f"/api/v2/refreshes/{body['request_id']}").json
     assert recorded["scope"] == "mv_descendant_counts"
 
 
