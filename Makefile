@@ -4,6 +4,7 @@ BIN := .venv/bin
 PROMTOOL := .cache/promtool/usr/bin/promtool
 PGBOUNCER := .cache/pgbouncer/usr/sbin/pgbouncer
 ALERTMANAGER := .cache/alertmanager/usr/bin/prometheus-alertmanager
+CHROMIUM := .cache/chromium/usr/lib/chromium/chromium
 PYTEST := PATH="$(CURDIR)/$(dir $(PROMTOOL)):$$PATH" $(BIN)/python -m pytest
 # Test processes at once: most tests wait more than they compute.
 JOBS ?= 4
@@ -72,7 +73,7 @@ lock: ## write the lock files anew from setup.cfg; UPGRADE=--upgrade takes newer
 	$(BIN)/uv pip compile setup.cfg --extra build --extra postgres --extra redis --extra encryption --universal \
 	  --generate-hashes -q $(UPGRADE) -c requirements-dev.lock -o requirements.lock
 
-tools: $(PROMTOOL) $(PGBOUNCER) $(ALERTMANAGER) ## Prometheus, promtool, pgbouncer and Alertmanager, from Debian's packages; without one its tests are skipped
+tools: $(PROMTOOL) $(PGBOUNCER) $(ALERTMANAGER) $(CHROMIUM) ## Prometheus, promtool, pgbouncer, Alertmanager and Chromium, from Debian's packages; without one its tests are skipped
 
 $(PROMTOOL):
 	@mkdir -p .cache/promtool
@@ -93,6 +94,14 @@ $(ALERTMANAGER):
 	  || { apt-get update -qq && apt-get download $$package; }; } >/dev/null 2>&1 \
 	  && dpkg -x $${package}_*.deb alertmanager && rm $${package}_*.deb) \
 	  || echo "Alertmanager cannot be fetched here: the tests that need it are skipped"
+
+# With the packages that it needs and that are not installed; nothing is installed.
+$(CHROMIUM):
+	@command -v chromium >/dev/null || { mkdir -p $(CURDIR)/.cache/chromium && cd $(CURDIR)/.cache/chromium \
+	  && missing() { apt-get install -s --no-install-recommends chromium | sed -n 's/^Inst \([^ ]*\).*/\1/p' | grep .; } \
+	  && { packages=$$(missing) || { apt-get update -qq && packages=$$(missing); }; } && apt-get download $$packages \
+	  && for package in *.deb; do dpkg -x $$package . || exit 1; done && rm *.deb; } >/dev/null 2>&1 \
+	  || { rm -rf $(CURDIR)/.cache/chromium; echo "Chromium cannot be fetched here: the tests that need it are skipped"; }
 
 clean: ## remove what the other targets made
 	rm -rf .venv .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
