@@ -9,8 +9,13 @@ import pytest
 from openapi_spec_validator import validate
 
 from alert_refresh import __version__
+from alert_refresh.daemon import KINDS
+from alert_refresh.engine import Trigger
+from alert_refresh.targets.secret.fields import FORMATS, TYPES
+from alert_refresh.views.view import Mode
 from alert_refresh.web import index
 from alert_refresh.web.docs.routes import OPENAPI, POLICY
+from alert_refresh.web.feed.rows import RESULTS
 from tests import openapi
 from tests.openapi import COMPONENTS, DOCUMENT, PATHS, operations, resolve
 from tests.web.world import World
@@ -119,6 +124,16 @@ def test_every_component_is_used() -> None:
         if kind != "securitySchemes":
             unused = {name for name in found if f"#/components/{kind}/{name}" not in used}
             assert unused - everywhere == set(), kind
+
+
+def test_its_words_are_those_of_the_program() -> None:
+    schemas = COMPONENTS["schemas"]
+    assert schemas["Kind"]["enum"] == [kind.name for kind in KINDS]
+    assert set(schemas["ErrorType"]["enum"]) == {word for kind in KINDS for word in kind.error_types}
+    assert set(schemas["RefreshResult"]["enum"]) == set(RESULTS)
+    assert schemas["Trigger"]["enum"] == [trigger.value for trigger in Trigger]
+    assert schemas["TargetType"]["enum"] == list(TYPES) and schemas["TargetFormat"]["enum"] == list(FORMATS)
+    assert set(schemas["ViewState"]["properties"]["mode"]["enum"]) == set(Mode)
 
 
 def test_its_addresses_are_relative_so_that_it_works_behind_a_path_prefix() -> None:
