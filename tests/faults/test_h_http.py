@@ -426,6 +426,16 @@ def made(world: World) -> list[Record]:
     return found
 
 
+def told(world: World) -> Iterable[bytes]:
+    """All that the change feed and the record of refreshes have, and what they show."""
+    events, *_ = world.daemon.feed.after(0)
+    assert {b"published", b"refresh"} == {event.text.split(b"\n")[1].removeprefix(b"event: ") for event in events}
+    yield from (event.text for event in events)
+    yield repr((vars(world.daemon.feed), world.daemon.refreshes.newest())).encode()
+    for one in made(world)[:50]:
+        yield world.client.get(f"/api/v2/refreshes/{one.outcome.request_id}").data
+
+
 def notified(hook: Hook) -> dict[str, str]:
     """Settings that send notifications to a webhook whose URL holds the canary."""
     return {"ALERT_REFRESH_NOTIFY_URL": f"http://127.0.0.1:{hook.port}/{quote(CANARY)}?key={quote(CANARY)}"}
@@ -486,11 +496,7 @@ def test_h17_a_canary_in_every_secret_field_is_found_nowhere(caplog: pytest.LogC
         record(world.client.get("/metrics"))
         status = world.worker.get_status()
         output.append(repr((status, status.snapshot, world.worker, world.daemon.config, vars(world.daemon))).encode())
-        events, *_ = world.daemon.feed.after(0)
-        assert {b"published", b"refresh"} == {event.text.split(b"\n")[1].removeprefix(b"event: ") for event in events}
-        output += [event.text for event in events]
-        output.append(repr((vars(world.daemon.feed), world.daemon.refreshes.newest())).encode())
-        output += [world.client.get(f"/api/v2/refreshes/{one.outcome.request_id}").data for one in made(world)[:50]]
+        output += told(world)
     assert world.source.calls > 1
     output += logged(caplog)
     assert len(output) > 300 and [(form, text[:300]) for text in output for form in leaks(text)] == []
