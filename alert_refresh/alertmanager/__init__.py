@@ -1,0 +1,1 @@
+"""The kind `alertmanager`: what is fresh becomes what Alertmanager delivers."""
