@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from alert_refresh import __version__, durations, rules, targets, views
@@ -110,7 +111,7 @@ class Daemon:
         self.keeper = self._make_keeper()
         for kind in KINDS:
             settings = config.kinds[kind.name]
-            source = kind.build(settings, self.clock)
+            source = kind.build(settings, self.clock, MappingProxyType(dict(self.workers)))
             if source is None:
                 self.off[kind.name] = kind.enable_hint
             else:

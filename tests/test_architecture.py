@@ -478,7 +478,7 @@ def read(env):
     return SimpleNamespace(refresh=env.refresh("WEATHER_REFRESH_"), on=env.boolean("WEATHER", default=True))
 
 
-def build(settings, clock):
+def build(settings, clock, before):
     return Source() if settings.on else None
 
 

@@ -70,5 +70,5 @@ class RunSink(Generic[T]):
                 self._wake.set()  # there may be something to confirm, sooner than the next tick
             if seen_at is not None and (status.snapshot is None or served.generation != status.snapshot.generation):
                 seconds = max(0.0, self._clock.monotonic() - seen_at)
-                self._notify(publication_of(self._kind, served, status, ruling, seconds))
+                self._notify(publication_of(self._kind, served, status, ruling, seconds, seen_at))
             return True

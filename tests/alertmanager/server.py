@@ -17,7 +17,7 @@ from tests.process.program import PATIENCE, eventually
 if TYPE_CHECKING:
     from typing import Self
 
-UNPACKED = Path(__file__).parent.parent / ".cache/alertmanager/usr"
+UNPACKED = Path(__file__).parents[2] / ".cache/alertmanager/usr"
 TEMPLATES = "/usr/share/prometheus/alertmanager"
 """Where Debian's program looks for its templates, whatever it is told."""
 IN_PLACE = f"""
