@@ -29,10 +29,10 @@ class Kind(engine.Kind):
     `read(env)` returns the kind's own frozen settings, with a `refresh: RefreshSettings` among them; faults are left in
     `env`. `build(settings, clock, before)` returns the source those settings name, or None when the kind is off;
     `before` are the workers of the kinds before it in `daemon.KINDS`, by name, as far as they are on: a kind that
-    builds upon others reads what they serve and listens to them. `enable_hint` completes the sentence "to switch them on,
-    ...". A kind that `gates_readiness` must be loaded before `/readyz` answers 200.
+    builds upon others reads what they serve and listens to them. `enable_hint` completes the sentence "to switch them
+    on, ...". A kind that `gates_readiness` must be loaded before `/readyz` answers 200.
 
-    Five functions are named as `module:attribute`, so that only what is used is imported. `metrics(registry, workers)`
+    Six functions are named as `module:attribute`, so that only what is used is imported. `metrics(registry, workers)`
     registers the kind's own metrics. `keep(source)` returns the `keep.codec.Codec` by which the kind's snapshot
     survives a restart; without one it does not. `blueprint(daemon, auth, metrics)` returns its routes, given what
     `metrics` returned. `check(snapshots)` returns fields that `alert-refresh check` shows beside those of every kind,
