@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from alert_refresh import __version__, durations, rules, targets, views
+from alert_refresh import __version__, alertmanager, durations, rules, targets, views
 from alert_refresh.config import Config, read_server
 from alert_refresh.engine import Clock, ConfigErrors, Deadline, ShutdownTimeout, SystemClock, Trigger, Worker
 from alert_refresh.env import Env
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-KINDS: tuple[Kind, ...] = (targets.KIND, rules.KIND, views.KIND)
-PREFIXES = ("ALERT_REFRESH_", "ALERTMANAGER_REFRESH_")
+KINDS: tuple[Kind, ...] = (targets.KIND, rules.KIND, views.KIND, alertmanager.KIND)
+PREFIXES = ("ALERT_REFRESH_",)
 """An unknown variable that begins with one of these, or with that of a kind, stops the start."""
 
 SERVER_VARIABLES = (
