@@ -7,6 +7,7 @@ follows is sound, not complete: an implication that is not seen costs a route th
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from alert_refresh.rules.matcher import Matcher, compile_all
@@ -47,22 +48,30 @@ class Conjunction:
     __slots__ = ("_by_label", "impossible", "matchers", "values")
 
     def __init__(self, matchers: Iterable[Matcher]) -> None:
-        self._by_label: dict[str, list[Matcher]] = {}
-        for matcher in dict.fromkeys(matchers):
-            self._by_label.setdefault(matcher.name, []).append(matcher)
+        by_label: dict[str, list[Matcher]] = {}
+        for matcher in matchers:
+            on_label = by_label.get(matcher.name)
+            if on_label is None:
+                by_label[matcher.name] = [matcher]
+            elif matcher not in on_label:
+                on_label.append(matcher)
+        self._by_label = by_label
         self.values: dict[str, tuple[str, ...]] = {}
         self.impossible = False
-        for name, on_label in self._by_label.items():
-            self._restrict(name, on_label)
-        self.matchers = tuple(one for on_label in self._by_label.values() for one in on_label)
+        for name, on_label in by_label.items():
+            if len(on_label) > 1:
+                self._restrict(name, on_label)
+            elif values := _choice(on_label[0]):
+                self.values[name] = values
+        self.matchers = tuple(chain.from_iterable(by_label.values()))
 
     def _restrict(self, name: str, on_label: list[Matcher]) -> None:
-        """Find which values the matchers of a label leave; those that leave one value become one equality."""
+        """Find which values several matchers of a label leave; if that is one value, they become one equality."""
         finite = next(filter(None, map(_choice, on_label)), None)
         if finite is None:
             self.impossible |= any(negated(one) in on_label for one in on_label)
             return
-        left = finite if len(on_label) == 1 else tuple(v for v in finite if all(accepts(one, v) for one in on_label))
+        left = tuple(value for value in finite if all(accepts(one, value) for one in on_label))
         self.values[name] = left
         self.impossible |= not left
         if len(left) == 1:
@@ -92,18 +101,19 @@ class Conjunction:
     def excludes(self, other: Conjunction) -> bool:
         """Whether no alert is accepted by both."""
         for name, on_label in other._by_label.items():
-            if name not in self._by_label:
-                continue
-            values, others = self.values.get(name), other.values.get(name)
-            if values is not None:
-                if not any(other.allows(name, value) for value in values):
-                    return True
-            elif others is not None:
-                if not any(self.allows(name, value) for value in others):
-                    return True
-            elif any(negated(one) in self._by_label[name] for one in on_label):
+            if name in self._by_label and self._excludes(name, other, on_label):
                 return True
         return False
+
+    def _excludes(self, name: str, other: Conjunction, on_label: list[Matcher]) -> bool:
+        values, others = self.values.get(name), other.values.get(name)
+        if values is not None and others is not None:
+            return values[0] not in others if len(values) == 1 else not any(value in others for value in values)
+        if values is not None:
+            return not any(other.allows(name, value) for value in values)
+        if others is not None:
+            return not any(self.allows(name, value) for value in others)
+        return any(negated(one) in self._by_label[name] for one in on_label)
 
     def without(self, other: Conjunction) -> list[Conjunction]:
         """Conjunctions that accept what this accepts and the other does not; no alert is accepted by two of them."""
@@ -114,9 +124,8 @@ class Conjunction:
         return [piece for piece in pieces if not piece.impossible]
 
 
-@lru_cache(maxsize=16384)
 def _choice(matcher: Matcher) -> tuple[str, ...] | None:
     """The values that a matcher accepts, if it is an equality or an alternation of plain words; else None."""
     if matcher.op == "=":
         return (matcher.value,)
-    return matcher.alternatives() or None
+    return (matcher.alternatives() or None) if matcher.op == "=~" else None

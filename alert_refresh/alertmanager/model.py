@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from alert_refresh.rules.matcher import NAME
 from alert_refresh.targets.secret.fields import HEADER_NAME
-from alert_refresh.targets.secret.url import PLAIN_URL
 
 if TYPE_CHECKING:
     from alert_refresh.rules.matcher import Matcher
@@ -29,6 +28,8 @@ RESERVED_HEADERS = frozenset(
 DEEPEST_EXPRESSION = 200
 """Maximum nesting of groups in a regular expression: Go allows 1,000 nodes, each group takes up to four."""
 
+_PLAIN = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]{1,4})?(?:/[A-Za-z0-9_!&'()*+,./:;=?~-]*)?")
+"""What most URLs look like."""
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -46,7 +47,7 @@ _WORD = re.compile(r"[A-Za-z0-9_]+")
 
 def url_problem(url: str) -> str | None:
     """Why Alertmanager cannot deliver to a URL, or None."""
-    if PLAIN_URL.fullmatch(url):
+    if _PLAIN.fullmatch(url):
         return None
     if _CONTROL.search(url) or _SURROGATE.search(url):
         return "has a character that no URL has"

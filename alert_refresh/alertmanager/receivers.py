@@ -99,12 +99,14 @@ def write(target: Target, found: Receiver, inherited: Pairs = ()) -> str:
         kind = "webhook_configs"
         config.append(f"url: {quoted(found.url)}")
     config.append("send_resolved: true")
-    if found.authorization or found.headers:
+    if found.authorization and not found.headers and not inherited:
+        config.append(f"http_config:\n      {'basic_auth' if found.basic else 'authorization'}:")
+        config += [f"    {name}: {quoted(value)}" for name, value in found.authorization]
+    elif found.authorization or found.headers:
         config.append("http_config:")
         config += write_pairs(_http_config(found, inherited), "  ")
-    return f"- name: {quoted(PREFIX + target.name)}\n  {kind}:\n  - {config[0]}\n" + "".join(
-        f"    {line}\n" for line in config[1:]
-    )
+    lines = "\n    ".join(config)
+    return f"- name: {quoted(PREFIX + target.name)}\n  {kind}:\n  - {lines}\n"
 
 
 def _authorize(value: str, found: Receiver) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b, sha256
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from alert_refresh.alertmanager.filters import filters
 from alert_refresh.alertmanager.inputs import Mode
 from alert_refresh.alertmanager.model import matcher_problem
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 HEADER = "# Made by alert-refresh from the template {}, publishing targets and rules.\n"
 NOTICE = "# Changes to this file are overwritten: change the template, the Secrets of the targets, or the rules.\n"
 
+_encode = msgspec.msgpack.Encoder().encode
+
 Faults = dict[str, tuple[Fault, ...]]
 
 
@@ -36,8 +40,8 @@ class Rendering:
     `digest` is part of the text, as the name of the unused receiver `MARKER + digest`. `receivers` and `routes` count
     ours. `undeliverable` are the enabled targets that have no receiver, `undeliverable_rules` the enabled rules that
     have no route, with their faults; `overlapping` are the targets that may be notified twice of an alert. `parts` maps
-    `template`, `target:<name>` and `rule:<id>` to a digest of what each of them alone is; it has the undeliverable ones
-    too, but none that is disabled.
+    `template`, `target:<name>` and `rule:<id>` to a digest of what each of them alone is, for those that are written and
+    those that would be if Alertmanager had not refused them.
     """
 
     text: bytes = field(repr=False)
@@ -81,7 +85,11 @@ def render(inputs: Inputs) -> Rendering:
         undeliverable_rules=undeliverable_rules,
         overlapping=routes.overlapping,
         warnings=tuple(_named(name, inputs) for name in empty),
-        parts=_parts(inputs, targets, rules),
+        parts=_parts(
+            inputs.template.digest,
+            [one for name, one in targets.items() if name in receivers or name in inputs.excluded_targets],
+            [one for one in rules if one.id not in undeliverable_rules or one.id in inputs.excluded_rules],
+        ),
     )
 
 
@@ -135,11 +143,10 @@ def _named(name: str, inputs: Inputs) -> str:
     return f"a route of the template names {quoted(PREFIX + name)}, which delivers nothing: {why}"
 
 
-def _parts(inputs: Inputs, targets: Mapping[str, Target], rules: Sequence[Rule]) -> dict[str, str]:
-    parts = {"template": inputs.template.digest}
-    for name, target in targets.items():
-        parts[f"target:{name}"] = target.digest.hex()
+def _parts(template: str, targets: Sequence[Target], rules: Sequence[Rule]) -> dict[str, str]:
+    parts = {"template": template} | {f"target:{one.name}": one.digest.hex() for one in targets}
     for rule in rules:
-        content = repr((rule.priority, rule.match, rule.targets))
-        parts[f"rule:{rule.id}"] = blake2b(content.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+        parts[f"rule:{rule.id}"] = blake2b(
+            _encode((rule.priority, rule.match, rule.targets)), digest_size=8
+        ).hexdigest()
     return parts

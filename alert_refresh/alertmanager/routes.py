@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from alert_refresh.alertmanager.matchers import Conjunction
@@ -22,6 +23,9 @@ MOST_OF_ALL = 5000
 """Routes that all targets whose rules overlap may take together."""
 MOST_COMPARED = 100_000
 """Pairs of rules that are compared."""
+
+FEW = 16
+"""Rules that are compared each with each."""
 
 Place = tuple[int, int]
 """The rank of a rule, and which part of it."""
@@ -131,9 +135,9 @@ class _Compared:
         self.count = 0
         self.exhausted = False
         self._rules = [conjunction for _, conjunction in rules]
-        candidates = _Candidates(self._rules)
+        before = _Candidates(self._rules).before if len(rules) > FEW else range
         for at in range(len(rules)):
-            earlier = [other for other in candidates.before(at) if other in self.kept]
+            earlier = [other for other in before(at) if other in self.kept]
             self.count += len(earlier)
             if self.count > budget:
                 self.exhausted = True
@@ -188,30 +192,28 @@ class _Candidates:
 
 def _written(placed: list[Placed], overlapping: tuple[str, ...]) -> Routes:
     """Routes with equal matchers are one route, at the place of the first, with a child for each target."""
-    merged: dict[frozenset[Matcher], tuple[tuple[Matcher, ...], dict[str, None]]] = {}
-    for _, matchers, name in sorted(placed, key=lambda one: (one[0], one[2])):
-        merged.setdefault(frozenset(matchers), (matchers, {}))[1][name] = None
-    lines: list[str] = []
-    texts: dict[Matcher, str] = {}
-    count = 0
+    merged: dict[frozenset[Matcher], tuple[tuple[Matcher, ...], list[str]]] = {}
+    for _, matchers, name in sorted(placed, key=_order):
+        same = merged.setdefault(frozenset(matchers), (matchers, []))[1]
+        if name not in same:
+            same.append(name)
+    texts = {one: f"    - {quoted(str(one))}\n" for one in set(chain.from_iterable(merged))}
+    written: list[str] = []
+    count = len(merged)
     for matchers, names in merged.values():
-        first = "  -"
+        conditions = f"matchers:\n{''.join([texts[one] for one in matchers])}    " if matchers else ""
         if len(names) == 1:
-            lines.append(f"  - receiver: {quoted(PREFIX + next(iter(names)))}")
-            first = "   "
-        if matchers:
-            lines.append(f"{first} matchers:")
-            first = "   "
-        for matcher in matchers:
-            line = texts.get(matcher)
-            if line is None:
-                line = texts[matcher] = f"    - {quoted(str(matcher))}"
-            lines.append(line)
-        lines.append(f"{first} continue: true")
-        count += 1
-        if len(names) > 1:
+            written.append(f"  - receiver: {_receiver(names[0])}\n    {conditions}continue: true\n")
+        else:
             count += len(names)
-            lines.append("    routes:")
-            for name in sorted(names):
-                lines += (f"    - receiver: {quoted(PREFIX + name)}", "      continue: true")
-    return Routes("".join(f"{line}\n" for line in lines), count, overlapping)
+            children = (f"    - receiver: {_receiver(name)}\n      continue: true\n" for name in sorted(names))
+            written.append(f"  - {conditions}continue: true\n    routes:\n{''.join(children)}")
+    return Routes("".join(written), count, overlapping)
+
+
+def _receiver(name: str) -> str:
+    return quoted(PREFIX + name)
+
+
+def _order(one: Placed) -> tuple[Place, str]:
+    return one[0], one[2]
