@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from alert_refresh.rules.matcher import NAME
+from alert_refresh.rules.matcher import NAME, compile_all, why_bad
 from alert_refresh.targets.secret.fields import HEADER_NAME
 
 if TYPE_CHECKING:
@@ -117,7 +117,9 @@ def matcher_problem(matcher: Matcher, utf8: bool) -> str | None:
 
 @lru_cache(maxsize=16384)
 def expression_problem(expression: str) -> str | None:
-    """Why Go refuses a regular expression that RE2 accepts, or None."""
+    """Why a regular expression is refused by RE2, or by Go though RE2 accepts it; or None."""
+    if compile_all((expression,), {})[1]:
+        return f"it is not a regular expression: {why_bad(expression) or 'RE2 refuses it'}"
     if "(" not in expression and "\\Q" not in expression:
         return None
     if _OPEN_QUOTE.search(_ESCAPE.sub("", expression)):

@@ -40,7 +40,7 @@ class Rendering:
     `digest` is part of the text, as the name of the unused receiver `MARKER + digest`. `receivers` and `routes` count
     ours. `undeliverable` are the enabled targets that have no receiver, `undeliverable_rules` the enabled rules that
     have no route, with their faults; `overlapping` are the targets that may be notified twice of an alert. `parts` maps
-    `template`, `target:<name>` and `rule:<id>` to a digest of what each of them alone is, for those that are written and
+    `template`, `target:<name>` and `rule:<id>` to a digest of what each of them alone is: those that are written, and
     those that would be if Alertmanager had not refused them.
     """
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from alert_refresh.alertmanager.routes import MOST_OF_ONE
 from alert_refresh.alertmanager.template import PREFIX
@@ -37,8 +38,8 @@ UTF8 = ["a.b", "größe", 'x"y', "a b", "a,b"]
 VALUES = ["", "x", "y", "xy", "xx", "X", "x y", "x|y", "z\nx", 'q"', "b\\", "é", "1", "x,y={}"]
 EXPRESSIONS = [
     "x", "x|y", "x|y|xx", "x.*", ".*", ".+", "", "x?", "x|", "|y", "[^x]*", "[xy]+", "^x$", "^", "$", "(?i)x",
-    "(x|y)y?", "x{1,2}", ".*x", "(?s).*x", "z\nx", "z\\nx", 'q"', "b\\\\", "\\d", "x\\|y", "\\Qx|y\\E", "(?P<n>x)y", "\\PL", "é",
-    ".", "x y", "a|b|c", "x(?:|y)", "(?m)^x$", "[[:alpha:]]{2}", "\\x78",
+    "(x|y)y?", "x{1,2}", ".*x", "(?s).*x", "z\nx", "z\\nx", 'q"', "b\\\\", "\\d", "x\\|y", "\\Qx|y\\E", "(?P<n>x)y", "\\PL",
+    "é", ".", "x y", "a|b|c", "x(?:|y)", "(?m)^x$", "[[:alpha:]]{2}", "\\x78",
 ]  # fmt: skip
 DISABLED, STALE, MISSING, NO_ROUTE = "off", "stale", "missing", "headers"
 TARGETS: list[Target] = [
@@ -59,17 +60,16 @@ def matchers(names: list[str]) -> st.SearchStrategy[Matcher]:
 
 
 def rules(names: list[str], most: int = 7) -> st.SearchStrategy[list[Rule]]:
-    one = st.fixed_dictionaries(
-        {
-            "match": st.lists(matchers(names), max_size=4).map(tuple),
-            "targets": st.lists(
-                st.sampled_from(["one", "one", "two", "three", STALE, DISABLED, MISSING, NO_ROUTE]), max_size=4
-            ).map(tuple),
-            "priority": st.integers(-2, 2),
-            "enabled": st.sampled_from([True, True, True, False]),
-        }
+    names_of_targets = st.sampled_from(["one", "one", "two", "three", STALE, DISABLED, MISSING, NO_ROUTE])
+    one = st.builds(
+        Rule,
+        id=st.just(""),
+        match=st.lists(matchers(names), max_size=4).map(tuple),
+        targets=st.lists(names_of_targets, max_size=4).map(tuple),
+        priority=st.integers(-2, 2),
+        enabled=st.sampled_from([True, True, True, False]),
     )
-    return st.lists(one, max_size=most).map(lambda found: [Rule(f"r{n}", **fields) for n, fields in enumerate(found)])
+    return st.lists(one, max_size=most).map(lambda found: [replace(rule, id=f"r{n}") for n, rule in enumerate(found)])
 
 
 def alerts(names: list[str]) -> st.SearchStrategy[dict[str, str]]:
