@@ -25,6 +25,8 @@ LARGEST = 256 * 1024 * 1024
 PREVIOUS = ".previous"
 FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ENFILE, errno.EMFILE, errno.ENOMEM))
 """A disk may get room again; a folder that may not be written to stays so until somebody mends it."""
+NO_SECOND_NAMES = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES))
+"""How a file system, or the kernel's protection of hard links, says that a file gets no second name."""
 
 
 class ConfigFile:
@@ -37,11 +39,6 @@ class ConfigFile:
     def real(self) -> Path:
         """Where the file is."""
         return self._path.resolve()
-
-    @property
-    def folder(self) -> Path:
-        """The folder from which Alertmanager takes relative paths in it."""
-        return self._path.absolute().parent
 
     def read(self) -> bytes | None:
         """Its content; None if there is no file.
@@ -65,16 +62,23 @@ class ConfigFile:
                 it would get another owner.
         """
         path = self.real
+        temporary = self._temporary(path)
         try:
             before = _state(path)
             if before is None:
-                atomic_file.write(path, text)
-                return
-            if keep:
-                self._keep(path, before)
-            atomic_file.write(path, text, mode=stat.S_IMODE(before.st_mode), owner=(before.st_uid, before.st_gid))
+                atomic_file.write_new(temporary, text)
+            else:
+                mode, owner = stat.S_IMODE(before.st_mode), (before.st_uid, before.st_gid)
+                atomic_file.write_new(temporary, text, mode=mode, owner=owner)
+                if keep:
+                    self._keep(path, before)
+            temporary.replace(path)
+            atomic_file.sync_folder(path.parent)
         except OSError as error:
-            raise _storage_error(error) from error
+            raise unwritable(error) from error
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
 
     def restore(self, text: bytes) -> None:
         """Put this content in place of the last one; where it is the one before, without room on the disk.
@@ -84,10 +88,8 @@ class ConfigFile:
         """
         path = self.real
         if self.previous() == text:
-            temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
             with suppress(OSError):
-                os.link(self._kept(path), temporary)
-                temporary.replace(path)
+                self._second_name(self._kept(path), path)
                 atomic_file.sync_folder(path.parent)
                 return
         self.write(text, keep=False)
@@ -101,7 +103,7 @@ class ConfigFile:
         try:
             self.real.unlink(missing_ok=True)
         except OSError as error:
-            raise _storage_error(error) from error
+            raise unwritable(error) from error
 
     def remove_leftovers(self) -> None:
         """Remove temporary files that a process left which was killed."""
@@ -116,19 +118,28 @@ class ConfigFile:
     def _keep(self, path: Path, state: os.stat_result) -> None:
         """Give the file that is about to be replaced a second name; copy it where a folder has no second names."""
         kept = self._kept(path)
-        temporary = path.with_name(f".{kept.name}.{secrets.token_hex(4)}")
         try:
-            os.link(path, temporary)
-            temporary.replace(kept)
+            self._second_name(path, kept)
         except OSError as error:
-            if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES):
+            if error.errno not in NO_SECOND_NAMES:
                 raise
             mode, owner = stat.S_IMODE(state.st_mode), (state.st_uid, state.st_gid)
             atomic_file.write(kept, path.read_bytes(), mode=mode, owner=owner)
+
+    def _second_name(self, path: Path, other: Path) -> None:
+        """Let `other` be a name of the file at `path`, too."""
+        temporary = self._temporary(other)
+        try:
+            os.link(path, temporary)
+            temporary.replace(other)
         finally:
-            # Still there if both names are of the same file already.
+            # It is still there if both were names of the same file before.
             with suppress(OSError):
                 temporary.unlink()
+
+    @staticmethod
+    def _temporary(path: Path) -> Path:
+        return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
 
     @staticmethod
     def _kept(path: Path) -> Path:
@@ -157,8 +168,8 @@ def _state(path: Path) -> os.stat_result | None:
     return state
 
 
-def _storage_error(error: OSError) -> Transient | Permanent:
-    """The attempt's error, without a path."""
+def unwritable(error: OSError) -> Transient | Permanent:
+    """The attempt's error for a file that could not be written, without a path."""
     reason = os.strerror(error.errno) if error.errno else type(error).__name__
     kind = Transient if error.errno in FULL else Permanent
     return kind(f"the configuration file cannot be written: {reason}; the one that is there stays", STORAGE)

@@ -9,6 +9,7 @@ import subprocess
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from alert_refresh.alertmanager.file import unwritable
 from alert_refresh.alertmanager.inputs import Capabilities
 from alert_refresh.engine import Transient
 from alert_refresh.engine.errors import TIMEOUT
@@ -43,13 +44,15 @@ class Amtool:
 
         Raises:
             Transient: it took too long, or could not be started.
-            OSError: the temporary file could not be written.
+            Transient, Permanent: the temporary file could not be written (`storage`).
         """
         assert self.path is not None
         temporary = self._file.with_name(f".{self._file.name}.{secrets.token_hex(4)}")
         try:
             atomic_file.write_new(temporary, text)
             return self._run(deadline, "check-config", str(temporary)).returncode != 0
+        except OSError as error:
+            raise unwritable(error) from error
         finally:
             with suppress(OSError):
                 temporary.unlink()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -135,9 +136,10 @@ class Instances:
 
     def _probe(self, one: Instance, deadline: Deadline) -> None:
         """Learn what an Alertmanager knows: by a check of the same version's tool, else by what it shows of itself."""
-        if one.version is not None and self._amtool.version(deadline) == one.version:
-            self._capabilities[one.name] = one.version, self._amtool.capabilities(deadline)
-            return
+        with suppress(AttemptError):
+            if one.version is not None and self._amtool.version(deadline) == one.version:
+                self._capabilities[one.name] = one.version, self._amtool.capabilities(deadline)
+                return
         try:
             status, metrics = self._status(one.name, deadline), self._get(one.name, "/metrics", deadline)
         except AttemptError:
