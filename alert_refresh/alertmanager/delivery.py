@@ -257,7 +257,7 @@ class Delivery:
 def excluding(inputs: Inputs, left_out: Mapping[str, Culprit], versions: Sequence[str | None]) -> Inputs:
     """The inputs with these parts left out, each with the fault that says so."""
     named = ", ".join(dict.fromkeys(version for version in versions if version)) or "of an unknown version"
-    fault = Fault("alertmanager", f"Alertmanager {named} refuses the configuration with it")
+    fault = Fault("alertmanager", f"undeliverable: Alertmanager {named} refuses the configuration with it")
     return replace(
         inputs,
         excluded_targets={part.removeprefix(TARGET): (fault,) for part in left_out if part.startswith(TARGET)},
