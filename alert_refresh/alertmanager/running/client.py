@@ -104,6 +104,8 @@ class Request:
             if size > self._largest:
                 raise Permanent(f"its answer is larger than {self._largest} bytes", "too_large")
             found.append(chunk)
+        if answer.length:  # what is still to come; `read1` takes the end of the connection for that of the body
+            raise http.client.IncompleteRead(b"", answer.length)
         return b"".join(found)
 
 
