@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(([^\s/?#]*)\S*)")
+_WHOLE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(([^\s/?#]*).*)", re.DOTALL)
+"""A URL, and one that is the whole value: it may have blanks, in a template for example."""
 _SECRET = re.compile(
-    r"password|passwd|secret|token|(?:^|_)key|credential|_auth_|^auth|webhook_url|(?:^|_)user_?name$", re.I
+    r"password|passwd|secret|token|(?:^|_)key|credential|_auth_|^auth|(?:^|_)user_?name$", re.IGNORECASE
 )
-_NO_SECRET = re.compile(r"_file$|_ref$|^key_?id$|^token_url$|^webhook_url$|^authorization$|^basic_auth$", re.I)
-_ALL_BELOW = re.compile(r"headers?$|^endpoint_params$|^claims$", re.I)
+_NO_SECRET = re.compile(r"_file$|_ref$|^key_?id$|^token_url$|^authorization$", re.IGNORECASE)
+_ALL_BELOW = re.compile(r"headers?$|^endpoint_params$|^claims$", re.IGNORECASE)
 """Keys below which every value may be a credential."""
 _COMMENT = re.compile(r"# (?:Made by alert-refresh|Changes to this file).*")
 
@@ -47,13 +49,19 @@ def _masked(node: Node, secret: bool) -> Node:
         return _scalar(node, secret)
     if isinstance(node, Sequence):
         return Sequence(tuple(_masked(one, secret) for one in node.items), node.line)
-    return Mapping(tuple((key, _masked(value, secret or _is_secret(key.text))) for key, value in node.pairs), node.line)
+    return Mapping(
+        tuple((key, _masked(one, secret or _is_secret(key.text, one))) for key, one in node.pairs), node.line
+    )
 
 
 def _scalar(node: Scalar, secret: bool) -> Scalar:
     if secret:
         return node if not node.value else text(MASK)
-    hidden = _URL.sub(_url, node.text) if "://" in node.text else node.text
+    hidden = node.text
+    if whole := _WHOLE.fullmatch(hidden):
+        hidden = _url(whole)
+    elif "://" in hidden:
+        hidden = _URL.sub(_url, hidden)
     return node if hidden == node.text else text(hidden)
 
 
@@ -63,7 +71,8 @@ def _url(found: re.Match[str]) -> str:
     return f"{found[1]}{host}/{MASK}" if host else f"{found[1]}{MASK}"
 
 
-def _is_secret(key: str) -> bool:
-    if _ALL_BELOW.search(key):
+def _is_secret(key: str, value: Node) -> bool:
+    """Whether what is under a key is a credential; of a URL only a part is."""
+    if _ALL_BELOW.search(key) or (key.endswith("url") and isinstance(value, Scalar) and "://" not in value.text):
         return True
     return _SECRET.search(key) is not None and _NO_SECRET.search(key) is None

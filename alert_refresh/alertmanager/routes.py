@@ -194,9 +194,7 @@ def _written(placed: list[Placed], overlapping: tuple[str, ...]) -> Routes:
     """Routes with equal matchers are one route, at the place of the first, with a child for each target."""
     merged: dict[frozenset[Matcher], tuple[tuple[Matcher, ...], list[str]]] = {}
     for _, matchers, name in sorted(placed, key=_order):
-        same = merged.setdefault(frozenset(matchers), (matchers, []))[1]
-        if name not in same:
-            same.append(name)
+        merged.setdefault(frozenset(matchers), (matchers, []))[1].append(name)
     texts = {one: f"    - {quoted(str(one))}\n" for one in set(chain.from_iterable(merged))}
     written: list[str] = []
     count = len(merged)

@@ -38,8 +38,8 @@ UTF8 = ["a.b", "größe", 'x"y', "a b", "a,b"]
 VALUES = ["", "x", "y", "xy", "xx", "X", "x y", "x|y", "z\nx", 'q"', "b\\", "é", "1", "x,y={}"]
 EXPRESSIONS = [
     "x", "x|y", "x|y|xx", "x.*", ".*", ".+", "", "x?", "x|", "|y", "[^x]*", "[xy]+", "^x$", "^", "$", "(?i)x",
-    "(x|y)y?", "x{1,2}", ".*x", "(?s).*x", "z\nx", "z\\nx", 'q"', "b\\\\", "\\d", "x\\|y", "\\Qx|y\\E", "(?P<n>x)y", "\\PL",
-    "é", ".", "x y", "a|b|c", "x(?:|y)", "(?m)^x$", "[[:alpha:]]{2}", "\\x78",
+    "(x|y)y?", "x{1,2}", ".*x", "(?s).*x", "z\nx", "z\\nx", 'q"', "b\\\\", "\\d", "x\\|y", "\\Qx|y\\E", "(?P<n>x)y",
+    "\\PL", "é", ".", "x y", "a|b|c", "x(?:|y)", "(?m)^x$", "[[:alpha:]]{2}", "\\x78",
 ]  # fmt: skip
 DISABLED, STALE, MISSING, NO_ROUTE = "off", "stale", "missing", "headers"
 TARGETS: list[Target] = [
