@@ -13,7 +13,7 @@ from alert_refresh import __version__, alertmanager, durations, rules, targets, 
 from alert_refresh.config import Config, read_server
 from alert_refresh.engine import Clock, ConfigErrors, Deadline, ShutdownTimeout, SystemClock, Trigger, Worker
 from alert_refresh.env import Env
-from alert_refresh.kind import load
+from alert_refresh.kind import is_off, it, load
 from alert_refresh.observe import notify
 from alert_refresh.observe.outcomes import log_outcome, log_publication
 
@@ -136,7 +136,7 @@ class Daemon:
         for warning in self.config.warnings:
             log.warning("%s", warning)
         for kind, enable_hint in self.off.items():
-            log.info("%s are off; to switch them on, %s", kind.capitalize(), enable_hint, extra={"kind": kind})
+            log.info("%s; to switch %s on, %s", is_off(kind), it(kind), enable_hint, extra={"kind": kind})
         if not self.workers:
             log.warning("Nothing is configured, and nothing is kept up to date", extra={"off": self.off})
         self.halted.clear()

@@ -57,6 +57,16 @@ class Kind(engine.Kind):
     keep: str = ""
 
 
+def is_off(name: str) -> str:
+    """That a kind is off: `Targets are off`, `Alertmanager is off`."""
+    return f"{name.capitalize()} {'are' if name.endswith('s') else 'is'} off"
+
+
+def it(name: str) -> str:
+    """What stands for a kind's name in a sentence: `them` or `it`."""
+    return "them" if name.endswith("s") else "it"
+
+
 def load(name: str) -> Any:
     """The attribute that `module:attribute` names.
 

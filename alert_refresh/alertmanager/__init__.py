@@ -77,11 +77,13 @@ def _routes(env: Env, *, on: bool) -> Mode:
     rules = bool(env.peek("RULES_FILE"))
     chosen = env.choice(
         "ALERTMANAGER_ROUTES",
-        "rules" if rules else "filters",
-        tuple(Mode),
-        "Where routes come from: rules, the targets' filter_config, or none but the template's; unset: rules if "
-        "RULES_FILE is set, else filters",
+        "auto",
+        ("auto", *Mode),
+        "Where routes come from: rules, filters (the filter_config of each target), none but the template's, or auto, "
+        "which is rules if RULES_FILE is set, else filters",
     )
+    if chosen == "auto":
+        return Mode.RULES if rules else Mode.FILTERS
     if chosen == Mode.RULES and not rules and on:
         env.fault("ALERTMANAGER_ROUTES", "is rules, and RULES_FILE is not set")
     return Mode(chosen)

@@ -9,7 +9,7 @@ from alert_refresh.cli.once import attempt
 from alert_refresh.engine import AttemptError, Deadline, Earliest, SystemClock
 from alert_refresh.engine.attempt_threads import ABANDON_AFTER
 from alert_refresh.engine.threads import Call, spawn
-from alert_refresh.kind import load
+from alert_refresh.kind import it, load
 from alert_refresh.observe.formats import escape, timestamp
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def text(found: list[dict[str, Any]]) -> str:
     lines = []
     for one in found:
         if one["source"] is None:
-            lines.append(f"{one['kind']}: off; to switch them on, {one['off']}")
+            lines.append(f"{one['kind']}: off; to switch {it(one['kind'])} on, {one['off']}")
             continue
         said = f"failed ({one['error_type']}): {one['error']}" if one["error"] else f"{one['items']} read"
         lines.append(f"{one['kind']} from {one['source']}: {said} in {one['duration_ms']} ms")

@@ -193,8 +193,8 @@ def test_check_shows_no_control_character_of_what_it_read(monkeypatch: pytest.Mo
     result = run("check")
     assert result.exit_code == 1
     assert all(line.isprintable() for line in result.output.split("\n"))
-    assert len(result.output.splitlines()) == 2 + 2 + 2, (
-        "the settings, the notifications, the targets and their fault, two kinds off"
+    assert len(result.output.splitlines()) == 2 + 2 + 3, (
+        "the settings, the notifications, the targets and their fault, three kinds off"
     )
     assert result.output.count("a\\x1b[31m\\r\\nb\\u202e\\u2028\\udcff\\x00") == 5
     found = json.loads(run("check", "--json").output)["sources"][0]
