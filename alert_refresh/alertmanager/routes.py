@@ -21,8 +21,8 @@ MOST_OF_ONE = 64
 """Routes that one target may take so as to be notified once."""
 MOST_OF_ALL = 5000
 """Routes that all targets whose rules overlap may take together."""
-MOST_COMPARED = 100_000
-"""Pairs of rules that are compared."""
+MOST_STEPS = 100_000
+"""Pairs of rules that are compared, and parts of rules that are made."""
 
 FEW = 16
 """Rules that are compared each with each."""
@@ -41,13 +41,13 @@ class Disjoint:
     """The rules of one target made disjoint.
 
     `whole` are those that no other one contains, `split` what is left of them where some had to be split, else empty.
-    `overlap`: an alert may be accepted by two. `compared` pairs of rules were compared.
+    `overlap`: an alert may be accepted by two. It took this many `steps`.
     """
 
     whole: Parts
     split: Parts = ()
     overlap: bool = False
-    compared: int = 0
+    steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +72,10 @@ def from_rules(rules: Iterable[Rule], targets: Mapping[str, object]) -> Routes:
     groups: dict[tuple[int, ...], list[str]] = defaultdict(list)
     for name, of_target in sorted(ranks.items()):
         groups[tuple(of_target)].append(name)
-    budget, found = MOST_COMPARED, []
+    budget, found = MOST_STEPS, []
     for group, names in sorted(groups.items(), key=lambda one: (len(one[0]), one[0])):
         result = disjoint([(rank, conjunctions[rank]) for rank in group], budget)
-        budget -= result.compared
+        budget -= result.steps
         found.append((result, names))
     return _written(*_chosen(found))
 
@@ -100,26 +100,26 @@ def from_filters(filters: Mapping[str, Sequence[Matcher]]) -> Routes:
     return _written([((0, 0), one.matchers, name) for name, one in found if not one.impossible], ())
 
 
-def disjoint(rules: Sequence[tuple[int, Conjunction]], budget: int = MOST_COMPARED) -> Disjoint:
-    """The rules of one target, by rank, made disjoint, comparing at most `budget` pairs."""
+def disjoint(rules: Sequence[tuple[int, Conjunction]], budget: int = MOST_STEPS) -> Disjoint:
+    """The rules of one target, by rank, made disjoint in about `budget` steps at most."""
     compared = _Compared(rules, budget)
-    kept = sorted(compared.kept)
+    kept, steps = sorted(compared.kept), compared.count
     whole = tuple(((rules[at][0], 0), rules[at][1]) for at in kept)
     overlaps = {at: [other for other in compared.overlaps.get(at, ()) if other in compared.kept] for at in kept}
     if compared.exhausted or not any(overlaps.values()):
-        return Disjoint(whole, (), compared.exhausted, compared.count)
+        return Disjoint(whole, (), compared.exhausted, steps)
     parts: list[tuple[Place, Conjunction]] = []
     for at in kept:
         rank, conjunction = rules[at]
         pieces = [conjunction]
         for other in overlaps[at]:
-            if len(parts) + len(pieces) > MOST_OF_ONE:
-                break
+            if len(parts) + len(pieces) > MOST_OF_ONE or steps > budget:
+                return Disjoint(whole, (), True, steps)
             pieces = [left for piece in pieces for left in piece.without(rules[other][1])]
+            steps += len(pieces)
         parts += [((rank, number), piece) for number, piece in enumerate(pieces)]
-        if len(parts) > MOST_OF_ONE:
-            return Disjoint(whole, (), True, compared.count)
-    return Disjoint(whole, tuple(parts), False, compared.count)
+    fits = len(parts) <= MOST_OF_ONE
+    return Disjoint(whole, tuple(parts) if fits else (), not fits, steps)
 
 
 class _Compared:

@@ -142,7 +142,7 @@ def test_of_many_targets_those_that_would_take_most_overlap() -> None:
 
 def test_pairs_are_compared_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     rules = [rule(f"r{n:03d}", f'x=~"{n}.+"', targets=("a",)) for n in range(30)] + [rule("z", "y=1", targets=("b",))]
-    monkeypatch.setattr(routes, "MOST_COMPARED", 30 * 29 // 2 - 1)
+    monkeypatch.setattr(routes, "MOST_STEPS", 30 * 29 // 2 - 1)
     found = from_rules(rules, ALL)
     assert found.overlapping == ("a",)
     assert len(written(found)) == 31
