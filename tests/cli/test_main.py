@@ -15,6 +15,7 @@ from alert_refresh import __version__, daemon
 from alert_refresh.cli.main import main
 from alert_refresh.daemon import KINDS
 from alert_refresh.engine import Fault, Partial, Permanent, Rejected, Snapshot
+from alert_refresh.kind import it
 from alert_refresh.observe.notify import describe
 from tests.fakes import FakeSource
 from tests.kinds import with_source
@@ -61,7 +62,7 @@ def test_the_help_does_not_depend_on_the_environment() -> None:
 def test_check_without_any_kind_succeeds_and_says_what_is_off() -> None:
     result = run("check")
     assert result.exit_code == 0
-    off = [f"{kind.name}: off; to switch them on, {kind.enable_hint}" for kind in KINDS]
+    off = [f"{kind.name}: off; to switch {it(kind.name)} on, {kind.enable_hint}" for kind in KINDS]
     assert result.output.splitlines() == ["Settings are valid.", describe(None), *off]
 
 
