@@ -123,9 +123,10 @@ class Delivery:
         good = self._good(work)
         while True:
             if work.current != work.rendering.text:
-                if not work.answering and work.seen and self._amtool.path is None and work.current is not None:
+                fits = self._tool_fits(work, deadline)
+                if not work.answering and work.seen and not fits and work.current is not None:
                     return work
-                if self._unsure(work, good) and self._refused_by_tool(work, deadline):
+                if fits and _unsure(work) and self._amtool.refuses(work.rendering.text, deadline):
                     work = self._without_culprits(work, good, deadline)
                     continue
                 self._write(work.rendering.text)
@@ -161,16 +162,10 @@ class Delivery:
                 return text
         return work.current
 
-    def _unsure(self, work: Round, good: bytes | None) -> bool:
-        """Whether a configuration has to be checked before it is written: no Alertmanager answers that would check it,
-        or what is in place is not known to be good.
-        """
-        if not work.answering:
-            return True
-        return work.before.verified is None and good is not None and not any(one.runs(good, "") for one in work.seen)
-
-    def _refused_by_tool(self, work: Round, deadline: Deadline) -> bool:
-        return self._amtool.path is not None and self._amtool.refuses(work.rendering.text, deadline)
+    def _tool_fits(self, work: Round, deadline: Deadline) -> bool:
+        """Whether there is a tool, and of the version that runs, as far as that is known: others know other fields."""
+        versions = {version for version in work.versions if version is not None}
+        return self._amtool.path is not None and versions <= {self._amtool.version(deadline)}
 
     def _write(self, text: bytes, *, keep: bool = True) -> None:
         # Before it is there: whoever watches the file must know it for ours.
@@ -213,7 +208,7 @@ class Delivery:
             Permanent: it refuses the template.
             Transient: the time is over, or it accepts now what it refused.
         """
-        by_tool = self._refused_by_tool(work, deadline)
+        by_tool = self._tool_fits(work, deadline) and self._amtool.refuses(work.rendering.text, deadline)
         for suspects in _suspects(work):
             trial = partial(self._passes_by_tool if by_tool else self._passes_reload, work, suspects, good, deadline)
             found = culprits(suspects, trial)
@@ -263,6 +258,16 @@ def excluding(inputs: Inputs, left_out: Mapping[str, Culprit], versions: Sequenc
         excluded_targets={part.removeprefix(TARGET): (fault,) for part in left_out if part.startswith(TARGET)},
         excluded_rules={part.removeprefix(RULE): (fault,) for part in left_out if part.startswith(RULE)},
     )
+
+
+def _unsure(work: Round) -> bool:
+    """Whether a configuration has to be checked before it is written: no Alertmanager answers that would check it, or
+    something changed that the model of receivers and routes does not know whole: the template, or a rule's expressions.
+    """
+    verified, parts = work.before.verified, work.rendering.parts
+    if verified is None or not work.answering:
+        return True
+    return any(verified.parts.get(part) != digest for part, digest in parts.items() if not part.startswith(TARGET))
 
 
 def _with_only(work: Round, suspects: Sequence[str], accepted: Collection[str]) -> bytes:

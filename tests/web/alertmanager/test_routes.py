@@ -153,7 +153,7 @@ def test_a_refresh_that_a_user_asks_for(whole: Whole) -> None:
     assert answer.status_code == 200 and answer.json is not None
     assert answer.json["items"] == 2 and answer.json["rejected"] == 2
     whole.between.answers["*"] = (503, b"")
-    answer = whole.client.post("/api/v2/alertmanager/refresh?wait=20s")
+    answer = whole.client.post("/api/v2/alertmanager/refresh?wait=1s")
     assert answer.status_code == 502 and answer.json is not None and "503" in answer.json["message"]
 
 
