@@ -82,11 +82,32 @@ def test_a_difference_is_disjoint_and_exact(one: Conjunction, two: Conjunction, 
         (['a=~"x+"'], ['a!~"y|z"'], []),
         (['a!~"x|y"'], ["a!=x"], []),
         (["a!=x", "a!=y"], ['a!~"x|y"'], []),
+        (['a=~"x|y|z"'], ["a!=y", 'a=~"x|z|w"'], [["a=y"]]),
     ],
 )
 def test_what_is_left_when_another_is_taken_away(one: list[str], other: list[str], expected: list[list[str]]) -> None:
     found = of(*one).without(of(*other))
     assert [list(piece.matchers) for piece in found] == [list(parsed(*piece)) for piece in expected]
+
+
+@pytest.mark.parametrize(
+    ("one", "matcher", "expected"),
+    [
+        (["a!=x"], "a!=y", False),
+        (["a!=x"], "a!=x", True),
+        (["a!=x"], "a=y", False),
+        (['a=~"x+"'], "a!=y", True),
+        (['a=~"x+"'], "a!=x", False),
+        (['a!~"x+"'], "a!=x", True),
+        (['a!~"x+"'], 'a!~"x|xx"', True),
+        (['a!~"x+"'], 'a!~"x|y"', False),
+        (['a=~"x|y"'], 'a!~"z+"', True),
+        (['a=~"x|y"'], 'a!~"y+"', False),
+        (["b=x"], "a!=x", False),
+    ],
+)
+def test_what_is_implied(one: list[str], matcher: str, expected: bool) -> None:
+    assert of(*one).implies(*parsed(matcher)) is expected
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,21 @@ def test_many_rules_of_one_target_that_exclude_each_other_do_not_overlap() -> No
     assert found.overlapping == ()
 
 
+def test_of_many_rules_one_about_another_label_is_compared_with_all() -> None:
+    rules = [rule(f"r{n:03d}", f"alertname=A{n}", "k=1", targets=("a",)) for n in range(30)]
+    first, last = rule("a", "x=1", targets=("a",)), rule("z", "y=1", targets=("a",), priority=-1)
+    found = of(first, *rules)
+    assert found[:2] == ['x="1" -> a', 'alertname="A0", k="1", x!="1" -> a']
+    assert len(found) == 31
+    assert len(of(*rules, last)) == 30 + 31
+
+
+def test_parts_are_made_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert from_rules(independent(4), ALL).overlapping == ()
+    monkeypatch.setattr(routes, "MOST_STEPS", 20)
+    assert from_rules(independent(4), ALL).overlapping == ("a",)
+
+
 def test_one_rule_that_contains_all_others_leaves_one_route() -> None:
     rules = [rule(f"r{n:03d}", f"l{n}=1", targets=("a",)) for n in range(100)]
     found = from_rules([*rules, rule("z", targets=("a",))], ALL)
