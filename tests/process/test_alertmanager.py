@@ -46,7 +46,12 @@ class Scene:
 
     def secret(self, name: str, **changes: Any) -> None:
         """Apply a Secret whose target gets the alerts of its team."""
-        config = {"name": name, "type": "webhook", "format": "webhook", "url": f"{self.webhook.url}/{name}/{CANARY}"}
+        config: dict[str, Any] = {
+            "name": name,
+            "type": "webhook",
+            "format": "webhook",
+            "url": f"{self.webhook.url}/{name}/{CANARY}",
+        }
         config |= {"filter_config": {"labels": {"team": name}}}
         manifest = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "labels": LABELS}}
         write(self.targets / f"{name}.yaml", manifest | {"stringData": {"config": json.dumps(config | changes)}})
