@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from alert_refresh.alertmanager.model import matcher_problem
 from alert_refresh.engine import Fault
 from alert_refresh.rules.matcher import Matcher
+from alert_refresh.targets.secret.json_object import JsonObject
 from alert_refresh.targets.secret.words import shown
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def filters(config: Mapping[str, Any], utf8: bool) -> tuple[tuple[Matcher, ...],
     """
     matchers: list[Matcher] = []
     faults: list[Fault] = []
-    for key, value in dict(config).items():
+    for key, value in (config.decode() if isinstance(config, JsonObject) else config).items():
         if value is None:
             continue
         try:

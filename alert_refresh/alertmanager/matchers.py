@@ -100,6 +100,10 @@ class Conjunction:
 
     def excludes(self, other: Conjunction) -> bool:
         """Whether no alert is accepted by both."""
+        for name, values in self.values.items():
+            others = other.values.get(name)
+            if others is not None and values != others and not any(map(others.__contains__, values)):
+                return True
         for name, on_label in other._by_label.items():
             if name in self._by_label and self._excludes(name, other, on_label):
                 return True
@@ -108,7 +112,7 @@ class Conjunction:
     def _excludes(self, name: str, other: Conjunction, on_label: list[Matcher]) -> bool:
         values, others = self.values.get(name), other.values.get(name)
         if values is not None and others is not None:
-            return values[0] not in others if len(values) == 1 else not any(value in others for value in values)
+            return False
         if values is not None:
             return not any(other.allows(name, value) for value in values)
         if others is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from alert_refresh.alertmanager.matchers import Conjunction
@@ -32,8 +33,8 @@ Place = tuple[int, int]
 
 
 Parts = tuple[tuple[Place, Conjunction], ...]
-Placed = tuple[Place, tuple["Matcher", ...], str]
-"""A route: its place, its matchers, its target."""
+Placed = tuple[Place, str, Conjunction]
+"""A route: its place, its target, its matchers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,24 +91,28 @@ def _chosen(found: list[tuple[Disjoint, list[str]]]) -> tuple[list[Placed], tupl
             parts = result.split if left >= 0 and result.split else result.whole
             if result.overlap or (result.split and left < 0):
                 overlapping.append(name)
-            placed += [(place, part.matchers, name) for place, part in parts]
+            placed += [(place, name, part) for place, part in parts]
     return placed, tuple(sorted(overlapping))
 
 
 def from_filters(filters: Mapping[str, Sequence[Matcher]]) -> Routes:
     """One route to each target, by name."""
     found = ((name, Conjunction(matchers)) for name, matchers in sorted(filters.items()))
-    return _written([((0, 0), one.matchers, name) for name, one in found if not one.impossible], ())
+    return _written([((0, 0), name, one) for name, one in found if not one.impossible], ())
 
 
 def disjoint(rules: Sequence[tuple[int, Conjunction]], budget: int = MOST_STEPS) -> Disjoint:
     """The rules of one target, by rank, made disjoint in about `budget` steps at most."""
+    if _exclusive(rules):
+        return Disjoint(tuple(((rank, 0), one) for rank, one in rules))
     compared = _Compared(rules, budget)
     kept, steps = sorted(compared.kept), compared.count
     whole = tuple(((rules[at][0], 0), rules[at][1]) for at in kept)
-    overlaps = {at: [other for other in compared.overlaps.get(at, ()) if other in compared.kept] for at in kept}
-    if compared.exhausted or not any(overlaps.values()):
+    if compared.exhausted or not any(compared.overlaps.values()):
         return Disjoint(whole, (), compared.exhausted, steps)
+    overlaps = {at: [other for other in compared.overlaps[at] if other in compared.kept] for at in kept}
+    if not any(overlaps.values()):
+        return Disjoint(whole, (), False, steps)
     parts: list[tuple[Place, Conjunction]] = []
     for at in kept:
         rank, conjunction = rules[at]
@@ -120,6 +125,15 @@ def disjoint(rules: Sequence[tuple[int, Conjunction]], budget: int = MOST_STEPS)
         parts += [((rank, number), piece) for number, piece in enumerate(pieces)]
     fits = len(parts) <= MOST_OF_ONE
     return Disjoint(whole, tuple(parts) if fits else (), not fits, steps)
+
+
+def _exclusive(rules: Sequence[tuple[int, Conjunction]]) -> bool:
+    """Whether one label alone shows that no alert is accepted by two of the rules, as it mostly does."""
+    for name in rules[0][1].values:
+        values = [one.values.get(name, ()) for _, one in rules]
+        if () not in values and sum(map(len, values)) == len(set(chain.from_iterable(values))):
+            return True
+    return len(rules) == 1
 
 
 class _Compared:
@@ -193,25 +207,22 @@ class _Candidates:
 def _written(placed: list[Placed], overlapping: tuple[str, ...]) -> Routes:
     """Routes with equal matchers are one route, at the place of the first, with a child for each target."""
     merged: dict[frozenset[Matcher], tuple[tuple[Matcher, ...], list[str]]] = {}
-    for _, matchers, name in sorted(placed, key=_order):
-        merged.setdefault(frozenset(matchers), (matchers, []))[1].append(name)
+    known: dict[Conjunction, list[str]] = {}
+    for _, name, one in sorted(placed, key=itemgetter(0, 1)):
+        names = known.get(one)
+        if names is None:
+            names = known[one] = merged.setdefault(frozenset(one.matchers), (one.matchers, []))[1]
+        names.append(name)
     texts = {one: f"    - {quoted(str(one))}\n" for one in set(chain.from_iterable(merged))}
+    receivers = {name: quoted(PREFIX + name) for name in {name for _, name, _ in placed}}
     written: list[str] = []
     count = len(merged)
     for matchers, names in merged.values():
         conditions = f"matchers:\n{''.join([texts[one] for one in matchers])}    " if matchers else ""
         if len(names) == 1:
-            written.append(f"  - receiver: {_receiver(names[0])}\n    {conditions}continue: true\n")
+            written.append(f"  - receiver: {receivers[names[0]]}\n    {conditions}continue: true\n")
         else:
             count += len(names)
-            children = (f"    - receiver: {_receiver(name)}\n      continue: true\n" for name in sorted(names))
+            children = (f"    - receiver: {receivers[name]}\n      continue: true\n" for name in sorted(names))
             written.append(f"  - {conditions}continue: true\n    routes:\n{''.join(children)}")
     return Routes("".join(written), count, overlapping)
-
-
-def _receiver(name: str) -> str:
-    return quoted(PREFIX + name)
-
-
-def _order(one: Placed) -> tuple[Place, str]:
-    return one[0], one[2]
