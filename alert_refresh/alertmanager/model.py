@@ -25,6 +25,8 @@ RESERVED_HEADERS = frozenset(
     )
 )  # fmt: skip
 """Headers that `http_config.http_headers` may not set."""
+LONGEST_HEADER = 500
+"""Maximum characters of a header's name: it is a key of a YAML mapping, which may have 1,024."""
 DEEPEST_EXPRESSION = 200
 """Maximum nesting of groups in a regular expression: Go allows 1,000 nodes, each group takes up to four."""
 
@@ -85,6 +87,8 @@ def header_problem(name: str, value: str) -> str | None:
     """Why `http_config.http_headers` cannot set a header, or None; never quotes the value."""
     if not HEADER_NAME.fullmatch(name):
         return "a header's name has a character that no name has"
+    if len(name) > LONGEST_HEADER:
+        return f"a header's name is longer than {LONGEST_HEADER} characters"
     if name.lower() in RESERVED_HEADERS:
         return f"Alertmanager sets {name.lower()} itself"
     return value_problem(value)

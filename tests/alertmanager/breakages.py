@@ -110,6 +110,13 @@ KEYS_AND_HEADERS = [
     header("User-Agent", User_Agent="me"),
     header("a header for a proxy", Proxy_Authorization="Bearer x"),
     header("a header of AWS", X_Amz_Date="now"),
+    Breakage(
+        "a header with a name that no key of YAML may be so long",
+        target("broken", headers={"X" * 1100: "a"}),
+        "headers",
+        True,
+        HEADERS,
+    ),
     header("a header with a line feed", X_Team="a\nX-Other: b"),
     header("Authorization without a scheme", written=False, Authorization="token"),
     header("a scheme without credentials", written=False, Authorization="Bearer"),
