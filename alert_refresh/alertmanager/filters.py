@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from alert_refresh.alertmanager.matchers import Conjunction
 from alert_refresh.alertmanager.model import matcher_problem
 from alert_refresh.engine import Fault
 from alert_refresh.rules.matcher import Matcher
@@ -45,6 +46,8 @@ def filters(config: Mapping[str, Any], utf8: bool) -> tuple[tuple[Matcher, ...],
                 matchers.append(matcher)
         except _Unusable as error:
             faults.append(Fault(FIELD, f"undeliverable: {error}"))
+    if not faults and Conjunction(matchers).impossible:
+        faults.append(Fault(FIELD, "undeliverable: no alert can have what all its keys ask for"))
     return tuple(matchers), tuple(faults)
 
 

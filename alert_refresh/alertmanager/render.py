@@ -37,11 +37,12 @@ Faults = dict[str, tuple[Fault, ...]]
 class Rendering:
     """A configuration of Alertmanager: its bytes, and what became of each target and each rule.
 
-    `digest` is part of the text, as the name of the unused receiver `MARKER + digest`. `receivers` and `routes` count
-    ours. `undeliverable` are the enabled targets that have no receiver, `undeliverable_rules` the enabled rules that
-    have no route, with their faults; `overlapping` are the targets that may be notified twice of an alert. `parts` maps
-    `template`, `target:<name>` and `rule:<id>` to a digest of what each of them alone is: those that are written, and
-    those that would be if Alertmanager had not refused them.
+    `digest` is part of the text, as the name of the unused receiver `MARKER + digest`. `receivers` and `routes`
+    count ours, routes those that lead to a target. `undeliverable` are the enabled targets that have no receiver,
+    `undeliverable_rules` the enabled rules that have no route, with their faults; `overlapping` are the targets
+    that may be notified twice of an alert. `parts` maps `template`, `target:<name>` and `rule:<id>` to a digest of
+    what each of them alone is: those that are written, and those that would be if Alertmanager had not refused
+    them.
     """
 
     text: bytes = field(repr=False)

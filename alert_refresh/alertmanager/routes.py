@@ -53,7 +53,7 @@ class Disjoint:
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """Routes as items of the list `routes`, their number with those below them, and the targets that overlap."""
+    """Routes as items of the list `routes`, the number of those that lead to a target, and the targets that overlap."""
 
     text: str
     count: int
@@ -205,7 +205,11 @@ class _Candidates:
 
 
 def _written(placed: list[Placed], overlapping: tuple[str, ...]) -> Routes:
-    """Routes with equal matchers are one route, at the place of the first, with a child for each target."""
+    """Routes with equal matchers are one route, at the place of the first, with a child for each target.
+
+    There is a child for a single target too: where a route stands is part of the key of an alert's group, and a target
+    whose groups got other keys would be notified again because another target came or went.
+    """
     merged: dict[frozenset[Matcher], tuple[tuple[Matcher, ...], list[str]]] = {}
     known: dict[Conjunction, list[str]] = {}
     for _, name, one in sorted(placed, key=itemgetter(0, 1)):
@@ -214,15 +218,14 @@ def _written(placed: list[Placed], overlapping: tuple[str, ...]) -> Routes:
             names = known[one] = merged.setdefault(frozenset(one.matchers), (one.matchers, []))[1]
         names.append(name)
     texts = {one: f"    - {quoted(str(one))}\n" for one in set(chain.from_iterable(merged))}
-    receivers = {name: quoted(PREFIX + name) for name in {name for _, name, _ in placed}}
+    receivers = {name: _child(name) for _, name, _ in placed}
     written: list[str] = []
-    count = len(merged)
     for matchers, names in merged.values():
         conditions = f"matchers:\n{''.join([texts[one] for one in matchers])}    " if matchers else ""
-        if len(names) == 1:
-            written.append(f"  - receiver: {receivers[names[0]]}\n    {conditions}continue: true\n")
-        else:
-            count += len(names)
-            children = (f"    - receiver: {receivers[name]}\n      continue: true\n" for name in sorted(names))
-            written.append(f"  - {conditions}continue: true\n    routes:\n{''.join(children)}")
-    return Routes("".join(written), count, overlapping)
+        children = "".join([receivers[name] for name in sorted(names)])
+        written.append(f"  - {conditions}continue: true\n    routes:\n{children}")
+    return Routes("".join(written), len(placed), overlapping)
+
+
+def _child(name: str) -> str:
+    return f"    - receiver: {quoted(PREFIX + name)}\n      continue: true\n"

@@ -72,6 +72,7 @@ def test_keys_become_matchers(config: dict[str, Any], expected: list[str]) -> No
          "closed"),
         ({"alert_name_pattern": ""}, "'alert_name_pattern' is no text"),
         ({"alert_name_pattern": ["a"]}, "'alert_name_pattern' is no text"),
+        ({"severity": "a", "labels": {"severity": "b"}}, "no alert can have what all its keys ask for"),
         ({"exclude_noise": True}, "'exclude_noise' cannot be expressed by matchers of labels"),
         ({"min_confidence": 0.8}, "'min_confidence' cannot be expressed by matchers of labels"),
         ({"severities": ["a"]}, "'severities' is no filter that Alertmanager can apply"),

@@ -35,11 +35,13 @@ route:
       continue: true
     - receiver: "alert-refresh/two"
       continue: true
-  - receiver: "alert-refresh/one"
-    matchers:
+  - matchers:
     - 'team=~"web|db"'
     - 'severity!="critical"'
     continue: true
+    routes:
+    - receiver: "alert-refresh/one"
+      continue: true
   - receiver: default
     matchers:
     - "a=b"
@@ -79,7 +81,7 @@ def example() -> Rendering:
 def test_a_whole_rendering(tmp_path: Path) -> None:
     found = example()
     assert found.text.decode() == f'{EXPECTED}- name: "{MARKER}{found.digest}"\n'
-    assert (found.receivers, found.routes) == (2, 4)
+    assert (found.receivers, found.routes) == (2, 3)
     assert accepted(tmp_path, found)
 
 
