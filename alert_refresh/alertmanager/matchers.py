@@ -48,43 +48,50 @@ class Conjunction:
     __slots__ = ("_by_label", "impossible", "matchers", "values")
 
     def __init__(self, matchers: Iterable[Matcher]) -> None:
-        by_label: dict[str, list[Matcher]] = {}
-        for matcher in matchers:
-            on_label = by_label.get(matcher.name)
-            if on_label is None:
-                by_label[matcher.name] = [matcher]
-            elif matcher not in on_label:
-                on_label.append(matcher)
-        self._by_label = by_label
+        self.matchers = tuple(matchers)
         self.values: dict[str, tuple[str, ...]] = {}
         self.impossible = False
-        for name, on_label in by_label.items():
-            if len(on_label) > 1:
-                self._restrict(name, on_label)
-            elif values := _choice(on_label[0]):
-                self.values[name] = values
+        self._by_label: dict[str, tuple[Matcher, ...]] | None = None
+        if len({one.name for one in self.matchers}) < len(self.matchers):
+            self._restrict()
+            return
+        for one in self.matchers:
+            if one.op == "=":
+                self.values[one.name] = (one.value,)
+            elif one.op == "=~" and (choice := one.alternatives()):
+                self.values[one.name] = choice
+
+    def _restrict(self) -> None:
+        """Find which values are left where a label has several matchers; if that is one, they become one equality."""
+        by_label: dict[str, tuple[Matcher, ...]] = {}
+        for name, on_label in _labels(dict.fromkeys(self.matchers)).items():
+            by_label[name] = on_label
+            finite = next(filter(None, map(_choice, on_label)), None)
+            if finite is None:
+                self.impossible |= any(negated(one) in on_label for one in on_label)
+                continue
+            left = tuple(value for value in finite if all(accepts(one, value) for one in on_label))
+            self.values[name] = left
+            self.impossible |= not left
+            if len(left) == 1:
+                by_label[name] = (Matcher(name, "=", left[0]),)
+        self._by_label = by_label
         self.matchers = tuple(chain.from_iterable(by_label.values()))
 
-    def _restrict(self, name: str, on_label: list[Matcher]) -> None:
-        """Find which values several matchers of a label leave; if that is one value, they become one equality."""
-        finite = next(filter(None, map(_choice, on_label)), None)
-        if finite is None:
-            self.impossible |= any(negated(one) in on_label for one in on_label)
-            return
-        left = tuple(value for value in finite if all(accepts(one, value) for one in on_label))
-        self.values[name] = left
-        self.impossible |= not left
-        if len(left) == 1:
-            self._by_label[name] = [Matcher(name, "=", left[0])]
+    def on(self, name: str) -> tuple[Matcher, ...]:
+        """The matchers of a label."""
+        if self._by_label is None:
+            self._by_label = _labels(self.matchers)
+        return self._by_label.get(name, ())
 
     def allows(self, name: str, value: str) -> bool:
         """Whether the matchers of a label all accept a value."""
-        return all(accepts(one, value) for one in self._by_label.get(name, ()))
+        return all(accepts(one, value) for one in self.on(name))
 
     def implies(self, matcher: Matcher) -> bool:
         """Whether every alert that this accepts is accepted by a matcher too, as far as that is seen."""
-        on_label = self._by_label.get(matcher.name)
-        if on_label is None:
+        on_label = self.on(matcher.name)
+        if not on_label:
             return False
         if matcher in on_label:
             return True
@@ -104,20 +111,17 @@ class Conjunction:
             others = other.values.get(name)
             if others is not None and values != others and not any(map(others.__contains__, values)):
                 return True
-        for name, on_label in other._by_label.items():
-            if name in self._by_label and self._excludes(name, other, on_label):
-                return True
-        return False
+        return any(self._excludes(one, other) for one in other.matchers)
 
-    def _excludes(self, name: str, other: Conjunction, on_label: list[Matcher]) -> bool:
+    def _excludes(self, matcher: Matcher, other: Conjunction) -> bool:
+        """Whether the label of one of the other's matchers shows that no alert is accepted by both."""
+        name = matcher.name
         values, others = self.values.get(name), other.values.get(name)
-        if values is not None and others is not None:
-            return False
         if values is not None:
-            return not any(other.allows(name, value) for value in values)
+            return others is None and not any(other.allows(name, value) for value in values)
         if others is not None:
-            return not any(self.allows(name, value) for value in others)
-        return any(negated(one) in self._by_label[name] for one in on_label)
+            return bool(self.on(name)) and not any(self.allows(name, value) for value in others)
+        return negated(matcher) in self.on(name)
 
     def without(self, other: Conjunction) -> list[Conjunction]:
         """Conjunctions that accept what this accepts and the other does not; no alert is accepted by two of them."""
@@ -126,6 +130,14 @@ class Conjunction:
         rest = [matcher for matcher in other.matchers if not self.implies(matcher)]
         pieces = [Conjunction((*self.matchers, *rest[:n], negated(one))) for n, one in enumerate(rest)]
         return [piece for piece in pieces if not piece.impossible]
+
+
+def _labels(matchers: Iterable[Matcher]) -> dict[str, tuple[Matcher, ...]]:
+    """Matchers by label."""
+    found: dict[str, tuple[Matcher, ...]] = {}
+    for one in matchers:
+        found[one.name] = (*found.get(one.name, ()), one)
+    return found
 
 
 def _choice(matcher: Matcher) -> tuple[str, ...] | None:

@@ -28,8 +28,9 @@ MOST_STEPS = 100_000
 FEW = 16
 """Rules that are compared each with each."""
 
-Place = tuple[int, int]
-"""The rank of a rule, and which part of it."""
+Place = int
+"""Where a route comes: the rank of its rule times `SPACE`, and which part of the rule it is."""
+SPACE = 1 << 16
 
 
 Parts = tuple[tuple[Place, Conjunction], ...]
@@ -98,16 +99,16 @@ def _chosen(found: list[tuple[Disjoint, list[str]]]) -> tuple[list[Placed], tupl
 def from_filters(filters: Mapping[str, Sequence[Matcher]]) -> Routes:
     """One route to each target, by name."""
     found = ((name, Conjunction(matchers)) for name, matchers in sorted(filters.items()))
-    return _written([((0, 0), name, one) for name, one in found if not one.impossible], ())
+    return _written([(0, name, one) for name, one in found if not one.impossible], ())
 
 
 def disjoint(rules: Sequence[tuple[int, Conjunction]], budget: int = MOST_STEPS) -> Disjoint:
     """The rules of one target, by rank, made disjoint in about `budget` steps at most."""
     if _exclusive(rules):
-        return Disjoint(tuple(((rank, 0), one) for rank, one in rules))
+        return Disjoint(tuple((rank * SPACE, one) for rank, one in rules))
     compared = _Compared(rules, budget)
     kept, steps = sorted(compared.kept), compared.count
-    whole = tuple(((rules[at][0], 0), rules[at][1]) for at in kept)
+    whole = tuple((rules[at][0] * SPACE, rules[at][1]) for at in kept)
     if compared.exhausted or not any(compared.overlaps.values()):
         return Disjoint(whole, (), compared.exhausted, steps)
     overlaps = {at: [other for other in compared.overlaps[at] if other in compared.kept] for at in kept}
@@ -122,7 +123,7 @@ def disjoint(rules: Sequence[tuple[int, Conjunction]], budget: int = MOST_STEPS)
                 return Disjoint(whole, (), True, steps)
             pieces = [left for piece in pieces for left in piece.without(rules[other][1])]
             steps += len(pieces)
-        parts += [((rank, number), piece) for number, piece in enumerate(pieces)]
+        parts += [(rank * SPACE + number, piece) for number, piece in enumerate(pieces)]
     fits = len(parts) <= MOST_OF_ONE
     return Disjoint(whole, tuple(parts) if fits else (), not fits, steps)
 
