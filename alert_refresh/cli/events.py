@@ -11,8 +11,8 @@ from alert_refresh.cli import exits
 from alert_refresh.cli.options import KIND, asks, example, output
 
 if TYPE_CHECKING:
-    from alert_refresh.cli.client import Client
-    from alert_refresh.cli.event_stream import Event
+    from alert_refresh.cli.remote.client import Client
+    from alert_refresh.cli.remote.event_stream import Event
 
 MOST_NAMES = 5
 """Names of each sort in a line for people."""
@@ -38,7 +38,7 @@ def events(client: Client, follow: bool, kinds: tuple[str, ...], after: str, as_
     to go on from. With -o json each line is an object with `id`, `event` and the fields of the event. Exit status
     1: events after --after are gone (without --follow).
     """
-    from alert_refresh.cli import event_stream
+    from alert_refresh.cli.remote import event_stream
 
     missed = False
     if follow:

@@ -9,7 +9,7 @@ import click
 from alert_refresh.cli.options import ROUTES, asks, example, output
 
 if TYPE_CHECKING:
-    from alert_refresh.cli.client import Client
+    from alert_refresh.cli.remote.client import Client
 
 HELD = click.Choice(["targets", "rules"])
 """The kinds whose removals can be held."""

@@ -13,11 +13,16 @@ from alert_refresh.cli import exits
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from alert_refresh.cli.server_url import ServerUrl
+    from alert_refresh.cli.remote.server_url import ServerUrl
 
     Function = Callable[..., Any]
 
-ROUTES = {"targets": "/api/v2/publishing/targets", "rules": "/api/v2/rules", "views": "/api/v2/views"}
+ROUTES = {
+    "targets": "/api/v2/publishing/targets",
+    "rules": "/api/v2/rules",
+    "views": "/api/v2/views",
+    "alertmanager": "/api/v2/alertmanager",
+}
 """The kinds that a daemon can be asked for, and where it answers for each."""
 KIND = click.Choice(list(ROUTES))
 DEFAULT_URL = "http://127.0.0.1:8080"
@@ -30,7 +35,7 @@ class Url(click.ParamType):  # type: ignore[type-arg]  # older releases of click
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ServerUrl:
         """Read it; a value that cannot be used is wrong usage, and is not shown: it may hold a credential."""
-        from alert_refresh.cli.server_url import parse
+        from alert_refresh.cli.remote.server_url import parse
 
         try:
             return parse(value)
@@ -143,7 +148,7 @@ def asks(function: Function) -> Function:
     def asking(
         *args: Any, url: ServerUrl, token_file: Path | None, daemon_token_file: Path | None, **options: Any
     ) -> Any:
-        from alert_refresh.cli.client import Client
+        from alert_refresh.cli.remote.client import Client
 
         return function(Client(url, token_file or own_token(url, daemon_token_file)), *args, **options)
 

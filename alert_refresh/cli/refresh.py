@@ -14,7 +14,7 @@ from alert_refresh.cli.options import KIND, ROUTES, Seconds, asks, example, outp
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from alert_refresh.cli.client import Client
+    from alert_refresh.cli.remote.client import Client
 
     Result = dict[str, Any]
 
@@ -28,6 +28,8 @@ OVER = {
     "cancelled": exits.NOT_NOW,
 }
 """Results after which nothing more comes of a refresh, with their exit statuses."""
+PARTS = {"targets": "target", "rules": "family", "views": "view"}
+"""What NAME means, by kind."""
 BUSY = ("refresh_in_progress", "rate_limit_exceeded")
 """Errors after which a refresh may be accepted later."""
 
@@ -54,6 +56,8 @@ def refresh(client: Client, kind: str | None, name: str | None, wait: bool, time
     """
     from alert_refresh.cli.table import json_line
 
+    if name is not None and kind not in PARTS:
+        raise click.UsageError(f"A part of {kind} cannot be refreshed alone.")
     asked = Asked(client, time.monotonic() + timeout if wait else None)
     kinds = [kind] if kind else asked.kinds_that_are_on()
     found = [asked.accepted(one, name) for one in kinds]
@@ -75,7 +79,7 @@ class Asked:
 
     def kinds_that_are_on(self) -> list[str]:
         """The kinds that this daemon refreshes."""
-        from alert_refresh.cli.client import Failed
+        from alert_refresh.cli.remote.client import Failed
         from alert_refresh.cli.status import summary
 
         kinds = summary(self._client)["kinds"]
@@ -86,13 +90,13 @@ class Asked:
 
     def accepted(self, kind: str, name: str | None) -> Result:
         """Ask for a refresh: its kind and id, or an error that does not concern other kinds."""
-        from alert_refresh.cli.client import segment
+        from alert_refresh.cli.remote.client import segment
 
         path, query = f"{ROUTES[kind]}/refresh", {}
         if name is not None and kind == "targets":
             path = f"{ROUTES[kind]}/{segment(name)}/refresh"
         elif name is not None:
-            query = {"family" if kind == "rules" else "view": name}
+            query = {PARTS[kind]: name}
         while True:
             answer = self._client.ask("POST", path, query, token=True)
             if answer.status < 300:
@@ -104,7 +108,7 @@ class Asked:
 
     def _may_ask_again(self, kind: str, fields: Mapping[str, Any], wait: float | None) -> bool:
         """Wait until the refresh may be accepted, if there is time left for that."""
-        from alert_refresh.cli.client import pause
+        from alert_refresh.cli.remote.client import pause
 
         if fields["error"] not in BUSY or wait is None or wait > self._left():
             return False
@@ -114,7 +118,7 @@ class Asked:
 
     def ended(self, asked: Result) -> Result:
         """Wait until a refresh that was accepted is over, or the time is."""
-        from alert_refresh.cli.client import pause
+        from alert_refresh.cli.remote.client import pause
 
         if "refresh_started_at" not in asked:
             return asked

@@ -10,7 +10,7 @@ import click
 from alert_refresh.cli.options import KIND, ListByDefault, asks, example, output
 
 if TYPE_CHECKING:
-    from alert_refresh.cli.client import Client
+    from alert_refresh.cli.remote.client import Client
 
 PATH = "/api/v2/refreshes"
 RESULTS = ["queued", "running", "retrying", "success", "failed", "held", "superseded", "cancelled"]
@@ -80,8 +80,8 @@ def get(client: Client, request_id: str, as_json: bool) -> None:
     Names, and the names of the fields that differ, never values.
     """
     from alert_refresh.cli import table
-    from alert_refresh.cli.client import segment
     from alert_refresh.cli.refresh import differences
+    from alert_refresh.cli.remote.client import segment
     from alert_refresh.observe.formats import escape
 
     found = client.get(f"{PATH}/{segment(request_id)}").fields

@@ -17,7 +17,7 @@ from alert_refresh.cli.options import ROUTES, File, ListByDefault, asks, example
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from alert_refresh.cli.client import Client
+    from alert_refresh.cli.remote.client import Client
     from alert_refresh.rules.rule import BadRule, Checked, Rule
 
 PATH = ROUTES["rules"]
@@ -61,7 +61,7 @@ def list_(client: Client, family: str | None, as_json: bool) -> None:
 @asks
 def get(client: Client, rule_id: str, as_json: bool) -> None:
     """Show one rule."""
-    from alert_refresh.cli.client import segment
+    from alert_refresh.cli.remote.client import segment
     from alert_refresh.cli.table import json_line, pairs
 
     found = client.get(f"{PATH}/{segment(rule_id)}").fields

@@ -13,12 +13,17 @@ from alert_refresh.cli.options import KIND, ROUTES, Own, asks, example, output
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from alert_refresh.cli.client import Client
+    from alert_refresh.cli.remote.client import Client
 
 HEALTH_SECONDS = 2.0
 """How long a health check waits for its answer: container runtimes give it three seconds and more."""
 FRESH = ("healthy", "off")
-COUNTS = {"targets": ("targets_valid", "stale_targets"), "rules": ("rules_loaded",), "views": ("views_configured",)}
+COUNTS = {
+    "targets": ("targets_valid", "stale_targets"),
+    "rules": ("rules_loaded",),
+    "views": ("views_configured",),
+    "alertmanager": ("receivers",),
+}
 """The fields of a kind's status that together count what it serves."""
 
 
@@ -60,7 +65,7 @@ def healthcheck(client: Client, ready: bool) -> None:
     For a container's health check: the exit status is 0 or 1 and no other. It is 0 while what it reads from is
     away: starting it again would not help.
     """
-    from alert_refresh.cli.client import Failed
+    from alert_refresh.cli.remote.client import Failed
 
     try:
         for path in ("/healthz", "/readyz") if ready else ("/healthz",):

@@ -16,7 +16,7 @@ from alert_refresh.cli.options import ROUTES, File, ListByDefault, asks, example
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from alert_refresh.cli.client import Client
+    from alert_refresh.cli.remote.client import Client
     from alert_refresh.engine import AttemptError
     from alert_refresh.targets.folder.validate import Place, Report, Validation
 
@@ -67,7 +67,7 @@ def list_(client: Client, type_: str | None, enabled: bool | None, as_json: bool
 def get(client: Client, name: str, reveal: bool, as_json: bool) -> None:
     """Show one target, with every fault of its Secret."""
     from alert_refresh.cli import table
-    from alert_refresh.cli.client import segment
+    from alert_refresh.cli.remote.client import segment
 
     query = {"reveal": "true"} if reveal else {}
     found = client.get(f"{PATH}/{segment(name)}", query, token=reveal)

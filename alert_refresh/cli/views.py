@@ -11,7 +11,7 @@ from alert_refresh.cli.options import ROUTES, ListByDefault, asks, example, outp
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from alert_refresh.cli.client import Client
+    from alert_refresh.cli.remote.client import Client
 
 PATH = ROUTES["views"]
 
@@ -46,7 +46,7 @@ def list_(client: Client, as_json: bool) -> None:
 def get(client: Client, name: str, as_json: bool) -> None:
     """Show one view."""
     from alert_refresh.cli import table
-    from alert_refresh.cli.client import segment
+    from alert_refresh.cli.remote.client import segment
 
     found = client.get(f"{PATH}/{segment(name)}").fields
     click.echo(table.json_line(found) if as_json else table.pairs(found))

@@ -42,7 +42,7 @@ def endless(*texts: bytes) -> Any:
 
 
 def test_following_prints_a_line_for_each_event_until_it_is_refused(monkeypatch: Any) -> None:
-    monkeypatch.setattr("alert_refresh.cli.event_stream.pause", lambda _: None)
+    monkeypatch.setattr("alert_refresh.cli.remote.event_stream.pause", lambda _: None)
     text = event(1, "sync", **SYNC) + event(2, "published", **PUBLISHED) + event(3, "refresh", **REFRESH)
     with Stub(streams(b"retry: 2000\n\n" + text)) as daemon:
         found = daemon.run("events", "--follow", "--kind", "targets", "--kind", "rules", "--after", "1.2")

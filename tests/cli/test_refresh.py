@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from alert_refresh.cli import client as module
+from alert_refresh.cli.remote import client as module
 from tests.cli.stub import REQUEST_ID, Asked, Stub, answer, refusal
 
 ACCEPTED = answer(

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from alert_refresh.cli import event_stream
-from alert_refresh.cli.client import Client, Failed
-from alert_refresh.cli.server_url import ServerUrl
+from alert_refresh.cli.remote import event_stream
+from alert_refresh.cli.remote.client import Client, Failed
+from alert_refresh.cli.remote.server_url import ServerUrl
 from tests.postgres import VIEWS, hierarchy
 from tests.process import cli_page
 from tests.process.program import PATIENCE, ROOT, Program

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from alert_refresh.cli import client as module
-from alert_refresh.cli.client import Client, Failed
 from alert_refresh.cli.options import own_token
-from alert_refresh.cli.server_url import ServerUrl, parse
+from alert_refresh.cli.remote import client as module
+from alert_refresh.cli.remote.client import Client, Failed
+from alert_refresh.cli.remote.server_url import ServerUrl, parse
 from tests.cli.stub import REQUEST_ID, Asked, Stub, answer, by_path, raw, refusal, run
 from tests.kube.certs import Authority
 

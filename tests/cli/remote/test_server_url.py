@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alert_refresh.cli.server_url import ServerUrl, parse
+from alert_refresh.cli.remote.server_url import ServerUrl, parse
 
 
 @pytest.mark.parametrize(

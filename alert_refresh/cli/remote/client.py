@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from alert_refresh.cli.server_url import ServerUrl
+    from alert_refresh.cli.remote.server_url import ServerUrl
     from alert_refresh.credential import Credential
 
 TIMEOUT = 10.0

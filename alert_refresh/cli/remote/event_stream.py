@@ -8,12 +8,12 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alert_refresh.cli import exits
-from alert_refresh.cli.client import Failed, pause
+from alert_refresh.cli.remote.client import Failed, pause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
-    from alert_refresh.cli.client import Client
+    from alert_refresh.cli.remote.client import Client
 
 PATH = "/api/v2/events"
 SILENCE = 45.0

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alert_refresh.cli import event_stream
-from alert_refresh.cli.client import Client, Failed
-from alert_refresh.cli.event_stream import Event, Lines, follow, until_now
-from alert_refresh.cli.server_url import parse
+from alert_refresh.cli.remote import event_stream
+from alert_refresh.cli.remote.client import Client, Failed
+from alert_refresh.cli.remote.event_stream import Event, Lines, follow, until_now
+from alert_refresh.cli.remote.server_url import parse
 from tests.cli.stub import STREAM, Asked, Stub, answer, event, raw, refusal
 
 if TYPE_CHECKING:
