@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,12 +18,14 @@ from alert_refresh.daemon import Daemon, read_config
 from alert_refresh.engine import RefreshSettings, Transient
 from alert_refresh.server.refusals import refusal
 from alert_refresh.web.app import create_app
+from tests.alertmanager.server import Alertmanager, Between
 from tests.fakes import FakeClock
 from tests.faults.test_d_postgres import slow_view
 from tests.process.program import Program, raw
 from tests.rules.examples import packed
 from tests.rules.world import World as RulesWorld
 from tests.stage import eventually
+from tests.web.alertmanager.test_routes import Whole
 from tests.web.test_manual_refresh import asking
 from tests.web.views.world import ViewsWorld
 from tests.web.world import ADMIN, READ, World, target, targets
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     Seen = tuple[str, TestResponse]
 
 TARGETS, RULES, VIEWS, ENTITIES = "/api/v2/publishing/targets", "/api/v2/rules", "/api/v2/views", "/api/entities"
-REFRESHES = "/api/v2/refreshes"
+REFRESHES, ALERTMANAGER = "/api/v2/refreshes", "/api/v2/alertmanager"
 AUTH = {"Authorization": f"Bearer {ADMIN}"}
 READER = {"Authorization": f"Bearer {READ}"}
 TOKENS = {"ALERT_REFRESH_ADMIN_TOKEN": ADMIN, "ALERT_REFRESH_READ_TOKEN": READ}
@@ -158,6 +161,7 @@ def off(_: Path) -> Iterator[Seen]:
     yield "NotServed off", client.get(TARGETS)
     yield "NotLoaded off", client.post(f"{RULES}/match", json=ALERT)
     yield "getViewsStatus 200 off", client.get(f"{VIEWS}/status")
+    yield "getAlertmanagerStatus 200 off", client.get(f"{ALERTMANAGER}/status")
     yield "KindNotRunning off", client.post(f"{TARGETS}/approve?proposal=9f86d081884c7d65")
     yield "DetailUnavailable off", client.post(f"{ENTITIES}/refresh")
     yield "DetailUnreadable off", client.get(f"{ENTITIES}/e1/ancestors")
@@ -330,6 +334,35 @@ def slow_views(_: Path) -> Iterator[Seen]:
             yield "refreshViews 202 accepted", world.app.test_client().post(f"{VIEWS}/refresh")
 
 
+def alertmanager(folder: Path) -> Iterator[Seen]:
+    """What a real Alertmanager delivers, and that it does not answer any more."""
+    (folder / "alertmanager").mkdir()
+    with Alertmanager(folder / "alertmanager") as one, Between(one) as between:
+        whole = Whole(folder, between)
+        whole.daemon.start()
+        try:
+            eventually(whole.settled, "delivery")
+            yield "getAlertmanagerStatus 200 success", on_its_usual_port(whole.client.get(f"{ALERTMANAGER}/status"))
+            yield "getTarget 200 undeliverable", whole.client.get(f"{TARGETS}/bad")
+            alert = {"labels": {"severity": "critical", "größe": "x"}}
+            yield "matchRules 200 undeliverable", whole.client.post(f"{RULES}/match", json=alert)
+            yield "refreshAlertmanager 200 finished", whole.client.post(f"{ALERTMANAGER}/refresh?wait=20s")
+            yield "refreshAlertmanager 202 accepted", whole.client.post(f"{ALERTMANAGER}/refresh")
+            eventually(whole.settled, "another one")
+            between.answers["*"] = (503, b"")
+            whole.client.post(f"{ALERTMANAGER}/refresh")
+            eventually(lambda: whole.get(f"{ALERTMANAGER}/status").get("next_attempt"), "the failure")
+            yield "getAlertmanagerStatus 200 failed", on_its_usual_port(whole.client.get(f"{ALERTMANAGER}/status"))
+        finally:
+            whole.daemon.stop()
+
+
+def on_its_usual_port(answer: TestResponse) -> TestResponse:
+    """The answer with Alertmanager's usual port, where the test has a free one."""
+    data = re.sub(rb"127\.0\.0\.1:\d+", b"127.0.0.1:9093", answer.data)
+    return TestResponse([data], answer.status, answer.headers, answer.request)
+
+
 def server(_: Path) -> Iterator[Seen]:
     """What the server answers before the application is asked."""
     heads = {
@@ -365,5 +398,6 @@ SCENES: tuple[Callable[[Path], Iterator[Seen]], ...] = (
     held,
     views,
     slow_views,
+    alertmanager,
     server,
 )

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from werkzeug.test import TestResponse
 
 VARYING = {
-    "accepted_at", "age_seconds", "average_duration_ms", "average_ms", "created_at", "duration_ms", "generation",
-    "hit_ratio", "hits", "id", "last_proof_of_life", "last_refresh", "last_refreshed", "last_run", "last_success",
-    "max_duration_ms", "min_duration_ms", "misses", "next_refresh", "next_run", "p95_duration_ms",
-    "p99_duration_ms", "proposal", "python", "refresh_duration_ms", "refresh_started_at", "refreshed_at",
-    "request_id", "rows", "size_bytes", "started_at", "targets_generation", "uptime_seconds",
+    "accepted_at", "age_seconds", "average_duration_ms", "average_ms", "config_hash", "created_at", "duration_ms",
+    "generation", "hit_ratio", "hits", "id", "last_manual_refresh", "last_proof_of_life", "last_refresh",
+    "last_refreshed", "last_run", "last_success", "max_duration_ms", "min_duration_ms", "misses", "next_attempt",
+    "next_refresh", "next_run", "p95_duration_ms", "p99_duration_ms", "proposal", "python", "refresh_duration_ms",
+    "refresh_started_at", "refreshed_at", "request_id", "rows", "size_bytes", "started_at", "targets_generation",
+    "uptime_seconds",
 }  # fmt: skip
 """Fields that two runs may have different values of; their types are compared."""
 BEGINNINGS = {
