@@ -41,7 +41,8 @@ class Kind(engine.Kind):
     something. `plan(item)` returns an item's fields as `alert-refresh plan` compares them, each as its value and as
     what may be shown of it; `difference(source)`, for a kind that makes one whole, the lines that would change in it,
     as `diff -u` writes them, after a refresh of the source that `build_check` returned. A kind with neither is not
-    planned.
+    planned. `fields(item)` returns an item's fields, by the names that answers have, for a kind without `plan`: the record
+    of a refresh names those that it changed.
     """
 
     read: Callable[[Env], Any]
@@ -54,6 +55,7 @@ class Kind(engine.Kind):
     check: str = ""
     plan: str = ""
     difference: str = ""
+    fields: str = ""
     keep: str = ""
 
 
