@@ -323,4 +323,3 @@ def test_what_comes_back_after_a_restart_is_what_alertmanager_runs_though_it_is_
     world.template.write_text(CONFIG + "global: {smtp_smarthost: nonsense}\n")
     world.refresh()
     assert isinstance(world.error, Permanent) and world.file.read_bytes() == good
-
