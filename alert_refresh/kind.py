@@ -32,7 +32,7 @@ class Kind(engine.Kind):
     builds upon others reads what they serve and listens to them. `enable_hint` completes the sentence "to switch them
     on, ...". A kind that `gates_readiness` must be loaded before `/readyz` answers 200.
 
-    Six functions are named as `module:attribute`, so that only what is used is imported. `metrics(registry, workers)`
+    Seven functions are named as `module:attribute`, so that only what is used is imported. `metrics(registry, workers)`
     registers the kind's own metrics. `keep(source)` returns the `keep.codec.Codec` by which the kind's snapshot
     survives a restart; without one it does not. `blueprint(daemon, auth, metrics)` returns its routes, given what
     `metrics` returned. `check(snapshots)` returns fields that `alert-refresh check` shows beside those of every kind,
@@ -41,8 +41,8 @@ class Kind(engine.Kind):
     something. `plan(item)` returns an item's fields as `alert-refresh plan` compares them, each as its value and as
     what may be shown of it; `difference(source)`, for a kind that makes one whole, the lines that would change in it,
     as `diff -u` writes them, after a refresh of the source that `build_check` returned. A kind with neither is not
-    planned. `fields(item)` returns an item's fields, by the names that answers have, for a kind without `plan`: the record
-    of a refresh names those that it changed.
+    planned. `fields(item)` returns an item's fields, by the names that answers have, for a kind without `plan`: the
+    record of a refresh names those that it changed.
     """
 
     read: Callable[[Env], Any]

@@ -292,3 +292,34 @@ def test_an_alertmanager_that_goes_away_during_the_search_leaves_the_good_file(
     between.answers.clear()
     known = world.good()
     assert list(known.undeliverable) == ["broken"] and world.in_sync == [True]
+
+
+def test_a_culprit_that_did_not_change_is_found_among_everything(between: Between) -> None:
+    world = make(between, tool=False)
+    world.good()
+    reload = world.source.instances.reload
+
+    def refuses_one(names: Any, deadline: Deadline) -> Any:
+        found = reload(names, deadline)
+        if b'alert-refresh/team-3"' not in world.file.read_bytes():
+            return found
+        return tuple(replace(one, error=Permanent("no"), refused=True) for one in found)
+
+    world.source.instances.reload = refuses_one  # type: ignore[method-assign]
+    world.targets.serve(*map(target, GOOD), target("new"))
+    known = world.good()
+    assert list(known.undeliverable) == ["team-3"] and world.in_sync == [True]
+    assert "alert-refresh/new" in between.alertmanager.receivers()
+
+
+def test_what_comes_back_after_a_restart_is_what_alertmanager_runs_though_it_is_the_file_before(
+    between: Between,
+) -> None:
+    world = make(between, tool=False)
+    world.good()
+    good = world.file.read_bytes()
+    world.source.file.write(good.replace(b"send_resolved", b"no_such_field", 1))
+    world.restart()
+    world.template.write_text(CONFIG + "global: {smtp_smarthost: nonsense}\n")
+    world.refresh()
+    assert isinstance(world.error, Permanent) and world.file.read_bytes() == good

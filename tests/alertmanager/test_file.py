@@ -156,3 +156,25 @@ def test_a_file_that_was_not_there_can_be_removed_again(file: ConfigFile, path: 
     file.remove()
     file.remove()
     assert names(path) == []
+
+
+def test_what_cannot_be_removed_or_kept_is_a_storage_error(
+    file: ConfigFile, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "read-only")
+
+    file.write(b"one")
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(Permanent, match="Read-only file system"):
+        file.write(b"two")
+    monkeypatch.setattr("pathlib.Path.unlink", refuse)
+    with pytest.raises(Permanent, match="Read-only file system"):
+        file.remove()
+    monkeypatch.undo()
+    assert file.read() == b"one"
+
+
+def test_a_previous_file_that_is_none_is_as_good_as_missing(file: ConfigFile, path: Path) -> None:
+    os.mkfifo(path.with_name("alertmanager.yml.previous"))
+    assert file.previous() is None

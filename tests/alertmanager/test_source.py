@@ -6,6 +6,8 @@ import os
 import stat
 import threading
 from typing import TYPE_CHECKING
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -405,3 +407,14 @@ def test_a_file_that_cannot_be_read_any_more_counts_as_changed(world: World) -> 
     world.file.mkdir()
     assert world.source.delivery.changed_by_others()
     world.file.rmdir()
+
+
+def test_an_alertmanager_that_refused_what_somebody_else_wrote_loads_ours_again(world: World, between: Between) -> None:
+    world.good()
+    world.file.write_text("nonsense")
+    with pytest.raises(HTTPError):
+        urlopen(Request(f"{between.alertmanager.url}/-/reload", method="POST"))
+    assert between.alertmanager.metric("alertmanager_config_last_reload_successful") == "0"
+    world.good()
+    assert between.alertmanager.metric("alertmanager_config_last_reload_successful") == "1"
+    assert world.in_sync == [True]

@@ -240,3 +240,11 @@ def test_a_version_that_the_tool_has_is_probed_by_it(alertmanager: Alertmanager,
     seen = found.look(deadline())
     assert found.capabilities(seen, deadline()) == Capabilities()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_one_whose_status_is_not_served_nothing_is_known(tmp_path: Path) -> None:
+    with Recorded(metrics=(200, metrics("0.28.1", METRICS_27))) as server:
+        found = instances(tmp_path, server.url)
+        seen = found.look(deadline())
+        assert seen[0].error is None and found.capabilities(seen, deadline()) == Capabilities()
+        assert found.versions() == (None,)

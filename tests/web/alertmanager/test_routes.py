@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from alert_refresh.alertmanager.delivered import Delivered
 from alert_refresh.daemon import Daemon, read_config
+from alert_refresh.engine import Fault
 from alert_refresh.web.app import create_app
-from tests.alertmanager.examples import PLAIN
+from tests.alertmanager.examples import PLAIN, target
 from tests.alertmanager.server import CONFIG, Alertmanager, Between
 from tests.stage import eventually
 from tests.targets.folder.folders import LABELS, write
@@ -214,3 +216,12 @@ def test_s1_after_a_restart_nothing_restored_replaces_the_file_until_a_refresh_h
             assert "alert-refresh/team-a" in alertmanager.receivers()
         finally:
             whole.daemon.stop()
+
+
+def test_a_target_that_changed_since_it_was_refused_is_pending() -> None:
+    one, other = target("team-a"), target("team-a", url="https://other.example.com/")
+    fault = Fault("url", "no")
+    known = Delivered(undeliverable={"team-a": (one.digest, (fault,))})
+    assert (known.state(one), known.faults(one)) == ("undeliverable", (fault,))
+    assert (known.state(other), known.faults(other)) == ("pending", ())
+    assert known.state(target("team-a", enabled=False)) is None
