@@ -221,7 +221,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             self.systemd.tell(self._summary())
 
     def refresh(self) -> None:
-        """SIGHUP was received: request a refresh of every kind. That is all a reload is; the status tells the results."""
+        """SIGHUP was received: request a refresh of every kind. That is all a reload is; `tell_status` tells more."""
         assert self.daemon is not None
         self.systemd.reloading()
         log.info("SIGHUP: every kind is refreshed", extra={"kinds": list(self.daemon.workers)})
