@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 TESTS = CONFIG / "alert-refresh.rules.test.yml"
 ALERTS: list[dict[str, Any]] = yaml.safe_load(RULES.read_text())["groups"][0]["rules"]
 OF_PROMETHEUS = {"up"}
+SCRAPES = sorted(CONFIG.glob("prometheus*.yml"))
+TOLD = {"ALERT_REFRESH_NOTIFY_URL": "http://127.0.0.1:1/hook"}
 
 
 def promtool(*arguments: str | Path) -> str:
@@ -42,7 +44,7 @@ def exported() -> str:
     answer = targets(target("one", stale_since=START), rejected=1)
     with (
         tempfile.TemporaryDirectory() as state,
-        World(answer=lambda n: answer, environ={"ALERT_REFRESH_STATE_DIR": state}) as world,
+        World(answer=lambda n: answer, environ=TOLD | {"ALERT_REFRESH_STATE_DIR": state}) as world,
     ):
         world.source.make_watches = lambda sink: (LivingWatch(WatchHealth(connected=True)),)
         world.start()
@@ -50,8 +52,25 @@ def exported() -> str:
     return text + create_app(Daemon(read_config(EVERY_KIND))).test_client().get("/metrics").get_data(as_text=True)
 
 
-def test_the_scrape_configuration_and_the_alerts_in_it_are_correct() -> None:
-    assert f"{len(ALERTS)} rules found" in promtool("check", "config", CONFIG / "prometheus.yml")
+@pytest.mark.parametrize("file", SCRAPES, ids=lambda file: str(file.stem))
+def test_the_scrape_configurations_and_the_alerts_in_them_are_correct(file: Path) -> None:
+    assert f"{len(ALERTS)} rules found" in promtool("check", "config", file)
+
+
+def test_every_scrape_configuration_has_the_job_and_the_labels_that_the_alerts_need() -> None:
+    assert len(SCRAPES) == 2
+    for file in SCRAPES:
+        (scrape,) = yaml.safe_load(file.read_text())["scrape_configs"]
+        assert scrape["job_name"] == "alert-refresh" and scrape["honor_labels"] is True
+
+
+def test_the_scrape_configuration_for_kubernetes_finds_the_port_and_the_label_of_the_deployment() -> None:
+    (scrape,) = yaml.safe_load((CONFIG / "prometheus-kubernetes.yml").read_text())["scrape_configs"]
+    deployment = yaml.safe_load((ROOT / "config/kubernetes/base/deployment.yaml").read_text())
+    name, _, value = scrape["kubernetes_sd_configs"][0]["selectors"][0]["label"].partition("=")
+    assert deployment["spec"]["template"]["metadata"]["labels"][name] == value
+    port = deployment["spec"]["template"]["spec"]["containers"][0]["ports"][0]["name"]
+    assert scrape["relabel_configs"][0]["regex"] == port
 
 
 def test_each_alert_fires_when_it_should_and_only_then() -> None:
