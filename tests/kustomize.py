@@ -1,7 +1,7 @@
-"""Renders a kustomization: by `kubectl kustomize` where there is one, and by the few lines below, which know what ours use.
+"""Renders a kustomization: by `kubectl kustomize` where there is one, and by the few lines below.
 
-Debian's own kubectl is too old for components, and no Python package has a newer one: so that the manifests are tested
-everywhere, this renders them too, and a test compares both where kubectl is there.
+They know what our kustomizations use, so that the manifests are tested where there is no kubectl, or only Debian's,
+which is too old for components. A test compares both.
 """
 
 from __future__ import annotations
