@@ -110,7 +110,7 @@ def _threads(env: Env) -> tuple[int, int]:
     streams = env.integer(
         "ALERT_REFRESH_MAX_STREAMS",
         min(threads // 2, most),
-        "Event streams and blocking queries at once; each holds a thread. Half of the threads if unset",
+        "Event streams and blocking queries at once, each of which holds a thread; unset: half of the threads",
         minimum=1,
         maximum=most,
     )

@@ -109,8 +109,8 @@ class Daemon:
         notified = () if self.notifier is None else (self.notifier,)
         self.feed = Feed(self.clock, config.max_streams)
         self.gauges: dict[str, Callable[[], float]] = {
-            "streams_open": lambda: self.feed.followers,
-            "streams_max": lambda: config.max_streams,
+            "http_streams": lambda: self.feed.followers,
+            "http_streams_max": lambda: config.max_streams,
         }
         self.refreshes = Refreshes()
         self._stop_by: Deadline | None = None

@@ -191,7 +191,7 @@ class Follower:
         self.missed |= self._position + 1 < first
         if self.missed:
             self._position = last
-            return ()
+            return []
         events = events[:MOST_TAKEN]
         self._position = events[-1].number if events else self._position
         return events
