@@ -120,8 +120,10 @@ def test_every_series_in_the_tests_of_the_alerts_has_the_labels_that_the_program
             assert set(re.findall(r'(\w+)="', labels)) == found[name] | {"instance"}, one
 
 
-def test_the_alerts_of_the_readme_are_these_with_their_severities() -> None:
-    rows = re.findall(r"^\| `(AlertRefresh\w+)` \| .+ \| (\w+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+def test_the_alerts_of_the_page_of_metrics_are_these_with_their_severities() -> None:
+    rows = re.findall(
+        r"^\| `(AlertRefresh\w+)` \| .+ \| (\w+) \|$", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE
+    )
     assert rows == [(alert["alert"], alert["labels"]["severity"]) for alert in ALERTS]
 
 

@@ -179,8 +179,8 @@ def test_the_job_that_the_operator_names_is_the_one_that_the_alerts_look_for() -
 
 
 def test_the_alerts_of_the_prometheusrule_are_those_of_prometheus() -> None:
-    made = runpy.run_path(str(FOLDER / "generate.py"))
-    assert made["MADE"].read_text() == made["prometheusrule"](), "run `make manifests`"
+    made = runpy.run_path(str(ROOT / "config" / "generate.py"))
+    assert made["PROMETHEUSRULE"].read_text() == made["prometheusrule"](), "run `make generated`"
     assert of("PrometheusRule", "one-namespace-monitored")["spec"] == yaml.safe_load(RULES.read_text())
 
 
