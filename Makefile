@@ -9,7 +9,7 @@ PYTEST := PATH="$(CURDIR)/$(dir $(PROMTOOL)):$$PATH" $(BIN)/python -m pytest
 JOBS ?= 4
 PROTO := alert_refresh/targets/kubernetes/encoding/secrets.proto
 
-.PHONY: install run demo-views test lint check smoke late bench bench-views soak proto generated lock tools clean
+.PHONY: install run demo-views demo-alertmanager test lint check smoke late bench bench-views soak proto generated lock tools clean
 
 install: .venv/installed ## make .venv with the program, all extras and the development tools
 
@@ -38,6 +38,9 @@ run: .venv/run ## the daemon on the example manifests and rules, http://127.0.0.
 
 demo-views: install ## a throw-away PostgreSQL, the example hierarchy, and what curl gets of the views
 	$(BIN)/python config/examples/demo_views.py
+
+demo-alertmanager: install tools ## an Alertmanager, a webhook, and where alerts arrive when a Secret changes
+	$(BIN)/python config/examples/demo_alertmanager.py
 
 test: install tools ## the tests, with branch coverage
 	$(PYTEST) -n $(JOBS) --cov --cov-report=term --cov-fail-under=95

@@ -6,13 +6,14 @@ import logging
 import os
 import threading
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from alert_refresh import __version__, durations, rules, targets, views
+from alert_refresh import __version__, alertmanager, durations, rules, targets, views
 from alert_refresh.config import Config, read_server
 from alert_refresh.engine import Clock, ConfigErrors, Deadline, ShutdownTimeout, SystemClock, Trigger, Worker
 from alert_refresh.env import Env
-from alert_refresh.kind import load
+from alert_refresh.kind import is_off, it, load
 from alert_refresh.observe import notify
 from alert_refresh.observe.feed import Feed
 from alert_refresh.observe.outcomes import log_outcome, log_publication
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-KINDS: tuple[Kind, ...] = (targets.KIND, rules.KIND, views.KIND)
-PREFIXES = ("ALERT_REFRESH_", "ALERTMANAGER_REFRESH_")
+KINDS: tuple[Kind, ...] = (targets.KIND, rules.KIND, views.KIND, alertmanager.KIND)
+PREFIXES = ("ALERT_REFRESH_",)
 """An unknown variable that begins with one of these, or with that of a kind, stops the start."""
 
 SERVER_VARIABLES = (
@@ -117,7 +118,7 @@ class Daemon:
         self.keeper = self._make_keeper()
         for kind in KINDS:
             settings = config.kinds[kind.name]
-            source = kind.build(settings, self.clock)
+            source = kind.build(settings, self.clock, MappingProxyType(dict(self.workers)))
             if source is None:
                 self.off[kind.name] = kind.enable_hint
             else:
@@ -142,7 +143,7 @@ class Daemon:
         for warning in self.config.warnings:
             log.warning("%s", warning)
         for kind, enable_hint in self.off.items():
-            log.info("%s are off; to switch them on, %s", kind.capitalize(), enable_hint, extra={"kind": kind})
+            log.info("%s; to switch %s on, %s", is_off(kind), it(kind), enable_hint, extra={"kind": kind})
         if not self.workers:
             log.warning("Nothing is configured, and nothing is kept up to date", extra={"off": self.off})
         self.halted.clear()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MINUTES = 1440
 RESTART = 725
-USUAL = {"targets": 0.3, "rules": 0.008, "views": 100.0}
+USUAL = {"targets": 0.3, "rules": 0.008, "views": 100.0, "alertmanager": 0.03}
 """Seconds that an attempt of each kind takes."""
 EVERY = 7
 """One cycle of so many needs a retry."""

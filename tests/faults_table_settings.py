@@ -52,6 +52,7 @@ What is allowed but was probably not meant is a WARNING at the start, and a line
 """
 INTERVAL, BIND, TOKEN = "TARGET_REFRESH_INTERVAL", "ALERT_REFRESH_BIND", "ALERT_REFRESH_ADMIN_TOKEN"
 SCHEDULE, NOTIFY, KEY = "TARGET_REFRESH_SCHEDULE", "ALERT_REFRESH_NOTIFY_URL", "ALERT_REFRESH_SNAPSHOT_KEY_FILE"
+ALERTMANAGER = "ALERTMANAGER_URL"
 DSN, REDIS, SELECTOR = "VIEWS_DATABASE_URL", "REDIS_URL", "TARGET_LABEL_SELECTOR"
 
 VALUES: tuple[tuple[str, str], ...] = (
@@ -166,6 +167,13 @@ VALUES: tuple[tuple[str, str], ...] = (
     (REDIS, f"redis://:{CANARY}/{CANARY}@host/0"),
     (REDIS, f"redis://:{CANARY}@host/zero"),
     (REDIS, f"redis://:{CANARY}@one,two/0"),
+    (ALERTMANAGER, "localhost:9093"),
+    (ALERTMANAGER, "http://[localhost:9093"),
+    (ALERTMANAGER, f"http://user:{CANARY}@localhost:9093"),
+    (ALERTMANAGER, "http://localhost:9093/?x=y"),
+    (ALERTMANAGER, "http://localhost:9093,http://localhost:9093"),
+    ("ALERTMANAGER_CONFIG_FILE", "/etc/alertmanager.yml"),
+    ("ALERTMANAGER_ROUTES", "labels"),
 )
 """One variable with a value each."""
 TOGETHER: tuple[Mapping[str, str], ...] = (
@@ -173,6 +181,12 @@ TOGETHER: tuple[Mapping[str, str], ...] = (
     {INTERVAL: "5m", SCHEDULE: "@hourly"},
     {NOTIFY: f"https://hooks.example.com/{CANARY}", f"{NOTIFY}_FILE": f"{FOLDER}/token"},
     {"RULES_REFRESH_ADAPTIVE": "true", "RULES_REFRESH_SCHEDULE": "@hourly"},
+    {"ALERTMANAGER_CONFIG_FILE": "/etc/alertmanager.yml", "ALERTMANAGER_CONFIG_TEMPLATE": "/etc/alertmanager.yml"},
+    {
+        "ALERTMANAGER_CONFIG_FILE": "/etc/alertmanager.yml",
+        "ALERTMANAGER_CONFIG_TEMPLATE": "/etc/template.yml",
+        "ALERTMANAGER_ROUTES": "rules",
+    },
 )
 VIEW_FILES = (
     None,
@@ -205,6 +219,7 @@ ALLOWED: tuple[Mapping[str, str], ...] = (
     {"ALERT_REFRESH_METRICS_PORT": "9090"},
     {"KUBECONFIG": "/root/.kube/config", "TARGET_DIRECTORY": "/etc/targets"},
     {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "TARGET_DIRECTORY": "/etc/targets"},
+    {"ALERTMANAGER_CONFIG_TEMPLATE": "/etc/template.yml"},
 )
 """Variables that make warnings."""
 

@@ -16,4 +16,9 @@ if TYPE_CHECKING:
 
 def with_source(name: str, build: Callable[[Any, Clock], Any]) -> tuple[Kind, ...]:
     """All kinds, the one of this name with that `build`; put them in place of `daemon.KINDS`."""
-    return tuple(replace(kind, build=build, build_check=None) if kind.name == name else kind for kind in daemon.KINDS)
+    return tuple(
+        replace(kind, build=lambda settings, clock, before: build(settings, clock), build_check=None)
+        if kind.name == name
+        else kind
+        for kind in daemon.KINDS
+    )

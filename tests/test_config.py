@@ -375,7 +375,7 @@ def test_loopback_in_any_notation_needs_no_token(host: str) -> None:
 
 def test_every_setting_says_what_it_means() -> None:
     groups = read_settings()
-    assert list(groups) == ["Server", "Targets", "Rules", "Views"]
+    assert list(groups) == ["Server", "Targets", "Rules", "Views", "Alertmanager"]
     assert groups["Targets"]["TARGET_REFRESH_INTERVAL"] == ("5m", "Time between periodic refreshes")
     assert groups["Rules"]["RULES_REFRESH_INTERVAL"] == ("6h", "Time between periodic refreshes")
     assert groups["Server"]["ALERT_REFRESH_TIMEZONE"][0] == "UTC" and "RULES_REFRESH_SCHEDULE" in groups["Rules"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from alert_refresh.kind import Kind
 from tests.fakes import FakeClock, FakeSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from alert_refresh.env import Env
 
@@ -33,7 +34,7 @@ def kind(name: str, source: FakeSource | None) -> Kind:
         error_types=("unknown",),
         enable_hint=f"set {name.upper()}_FILE",
         read=read,
-        build=lambda _settings, _clock: source,
+        build=lambda _settings, _clock, _before: source,
         blueprint="",
     )
 
@@ -200,3 +201,17 @@ def test_what_gunicorn_would_read_is_taken_from_the_environment(monkeypatch: pyt
 def test_the_environment_is_read_when_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALERT_REFRESH_THREADS", "5")
     assert read_config().threads == 5
+
+
+def test_a_kind_gets_the_workers_of_those_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Mapping[str, Any]] = []
+
+    def build(_settings: Any, _clock: Any, before: Mapping[str, Any]) -> FakeSource:
+        seen.append(before)
+        return FakeSource()
+
+    kinds = (kind("targets", FakeSource()), kind("views", None), replace(kind("upon", None), build=build))
+    monkeypatch.setattr(program, "KINDS", (*kinds, kind("last", FakeSource())))
+    daemon = Daemon(read_config({}))
+    assert seen == [{"targets": daemon.workers["targets"]}]
+    assert list(daemon.workers) == ["targets", "upon", "last"]

@@ -25,7 +25,7 @@ MODULES = (
     "web/token_file.py", "keep/settings.py", "keep/key.py", "observe/notify/settings.py", "engine/cron/fields.py",
     "engine/cron/expression.py", "targets/__init__.py", "targets/secret/selector.py", "rules/__init__.py",
     "views/__init__.py", "views/names.py", "views/view_file.py", "views/database/connect.py",
-    "views/tiers/redis_cache.py",
+    "views/tiers/redis_cache.py", "alertmanager/__init__.py",
 )  # fmt: skip
 """Where the messages of settings are made."""
 BEGINS = re.compile(

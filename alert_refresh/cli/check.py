@@ -9,14 +9,14 @@ from alert_refresh.cli.once import attempt
 from alert_refresh.engine import AttemptError, Deadline, Earliest, SystemClock
 from alert_refresh.engine.attempt_threads import ABANDON_AFTER
 from alert_refresh.engine.threads import Call, spawn
-from alert_refresh.kind import load
+from alert_refresh.kind import it, load
 from alert_refresh.observe.formats import escape, timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alert_refresh.config import Config
-    from alert_refresh.engine import Schedule, Snapshot
+    from alert_refresh.engine import Schedule, Snapshot, Worker
     from alert_refresh.kind import Kind
     from alert_refresh.targets.kubernetes.rights import Right
 
@@ -28,7 +28,10 @@ def check_sources(config: Config) -> list[dict[str, Any]]:
     expressions also `schedule` and `next_refresh`. A kind's own `check` may add fields. A source that needs rights also
     has `missing_rights`, and if there are any, `role`: the manifests that grant them.
     """
-    found = {kind.name: _checked(kind, config.kinds[kind.name]) for kind in kinds.KINDS}
+    found: dict[str, tuple[dict[str, Any], Snapshot[Any] | None]] = {}
+    before: dict[str, Worker[Any]] = {}
+    for kind in kinds.KINDS:
+        found[kind.name] = _checked(kind, config.kinds[kind.name], before)
     snapshots = {name: snapshot for name, (_, snapshot) in found.items()}
     for kind in kinds.KINDS:
         entry, _ = found[kind.name]
@@ -37,14 +40,15 @@ def check_sources(config: Config) -> list[dict[str, Any]]:
     return [entry for entry, _ in found.values()]
 
 
-def _checked(kind: Kind, settings: Any) -> tuple[dict[str, Any], Snapshot[Any] | None]:
-    """The entry of one kind, and its snapshot."""
+def _checked(kind: Kind, settings: Any, before: dict[str, Worker[Any]]) -> tuple[dict[str, Any], Snapshot[Any] | None]:
+    """The entry of one kind, and its snapshot; its worker is added to those `before` the next kind."""
     clock = SystemClock()
     entry: dict[str, Any] = {"kind": kind.name, "source": None, "items": 0, "rejected": [], "error": None}
-    source = (kind.build_check or kind.build)(settings, clock)
+    source = (kind.build_check or kind.build)(settings, clock, before)
     if source is None:
         return entry | {"off": kind.enable_hint}, None
     made = attempt(kind, settings, source)
+    before[kind.name] = made.worker
     snapshot = made.status.snapshot
     entry |= {"source": source.name, "rejected": _rejected(snapshot)} | made.fields()
     entry |= _schedule(settings.refresh.schedule, clock.time())
@@ -116,7 +120,7 @@ def text(found: list[dict[str, Any]]) -> str:
     lines = []
     for one in found:
         if one["source"] is None:
-            lines.append(f"{one['kind']}: off; to switch them on, {one['off']}")
+            lines.append(f"{one['kind']}: off; to switch {it(one['kind'])} on, {one['off']}")
             continue
         said = f"failed ({one['error_type']}): {one['error']}" if one["error"] else f"{one['items']} read"
         lines.append(f"{one['kind']} from {one['source']}: {said} in {one['duration_ms']} ms")

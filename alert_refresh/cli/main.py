@@ -135,6 +135,31 @@ def plan(as_json: bool) -> None:
     sys.exit(status_of(found))
 
 
+@main.command()
+@click.option("--reveal", is_flag=True, help="Print credentials in the clear.")
+def render(reveal: bool) -> None:
+    """Print Alertmanager's configuration as the next refresh would write it, and write nothing.
+
+    Reads targets and rules once. Credentials are masked. What is undeliverable is told on standard error.
+
+    Exit status 1: something cannot be read, or Alertmanager would refuse the configuration.
+    2: a setting is invalid.
+    """
+    from alert_refresh.alertmanager.mask import masked
+    from alert_refresh.cli.render import rendered
+    from alert_refresh.observe import logs
+    from alert_refresh.observe.formats import escape
+
+    config = _config()
+    with logs.command(lambda line: click.echo(line, err=True)):
+        found = rendered(config)
+    for line in (*found.errors, *found.undeliverable):
+        click.echo(escape(line), err=True)
+    if found.text is not None:
+        click.echo(found.text if reveal else masked(found.text), nl=False)
+    sys.exit(FAULTS if found.errors else 0)
+
+
 def _config(as_json: bool = False, status: int = SETTINGS) -> Config:
     """Read the settings; on faults print each on its own line of stderr and exit with that status."""
     from alert_refresh.daemon import read_config

@@ -35,9 +35,9 @@ class Unwatched:
 
 
 class Attempted(NamedTuple):
-    """The one attempt: its source, its request, and the status after it."""
+    """The one attempt: its worker, which has ended, its request, and the status after it."""
 
-    source: Source[Any]
+    worker: Worker[Any]
     request: Request
     status: Status[Any]
     timeout: float
@@ -76,4 +76,4 @@ def attempt(
     status = worker.get_status()
     with contextlib.suppress(ShutdownTimeout):
         worker.stop(MARGIN)
-    return Attempted(source, request, status, once.timeout)
+    return Attempted(worker, request, status, once.timeout)

@@ -14,8 +14,9 @@ from alert_refresh.observe.formats import escape
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from alert_refresh.cli.once import Attempted
     from alert_refresh.config import Config
-    from alert_refresh.engine import Hold, Snapshot
+    from alert_refresh.engine import Hold, Snapshot, Source, Worker
     from alert_refresh.kind import Kind
 
 NOTHING, FAULT, CHANGES, HELD = range(4)
@@ -29,26 +30,42 @@ def plan(config: Config) -> list[dict[str, Any]]:
 
     `kind`, `source`, `error`, `added` and `removed` (names), `changed` (names with their `fields`), `rejected` (items),
     `held` (null, or the `proposal` and the `names` whose removal would be held, and whether it was `rejected`), and
-    `problem`: why nothing is known of what is served, so that everything counts as added. Of a kind that has no items
-    to compare only `kind` and `planned`.
+    `problem`: why nothing is known of what is served, so that everything counts as added. A kind that makes one whole
+    has its `difference` instead, as lines. Of a kind that has neither only `kind` and `planned`.
     """
     clock = SystemClock()
     found = []
+    before: dict[str, Worker[Any]] = {}
     for kind in kinds.KINDS:
         settings = config.kinds[kind.name]
-        if not kind.plan:
-            found += [{"kind": kind.name, "planned": False}] if kind.build(settings, clock) is not None else []
+        build = kind.build_check if kind.difference and kind.build_check else kind.build
+        source = build(settings, clock, before)
+        if source is None:
             continue
-        source = kind.build(settings, clock)
-        if source is not None:
+        if kind.difference:
+            found.append(_whole(kind, settings, source))
+        elif kind.plan:
             codec = load(kind.keep)(source) if kind.keep else None
             kept = Peeked() if codec is None else peek(kind.name, codec, config.keep)
-            found.append(_entry(kind, settings, source, kept))
+            made = attempt(kind, settings, source, restored=kept.snapshot, hold=kept.hold)
+            before[kind.name] = made.worker
+            found.append(_entry(kind, made, kept))
+        else:
+            found.append({"kind": kind.name, "planned": False})
     return found
 
 
-def _entry(kind: Kind, settings: Any, source: Any, kept: Peeked) -> dict[str, Any]:
-    made = attempt(kind, settings, source, restored=kept.snapshot, hold=kept.hold)
+def _whole(kind: Kind, settings: Any, source: Source[Any]) -> dict[str, Any]:
+    """The entry of a kind that makes one whole."""
+    made = attempt(kind, settings, source)
+    entry = {"kind": kind.name, "planned": True, "source": source.name, "problem": None, "unusable": False}
+    entry |= {name: value for name, value in made.fields().items() if name.startswith("error")}
+    rejected = _rejected(made.status.snapshot)
+    return entry | {"rejected": rejected, "difference": [] if entry["error"] else load(kind.difference)(source)}
+
+
+def _entry(kind: Kind, made: Attempted, kept: Peeked) -> dict[str, Any]:
+    source = made.worker.source
     entry = {"kind": kind.name, "planned": True, "source": source.name, "problem": kept.problem}
     entry["unusable"] = kept.unusable
     entry |= {name: value for name, value in made.fields().items() if name.startswith("error")}
@@ -75,11 +92,16 @@ def _difference(
         held = {"proposal": hold.proposal, "count": len(hold.names), "names": list(hold.names[:MAX_NAMES])}
         held["rejected"] = hold.rejected
     counts = {f"{sort}_count": len(names) for sort, names in sorts.items()}
-    rejected = [
+    shown = {"rejected": _rejected(after), "held": held}
+    return {sort: names[:MAX_NAMES] for sort, names in sorts.items()} | counts | shown
+
+
+def _rejected(snapshot: Snapshot[Any] | None) -> list[dict[str, Any]]:
+    """The first items that could not be used, with their faults."""
+    return [
         {"source": dict(one.origin), "faults": [fault.fields() for fault in one.faults]}
-        for one in (() if after is None else after.rejected[:MAX_NAMES])
+        for one in (() if snapshot is None else snapshot.rejected[:MAX_NAMES])
     ]
-    return {sort: names[:MAX_NAMES] for sort, names in sorts.items()} | counts | {"rejected": rejected, "held": held}
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -98,7 +120,8 @@ def status_of(found: list[dict[str, Any]]) -> int:
     if any(one.get("held") for one in found):
         return HELD
     sorts = ("added", "changed", "removed")
-    return CHANGES if any(one.get(f"{sort}_count") for one in found for sort in sorts) else NOTHING
+    changes = any(one.get(f"{sort}_count") for one in found for sort in sorts)
+    return CHANGES if changes or any(one.get("difference") for one in found) else NOTHING
 
 
 def text(found: list[dict[str, Any]]) -> str:
@@ -113,6 +136,9 @@ def _lines(one: dict[str, Any]) -> list[str]:
     head = f"{one['kind']} from {one['source']}: "
     if one["error"]:
         return [f"{head}failed ({one['error_type']}): {one['error']}"]
+    if "difference" in one:
+        lines = [head + ("the file would change" if one["difference"] else "nothing changes")]
+        return lines + [f"  {line}" for line in one["difference"]] + _faults(one)
     counts = [f"{one[f'{sort}_count']} {sort}" for sort in ("added", "changed", "removed") if one[f"{sort}_count"]]
     lines = [head + (", ".join(counts) or "nothing changes")]
     if one["problem"]:
@@ -125,10 +151,15 @@ def _lines(one: dict[str, Any]) -> list[str]:
     if one["held"]:
         word = "rejected" if one["held"]["rejected"] else "held"
         lines.append(f"  {word}: the removal of {one['held']['count']}, proposal {one['held']['proposal']}")
-    for rejected in one["rejected"]:
-        place = "/".join(rejected["source"].values())
-        lines += [f"  {place}: {fault['field']}: {fault['message']}" for fault in rejected["faults"]]
-    return lines
+    return lines + _faults(one)
+
+
+def _faults(one: dict[str, Any]) -> list[str]:
+    return [
+        f"  {'/'.join(rejected['source'].values())}: {fault['field']}: {fault['message']}"
+        for rejected in one["rejected"]
+        for fault in rejected["faults"]
+    ]
 
 
 def _said(change: dict[str, Any]) -> str:

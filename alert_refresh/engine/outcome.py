@@ -47,7 +47,9 @@ class Outcome:
     when the cycle is over. `changed` says whether the attempt published a new generation. `hold` are the removals that
     are held after it, `held` counts those that nobody rejected, and `hold_change` says what the attempt changed about
     them, see `guard.change`. `scope` and `accepted_at`
-    (Unix seconds; 0 if no user asked for it) are those of the request.
+    (Unix seconds; 0 if no user asked for it) are those of the request. `seen_at` is when the oldest change that it took
+    over was seen, in monotonic seconds: it may be one of failed attempts before it; if none was seen it is the begin of
+    the attempt.
     """
 
     kind: str
@@ -71,6 +73,7 @@ class Outcome:
     held: int = 0
     scope: str | None = None
     accepted_at: float = 0.0
+    seen_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ class Swap:
 @dataclass(frozen=True, slots=True)
 class Publication:
     """A generation published without an attempt: by a watch, `seconds` after its oldest change was seen, or by a user's
-    decision about held removals (`seconds` is None then). `hold` and `hold_change` as in `Outcome`.
+    decision about held removals (`seconds` and `seen_at` are None then). The last three are as in `Outcome`.
     """
 
     kind: str
@@ -98,6 +101,7 @@ class Publication:
     rejected: int
     hold: Hold | None = None
     hold_change: str = ""
+    seen_at: float | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -106,7 +110,8 @@ class Request:
 
     A caller may wait for `first` (an attempt has ended) or `done` (the cycle is over), then read `outcome` (None if no
     attempt has ended). `scope` restricts the refresh to a part, in terms of the kind; None is everything. `run` is the
-    number of the run that executes it, 0 before.
+    number of the run that executes it, 0 before. `seen_at` is when the change that it was requested for was seen, in
+    monotonic seconds; None without one.
     """
 
     trigger: Trigger
@@ -114,6 +119,7 @@ class Request:
     scope: str | None = None
     accepted_at: float = 0.0
     run: int = 0
+    seen_at: float | None = None
     first: threading.Event = field(default_factory=threading.Event, repr=False)
     done: threading.Event = field(default_factory=threading.Event, repr=False)
     outcome: Outcome | None = None

@@ -73,5 +73,5 @@ class RunSink(Generic[T]):
                 self._listeners.swapped(Swap(self._kind, status.snapshot, served))
                 if seen_at is not None:
                     seconds = max(0.0, self._clock.monotonic() - seen_at)
-                    self._listeners.published(publication_of(self._kind, served, status, ruling, seconds))
+                    self._listeners.published(publication_of(self._kind, served, status, ruling, seconds, seen_at))
             return True

@@ -182,6 +182,8 @@ class RefreshState(Generic[T]):
             self._window_ends = now + self._rate_limit
             if status.pending is not None or status.next_attempt is not None:
                 request.scope = None  # it takes the place of a refresh of everything
+            if status.pending is not None:
+                request.seen_at = status.pending.seen_at
             request.accepted_at = self._clock.time()
             self._status = replace(status, pending=request, last_manual_at=request.accepted_at)
 
@@ -192,7 +194,8 @@ class RefreshState(Generic[T]):
         """
         with self._lock:
             if self.active(self._status.run if run is None else run) and self._status.pending is None:
-                self._status = replace(self._status, pending=Request(trigger))
+                request = Request(trigger, seen_at=self._clock.monotonic())
+                self._status = replace(self._status, pending=request)
 
     def due(self, run: int) -> Request | None:
         """The request to run now: the pending one, else a periodic one if it is due, else None.

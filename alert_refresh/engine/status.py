@@ -40,7 +40,8 @@ class Status(Generic[T]):
 
     `found` is what the source returned last; `snapshot` differs from it while removals are held. `guard` is what the
     guard remembers, `confirm_due` the time of the attempt that may confirm held removals. `restored` is set while
-    `snapshot` was read from disk and no refresh has succeeded since.
+    `snapshot` was read from disk and no refresh has succeeded since. `missed_since` is when the oldest change was seen
+    that only failed attempts have looked at, None without one.
     """
 
     run: int = 0
@@ -69,6 +70,7 @@ class Status(Generic[T]):
     guard: History = NO_HISTORY
     confirm_due: float | None = None
     restored: bool = False
+    missed_since: float | None = None
 
     @property
     def in_progress(self) -> bool:

@@ -49,6 +49,7 @@ def end_attempt(status: Status[T], outcome: Outcome, now: float, wall: float) ->
         cancelled=status.cancelled + (outcome.result is Result.CANCELLED),
         failed_cycles=0 if succeeded else status.failed_cycles,
         breaker_open=status.breaker_open and not succeeded,
+        missed_since=None if succeeded else min(_seen(status, status.attempt), default=None),
         last_good=status.snapshot if succeeded else status.last_good,
         restored=status.restored and not succeeded,
     )
@@ -91,7 +92,14 @@ def outcome_of(
         held=0 if hold is None or hold.rejected else len(hold.names),
         scope=attempt.request.scope,
         accepted_at=attempt.request.accepted_at,
+        seen_at=min(_seen(before, attempt), default=attempt.started),
     )
+
+
+def _seen(status: Status[T], attempt: Attempt | None) -> list[float]:
+    """When the changes that this attempt looks at were seen: the one it was requested for, and missed ones."""
+    asked = None if attempt is None else attempt.request.seen_at
+    return [at for at in (asked, status.missed_since) if at is not None]
 
 
 def end_cycle(status: Status[T], outcome: Outcome, breaker_failures: int) -> Status[T]:

@@ -10,30 +10,55 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+Owner = tuple[int, int]
+"""User and group, as numbers."""
 
-def write(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+
+def write(path: Path, data: bytes, *, mode: int = 0o600, owner: Owner | None = None) -> None:
     """Replace the content of `path`: a temporary file beside it, fsync, rename, fsync of the folder.
 
     Raises:
-        OSError: the file is unchanged, and no temporary file is left, for example when the disk is full.
+        OSError: the file is unchanged, and no temporary file is left, for example when the disk is full or when the
+            file may not be given to its `owner`.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
-        try:
-            os.fchmod(file, mode)
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(file, rest) :]
-            os.fsync(file)
-        finally:
-            os.close(file)
+        write_new(temporary, data, mode=mode, owner=owner)
         temporary.replace(path)
     except OSError:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    sync_folder(path.parent)
+
+
+def write_new(path: Path, data: bytes, *, mode: int = 0o600, owner: Owner | None = None) -> None:
+    """Create a file with this content, on disk when this returns.
+
+    Raises:
+        OSError: also if the file exists; it may be incomplete.
+    """
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode & 0o600)
+    try:
+        made = os.fstat(file)
+        if owner is not None and owner != (made.st_uid, made.st_gid):
+            os.fchown(file, *owner)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(file, rest) :]
+        os.fchmod(file, mode)
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def sync_folder(path: Path) -> None:
+    """Have the entries of a folder on disk.
+
+    Raises:
+        OSError: the folder cannot be opened, or the disk fails.
+    """
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(folder)
     finally:

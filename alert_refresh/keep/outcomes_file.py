@@ -100,9 +100,9 @@ class OutcomesFile:
 
 
 def line_of(outcome: Outcome) -> bytes:
-    """The line of an outcome, with its line end. Held names, which may be many, are not kept."""
+    """The line of an outcome, with its line end. Held names, which may be many, and monotonic times are not kept."""
     error = outcome.error if outcome.error is None else outcome.error[:LONGEST_ERROR]
-    body = _encode(replace(outcome, error=error, hold=None))
+    body = _encode(replace(outcome, error=error, hold=None, seen_at=None))
     return body[:-1] + b',"check":"' + _check(body) + b'"}\n'
 
 

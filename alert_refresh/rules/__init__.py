@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from alert_refresh.engine import Clock, Source
     from alert_refresh.env import Env
+    from alert_refresh.kind import Before
     from alert_refresh.rules.rule import Rule
 
 
@@ -78,7 +79,7 @@ def read(env: Env) -> Settings:
     )
 
 
-def build(settings: Settings, clock: Clock) -> Source[Rule] | None:
+def build(settings: Settings, clock: Clock, _: Before) -> Source[Rule] | None:
     """The source for these settings; None if rules are off."""
     if settings.file is None:
         return None

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from alert_refresh.engine import Clock, RefreshSettings, Source
     from alert_refresh.env import Env
+    from alert_refresh.kind import Before
     from alert_refresh.targets.target import Target
 
 PREFIX = "TARGET_REFRESH_"
@@ -109,7 +110,7 @@ def _namespaces(env: Env) -> tuple[str, ...]:
     return tuple(namespaces)
 
 
-def build(settings: Settings, clock: Clock) -> Source[Target] | None:
+def build(settings: Settings, clock: Clock, _: Before) -> Source[Target] | None:
     """The source these settings name; None when targets are off."""
     if settings.source == "kubernetes":
         from alert_refresh.targets.kubernetes.source import KubernetesSource

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alert_refresh.observe.formats import escape
 
@@ -21,8 +21,8 @@ LONGEST_LABEL = 256
 
 
 class Faulty(NamedTuple):
-    """A stale target or a rejected Secret, as label values. `target` is empty for the latter; `secret` is the file if
-    the Secret is not known.
+    """A stale target, a rejected Secret, or a target that is undeliverable, as label values. `target` is empty for the
+    second; `secret` is the file if the Secret is not known.
     """
 
     target: str
@@ -73,6 +73,14 @@ def _faulty(targets: Iterable[Target], rejected: Iterable[Rejected]) -> Iterator
             yield Faulty(_label(target.name), _label(target.namespace), _label(target.secret), "stale")
     for one in rejected:
         yield Faulty("", _label(one.origin.get("namespace", "")), _label(_source(one)), "rejected")
+
+
+def undeliverable(targets: Snapshot[Target] | None, others: Iterable[Snapshot[Any] | None]) -> list[Faulty]:
+    """The targets that kinds which build upon them, of which these are the snapshots, rejected by name."""
+    items = {} if targets is None else targets.items
+    names = {one.origin.get("target", ""): None for other in others if other is not None for one in other.rejected}
+    found = [items[name] for name in names if name in items]
+    return [Faulty(_label(one.name), _label(one.namespace), _label(one.secret), "undeliverable") for one in found]
 
 
 def _source(rejected: Rejected) -> str:

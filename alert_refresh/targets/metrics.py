@@ -11,11 +11,11 @@ from prometheus_client.registry import Collector
 from alert_refresh.engine import Result
 from alert_refresh.observe.metrics import known, snapshot_age
 from alert_refresh.targets import KIND
-from alert_refresh.targets.counts import CachedCounts, Faulty
+from alert_refresh.targets.counts import MAX_FAULTY, CachedCounts, Faulty, undeliverable
 from alert_refresh.targets.secret.fields import TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from prometheus_client.core import Metric
 
@@ -66,6 +66,7 @@ class TargetMetrics(Collector):
         if worker is None:
             registry = CollectorRegistry()
         self._worker = worker
+        self._others = [other for name, other in workers.items() if name != "targets"]
         self._counted = CachedCounts()
 
         self._count_refreshes(registry)
@@ -181,7 +182,8 @@ class TargetMetrics(Collector):
             for enabled in (True, False):
                 targets.add_metric((kind, str(enabled).lower()), counts.by_type.get((kind, enabled), 0))
         yield targets
-        yield from _invalid(counts)
+        others = [other.get_status().snapshot for other in self._others]
+        yield from _invalid(counts, undeliverable(status.snapshot, others))
         if (health := self._worker.watch_health()) is not None:
             yield from _watching(health)
         yield from self._gauges(self._worker, status, counts)
@@ -220,19 +222,23 @@ class TargetMetrics(Collector):
         self._discovery_errors.labels("validate").inc(stats.get("secrets_invalid", 0))
 
 
-def _invalid(counts: Counts) -> Iterable[Metric]:
-    """What is invalid now: how much, and the first of it by name."""
+def _invalid(counts: Counts, refused: Sequence[Faulty]) -> Iterable[Metric]:
+    """What is invalid now: how much, and the first of it by name, with what is `refused` later."""
     yield GaugeMetricFamily(
         "alert_refresh_targets_invalid", "Stale targets and rejected Secrets now.", value=counts.invalid
     )
     faulty = GaugeMetricFamily(
-        "alert_refresh_target_faulty", "1 for each stale target and each rejected Secret.", labels=Faulty._fields
+        "alert_refresh_target_faulty",
+        "1 for each stale or undeliverable target and each rejected Secret.",
+        labels=Faulty._fields,
     )
-    for one in counts.faulty:
+    together = (*counts.faulty, *refused)
+    for one in together[:MAX_FAULTY]:
         faulty.add_metric(one, 1)
     yield faulty
-    omitted = "Stale targets and rejected Secrets beyond those that alert_refresh_target_faulty names."
-    yield GaugeMetricFamily("alert_refresh_target_faulty_omitted", omitted, value=counts.omitted)
+    omitted = "Stale or undeliverable targets and rejected Secrets that alert_refresh_target_faulty does not name."
+    beyond = counts.omitted + max(0, len(together) - MAX_FAULTY)
+    yield GaugeMetricFamily("alert_refresh_target_faulty_omitted", omitted, value=beyond)
 
 
 def _watching(health: WatchHealth) -> Iterable[Metric]:

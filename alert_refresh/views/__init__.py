@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from alert_refresh.engine import Clock, Cron, RefreshSettings, Source
     from alert_refresh.env import Env
+    from alert_refresh.kind import Before
     from alert_refresh.views.source import PostgresSource
 
 
@@ -189,7 +190,7 @@ def _caches(env: Env) -> dict[str, Any]:
     }
 
 
-def build(settings: Settings, clock: Clock) -> PostgresSource | None:
+def build(settings: Settings, clock: Clock, _: Before) -> PostgresSource | None:
     """The source these settings name; None when views are off."""
     if settings.url is None:
         return None
@@ -198,7 +199,7 @@ def build(settings: Settings, clock: Clock) -> PostgresSource | None:
     return PostgresSource(settings, clock)
 
 
-def build_check(settings: Settings, clock: Clock) -> Source[Any] | None:
+def build_check(settings: Settings, clock: Clock, _: Before) -> Source[Any] | None:
     """The source that `alert-refresh check` reads instead: it refreshes nothing."""
     if settings.url is None:
         return None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flask import g, request
 
 from alert_refresh.engine import NotHeld, NotStarted
+from alert_refresh.kind import is_off
 from alert_refresh.web import query
 from alert_refresh.web.answers import answer, rfc3339
 from alert_refresh.web.auth import ANONYMOUS
@@ -131,5 +132,5 @@ class RemovalDecisions:
 def not_started(daemon: Daemon, kind: str) -> ApiError:
     """The error while the kind is off, not yet running or shutting down."""
     hint = daemon.off.get(kind)
-    message = f"{kind.capitalize()} are off: {hint}" if hint else f"The {kind} worker is not running"
+    message = f"{is_off(kind)}: {hint}" if hint else f"The {kind} worker is not running"
     return ApiError(503, message, error="manager_not_started", retry_after=daemon.config.shutdown_timeout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from alert_refresh.engine import Result, Status
+from alert_refresh.kind import is_off
 from alert_refresh.web.answers import rfc3339, wall
 from alert_refresh.web.errors import ApiError
 from alert_refresh.web.held import held_fields
@@ -28,13 +29,13 @@ def loaded(daemon: Daemon, kind: str) -> Snapshot[Any]:
     if status.snapshot is not None:
         return status.snapshot
     enable_hint = daemon.off.get(kind)
-    message = f"{kind.capitalize()} are off: {enable_hint}" if enable_hint else f"No {kind} have been loaded yet"
+    message = f"{is_off(kind)}: {enable_hint}" if enable_hint else f"No {kind} have been loaded yet"
     raise ApiError(503, message, error="not_loaded", retry_after=_next_chance(daemon, status))
 
 
 def off_fields(daemon: Daemon, kind: str) -> dict[str, Any]:
     """The status of a kind that is off."""
-    return {"status": "off", "message": f"{kind.capitalize()} are off: {daemon.off.get(kind, '')}"}
+    return {"status": "off", "message": f"{is_off(kind)}: {daemon.off.get(kind, '')}"}
 
 
 def status_fields(worker: Worker[Any], status: Status[Any], **items: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from alert_refresh import __version__, daemon
 from alert_refresh.cli.main import main
 from alert_refresh.daemon import KINDS
 from alert_refresh.engine import Fault, Partial, Permanent, Rejected, Snapshot
+from alert_refresh.kind import it
 from alert_refresh.observe.notify import describe
 from tests.fakes import FakeSource
 from tests.kinds import with_source
@@ -61,7 +62,7 @@ def test_the_help_does_not_depend_on_the_environment() -> None:
 def test_check_without_any_kind_succeeds_and_says_what_is_off() -> None:
     result = run("check")
     assert result.exit_code == 0
-    off = [f"{kind.name}: off; to switch them on, {kind.enable_hint}" for kind in KINDS]
+    off = [f"{kind.name}: off; to switch {it(kind.name)} on, {kind.enable_hint}" for kind in KINDS]
     assert result.output.splitlines() == ["Settings are valid.", describe(None), *off]
 
 
@@ -193,8 +194,8 @@ def test_check_shows_no_control_character_of_what_it_read(monkeypatch: pytest.Mo
     result = run("check")
     assert result.exit_code == 1
     assert all(line.isprintable() for line in result.output.split("\n"))
-    assert len(result.output.splitlines()) == 2 + 2 + 2, (
-        "the settings, the notifications, the targets and their fault, two kinds off"
+    assert len(result.output.splitlines()) == 2 + 2 + 3, (
+        "the settings, the notifications, the targets and their fault, three kinds off"
     )
     assert result.output.count("a\\x1b[31m\\r\\nb\\u202e\\u2028\\udcff\\x00") == 5
     found = json.loads(run("check", "--json").output)["sources"][0]

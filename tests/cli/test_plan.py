@@ -193,3 +193,42 @@ def test_views_are_not_planned_and_nothing_configured_is_said() -> None:
     result = CliRunner().invoke(main, ["plan"], env=env)
     assert result.output == "views: not planned; a refresh of views has no items to compare\n"
     assert CliRunner().invoke(main, ["plan"]).output == "Nothing is configured\n"
+
+
+class TestAlertmanager:
+    """The kind that makes one whole."""
+
+    @pytest.fixture
+    def delivered(self, planned: Planned) -> Planned:
+        (planned.root.parent / "template.yml").write_text("route: {receiver: a}\nreceivers: [{name: a}]\n")
+        planned.env |= {
+            "ALERTMANAGER_CONFIG_TEMPLATE": str(planned.root.parent / "template.yml"),
+            "ALERTMANAGER_CONFIG_FILE": str(planned.root.parent / "alertmanager.yml"),
+        }
+        return planned
+
+    def test_s8_the_difference_of_the_configuration_is_shown_masked(self, delivered: Planned) -> None:
+        result = delivered.plan()
+        assert result.exit_code == 2, result.output
+        assert "alertmanager from daemon: the file would change" in result.stdout
+        assert '  +- name: "alert-refresh/t0"' in result.stdout.splitlines()
+        assert CANARY not in result.output
+        assert not (delivered.root.parent / "alertmanager.yml").exists()
+        assert delivered.kinds()["alertmanager"]["difference"][:2] == ["--- now", "+++ after"]
+
+    def test_s8_where_nothing_differs_it_says_so(self, delivered: Planned) -> None:
+        text = CliRunner().invoke(main, ["render", "--reveal"], env=delivered.env).stdout
+        (delivered.root.parent / "alertmanager.yml").write_text(text)
+        result = delivered.plan()
+        assert result.exit_code == 0, result.output
+        assert "alertmanager from daemon: nothing changes" in result.stdout
+
+    def test_what_is_undeliverable_is_named(self, delivered: Planned) -> None:
+        write(delivered.root / "x.yaml", changed("x", headers={"X-Team": CANARY}))
+        result = delivered.plan()
+        assert "  x: headers: undeliverable: " in result.stdout and CANARY not in result.output
+
+    def test_a_template_that_cannot_be_used_is_a_fault(self, delivered: Planned) -> None:
+        (delivered.root.parent / "template.yml").write_text("route: [")
+        result = delivered.plan()
+        assert result.exit_code == 1 and "alertmanager from daemon: failed (validate)" in result.stdout

@@ -62,7 +62,7 @@ def test_a8_what_a_watch_publishes_is_a_new_generation_and_no_attempt() -> None:
         assert after.snapshot.digest == "event"
         assert after.snapshot.generation == before.snapshot.generation + 1
         assert after == replace(before, snapshot=after.snapshot, found=after.snapshot)
-        assert heard == [Publication("fake", after.snapshot.generation, 0.5, 1, 0)]
+        assert heard == [Publication("fake", after.snapshot.generation, 0.5, 1, 0, seen_at=1.5)]
         assert len(stage.outcomes) == 1
 
 

@@ -402,3 +402,39 @@ def test_c08_a_status_cannot_be_changed_by_its_readers(steps: Steps) -> None:
     assert status.last is not None
     with pytest.raises(dataclasses.FrozenInstanceError):
         status.last.error = "x"  # type: ignore[misc]  # it is frozen
+
+
+def test_an_outcome_tells_when_the_oldest_change_that_it_took_over_was_seen(steps: Steps) -> None:
+    steps.attempt(snapshot("one"))
+    steps.clock.advance(10)
+    began = steps.clock.monotonic()
+    steps.state.offer(Trigger.FILE)
+    steps.clock.advance(2)
+    steps.state.offer(Trigger.FILE)
+    assert steps.attempt(snapshot("two")).seen_at == began
+
+
+def test_a_change_that_only_failed_attempts_looked_at_is_still_the_oldest_one(steps: Steps) -> None:
+    steps.attempt(snapshot("one"))
+    began = steps.clock.monotonic()
+    assert steps.attempt(None, Permanent("bad")).seen_at == began
+    steps.clock.advance(60)
+    assert steps.attempt(snapshot("two")).seen_at == began
+    steps.clock.advance(60)
+    assert steps.attempt(snapshot("three")).seen_at == steps.clock.monotonic() - 1
+
+
+def test_an_attempt_that_nothing_was_seen_for_tells_when_it_began(steps: Steps) -> None:
+    steps.clock.advance(5)
+    assert steps.attempt(None, Permanent("bad")).seen_at == 5
+    assert steps.state.status().missed_since is None
+
+
+def test_a_manual_refresh_takes_over_the_change_that_was_waiting(steps: Steps) -> None:
+    steps.attempt(snapshot("one"))
+    began = steps.clock.monotonic()
+    steps.state.offer(Trigger.WATCH)
+    steps.clock.advance(1)
+    request = Request(Trigger.MANUAL)
+    steps.state.accept(request)
+    assert request.seen_at == began

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 TARGETS = Path(__file__).parents[2] / "config" / "examples" / "targets"
 NAMES = [kind.name for kind in KINDS]
+UPON = "alertmanager"
+"""The kind that builds upon others."""
 TICKS = 5
 
 
@@ -42,8 +44,12 @@ def all_kinds(database: Database, folder: Path) -> Daemon:
         "VIEWS_DATABASE_URL": database.dsn(),
         "VIEWS_CACHE_LEASE": "0s",
     }
-    if "rules" in NAMES:
-        environ["RULES_FILE"] = str(rules)
+    (folder / "template.yml").write_text("route: {receiver: a}\nreceivers: [{name: a}]\n")
+    environ |= {
+        "RULES_FILE": str(rules),
+        "ALERTMANAGER_CONFIG_TEMPLATE": str(folder / "template.yml"),
+        "ALERTMANAGER_CONFIG_FILE": str(folder / "alertmanager.yml"),
+    }
     for prefix in [kind.prefix for kind in KINDS]:
         environ |= {f"{prefix}INTERVAL": "1m", f"{prefix}WARMUP": "0s", f"{prefix}TIMEOUT": "30s"}
     return Daemon(read_config(environ), FakeClock())
@@ -90,8 +96,10 @@ def test_c09_the_other_kinds_keep_their_schedule_while_one_is_blocked_forever(
                 eventually(partial(lambda name, tick: ended[name] >= 1 + tick, name, tick), f"tick {tick} of {name}")
             assert client.get("/health").status_code in (200, 503)
         assert hanging.is_set(), "it did block"
-        assert {name: ended[name] for name in others} == dict.fromkeys(others, 1 + TICKS)
-        assert ended[blocked] == 1
+        for name in others:
+            # What the others publish at the start makes further refreshes of Alertmanager.
+            assert ended[name] == 1 + TICKS or (name == UPON and ended[name] > TICKS), name
+        assert ended[blocked] == 1 or (blocked == UPON and ended[blocked] <= 3)
     finally:
         release.set()
         daemon.stop(5)

@@ -35,6 +35,9 @@ EVERY_KIND = {
     "TARGET_DIRECTORY": "config/examples/targets",
     "RULES_FILE": "config/examples/rules.yaml",
     "VIEWS_DATABASE_URL": "postgresql://user@127.0.0.1:1/none",
+    "ALERTMANAGER_CONFIG_TEMPLATE": "config/examples/alertmanager.yml",
+    "ALERTMANAGER_CONFIG_FILE": "/nowhere/alertmanager.yml",
+    "ALERTMANAGER_URL": "http://127.0.0.1:1",
 }
 
 
@@ -265,7 +268,7 @@ def test_the_exposition_of_all_kinds_together_is_correct_for_promtool() -> None:
     if tool is None:
         pytest.skip("promtool is not here")
     text = create_app(Daemon(read_config(EVERY_KIND))).test_client().get("/metrics").data
-    assert text.count(b"alert_refresh_kind_enabled{") == text.count(b"alert_refresh_duration_seconds_count{") == 3
+    assert text.count(b"alert_refresh_kind_enabled{") == text.count(b"alert_refresh_duration_seconds_count{") == 4
     checked = subprocess.run([tool, "check", "metrics"], input=text, capture_output=True, check=False, timeout=30)
     faults = [line for line in checked.stderr.decode().splitlines() if line.split(" ")[0] not in CONTRACTS_NAMES]
     assert faults == []

@@ -34,7 +34,7 @@ def settings(environ: Mapping[str, str]) -> rules.Settings:
 
 def test_without_a_file_rules_are_off() -> None:
     found = settings({})
-    assert found.file is None and rules.build(found, SystemClock()) is None
+    assert found.file is None and rules.build(found, SystemClock(), {}) is None
 
 
 def test_the_defaults_are_the_documented_ones() -> None:

@@ -31,7 +31,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
     refresh = settings.refresh
     assert (refresh.interval, refresh.timeout, refresh.rate_limit) == (300, 960, 0)
     assert (refresh.max_retries, refresh.base_backoff, refresh.max_backoff, refresh.warmup) == (5, 30, 300, 30)
-    assert views.build(settings, SystemClock()) is None
+    assert views.build(settings, SystemClock(), {}) is None
 
 
 def test_a_database_switches_them_on_and_shows_nowhere() -> None:
@@ -40,7 +40,7 @@ def test_a_database_switches_them_on_and_shows_nowhere() -> None:
     assert not env.faults
     assert settings.url is not None and settings.url.reveal() == DSN
     assert "canary" not in repr(settings) + repr(env.effective) + repr(env.defaults)
-    source = views.build(settings, SystemClock())
+    source = views.build(settings, SystemClock(), {})
     assert source is not None and source.name == "postgres"
     source.close()
 

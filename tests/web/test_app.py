@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from alert_refresh import rules, targets, views
+from alert_refresh import alertmanager, rules, targets, views
 from alert_refresh.daemon import Daemon, read_config
 from alert_refresh.engine import Kind, RefreshSettings
 from alert_refresh.web.app import create_app
@@ -43,6 +43,8 @@ ROUTES = {
     ("GET", "/api/v2/views/status"),
     ("POST", "/api/v2/views/refresh"),
     ("GET", "/api/v2/views/<view_name:name>"),
+    ("GET", "/api/v2/alertmanager/status"),
+    ("POST", "/api/v2/alertmanager/refresh"),
     ("POST", "/api/entities/refresh"),
     ("GET", "/api/entities/refresh/status"),
     ("POST", "/api/entities/refresh/automated/start"),
@@ -134,6 +136,7 @@ def test_every_route_of_a_kind_that_is_off_says_how_to_switch_it_on_and_when_to_
         "/api/v2/rules": rules.KIND.enable_hint,
         "/api/v2/views": views.KIND.enable_hint,
         "/api/entities": views.KIND.enable_hint,
+        "/api/v2/alertmanager": alertmanager.KIND.enable_hint,
     }
     asked = 0
     for method, path in ROUTES:

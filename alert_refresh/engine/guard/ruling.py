@@ -132,7 +132,12 @@ class Decisions(Generic[T]):
 
 
 def publication_of(
-    kind: str, served: Snapshot[Any], before: Status[Any], ruling: Ruling[Any], seconds: float | None
+    kind: str,
+    served: Snapshot[Any],
+    before: Status[Any],
+    ruling: Ruling[Any],
+    seconds: float | None,
+    seen_at: float | None = None,
 ) -> Publication:
     """What listeners get of a generation that no attempt published."""
     history = ruling.history
@@ -144,6 +149,7 @@ def publication_of(
         rejected=len(served.rejected),
         hold=history.hold,
         hold_change=change(before.guard, history),
+        seen_at=seen_at,
     )
 
 

@@ -70,7 +70,7 @@ def read(text: str, check: Callable[[], object], places: Places | None = None) -
         loader = _LOADER(text)
         return _Builder(loader.get_event, check, places).document()
     except yaml.MarkedYAMLError as error:
-        raise _refused(_position(text, error)) from error
+        raise _refused(position(text, error)) from error
     except yaml.reader.ReaderError as error:
         bad = yaml.reader.Reader.NON_PRINTABLE.search(text)
         line = text.count("\n", 0, bad.start() if bad else 0) + 1
@@ -80,7 +80,7 @@ def read(text: str, check: Callable[[], object], places: Places | None = None) -
             loader.dispose()
 
 
-def _position(text: str, error: Any) -> str:
+def position(text: str, error: Any) -> str:
     """The position where a text is malformed, the reason if known, and where that which is malformed begins."""
     mark, around = error.problem_mark, error.context_mark
     place = f": line {mark.line + 1}, column {mark.column + 1}"

@@ -9,11 +9,13 @@ import msgspec
 from flask import Blueprint, request
 from werkzeug.routing import BaseConverter
 
+from alert_refresh.alertmanager.delivered import UNDELIVERABLE
 from alert_refresh.rules.dangling import listed
 from alert_refresh.rules.forms.text_file import shape
 from alert_refresh.rules.rule import ID, ROUTES
 from alert_refresh.rules.rule_set import rule_set
 from alert_refresh.web import query
+from alert_refresh.web.alertmanager.fields import Deliveries
 from alert_refresh.web.answers import answer
 from alert_refresh.web.errors import ApiError, bad_request
 from alert_refresh.web.feed import conditional, follow
@@ -136,7 +138,7 @@ def _add_reads(blueprint: Blueprint, daemon: Daemon) -> None:
         generation, found = served()
         rules = found.match(labels)
         fields = {"generation": generation, "rules": [_matched(rule) for rule in rules]}
-        return answer(fields | _leads_to(daemon, list(dict.fromkeys(name for rule in rules for name in rule.targets))))
+        return answer(fields | _leads_to(daemon, rules))
 
 
 def _family() -> str | None:
@@ -170,18 +172,22 @@ def _matched(rule: Rule) -> dict[str, Any]:
     return {"id": rule.id, "family": rule.family, "priority": rule.priority, "targets": rule.targets}
 
 
-def _leads_to(daemon: Daemon, names: list[str]) -> dict[str, Any]:
+def _leads_to(daemon: Daemon, rules: list[Rule]) -> dict[str, Any]:
     """The named targets that are available, including stale ones, and the reason why each other one is not."""
     worker = daemon.workers.get("targets")
     snapshot = None if worker is None else worker.get_status().snapshot
     reachable: list[dict[str, Any]] = []
     unavailable: list[dict[str, Any]] = []
-    for name in names:
+    deliveries = Deliveries(daemon.workers)
+    routed = {name for rule in rules if deliveries.routes(rule.id) for name in rule.targets}
+    for name in dict.fromkeys(name for rule in rules for name in rule.targets):
         target = None if snapshot is None else snapshot.items.get(name)
         if target is None:
             unavailable.append({"name": name, "reason": "not_loaded" if snapshot is None else "missing"})
         elif not target.enabled:
             unavailable.append({"name": name, "reason": "disabled"})
+        elif name not in routed or deliveries.state(target) == UNDELIVERABLE:
+            unavailable.append({"name": name, "reason": UNDELIVERABLE})
         else:
             reachable.append({"name": name, "type": target.type, "format": target.format, "state": state(target)})
     generation = None if snapshot is None else snapshot.generation

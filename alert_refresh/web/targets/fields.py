@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from alert_refresh.credential import Credential
     from alert_refresh.engine import Rejected, Snapshot
     from alert_refresh.targets.target import Target
+    from alert_refresh.web.alertmanager.fields import Deliveries
 
 ORIGIN = re.compile(r"(https?)://(\[[0-9a-f:.]+\]|[^/?#:@\[\]\\\s]+)(?::[0-9]*)?(?=[/?#]|\Z)", re.IGNORECASE)
 """Scheme and host of a URL without user info."""
 
 
-def target_fields(target: Target, reveal: bool) -> dict[str, Any]:
-    """One target; `reveal` shows its whole URL and header values."""
+def target_fields(target: Target, reveal: bool, deliveries: Deliveries | None = None) -> dict[str, Any]:
+    """One target; `reveal` shows its whole URL and header values. `deliveries` tell what is delivered of it."""
     filters: Any = target.filter_config
     if isinstance(filters, JsonObject):
         filters = msgspec.Raw(filters.text)
@@ -38,6 +39,7 @@ def target_fields(target: Target, reveal: bool) -> dict[str, Any]:
         "since": rfc3339(target.stale_since),
         "faults": [fault.fields() for fault in target.faults],
         "source": {"namespace": target.namespace, "secret": target.secret, "shape": target.shape},
+        **({} if deliveries is None else deliveries.fields(target)),
     }
 
 

@@ -12,6 +12,7 @@ from alert_refresh.targets.counts import CachedCounts
 from alert_refresh.targets.named import secrets_of
 from alert_refresh.targets.secret.fields import RESERVED_NAMES, TYPES
 from alert_refresh.web import query
+from alert_refresh.web.alertmanager.fields import Deliveries
 from alert_refresh.web.answers import answer, rfc3339
 from alert_refresh.web.errors import ApiError
 from alert_refresh.web.feed import conditional, follow
@@ -90,8 +91,9 @@ def _add_reads(blueprint: Blueprint, daemon: Daemon, auth: Auth, metrics: Target
             metrics.looked_up(operation, hit=False)
             raise
         conditional.lists(snapshot)
+        deliveries = Deliveries(daemon.workers)
         found = [
-            target_fields(target, reveal)
+            target_fields(target, reveal, deliveries)
             for target in snapshot.items.values()
             if type_ in (None, target.type) and enabled in (None, target.enabled)
         ]
@@ -111,7 +113,7 @@ def _add_reads(blueprint: Blueprint, daemon: Daemon, auth: Auth, metrics: Target
         metrics.looked_up("get", hit=target is not None)
         if target is None:
             raise ApiError(404, NO_TARGET)
-        return answer(target_fields(target, reveal))
+        return answer(target_fields(target, reveal, Deliveries(daemon.workers)))
 
 
 def _revealed(auth: Auth) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from alert_refresh.engine import Hold
 from alert_refresh.observe.notify.bodies import LASTS, REPEAT
-from tests.alertmanager import Alertmanager
+from tests.alertmanager.server import Alertmanager
 from tests.observe.notify.hooks import Notified
 from tests.observe.notify.test_notifier import said
 from tests.process.program import eventually

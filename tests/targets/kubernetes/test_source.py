@@ -603,5 +603,5 @@ class TestConfiguration:
             assert [fault.field for fault in env.faults] == ["K8S_NAMESPACE"]
 
     def test_the_settings_name_this_source(self, tmp_path: Path) -> None:
-        source = build(target_settings(tmp_path), FakeClock())
+        source = build(target_settings(tmp_path), FakeClock(), {})
         assert isinstance(source, KubernetesSource) and source.name == "kubernetes"

@@ -225,6 +225,8 @@ def test_the_list_shows_every_target_masked_and_every_rejected_secret() -> None:
                     "since": None,
                     "faults": [],
                     "source": {"namespace": "default", "secret": "one-secret", "shape": "config"},
+                    "delivery": None,
+                    "delivery_faults": [],
                 },
                 {
                     "name": "two",
@@ -238,6 +240,8 @@ def test_the_list_shows_every_target_masked_and_every_rejected_secret() -> None:
                     "since": "2023-11-14T22:11:40Z",
                     "faults": [{"field": "type", "message": "is none of the four"}],
                     "source": {"namespace": "default", "secret": "two-secret", "shape": "config"},
+                    "delivery": None,
+                    "delivery_faults": [],
                 },
             ],
             "rejected": [BAD_0],

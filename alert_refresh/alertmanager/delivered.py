@@ -1,0 +1,87 @@
+"""What became of the last rendering: delivered where, and what of it is not deliverable. Frozen; the source's memo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from alert_refresh.engine import Fault, Rejected, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from alert_refresh.alertmanager.render import Rendering
+    from alert_refresh.alertmanager.running.instances import Instance
+    from alert_refresh.targets.target import Target
+
+Faults = tuple[Fault, ...]
+
+OK, UNDELIVERABLE, PENDING = "ok", "undeliverable", "pending"
+
+
+@dataclass(frozen=True, slots=True)
+class Culprit:
+    """A part that Alertmanager refused: the digest of its content then, and the versions that ran."""
+
+    digest: str
+    versions: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What is known after a refresh.
+
+    `verified` is the last rendering that every Alertmanager was seen to run (or that was written, without any), and
+    `versions` those that ran then; None before there is one. `contents` maps each target of it to its digest.
+    `undeliverable` maps enabled targets to their digests and faults, `undeliverable_rules` rules to their faults.
+    `culprits` are by part, such as `target:team-a`. `config_hash` is that of the file, `waiting_since` when the oldest
+    change was seen that is not delivered yet (monotonic), `waits_for` why nothing is rendered.
+    """
+
+    verified: Rendering | None = field(default=None, repr=False)
+    versions: tuple[str | None, ...] = ()
+    contents: Mapping[str, bytes] = field(default_factory=dict)
+    undeliverable: Mapping[str, tuple[bytes, Faults]] = field(default_factory=dict)
+    undeliverable_rules: Mapping[str, Faults] = field(default_factory=dict)
+    culprits: Mapping[str, Culprit] = field(default_factory=dict)
+    overlapping: tuple[str, ...] = ()
+    receivers: int = 0
+    routes: int = 0
+    config_hash: int | None = None
+    instances: tuple[Instance, ...] = ()
+    in_sync: frozenset[str] = frozenset()
+    warnings: tuple[str, ...] = ()
+    waits_for: str | None = None
+
+    def state(self, target: Target) -> str | None:
+        """Whether a target as it is now is delivered to; None for one that is disabled."""
+        if not target.enabled:
+            return None
+        refused = self.undeliverable.get(target.name)
+        if refused is not None and refused[0] == target.digest:
+            return UNDELIVERABLE
+        return OK if self.contents.get(target.name) == target.digest else PENDING
+
+    def faults(self, target: Target) -> Faults:
+        """Why a target as it is now is undeliverable; empty if it is not."""
+        return self.undeliverable[target.name][1] if self.state(target) == UNDELIVERABLE else ()
+
+    def rejected(self) -> tuple[Rejected, ...]:
+        """What is undeliverable, as the engine counts it."""
+        targets = [Rejected({"target": name}, faults) for name, (_, faults) in self.undeliverable.items()]
+        rules = [Rejected({"rule": rule_id}, faults) for rule_id, faults in self.undeliverable_rules.items()]
+        return (*targets, *rules)
+
+    def mark(self) -> str:
+        """Equal while nothing that a reader sees has changed."""
+        seen = [(one.name, one.version, one.error is None or str(one.error)) for one in self.instances]
+        refused = [(name, content.hex(), faults) for name, (content, faults) in self.undeliverable.items()]
+        contents = sorted((name, content.hex()) for name, content in self.contents.items())
+        shown = (self.config_hash, seen, sorted(self.in_sync), refused, sorted(self.undeliverable_rules.items()))
+        return repr((shown, contents, self.overlapping, self.receivers, self.routes, self.waits_for))
+
+
+def delivered(snapshot: Snapshot[Any] | None) -> Delivered:
+    """What is known of the kind's snapshot; nothing before there is one."""
+    memo = None if snapshot is None else snapshot.memo
+    return memo if isinstance(memo, Delivered) else Delivered()

@@ -1,0 +1,89 @@
+"""`amtool check-config`: whether Alertmanager would load a configuration, without one that runs."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+import subprocess
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from alert_refresh.alertmanager.file import unwritable
+from alert_refresh.alertmanager.inputs import Capabilities
+from alert_refresh.engine import Transient
+from alert_refresh.engine.errors import TIMEOUT
+from alert_refresh.files import write as atomic_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from alert_refresh.engine import Deadline
+
+PLAIN = "route: {receiver: none}\nreceivers: [{name: none}]\n"
+HEADERS = (
+    "route: {receiver: none}\n"
+    "receivers: [{name: none, webhook_configs: [{url: 'http://127.0.0.1/', http_config: {http_headers: {X-A: "
+    "{values: [b]}}}}]}]\n"
+)
+UTF8 = 'route: {receiver: none, routes: [{matchers: [\'"\u00e9"="a"\']}]}\nreceivers: [{name: none}]\n'
+"""What is checked to learn whether a field is known."""
+
+
+class Amtool:
+    """The tool in the PATH, if there is one. What it checks is written to a 0600 file beside `file` meanwhile."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.path = shutil.which("amtool")
+        self._version: str | None = None
+        self._capabilities: Capabilities | None = None
+
+    def refuses(self, text: bytes, deadline: Deadline) -> bool:
+        """Whether Alertmanager would refuse this configuration.
+
+        Raises:
+            Transient: it took too long, or could not be started.
+            Transient, Permanent: the temporary file could not be written (`storage`).
+        """
+        assert self.path is not None
+        temporary = self._file.with_name(f".{self._file.name}.{secrets.token_hex(4)}")
+        try:
+            atomic_file.write_new(temporary, text)
+            return self._run(deadline, "check-config", str(temporary)).returncode != 0
+        except OSError as error:
+            raise unwritable(error) from error
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
+
+    def version(self, deadline: Deadline) -> str | None:
+        """Its version, such as `0.25.0`; None without the tool."""
+        if self.path is not None and self._version is None:
+            said = self._run(deadline, "--version").stdout.decode("utf-8", "replace")
+            found = re.match(r"amtool, version (\S+)", said)
+            self._version = found[1] if found else ""
+        return self._version
+
+    def capabilities(self, deadline: Deadline) -> Capabilities:
+        """What Alertmanager of the tool's version knows; nothing without the tool."""
+        if self.path is None:
+            return Capabilities()
+        if self._capabilities is None:
+            if self.refuses(PLAIN.encode(), deadline):
+                return Capabilities()
+            known = [not self.refuses(text.encode(), deadline) for text in (HEADERS, UTF8)]
+            self._capabilities = Capabilities(*known)
+        return self._capabilities
+
+    def _run(self, deadline: Deadline, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        assert self.path is not None
+        try:
+            # Without an environment it reads no configuration of its own, and its output is never shown.
+            return subprocess.run(  # noqa: S603 - the tool of the PATH
+                [self.path, *arguments], env={}, capture_output=True, timeout=deadline.check(), check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise Transient("amtool did not end in time", TIMEOUT) from None
+        except OSError as error:
+            raise Transient("amtool cannot be started") from error

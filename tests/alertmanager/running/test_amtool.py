@@ -1,0 +1,105 @@
+"""The command line tool: what it accepts, and what comes of it when it is not what it should be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from alert_refresh.alertmanager.inputs import Capabilities
+from alert_refresh.alertmanager.running.amtool import Amtool
+from alert_refresh.engine import Deadline, Permanent, SystemClock, Transient
+from tests.alertmanager.amtool import amtool
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GOOD = b"route: {receiver: a}\nreceivers: [{name: a}]\n"
+
+
+def deadline(seconds: float = 20.0) -> Deadline:
+    return Deadline(SystemClock(), seconds)
+
+
+@pytest.fixture
+def tool(tmp_path: Path) -> Amtool:
+    one = Amtool(tmp_path / "alertmanager.yml")
+    one.path = amtool()
+    return one
+
+
+def script(tmp_path: Path, text: str) -> Amtool:
+    """A program that stands for the tool."""
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin/amtool"
+    program.write_text(f"#!/bin/sh\n{text}\n")
+    program.chmod(0o755)
+    one = Amtool(tmp_path / "alertmanager.yml")
+    one.path = str(program)
+    return one
+
+
+def test_it_refuses_what_alertmanager_would_and_leaves_nothing_behind(tool: Amtool, tmp_path: Path) -> None:
+    assert not tool.refuses(GOOD, deadline())
+    assert tool.refuses(GOOD + b"nonsense: 1\n", deadline())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_relative_paths_count_from_the_folder_of_the_file(tool: Amtool, tmp_path: Path) -> None:
+    (tmp_path / "a.tmpl").write_text('{{ define "a" }}{{ end }}')
+    assert not tool.refuses(GOOD + b"templates: ['*.tmpl']\n", deadline())
+    (tmp_path / "a.tmpl").write_text("{{ define")
+    assert tool.refuses(GOOD + b"templates: ['*.tmpl']\n", deadline())
+
+
+def test_what_it_checks_is_for_the_owner_alone(tmp_path: Path) -> None:
+    one = script(tmp_path, f'stat -c %a "$2" > {tmp_path}/mode')
+    assert not one.refuses(GOOD, deadline())
+    assert (tmp_path / "mode").read_text() == "600\n"
+
+
+def test_its_version_and_what_that_knows(tool: Amtool) -> None:
+    assert tool.version(deadline()) == "0.25.0"
+    assert tool.capabilities(deadline()) == Capabilities()
+
+
+def test_what_a_later_one_knows(tmp_path: Path) -> None:
+    one = script(tmp_path, "[ $1 = check-config ] || echo amtool, version 0.28.1")
+    assert one.version(deadline()) == "0.28.1"
+    assert one.capabilities(deadline()) == Capabilities(http_headers=True, utf8=True)
+    one.path = "/nowhere"
+    assert one.version(deadline()) == "0.28.1", "it is asked once"
+
+
+def test_one_that_refuses_everything_knows_nothing(tmp_path: Path) -> None:
+    one = script(tmp_path, "exit 1")
+    assert one.version(deadline()) == "" and one.capabilities(deadline()) == Capabilities()
+
+
+def test_without_the_tool_nothing_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    one = Amtool(tmp_path / "alertmanager.yml")
+    assert one.path is None and one.version(deadline()) is None and one.capabilities(deadline()) == Capabilities()
+
+
+def test_it_hangs(tmp_path: Path) -> None:
+    one = script(tmp_path, "exec sleep 60")
+    with pytest.raises(Transient, match="did not end in time") as raised:
+        one.refuses(GOOD, deadline(0.3))
+    assert raised.value.error_type == "timeout"
+    assert [path.name for path in tmp_path.iterdir()] == ["bin"]
+
+
+def test_it_cannot_be_started(tmp_path: Path) -> None:
+    one = Amtool(tmp_path / "alertmanager.yml")
+    one.path = str(tmp_path / "none")
+    with pytest.raises(Transient, match="cannot be started"):
+        one.refuses(GOOD, deadline())
+
+
+def test_the_folder_may_not_be_written(tmp_path: Path) -> None:
+    one = Amtool(tmp_path / "no" / "alertmanager.yml")
+    one.path = "/bin/true"
+    with pytest.raises(Permanent) as raised:
+        one.refuses(GOOD, deadline())
+    assert raised.value.error_type == "storage"

@@ -1,0 +1,69 @@
+"""The kind's own settings, and when it is on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alert_refresh.alertmanager import FILE, TEMPLATE, URL, Settings, build, build_check, read
+from alert_refresh.alertmanager.dry import DryRun
+from alert_refresh.alertmanager.inputs import Mode
+from alert_refresh.alertmanager.source import AlertmanagerSource
+from alert_refresh.env import Env
+from tests.alertmanager.world import Serving
+from tests.fakes import FakeClock
+
+ON = {FILE: "/etc/alertmanager.yml", TEMPLATE: "/etc/template.yml"}
+
+
+def settings(**environ: str) -> Settings:
+    env = Env(environ)
+    found = read(env)
+    assert env.faults == [], env.faults
+    return found
+
+
+def workers(*names: str) -> Any:
+    return {name: Serving() for name in names}
+
+
+def test_the_defaults() -> None:
+    found = settings(**ON)
+    assert (found.file, found.template) == (Path("/etc/alertmanager.yml"), Path("/etc/template.yml"))
+    assert (found.refresh.interval, found.refresh.rate_limit, found.refresh.timeout) == (300, 1, 30)
+    assert (found.urls, found.min_reload_interval) == ((), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("environ", "routes"),
+    [
+        ({}, Mode.FILTERS),
+        ({"RULES_FILE": "/etc/rules.yaml"}, Mode.RULES),
+        ({"RULES_FILE": "/etc/rules.yaml", "ALERTMANAGER_ROUTES": "filters"}, Mode.FILTERS),
+        ({"ALERTMANAGER_ROUTES": "none"}, Mode.NONE),
+    ],
+)
+def test_s1_where_routes_come_from(environ: dict[str, str], routes: Mode) -> None:
+    assert settings(**ON, **environ).routes is routes
+
+
+def test_several_urls() -> None:
+    assert settings(**ON, **{URL: "http://a:9093, https://b/am/"}).urls == ("http://a:9093", "https://b/am/")
+
+
+def test_it_is_off_without_a_file_or_without_targets() -> None:
+    assert build(settings(), FakeClock(), workers("targets")) is None
+    assert build(settings(**ON), FakeClock(), workers("rules")) is None
+    assert build_check(settings(), FakeClock(), workers("targets")) is None
+    assert build_check(settings(**ON), FakeClock(), workers("rules")) is None
+
+
+@pytest.mark.parametrize(("rules", "heard"), [("/etc/rules.yaml", 1), ("", 0)])
+def test_it_builds_upon_the_kinds_that_it_delivers(rules: str, heard: int) -> None:
+    before = workers("targets", "rules", "views")
+    source = build(settings(**ON, RULES_FILE=rules), FakeClock(), before)
+    assert type(source) is AlertmanagerSource
+    assert [len(before[name].listeners) for name in ("targets", "rules", "views")] == [1, heard, 0]
+    assert isinstance(build_check(settings(**ON), FakeClock(), before), DryRun)

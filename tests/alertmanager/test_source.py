@@ -1,0 +1,338 @@
+"""What a refresh does with a real Alertmanager: written, loaded, verified, and nothing when nothing changed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from alert_refresh.alertmanager.inputs import Mode
+from alert_refresh.engine import Permanent, Transient, Trigger
+from alert_refresh.files.at_rest import signature
+from tests.alertmanager.examples import PLAIN, rule, target
+from tests.alertmanager.server import CONFIG, Alertmanager, Between, closed_port
+from tests.alertmanager.world import Watched, World
+from tests.stage import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+TEAM_A = rule("a", targets=["team-a"])
+
+
+@pytest.fixture(scope="module")
+def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alertmanager]:
+    with Alertmanager(tmp_path_factory.mktemp("alertmanager")) as one:
+        yield one
+
+
+@pytest.fixture
+def between(alertmanager: Alertmanager) -> Iterator[Between]:
+    alertmanager.reset()
+    with Between(alertmanager) as one:
+        yield one
+
+
+@pytest.fixture
+def world(between: Between) -> World:
+    return World(between.alertmanager.folder, between.url, targets=(target("team-a"),), rules=(TEAM_A,))
+
+
+def test_s1_what_is_served_becomes_what_alertmanager_runs(world: World, between: Between) -> None:
+    known = world.good()
+    assert "alert-refresh/team-a" in between.alertmanager.receivers()
+    assert world.in_sync == [True]
+    assert (known.receivers, known.routes, known.instances[0].version) == (1, 1, "0.25.0")
+    assert known.state(world.targets.status.snapshot.items["team-a"]) == "ok"  # type: ignore[union-attr]
+    assert world.snapshot is not None and list(world.snapshot.items) == ["team-a"]
+    assert between.count("POST", "/-/reload") == 1
+
+
+def test_nothing_changed_writes_nothing_and_reloads_nothing(world: World, between: Between) -> None:
+    first = world.good()
+    before, digest = signature(world.file.stat()), world.snapshot and world.snapshot.digest
+    assert world.good() == first
+    world.restart()
+    world.good()
+    assert signature(world.file.stat()) == before
+    assert world.snapshot is not None and world.snapshot.digest == digest
+    assert between.count("POST", "/-/reload") == 1
+
+
+def test_the_mode_of_the_file_stays_and_the_one_before_is_kept_with_it(world: World) -> None:
+    world.file.chmod(0o640)
+    world.good()
+    previous = world.file.with_name("alertmanager.yml.previous")
+    assert previous.read_text() == CONFIG
+    assert [stat.S_IMODE(one.stat().st_mode) for one in (world.file, previous)] == [0o640, 0o640]
+
+
+def test_a_file_that_was_not_there_is_for_its_owner_alone(world: World) -> None:
+    world.file.unlink()
+    world.good()
+    assert stat.S_IMODE(world.file.stat().st_mode) == 0o600
+
+
+def test_s1_nothing_is_rendered_until_everything_is_loaded(world: World, between: Between) -> None:
+    loaded = world.rules.status
+    world.rules.status = type(loaded)()
+    known = world.good()
+    assert known.waits_for is not None and world.file.read_text() == CONFIG and between.asked == []
+    world.rules.status = loaded
+    assert world.good().waits_for is None and world.in_sync == [True]
+
+
+def test_s1_what_was_restored_replaces_a_file_only_once_it_is_confirmed(world: World, between: Between) -> None:
+    world.targets.serve(target("team-a"), restored=True)
+    known = world.good()
+    assert world.file.read_text() == CONFIG and between.count("POST", "/-/reload") == 0
+    assert known.waits_for is not None and known.state(target("team-a")) == "pending"
+    world.targets.serve(target("team-a"))
+    assert world.good().waits_for is None and world.in_sync == [True]
+    assert "alert-refresh/team-a" in world.file.read_text()
+
+
+def test_s1_what_was_restored_makes_a_file_where_none_is(world: World) -> None:
+    world.file.unlink()
+    world.targets.serve(target("team-a"), restored=True)
+    world.good()
+    assert "alert-refresh/team-a" in world.file.read_text()
+
+
+def test_s6_alertmanager_is_away_and_caught_up_when_it_is_back(world: World, between: Between) -> None:
+    world.good()
+    alertmanager = between.alertmanager
+    alertmanager.stop()
+    world.targets.serve(target("team-a"), target("team-b"))
+    world.refresh()
+    assert isinstance(world.error, Transient) and world.error.error_type == "network"
+    assert world.in_sync == [False] and world.known.state(target("team-b")) == "pending"
+    assert "alert-refresh/team-b" in world.file.read_text(), "amtool has checked it"
+    alertmanager.start()
+    world.good()
+    assert world.in_sync == [True] and "alert-refresh/team-b" in alertmanager.receivers()
+    assert between.count("POST", "/-/reload") == 1, "it loaded the file when it started"
+
+
+def test_s5_while_none_answers_and_amtool_is_missing_an_existing_file_stays(tmp_path: Path) -> None:
+    (tmp_path / "alertmanager.yml").write_text(CONFIG)
+    url = f"http://127.0.0.1:{closed_port()}"
+    world = World(tmp_path, url, targets=(target("team-a"),), rules=(TEAM_A,), tool=False)
+    world.refresh()
+    assert isinstance(world.error, Transient) and world.file.read_text() == CONFIG
+    world.file.unlink()
+    world.refresh()
+    assert isinstance(world.error, Transient) and "alert-refresh/team-a" in world.file.read_text()
+
+
+@pytest.mark.parametrize("tool", [True, False])
+def test_without_a_url_the_file_is_written_and_that_is_all(tmp_path: Path, tool: bool) -> None:
+    world = World(tmp_path, targets=(target("team-a"),), rules=(TEAM_A,), tool=tool)
+    known = world.good()
+    assert "alert-refresh/team-a" in world.file.read_text()
+    assert known.instances == () and known.state(target("team-a")) == "ok"
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "error_type", "transient"),
+    [
+        ("*", (500, b"no"), "api", True),
+        ("*", (503, b"no"), "api", True),
+        ("*", (401, b"no"), "auth", False),
+        ("*", (404, b"no"), "config", False),
+        ("*", (200, b"<html>"), "config", False),
+        ("/-/reload", (500, b"no"), "api", True),
+        ("/-/reload", (401, b"no"), "auth", False),
+        ("/-/reload", (404, b"no"), "config", False),
+        ("/-/reload", (200, b""), "config", False),
+    ],
+)
+def test_s6_what_it_answers_is_told_and_caught_up_in_the_next_refresh(
+    world: World, between: Between, path: str, answer: tuple[int, bytes], error_type: str, transient: bool
+) -> None:
+    between.answers[path] = answer
+    world.refresh()
+    assert world.error is not None and world.error.error_type == error_type
+    assert isinstance(world.error, Transient if transient else Permanent)
+    assert world.in_sync == [False]
+    assert world.known.state(target("team-a")) == "pending"
+    between.answers.clear()
+    world.good()
+    assert world.in_sync == [True] and "alert-refresh/team-a" in between.alertmanager.receivers()
+
+
+def test_s6_a_slow_reload_is_a_timeout_and_is_not_made_again_once_it_was_done(world: World, between: Between) -> None:
+    between.delay = 30.0
+    world.refresh(timeout=1.5)
+    assert isinstance(world.error, Transient) and world.error.error_type == "timeout"
+    between.let_go.set()
+    eventually(lambda: "alert-refresh/team-a" in between.alertmanager.receivers(), "the slow reload")
+    world.good()
+    assert world.in_sync == [True] and between.count("POST", "/-/reload") == 1
+
+
+def test_s6_a_restarted_alertmanager_that_loaded_something_else_loads_the_file_again(
+    world: World, between: Between
+) -> None:
+    world.good()
+    ours = world.file.read_bytes()
+    between.alertmanager.stop()
+    world.file.write_text(CONFIG)
+    between.alertmanager.start()
+    world.file.write_bytes(ours)
+    world.good()
+    assert world.in_sync == [True] and between.count("POST", "/-/reload") == 2
+
+
+def test_s6_a_file_changed_by_hand_is_written_again_and_counted(world: World, between: Between) -> None:
+    world.good()
+    ours = world.file.read_bytes()
+    world.file.write_text(CONFIG)
+    world.good()
+    assert world.file.read_bytes() == ours and world.source.delivery.drift == 1
+    assert world.file.with_name("alertmanager.yml.previous").read_text() == CONFIG
+    assert between.count("POST", "/-/reload") == 1, "Alertmanager had not loaded the change"
+
+
+def test_a_template_that_is_broken_or_missing_leaves_everything_as_it_is(world: World, between: Between) -> None:
+    world.good()
+    ours = world.file.read_bytes()
+    for broken in ("route: [", "receivers: []\n", None):
+        if broken is None:
+            world.template.unlink()
+        else:
+            world.template.write_text(broken)
+        world.refresh()
+        assert world.error is not None and world.error.error_type in ("validate", "storage")
+        assert world.file.read_bytes() == ours and world.in_sync == [True]
+    world.template.write_text(PLAIN + "templates: ['/nowhere/*.tmpl']\n")
+    world.good()
+    assert between.count("POST", "/-/reload") == 2
+
+
+def test_a_template_that_only_alertmanager_refuses_is_named_and_the_file_before_comes_back(
+    world: World, between: Between
+) -> None:
+    world.good()
+    ours = world.file.read_bytes()
+    world.template.write_text(PLAIN + "global: {smtp_smarthost: nonsense}\n")
+    world.refresh()
+    assert isinstance(world.error, Permanent) and "template" in str(world.error)
+    assert world.file.read_bytes() == ours
+    assert between.alertmanager.metric("alertmanager_config_last_reload_successful") == "1"
+    assert world.known.undeliverable == {}
+
+
+def test_a_folder_that_may_not_be_written_is_a_storage_error_and_the_file_stays(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("alert_refresh.files.write.write_new", refuse)
+    world.refresh()
+    assert isinstance(world.error, Permanent) and world.error.error_type == "storage"
+    assert world.file.read_text() == CONFIG and world.in_sync == [False]
+    monkeypatch.undo()
+    world.good()
+
+
+def test_a_full_disk_leaves_the_file_and_is_caught_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    world.good()
+    ours = world.file.read_bytes()
+    monkeypatch.setattr(os, "write", refuse)
+    world.targets.serve(target("team-a"), target("team-b"))
+    world.refresh()
+    assert isinstance(world.error, Transient) and world.error.error_type == "storage"
+    assert world.file.read_bytes() == ours
+    assert [one.name for one in world.folder.iterdir() if one.name.startswith(".")] == []
+    monkeypatch.undo()
+    world.good()
+    assert world.in_sync == [True]
+
+
+def test_s6_of_several_alertmanagers_each_has_its_own_state(world: World, between: Between, tmp_path: Path) -> None:
+    away = f"http://127.0.0.1:{closed_port()}"
+    several = World(world.folder, between.url, away, targets=(target("team-a"),), rules=(TEAM_A,))
+    several.refresh()
+    assert isinstance(several.error, Transient)
+    assert several.in_sync == [True, False]
+    assert [one.error is None for one in several.known.instances] == [True, False]
+    assert several.known.state(target("team-a")) == "pending"
+
+
+def test_filters_need_no_rules(between: Between) -> None:
+    one = target("team-a", severity=["critical"])
+    world = World(between.alertmanager.folder, between.url, targets=(one,), routes=Mode.FILTERS)
+    world.good()
+    assert "severity" in world.file.read_text()
+
+
+def test_at_most_one_reload_in_the_interval_and_then_with_what_is_served_by_then(
+    between: Between,
+) -> None:
+    folder = between.alertmanager.folder
+    world = World(folder, between.url, targets=(target("team-a"),), rules=(TEAM_A,), interval=0.5)
+    world.good()
+    began = world.clock.monotonic()
+    world.targets.serve(target("team-a"), target("team-b"))
+    world.good()
+    assert world.clock.monotonic() - began > 0.3
+    assert "alert-refresh/team-b" in world.file.read_text() and between.count("POST", "/-/reload") == 2
+
+
+def test_s1_our_own_write_triggers_nothing_and_that_of_others_does(world: World) -> None:
+    with Watched(world.source) as watched:
+        world.good()
+        world.targets.serve(target("team-a"), target("team-b"))
+        world.good()
+        assert not watched.news.wait(0.3) and watched.triggers == []
+        world.file.write_text(CONFIG)
+        assert watched.news.wait(10) and watched.triggers[0] is Trigger.FILE
+        watched.news.clear()
+        world.good()
+        world.template.write_text(PLAIN + "# other\n")
+        assert watched.news.wait(10)
+
+
+def test_leftovers_of_a_killed_process_are_removed_at_the_start(world: World) -> None:
+    ours = [".alertmanager.yml.0123abcd", ".alertmanager.yml.previous.0123abcd"]
+    others = [".alertmanager.yml.swp", "alertmanager.yml.0123abcd"]
+    for name in (*ours, *others):
+        (world.folder / name).write_text("x")
+    with Watched(world.source):
+        left = {one.name for one in world.folder.iterdir()}
+    assert left.isdisjoint(ours) and left.issuperset(others)
+    for name in others:
+        (world.folder / name).unlink()
+
+
+def test_the_token_is_sent_and_read_anew_each_time(between: Between, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("first\n")
+    world = World(between.alertmanager.folder, between.url, targets=(), token_file=token)
+    world.good()
+    token.write_text("second\n")
+    world.good()
+    assert set(between.tokens) == {"Bearer first", "Bearer second"}
+    token.write_text(" \n")
+    world.refresh()
+    assert world.error is not None and world.error.error_type == "auth"
+
+
+def test_the_propagation_is_measured_from_what_was_seen_until_it_is_verified(world: World, between: Between) -> None:
+    world.source.upstream.give_back(world.clock.monotonic() - 5)
+    between.answers["*"] = (503, b"")
+    world.refresh()
+    assert world.snapshot is not None and "propagation_seconds" not in world.snapshot.stats
+    between.answers.clear()
+    world.good()
+    assert 5 <= world.snapshot.stats["propagation_seconds"] < 60
+    world.good()
+    assert "propagation_seconds" not in world.snapshot.stats

@@ -1,0 +1,185 @@
+"""Alertmanager over HTTP: status, refresh, the delivery of each target, metrics. With the whole daemon."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from alert_refresh.daemon import Daemon, read_config
+from alert_refresh.web.app import create_app
+from tests.alertmanager.examples import PLAIN
+from tests.alertmanager.server import CONFIG, Alertmanager, Between
+from tests.stage import eventually
+from tests.targets.folder.folders import LABELS, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+TARGETS, STATUS = "/api/v2/publishing/targets", "/api/v2/alertmanager/status"
+CANARY = "canary-51d0"
+RULES = """
+rules:
+- {id: all, match: ['severity="critical"'], targets: [team-a, bad, quiet, nobody]}
+- {id: utf8, match: ['"größe"="x"'], targets: [team-b]}
+"""
+
+
+@pytest.fixture(scope="module")
+def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alertmanager]:
+    with Alertmanager(tmp_path_factory.mktemp("alertmanager")) as one:
+        yield one
+
+
+class Whole:
+    """The daemon on a folder of targets and a file of rules, before an Alertmanager."""
+
+    def __init__(self, folder: Path, between: Between, **environ: str) -> None:
+        self.between = between
+        self.folder = folder / "targets"
+        self.folder.mkdir()
+        self.secret("team-a")
+        self.secret("team-b")
+        self.secret("bad", headers={"X-Team": CANARY})
+        self.secret("quiet", enabled=False)
+        (folder / "rules.yaml").write_text(RULES)
+        (folder / "template.yml").write_text(PLAIN)
+        given = {
+            "TARGET_DIRECTORY": str(self.folder),
+            "RULES_FILE": str(folder / "rules.yaml"),
+            "ALERTMANAGER_CONFIG_TEMPLATE": str(folder / "template.yml"),
+            "ALERTMANAGER_CONFIG_FILE": str(between.alertmanager.file),
+            "ALERTMANAGER_URL": between.url,
+            "ALERTMANAGER_REFRESH_RATE_LIMIT": "0s",
+            "ALERTMANAGER_MIN_RELOAD_INTERVAL": "0s",
+        }
+        self.daemon = Daemon(read_config(given | environ))
+        self.client = create_app(self.daemon).test_client()
+
+    def secret(self, name: str, **changes: Any) -> None:
+        config = {"name": name, "type": "webhook", "format": "webhook", "url": f"https://hooks.example.com/{CANARY}"}
+        manifest = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "labels": LABELS}}
+        write(self.folder / f"{name}.yaml", manifest | {"stringData": {"config": json.dumps(config | changes)}})
+
+    def get(self, path: str) -> Any:
+        return self.client.get(path).get_json()
+
+    def deliveries(self) -> dict[str, str | None]:
+        return {one["name"]: one["delivery"] for one in self.get(TARGETS)["targets"]}
+
+    def settled(self) -> bool:
+        """Whether all is delivered and no refresh waits."""
+        status = self.daemon.workers["alertmanager"].get_status()
+        instances = self.get(STATUS).get("instances")
+        return bool(instances) and instances[0]["in_sync"] and not status.in_progress and status.pending is None
+
+
+@pytest.fixture
+def whole(tmp_path: Path, alertmanager: Alertmanager) -> Iterator[Whole]:
+    alertmanager.reset()
+    with Between(alertmanager) as between:
+        one = Whole(tmp_path, between)
+        one.daemon.start()
+        try:
+            eventually(one.settled, "delivery")
+            yield one
+        finally:
+            between.let_go.set()
+            one.daemon.stop()
+
+
+def test_s7_the_status(whole: Whole) -> None:
+    status = whole.get(STATUS)
+    assert (status["status"], status["receivers"], status["routes"]) == ("success", 2, 1)
+    [bad] = status["undeliverable"]
+    assert bad["target"] == "bad" and [fault["field"] for fault in bad["faults"]] == ["headers"]
+    [rule] = status["undeliverable_rules"]
+    assert rule["rule"] == "utf8" and [fault["field"] for fault in rule["faults"]] == ["match[0]"]
+    [instance] = status["instances"]
+    host = whole.between.url.removeprefix("http://")
+    assert instance == {"url": host, "version": "0.25.0", "in_sync": True, "error": None}
+    shown = whole.between.alertmanager.metric("alertmanager_config_hash")
+    assert shown is not None and status["config_hash"] == int(float(shown))
+    assert status["waiting_for"] is None and status["overlapping"] == []
+
+
+def test_s7_the_delivery_of_each_target(whole: Whole) -> None:
+    assert whole.deliveries() == {"bad": "undeliverable", "quiet": None, "team-a": "ok", "team-b": "ok"}
+    [fault] = whole.get(f"{TARGETS}/bad")["delivery_faults"]
+    assert fault["field"] == "headers"
+    whole.between.answers["*"] = (503, b"")
+    whole.secret("team-a", url=f"https://other.example.com/{CANARY}")
+    eventually(lambda: whole.deliveries()["team-a"] == "pending", "the change")
+    assert whole.deliveries()["team-b"] == "ok"
+    whole.between.answers.clear()
+    answer = whole.client.post("/api/v2/alertmanager/refresh?wait=20s")
+    assert answer.status_code in (200, 503)
+    eventually(lambda: whole.deliveries()["team-a"] == "ok", "being caught up")
+
+
+def test_s4_match_names_what_is_undeliverable(whole: Whole) -> None:
+    answer = whole.client.post("/api/v2/rules/match", json={"labels": {"severity": "critical", "größe": "x"}}).json
+    assert answer is not None
+    assert [one["name"] for one in answer["targets"]] == ["team-a"]
+    assert {one["name"]: one["reason"] for one in answer["unavailable"]} == {
+        "bad": "undeliverable",
+        "quiet": "disabled",
+        "nobody": "missing",
+        "team-b": "undeliverable",
+    }
+
+
+def test_s7_the_metrics(whole: Whole) -> None:
+    shown = whole.client.get("/metrics").text
+    host = whole.between.url.removeprefix("http://")
+    for line in (
+        f'alert_refresh_alertmanager_in_sync{{instance="{host}"}} 1.0',
+        f'alert_refresh_alertmanager_reloads_total{{instance="{host}",result="refused"}} 0.0',
+        "alert_refresh_alertmanager_receivers 2.0",
+        "alert_refresh_alertmanager_undeliverable_targets 1.0",
+        "alert_refresh_alertmanager_undeliverable_rules 1.0",
+        "alert_refresh_alertmanager_drift_corrected_total 0.0",
+        'alert_refresh_target_faulty{namespace="default",secret="bad",state="undeliverable",target="bad"} 1.0',
+        "alert_refresh_target_faulty_omitted 0.0",
+    ):
+        assert line in shown.splitlines(), line
+    assert "alert_refresh_alertmanager_delivery_propagation_seconds_count 0.0" not in shown
+
+
+def test_a_refresh_that_a_user_asks_for(whole: Whole) -> None:
+    answer = whole.client.post("/api/v2/alertmanager/refresh?wait=20s")
+    assert answer.status_code == 200 and answer.json is not None
+    assert answer.json["items"] == 2 and answer.json["rejected"] == 2
+    whole.between.answers["*"] = (503, b"")
+    answer = whole.client.post("/api/v2/alertmanager/refresh?wait=1s")
+    assert answer.status_code == 502 and answer.json is not None and "503" in answer.json["message"]
+
+
+def test_nothing_but_the_file_and_the_one_before_it_holds_a_credential(
+    whole: Whole, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole.secret("team-a", url=f"https://hooks.example.com/{CANARY}/2", headers={"Authorization": f"Bearer {CANARY}"})
+    eventually(lambda: "Bearer" in whole.between.alertmanager.file.read_text(), "the change")
+    eventually(whole.settled, "delivery")
+    whole.between.alertmanager.file.write_text(CONFIG)
+    eventually(lambda: CANARY in whole.between.alertmanager.file.read_text(), "the file being written again")
+    answers = [whole.client.get(path).text for path in (STATUS, TARGETS, "/metrics", "/health", "/", f"{TARGETS}/bad")]
+    answers += [whole.client.post("/api/v2/alertmanager/refresh?wait=20s").text]
+    assert CANARY not in "".join(answers) and CANARY not in caplog.text
+    out = capfd.readouterr()
+    assert CANARY not in out.out + out.err
+    holds = {one.name for one in whole.between.alertmanager.folder.iterdir() if one.is_file() and CANARY in read(one)}
+    assert holds <= {"alertmanager.yml", "alertmanager.yml.previous"} and "alertmanager.yml" in holds
+
+
+def read(path: Path) -> str:
+    return path.read_text(errors="replace")
+
+
+def test_off_it_says_how_to_switch_it_on() -> None:
+    client = create_app(Daemon(read_config({}))).test_client()
+    answer = client.get(STATUS).get_json()
+    assert answer["status"] == "off" and answer["message"].startswith("Alertmanager is off: set ALERTMANAGER_CONFIG")
+    assert client.post("/api/v2/alertmanager/refresh").status_code == 503
