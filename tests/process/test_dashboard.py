@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.alertmanager.server import Alertmanager
 from tests.kube import KubeServer, faults, fill, kubeconfig
 from tests.kube import secret as kubernetes_secret
 from tests.observe.notify.hooks import Hook
@@ -52,6 +53,7 @@ def test_it_has_a_row_for_each_question() -> None:
         "Watch and propagation of targets (from a cluster)",
         "Rules",
         "Views, by view",
+        "Alertmanager",
         "Streams, notifications, tokens, what is kept",
         "Server",
     ]
@@ -78,8 +80,14 @@ def test_panels_have_ids_and_titles_of_their_own_and_do_not_overlap() -> None:
         taken |= cells
 
 
+OF_AN_ALERTMANAGER = ("alert_refresh_alertmanager_in_sync", "alert_refresh_alertmanager_reloads_total")
+"""Their label `instance` is the Alertmanager, which `honor_labels` keeps."""
+
+
 def test_every_query_may_be_narrowed_to_an_instance() -> None:
     for title, target in queries():
+        if any(name in target["expr"] for name in OF_AN_ALERTMANAGER):
+            continue
         selectors = re.findall(r"\balert_\w+|\bprocess_\w+|\bpublishing_\w+", target["expr"])
         narrowed = target["expr"].count('instance=~"$instance"') + target["expr"].count("and on (instance)")
         assert narrowed == len(selectors), title
@@ -93,9 +101,12 @@ def seen(tmp_path: Path) -> Iterator[Scraped]:
     rules = tmp_path / "rules.yaml"
     rules.write_text(RULES.replace("good", "target-00000, missing"))
     (tmp_path / "state").mkdir(mode=0o700)
-    with KubeServer() as kube, Hook(200) as hook:
+    with KubeServer() as kube, Hook(200) as hook, Alertmanager(tmp_path) as alertmanager:
         fill(kube.store, 3)
         environ = of_everything(kube, tmp_path) | {
+            "ALERTMANAGER_CONFIG_TEMPLATE": str(ROOT / "config" / "examples" / "alertmanager.yml"),
+            "ALERTMANAGER_CONFIG_FILE": str(alertmanager.file),
+            "ALERTMANAGER_URL": alertmanager.url,
             "RULES_FILE": str(rules),
             "VIEWS_DATABASE_URL": database.dsn(),
             "VIEWS": ",".join(VIEWS),
@@ -104,7 +115,7 @@ def seen(tmp_path: Path) -> Iterator[Scraped]:
         }
         try:
             with Program(env=environ) as program, shared(shorten=False).scraping(program.port) as scraped:
-                for kind in ("Targets", "Rules", "Views"):
+                for kind in ("Targets", "Rules", "Views", "Alertmanager"):
                     program.wait_for(f"{kind} refreshed successfully")
                 program.wait_for("The watch is connected")
                 scraped.waits_for('alert_refresh_attempts_total{%s,status="failed"} == 0')
@@ -162,7 +173,9 @@ def test_every_query_has_data_and_the_labels_of_its_legend(seen: Scraped) -> Non
     assert not shows(seen, 'alert_refresh_attempts_total{%s,status="lost"}'), "a query without data would be found"
     assert not shows(seen, "alert_refresh_healthy{%s} * NaN")
     for name in ("instance", "kind", "view"):
-        assert values_of(name, seen) >= {"kind": {"targets", "rules", "views"}, "view": set(VIEWS)}.get(name, {ANY})
+        assert values_of(name, seen) >= {"kind": {"targets", "rules", "views", "alertmanager"}, "view": set(VIEWS)}.get(
+            name, {ANY}
+        )
 
 
 def shows(seen: Scraped, expression: str) -> bool:
