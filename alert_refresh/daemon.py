@@ -177,7 +177,7 @@ class Daemon:
         for worker in self.workers.values():
             worker.halt()
         self.halted.set()
-        self.feed.stop()
+        self.feed.halt()
 
     def stop(self, timeout: float | None = None) -> bool:
         """Stop every worker within the shutdown timeout counted from `halt`, or within `timeout` seconds from now.
@@ -193,6 +193,7 @@ class Daemon:
                 worker.stop(max(0.0, deadline.remaining()))
             except ShutdownTimeout:
                 abandoned.append(kind)
+        self.feed.stop()
         if self.keeper is not None:
             self.keeper.stop()
         if self.notifier is not None:

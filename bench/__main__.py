@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import alertmanager, engine, http, keep, load, memory, rules, swaps
+from bench import alertmanager, engine, feed, http, keep, load, memory, rules, swaps
 from bench.where import where
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def sections(folder: Path, quick: bool) -> dict[str, Callable[[], Table]]:
         "keep-write": lambda: keep.writing(folder),
         "keep-restore": lambda: keep.restoring(folder),
         "alertmanager-render": alertmanager.rendering,
+        "feed": lambda: feed.feed(2 if quick else 8),
         "load": lambda: load.status_under_load(folder, 2 if quick else 8),
     }
 

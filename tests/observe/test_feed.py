@@ -18,15 +18,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
+FEEDS: list[Feed] = []
+
+
 @pytest.fixture
 def stage() -> Iterator[Stage]:
     with Stage().start().idle() as stage:
         yield stage
+    while FEEDS:
+        FEEDS.pop().stop()
 
 
 def begun(stage: Stage, followers: int = 10) -> Feed:
     """A feed of the stage's worker."""
     feed = Feed(stage.fake, followers)
+    FEEDS.append(feed)
     feed.start({"fake": stage.worker})
     return feed
 
@@ -197,22 +203,23 @@ def test_a_stop_and_a_client_that_leaves_end_the_wait_of_a_follower(stage: Stage
     one, other = feed.follow(), feed.follow()
     one.leave()
     assert (one.over, one.news.is_set(), other.over, other.news.is_set()) == (True, True, False, False)
-    feed.stop()
+    feed.halt()
     assert (other.over, other.news.is_set()) == (True, True)
+    feed.stop()
     feed.start({"fake": stage.worker})
     assert not other.over
 
 
 def test_the_generations_are_those_that_were_told(stage: Stage) -> None:
-    feed = Feed(FakeClock(), 1)
-    assert feed.generations() == {}
-    feed.start({"fake": stage.worker})
+    assert Feed(FakeClock(), 1).generations() == {}
+    feed = begun(stage)
     generation = publish(stage, a="1")
     assert feed.generations() == {"fake": generation}
 
 
 def test_a_feed_that_is_started_twice_tells_each_event_once(stage: Stage) -> None:
     feed = begun(stage)
+    feed.stop()
     feed.start({"fake": stage.worker})
     follower = feed.follow()
     publish(stage, a="1")

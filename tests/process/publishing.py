@@ -3,7 +3,8 @@
     python -m tests.process.publishing [COUNT]
 
 It serves COUNT targets (10 if not given). `GET /publish?count=N` publishes N generations, each with one changed target,
-as a watch would, and answers with the first and the last of them and how long each took, in milliseconds.
+as a watch would, and answers with the first and the last of them, when each began (`time.perf_counter`, which the
+processes of a machine share), and the seconds until its listeners had returned.
 """
 
 from __future__ import annotations
@@ -64,21 +65,22 @@ def with_publish(create_app: Callable[..., Flask]) -> Callable[..., Flask]:
         @app.get("/publish")
         def publish() -> str:
             worker = daemon.workers["targets"]
-            generations, took = [], []
+            generations, began, took = [], [], []
             for _ in range(int(request.args["count"])):
                 number = next(numbers)
                 current = worker.current()
                 assert current is not None
                 name = f"t{number % len(current.items)}"
                 changed = replace(current.items[name], url=Credential(f"{URL}/{number}"))
-                began = time.perf_counter()
+                at = time.perf_counter()
                 items = {**current.items, name: changed}
                 assert worker.publish(Snapshot(items, digest=str(number)), current, worker.clock.monotonic())
-                took.append((time.perf_counter() - began) * 1000)
+                took.append(time.perf_counter() - at)
+                began.append(at)
                 served = worker.get_status().snapshot
                 assert served is not None
                 generations.append(served.generation)
-            return json.dumps({"first": generations[0], "last": generations[-1], "took": took})
+            return json.dumps({"first": generations[0], "last": generations[-1], "began": began, "took": took})
 
         return app
 

@@ -6,9 +6,11 @@ times and ids, is left out of the comparison. A line `...` stands for any lines.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -29,6 +31,8 @@ ADDRESS = "http://127.0.0.1:8080"
 VARYING = (
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:Z| UTC)", "TIME"),
     (r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID"),
+    (r"\b\d+(?:ms| ms|s|m)\b", "AGE"),
+    (r" {2,}", "  "),  # columns are as wide as what is in them
     (r'(?<=generation":)\d+|(?<=duration_ms":)[\d.]+|(?<=retry_after_seconds":)\d+|(?<=Retry-After: )\d+', "NUMBER"),
 )
 
@@ -90,20 +94,26 @@ def test_every_command_of_the_readme_answers_what_it_shows(world: str, tmp_path:
         for mark, text in BLOCKS:
             if mark == world:
                 for command, shown in steps(text):
-                    run_step(command.replace(ADDRESS, f"http://127.0.0.1:{program.port}"), shown, tmp_path)
+                    run_step(command, shown, tmp_path, f"http://127.0.0.1:{program.port}")
 
 
-def run_step(command: str, shown: str, folder: Path) -> None:
+def run_step(command: str, shown: str, folder: Path, url: str) -> None:
     """Run a command until it answers what is shown, and one that asks for something once."""
     answers: list[str] = []
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "ALERT_REFRESH_URL": url}
+    command = re.sub(r"^(?:\.venv/bin/)?alert-refresh(?= )", f"{sys.executable} -m alert_refresh", command)
+    command = command.replace(ADDRESS, url)
 
     def as_shown() -> bool:
-        run = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=30)
+        run = subprocess.run(
+            ["bash", "-c", command], cwd=folder, env=environ, capture_output=True, text=True, timeout=30
+        )
         answers.append(run.stdout)
         assert run.stderr == ""
         return matches(shown, run.stdout)
 
-    assert as_shown() if "-X POST" in command else eventually(as_shown), f"{command}\n{answers[-1]}"
+    once = "-X POST" in command or "refresh targets" in command
+    assert as_shown() if once else eventually(as_shown), f"{command}\n{answers[-1]}"
 
 
 def test_every_block_of_commands_is_run() -> None:
