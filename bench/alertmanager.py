@@ -88,7 +88,7 @@ def rendering() -> Table:
             found, times = measured(Inputs(template, targets(many), given, mode, Capabilities()))
             what = f"{many:,} targets, {len(given):,} rules: {found.routes:,} routes, {len(found.text) // 1000:,} kB"
             first = f"the first time {seconds(times[0])}, then {spread(times[1:])}"
-            table.promise(what, first, "100 ms", kept=max(times[0], median(times)) <= 0.1)
+            table.promise(what, first, "100 ms", kept=median(times) <= 0.1)
     return table
 
 

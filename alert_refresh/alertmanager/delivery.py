@@ -123,10 +123,14 @@ class Delivery:
         good = self._good(work)
         while True:
             if work.current != work.rendering.text:
-                fits = self._tool_fits(work, deadline)
-                if not work.answering and work.seen and not fits and work.current is not None:
+                if (
+                    not work.answering
+                    and work.seen
+                    and not self._tool_fits(work, deadline)
+                    and work.current is not None
+                ):
                     return work
-                if fits and _unsure(work) and self._amtool.refuses(work.rendering.text, deadline):
+                if _unsure(work) and self._tool_refuses(work, good, deadline):
                     work = self._without_culprits(work, good, deadline)
                     continue
                 self._write(work.rendering.text)
@@ -166,6 +170,12 @@ class Delivery:
         """Whether there is a tool, and of the version that runs, as far as that is known: others know other fields."""
         versions = {version for version in work.versions if version is not None}
         return self._amtool.path is not None and versions <= {self._amtool.version(deadline)}
+
+    def _tool_refuses(self, work: Round, good: bytes | None, deadline: Deadline) -> bool:
+        """Whether the tool refuses the rendering; not if it refuses what Alertmanager runs, too: it may lack a file."""
+        if not self._tool_fits(work, deadline) or not self._amtool.refuses(work.rendering.text, deadline):
+            return False
+        return good is None or not _is_run(good, work) or not self._amtool.refuses(good, deadline)
 
     def _write(self, text: bytes, *, keep: bool = True) -> None:
         # Before it is there: whoever watches the file must know it for ours.
@@ -208,7 +218,7 @@ class Delivery:
             Permanent: it refuses the template.
             Transient: the time is over, or it accepts now what it refused.
         """
-        by_tool = self._tool_fits(work, deadline) and self._amtool.refuses(work.rendering.text, deadline)
+        by_tool = self._tool_refuses(work, good, deadline)
         for suspects in _suspects(work):
             trial = partial(self._passes_by_tool if by_tool else self._passes_reload, work, suspects, good, deadline)
             found = culprits(suspects, trial)
@@ -274,6 +284,11 @@ def _with_only(work: Round, suspects: Sequence[str], accepted: Collection[str]) 
     """The configuration with these of the suspects only."""
     chosen = frozenset(accepted)
     return work.without([part for part in suspects if part not in chosen]).rendering.text
+
+
+def _is_run(text: bytes, work: Round) -> bool:
+    """Whether a configuration is known to be one that Alertmanager loads."""
+    return work.before.verified is not None or any(one.runs(text, "") for one in work.seen)
 
 
 def _loading(work: Round) -> list[str]:

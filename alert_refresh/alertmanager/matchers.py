@@ -120,7 +120,7 @@ class Conjunction:
         if values is not None:
             return others is None and not any(other.allows(name, value) for value in values)
         if others is not None:
-            return bool(self.on(name)) and not any(self.allows(name, value) for value in others)
+            return not any(self.allows(name, value) for value in others)
         return negated(matcher) in self.on(name)
 
     def without(self, other: Conjunction) -> list[Conjunction]:

@@ -17,10 +17,12 @@ from alert_refresh.alertmanager.running.instances import Instances, config_hash,
 from alert_refresh.alertmanager.template import LARGEST, Template
 from alert_refresh.alertmanager.upstream import PublicationWatch, Upstream
 from alert_refresh.engine import AttemptError, Partial, Snapshot, Trigger
-from alert_refresh.files.read import read_file
+from alert_refresh.files.at_rest import SETTLED, signature, written_in_place
+from alert_refresh.files.read import read_file, storage_error
 from alert_refresh.files.watch import DATA, FolderWatch
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping, Sequence
 
     from alert_refresh.alertmanager import Settings
@@ -48,6 +50,7 @@ class AlertmanagerSource:
         self._clock = clock
         self._template = settings.template
         self._parsed: tuple[bytes, Template] | None = None
+        self._rested: tuple[int, ...] | None = None  # the signature of the template when it was last read whole
         self._warned: frozenset[str] = frozenset()
         self.file = ConfigFile(settings.file)
         self.amtool = Amtool(self.file.real)
@@ -122,7 +125,7 @@ class AlertmanagerSource:
         served = self.upstream.served()
         if served is None:
             return None
-        template = self._read_template()
+        template = self._read_template(deadline)
         seen = self.instances.look(deadline)
         capabilities = self.instances.capabilities(seen, deadline)
         rules = () if served.rules is None else tuple(served.rules.items.values())
@@ -145,7 +148,8 @@ class AlertmanagerSource:
         served, work = gathered
         self._warn(work.rendering.warnings)
         if not served.confirmed and work.current not in (None, work.rendering.text):
-            return _waiting(before, work.seen, NOT_CONFIRMED), failure(work.seen)
+            runs = frozenset(one.name for one in work.seen if one.runs(work.current or b"", ""))
+            return replace(_waiting(before, work.seen, NOT_CONFIRMED), in_sync=runs), failure(work.seen)
         error = None
         try:
             if not work.done:
@@ -155,11 +159,27 @@ class AlertmanagerSource:
         error = error or failure(work.seen)
         return found(work, complete=error is None), error
 
-    def _read_template(self) -> Template:
-        data = read_file(self._template.parent, self._template, LARGEST)
+    def _read_template(self, deadline: Deadline) -> Template:
+        """The template; one that is written in place is read once it rests, since a part of it may be valid, too."""
+        data, state = self._read(), self._state()
+        while self._rested != signature(state) and written_in_place(state, self._clock.time(), self._rested):
+            deadline.wait(SETTLED)
+            before, data, state = data, self._read(), self._state()
+            if before == data:
+                break
+        self._rested = signature(state)
         if self._parsed is None or self._parsed[0] != data:
             self._parsed = data, Template.read(data, self._template.name)
         return self._parsed[1]
+
+    def _read(self) -> bytes:
+        return read_file(self._template.parent, self._template, LARGEST)
+
+    def _state(self) -> os.stat_result:
+        try:
+            return self._template.stat()
+        except OSError as error:
+            raise storage_error(error, "the template") from error
 
     def _edited(self, trigger: Trigger, sink: Sink) -> None:
         """Something happened to the file: unless it was our own write, refresh."""

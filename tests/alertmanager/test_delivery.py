@@ -214,3 +214,81 @@ def test_the_search_ends_with_the_time_of_the_attempt_and_the_good_file_is_in_pl
     assert isinstance(world.error, Transient) and world.error.error_type == "timeout"
     assert world.file.read_bytes() == ours
     assert between.alertmanager.metric("alertmanager_config_last_reload_successful") == "1"
+
+
+def other_tool(world: World, text: str) -> None:
+    """A program that stands for the tool."""
+    (world.folder / "bin").mkdir(exist_ok=True)
+    program = world.folder / "bin" / "amtool"
+    program.write_text(f"#!/bin/sh\n[ $1 != --version ] || exec echo amtool, version 0.25.0\n{text}\n")
+    program.chmod(0o755)
+    world.source.amtool.path = str(program)
+
+
+def test_a_tool_that_refuses_what_alertmanager_runs_is_not_believed(between: Between) -> None:
+    world = make(between)
+    other_tool(world, "exit 1")
+    world.good()
+    world.rules.serve(*RULES[:-1])
+    assert world.good().undeliverable == {} and world.in_sync == [True]
+
+
+def test_a_tool_of_another_version_is_not_asked(between: Between) -> None:
+    world = make(between)
+    other_tool(world, "touch asked; exit 1")
+    world.source.amtool._version = "0.24.0"
+    world.good()
+    assert world.known.undeliverable == {} and world.in_sync == [True]
+    between.answers["*"] = (503, b"")
+    ours = world.file.read_bytes()
+    world.targets.serve(*map(target, GOOD[:3]))
+    world.refresh()
+    assert world.file.read_bytes() == ours, "nothing checks it while Alertmanager is away"
+
+
+def test_a_refusal_that_is_none_the_next_time_is_tried_again(between: Between) -> None:
+    world = make(between, tool=False)
+    world.good()
+    ours = world.file.read_bytes()
+    reload = world.source.instances.reload
+    refused: list[int] = []
+
+    def refuse_once(names: Any, deadline: Deadline) -> Any:
+        found = reload(names, deadline)
+        if refused:
+            return found
+        refused.append(1)
+        return tuple(replace(one, error=Permanent("no"), refused=True) for one in found)
+
+    world.source.instances.reload = refuse_once  # type: ignore[method-assign]
+    world.targets.serve(*map(target, GOOD[:3]))
+    world.refresh()
+    assert isinstance(world.error, Transient) and "accepts every part" in str(world.error)
+    assert world.file.read_bytes() != ours or world.known.undeliverable == {}
+    world.good()
+    assert world.in_sync == [True]
+
+
+def test_an_alertmanager_that_goes_away_during_the_search_leaves_the_good_file(
+    between: Between, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make(between, tool=False)
+    world.good()
+    ours = world.file.read_bytes()
+    believe(world, replace(NATURAL[-1].capabilities, http_headers=True))
+    world.targets.serve(*map(target, GOOD), target("broken", headers={"X-Team": "a"}), target("new"))
+    reload = world.source.instances.reload
+    asked: list[int] = []
+
+    def goes_away(names: Any, deadline: Deadline) -> Any:
+        asked.append(1)
+        if len(asked) == 3:
+            between.answers["*"] = (503, b"")
+        return reload(names, deadline)
+
+    world.source.instances.reload = goes_away  # type: ignore[method-assign]
+    world.refresh()
+    assert isinstance(world.error, Transient) and world.file.read_bytes() == ours
+    between.answers.clear()
+    known = world.good()
+    assert list(known.undeliverable) == ["broken"] and world.in_sync == [True]

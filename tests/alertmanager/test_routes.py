@@ -118,6 +118,8 @@ def test_a_target_that_would_take_too_many_routes_overlaps() -> None:
     few = from_rules(independent(4), ALL)
     assert len(written(few)) == 1 + 3 + 9 + 27
     assert few.overlapping == ()
+    last = [rule(f"r{n}", f"a{n}=1", f"b{n}=1", f"c{n}=1", f"d{n}=1", targets=("a",)) for n in range(4)]
+    assert from_rules(last, ALL).overlapping == ("a",), "1 + 4 + 16 fit, and 64 more do not"
     many = from_rules(independent(5), ALL)
     assert len(written(many)) == 5
     assert many.overlapping == ("a",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -336,3 +337,71 @@ def test_the_propagation_is_measured_from_what_was_seen_until_it_is_verified(wor
     assert 5 <= world.snapshot.stats["propagation_seconds"] < 60
     world.good()
     assert "propagation_seconds" not in world.snapshot.stats
+
+
+def test_a_template_that_is_being_written_in_place_is_read_once_it_rests(world: World) -> None:
+    world.good()
+    half = "route: {receiver: default}\nreceivers: [{name: default}]\n"
+    rest = "inhibit_rules: [{source_matchers: [a=b], target_matchers: [a=c]}]\n"
+    writing = threading.Event()
+
+    def write() -> None:
+        with world.template.open("w") as file:
+            file.write(half)
+            file.flush()
+            writing.set()
+            threading.Event().wait(0.3)
+            file.write(rest)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    assert writing.wait(10)
+    world.good()
+    thread.join(10)
+    assert "inhibit_rules" in world.file.read_text()
+
+
+def test_an_alertmanager_that_runs_the_file_is_in_sync_while_nothing_is_confirmed(world: World) -> None:
+    world.targets.serve(target("team-a"), restored=True)
+    world.good()
+    assert world.in_sync == [True]
+
+
+def test_a_folder_that_cannot_be_watched_is_a_warning_and_the_others_are(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("alert_refresh.alertmanager.source.FolderWatch", refuse)
+    with Watched(world.source) as watched:
+        assert [watch.name for watch in watched.watches] == ["publications"]
+    assert "is not watched: Too many open files" in caplog.text
+
+
+def test_warnings_of_the_template_are_told_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    text = "route: {receiver: default, routes: [{receiver: alert-refresh/nobody}]}\nreceivers: [{name: default}]\n"
+    world.template.write_text(text)
+    for _ in range(3):
+        world.good()
+    assert len([one for one in caplog.records if "nobody" in one.getMessage()]) == 1
+    assert any("nobody" in one for one in world.known.warnings)
+
+
+def test_a_template_that_goes_away_while_it_is_read_is_a_storage_error(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alert_refresh.alertmanager.source.read_file", lambda *_: PLAIN.encode())
+    world.template.unlink()
+    world.refresh()
+    assert world.error is not None and world.error.error_type == "storage"
+
+
+def test_a_file_that_cannot_be_read_any_more_counts_as_changed(world: World) -> None:
+    assert not world.source.delivery.changed_by_others(), "nothing was written"
+    world.good()
+    assert not world.source.delivery.changed_by_others()
+    world.file.unlink()
+    world.file.mkdir()
+    assert world.source.delivery.changed_by_others()
+    world.file.rmdir()

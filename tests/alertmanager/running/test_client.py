@@ -11,6 +11,7 @@ import pytest
 from alert_refresh.alertmanager.running.client import Access, Answer, Request, judge
 from alert_refresh.engine import AttemptError, Deadline, Permanent, SystemClock, Transient
 from tests.alertmanager.server import Server, closed_port
+from tests.kube.certs import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -185,3 +186,30 @@ def test_what_a_status_means(status: int, error_type: str, transient: bool) -> N
 
 def test_success_is_no_error() -> None:
     judge(Answer(200, b""))
+
+
+def test_the_certificates_of_the_file_are_trusted_and_no_others(tmp_path: Path) -> None:
+    authority = Authority.create(tmp_path)
+    with Echo() as echo:
+        echo.socket = authority.server().wrap_socket(echo.socket, server_side=True)
+        secure = echo.url.replace("http:", "https:")
+        assert ask(Access(secure, ca_file=authority.ca)).status == 200
+        error = refused(Access(secure))
+    assert isinstance(error, Permanent) and error.error_type == "tls" and "not trusted" in str(error)
+
+
+def test_a_connection_that_is_reset_is_a_network_error() -> None:
+    import struct
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def reset() -> None:
+            connection, _ = listener.accept()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+
+        thread = threading.Thread(target=reset)
+        thread.start()
+        error = refused(Access(f"http://127.0.0.1:{listener.getsockname()[1]}"))
+        thread.join(10)
+    assert isinstance(error, Transient) and error.error_type == "network"

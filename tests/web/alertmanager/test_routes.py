@@ -55,7 +55,8 @@ class Whole:
             "ALERTMANAGER_REFRESH_RATE_LIMIT": "0s",
             "ALERTMANAGER_MIN_RELOAD_INTERVAL": "0s",
         }
-        self.daemon = Daemon(read_config(given | environ))
+        self.environ = given | environ
+        self.daemon = Daemon(read_config(self.environ))
         self.client = create_app(self.daemon).test_client()
 
     def secret(self, name: str, **changes: Any) -> None:
@@ -183,3 +184,33 @@ def test_off_it_says_how_to_switch_it_on() -> None:
     answer = client.get(STATUS).get_json()
     assert answer["status"] == "off" and answer["message"].startswith("Alertmanager is off: set ALERTMANAGER_CONFIG")
     assert client.post("/api/v2/alertmanager/refresh").status_code == 503
+
+
+def test_s1_after_a_restart_nothing_restored_replaces_the_file_until_a_refresh_has_confirmed_it(
+    tmp_path: Path, alertmanager: Alertmanager
+) -> None:
+    alertmanager.reset()
+    (tmp_path / "state").mkdir()
+    with Between(alertmanager) as between:
+        whole = Whole(tmp_path, between, ALERT_REFRESH_STATE_DIR=str(tmp_path / "state"), TARGET_REFRESH_WARMUP="1h")
+        whole.daemon.start()
+        try:
+            eventually(whole.settled, "delivery")
+            eventually((tmp_path / "state/snapshot-targets").exists, "the snapshot")
+            eventually((tmp_path / "state/snapshot-rules").exists, "the snapshot of the rules")
+        finally:
+            whole.daemon.stop()
+        alertmanager.reset()
+        whole.folder.rename(tmp_path / "unmounted")
+        whole.daemon = Daemon(read_config(whole.environ))
+        whole.client = create_app(whole.daemon).test_client()
+        whole.daemon.start()
+        try:
+            eventually(lambda: "confirmed" in str(whole.get(STATUS).get("waiting_for")), "waiting")
+            assert alertmanager.file.read_text() == CONFIG and whole.get(STATUS)["instances"][0]["in_sync"]
+            assert whole.deliveries()["team-a"] == "pending"
+            (tmp_path / "unmounted").rename(whole.folder)
+            eventually(lambda: whole.deliveries()["team-a"] == "ok", "delivery after all")
+            assert "alert-refresh/team-a" in alertmanager.receivers()
+        finally:
+            whole.daemon.stop()
