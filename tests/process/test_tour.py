@@ -32,7 +32,7 @@ VARYING = (
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:Z| UTC)", "TIME"),
     (r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID"),
     (r"\b\d+(?:ms| ms|s|m)\b", "AGE"),
-    (r" {2,}", "  "),  # columns are as wide as what is in them
+    (r" +", " "),  # columns are as wide as what is in them
     (r'(?<=generation":)\d+|(?<=duration_ms":)[\d.]+|(?<=retry_after_seconds":)\d+|(?<=Retry-After: )\d+', "NUMBER"),
 )
 
