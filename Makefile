@@ -13,7 +13,7 @@ PYTEST := PATH="$(CURDIR)/$(dir $(PROMTOOL)):$$PATH" $(BIN)/python -m pytest
 JOBS ?= 4
 PROTO := alert_refresh/targets/kubernetes/encoding/secrets.proto
 
-.PHONY: install run demo-views demo-alertmanager test lint check smoke late bench bench-views soak proto lock tools clean
+.PHONY: install run demo-views demo-alertmanager test lint check smoke late bench bench-views soak proto generated lock tools clean
 
 install: .venv/installed ## make .venv with the program, all extras and the development tools
 
@@ -73,6 +73,9 @@ bench-views: install ## what the views' claims rest on, on a real PostgreSQL; ta
 
 proto: install ## generate the protobuf module anew from its .proto file
 	$(BIN)/python -m grpc_tools.protoc --proto_path=. --python_out=. --pyi_out=. $(PROTO)
+
+generated: .venv/run ## write anew the PrometheusRule, from the alerts, and the README's table of settings, from the settings
+	$(BIN)/python config/generate.py
 
 lock: ## write the lock files anew from setup.cfg; UPGRADE=--upgrade takes newer releases
 	$(BIN)/uv pip compile setup.cfg --all-extras --universal --generate-hashes -q $(UPGRADE) -o requirements-dev.lock

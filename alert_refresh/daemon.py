@@ -97,7 +97,7 @@ class Daemon:
     the hint how to enable it.
 
     `halted` is set as soon as the daemon stops, to end waits in other threads. `gauges` holds the measurements of the
-    server, by name: threads, connections, dropped log lines.
+    server, by name: streams, threads, connections, dropped log lines.
     """
 
     def __init__(self, config: Config, clock: Clock | None = None) -> None:
@@ -106,10 +106,13 @@ class Daemon:
         self.workers: dict[str, Worker[Any]] = {}
         self.off: dict[str, str] = {}
         self.halted = threading.Event()
-        self.gauges: dict[str, Callable[[], float]] = {"http_streams": lambda: self.feed.followers}
         self.notifier = notify.build(config, self.clock)
         notified = () if self.notifier is None else (self.notifier,)
         self.feed = Feed(self.clock, config.max_streams)
+        self.gauges: dict[str, Callable[[], float]] = {
+            "http_streams": lambda: self.feed.followers,
+            "http_streams_max": lambda: config.max_streams,
+        }
         self.refreshes = Refreshes()
         self._stop_by: Deadline | None = None
         self.keeper = self._make_keeper()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import tempfile
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 TESTS = CONFIG / "alert-refresh.rules.test.yml"
 ALERTS: list[dict[str, Any]] = yaml.safe_load(RULES.read_text())["groups"][0]["rules"]
 OF_PROMETHEUS = {"up"}
+SCRAPES = sorted(CONFIG.glob("prometheus*.yml"))
+TOLD = {"ALERT_REFRESH_NOTIFY_URL": "http://127.0.0.1:1/hook"}
 
 
 def promtool(*arguments: str | Path) -> str:
@@ -42,7 +45,7 @@ def exported() -> str:
     answer = targets(target("one", stale_since=START), rejected=1)
     with (
         tempfile.TemporaryDirectory() as state,
-        World(answer=lambda n: answer, environ={"ALERT_REFRESH_STATE_DIR": state}) as world,
+        World(answer=lambda n: answer, environ=TOLD | {"ALERT_REFRESH_STATE_DIR": state}) as world,
     ):
         world.source.make_watches = lambda sink: (LivingWatch(WatchHealth(connected=True)),)
         world.start()
@@ -50,8 +53,32 @@ def exported() -> str:
     return text + create_app(Daemon(read_config(EVERY_KIND))).test_client().get("/metrics").get_data(as_text=True)
 
 
-def test_the_scrape_configuration_and_the_alerts_in_it_are_correct() -> None:
-    assert f"{len(ALERTS)} rules found" in promtool("check", "config", CONFIG / "prometheus.yml")
+@pytest.mark.parametrize("file", SCRAPES, ids=lambda file: str(file.stem))
+def test_the_scrape_configurations_and_the_alerts_in_them_are_correct(file: Path, tmp_path: Path) -> None:
+    """Debian's Prometheus is built without the discovery of Kubernetes: that part is left out here."""
+    config = yaml.safe_load(file.read_text())
+    config["scrape_configs"][0].pop("kubernetes_sd_configs", None)
+    shutil.copy(RULES, tmp_path)
+    (tmp_path / file.name).write_text(yaml.safe_dump(config))
+    assert f"{len(ALERTS)} rules found" in promtool("check", "config", tmp_path / file.name)
+
+
+def test_every_scrape_configuration_has_the_job_and_the_labels_that_the_alerts_need() -> None:
+    assert len(SCRAPES) == 2
+    for file in SCRAPES:
+        (scrape,) = yaml.safe_load(file.read_text())["scrape_configs"]
+        assert scrape["job_name"] == "alert-refresh" and scrape["honor_labels"] is True
+
+
+def test_the_scrape_configuration_for_kubernetes_finds_the_port_and_the_label_of_the_deployment() -> None:
+    (scrape,) = yaml.safe_load((CONFIG / "prometheus-kubernetes.yml").read_text())["scrape_configs"]
+    (discovery,) = scrape["kubernetes_sd_configs"]
+    assert discovery["role"] == discovery["selectors"][0]["role"] == "pod"
+    deployment = yaml.safe_load((ROOT / "config/kubernetes/base/deployment.yaml").read_text())
+    name, _, value = discovery["selectors"][0]["label"].partition("=")
+    assert deployment["spec"]["template"]["metadata"]["labels"][name] == value
+    port = deployment["spec"]["template"]["spec"]["containers"][0]["ports"][0]["name"]
+    assert scrape["relabel_configs"][0]["regex"] == port
 
 
 def test_each_alert_fires_when_it_should_and_only_then() -> None:
@@ -85,8 +112,7 @@ def test_every_metric_that_an_alert_looks_at_is_exported() -> None:
 def test_every_series_in_the_tests_of_the_alerts_has_the_labels_that_the_program_exports() -> None:
     found: dict[str, set[str]] = {}
     for name, labels in re.findall(r"^(\w+)(?:\{(.*)\})? \S+$", exported(), re.MULTILINE):
-        own = set(re.findall(r'(\w+)="', labels))
-        found[name] = {"exported_instance" if label == "instance" else label for label in own}  # as Prometheus does
+        found[name] = set(re.findall(r'(\w+)="', labels))
     series = [one["series"] for test in yaml.safe_load(TESTS.read_text())["tests"] for one in test["input_series"]]
     for one in series:
         name, labels = one.rstrip("}").split("{")
@@ -94,8 +120,10 @@ def test_every_series_in_the_tests_of_the_alerts_has_the_labels_that_the_program
             assert set(re.findall(r'(\w+)="', labels)) == found[name] | {"instance"}, one
 
 
-def test_the_alerts_of_the_readme_are_these_with_their_severities() -> None:
-    rows = re.findall(r"^\| `(AlertRefresh\w+)` \| .+ \| (\w+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+def test_the_alerts_of_the_page_of_metrics_are_these_with_their_severities() -> None:
+    rows = re.findall(
+        r"^\| `(AlertRefresh\w+)` \| .+ \| (\w+) \|$", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE
+    )
     assert rows == [(alert["alert"], alert["labels"]["severity"]) for alert in ALERTS]
 
 

@@ -145,8 +145,9 @@ class Kind:
     """One kind that is kept fresh: its name, the prefix of its settings, and its error types.
 
     `listeners` are called with every outcome, in addition to those of all kinds. `buckets` are the upper bounds, in
-    seconds, of the histogram of its attempts. `serves(item)` is False for an item that only records a failure. Mass
-    removals of items are held if there is a `protection`.
+    seconds, of the histogram of its attempts. `serves(item)` is False for an item that only records a failure.
+    `stale_since(item)` is since when it is served in its last valid version, in Unix seconds, or None. Mass removals of
+    items are held if there is a `protection`.
     """
 
     name: str
@@ -155,6 +156,7 @@ class Kind:
     listeners: tuple[Callable[[Outcome], None], ...] = ()
     buckets: tuple[float, ...] = (0.1, 0.5, 1, 2, 5, 10, 30, 60)
     serves: Callable[[Any], bool] = lambda _: True
+    stale_since: Callable[[Any], float | None] = lambda _: None
     protection: Protection | None = None
 
 

@@ -29,7 +29,7 @@ from alert_refresh.server.process import STDERR
 from alert_refresh.server.systemd import ALIVE, READY, STOPPING, Systemd
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from alert_refresh.config import Config
     from alert_refresh.daemon import Daemon
@@ -49,6 +49,8 @@ of 5 ms 50 ms."""
 COLLECTIONS = 1000
 """Collections of the younger generations before a full one. A full one visits every target and with 10,000 of them
 blocks all threads for 20 to 50 ms; reference counting alone frees what a refresh replaces."""
+STATUS_SECONDS = 1.0
+"""Seconds between two looks at what systemd is told."""
 FLUSH_SECONDS = 1.0
 QUICK_SECONDS = 0.3
 """Seconds for threads to end when the stop does not wait for a running refresh."""
@@ -90,7 +92,8 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self.daemon: Daemon | None = None
         self.worker: DeadlineWorker | None = None
         self._stdout = stdout
-        self._watchdog_due = 0.0
+        self._watchdog_due = self._status_due = 0.0
+        self._summary: Callable[[], str] = str
         super().__init__()
 
     def load_config(self) -> None:
@@ -119,10 +122,12 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         """Build the daemon and the application; expensive imports happen here, after the settings were validated."""
         from alert_refresh.daemon import Daemon
         from alert_refresh.web.app import create_app
+        from alert_refresh.web.summary import Summary
 
         worker = self.worker
         assert worker is not None
         self.daemon = Daemon(self.config)
+        self._summary = Summary(self.daemon)
         self.daemon.gauges.update(
             log_lines_dropped_total=lambda: self._stdout.dropped,
             http_threads_busy=lambda: worker.busy,
@@ -208,11 +213,20 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
                 self.systemd.send(ALIVE)
         return min(tick, watchdog / 3)
 
+    def tell_status(self) -> None:
+        """Tell systemd, in one sentence, how everything is, when that has changed; looks at most once a second."""
+        now = time.monotonic()
+        if self.systemd.listens and now >= self._status_due:
+            self._status_due = now + STATUS_SECONDS
+            self.systemd.tell(self._summary())
+
     def refresh(self) -> None:
-        """SIGHUP was received: request a refresh of every kind."""
+        """SIGHUP was received: request a refresh of every kind. That is all a reload is; `tell_status` tells more."""
         assert self.daemon is not None
+        self.systemd.reloading()
         log.info("SIGHUP: every kind is refreshed", extra={"kinds": list(self.daemon.workers)})
         self.daemon.refresh()
+        self.systemd.send(READY)
 
     def halt(self) -> float:
         """The loop ends: end every wait; returns the seconds that a running refresh may still take."""

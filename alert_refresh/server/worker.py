@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class DeadlineWorker(Clients):
-    """The only worker, in the only process. Calls `serving`, `feed_watchdog` and `halt` of `app`, a `server.Server`."""
+    """The only worker, in the only process. Calls `serving`, `feed_watchdog`, `tell_status` and `halt` of `app`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -107,6 +107,7 @@ class DeadlineWorker(Clients):
         self.app.serving()
         while self.alive:
             tick = self.app.feed_watchdog(TICK)
+            self.app.tell_status()
             if not self._accepting and time.monotonic() >= self._accept_again:
                 self.set_accept_enabled(True)
             self.wait_for_and_dispatch_events(min(tick, SWEEP) if self.waiting or not self._accepting else tick)

@@ -130,6 +130,7 @@ KIND = Kind(
         "network", "timeout", "dns", "tls", "auth", "k8s_api", "parse",
         "validate", "config", "storage", "too_large", "unknown",
     ),
+    stale_since=lambda target: target.stale_since,
     protection=PROTECTION,
     read=read,
     build=build,

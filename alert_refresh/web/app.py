@@ -24,6 +24,7 @@ from alert_refresh.web.docs import routes as docs
 from alert_refresh.web.feed import conditional, events, refreshes
 from alert_refresh.web.proxies import TrustedProxies
 from alert_refresh.web.request_metrics import count_requests
+from alert_refresh.web.summary import Summary
 
 if TYPE_CHECKING:
     from flask import Response
@@ -68,7 +69,7 @@ def create_app(daemon: Daemon) -> Flask:
         app.register_blueprint(load(kind.blueprint)(daemon, auth, measured))
     if daemon.keeper is not None:
         registry.register(KeeperMetrics(daemon.keeper))
-    app.register_blueprint(health.build(daemon))
+    app.register_blueprint(health.build(daemon, Summary(daemon)))
     app.register_blueprint(metrics.build(registry))
     app.register_blueprint(docs.build())
     app.register_blueprint(events.build(daemon))

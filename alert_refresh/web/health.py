@@ -12,6 +12,8 @@ from alert_refresh.web.answers import answer, rfc3339
 from alert_refresh.web.errors import ApiError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from alert_refresh.daemon import Daemon
     from alert_refresh.engine import Kind, Status, Worker
     from alert_refresh.web.answers import JsonResponse
@@ -81,8 +83,8 @@ def _not_loaded(daemon: Daemon) -> list[str]:
     ]
 
 
-def build(daemon: Daemon) -> Blueprint:
-    """The blueprint of `/healthz`, `/readyz` and `/health`."""
+def build(daemon: Daemon, sentence: Callable[[], str]) -> Blueprint:
+    """The blueprint of `/healthz`, `/readyz` and `/health`. `sentence` says how everything is."""
     blueprint = Blueprint("health", __name__)
 
     @blueprint.get("/healthz")
@@ -108,11 +110,12 @@ def build(daemon: Daemon) -> Blueprint:
             kind: {"status": OFF, "message": enable_hint} for kind, enable_hint in daemon.off.items()
         }
         stuck = daemon.stuck()
+        fields = {"summary": sentence(), "kinds": kinds, "stuck": stuck}
         states = {one.state for one in found.values()}
         if stuck or UNHEALTHY in states:
             unhealthy = stuck + [kind for kind, one in found.items() if one.state == UNHEALTHY]
-            fields = {"status": UNHEALTHY, "kinds": kinds, "stuck": stuck}
+            fields = {"status": UNHEALTHY} | fields
             raise ApiError(503, f"Unhealthy: {', '.join(unhealthy)}", error="unhealthy", fields=fields)
-        return answer({"status": DEGRADED if DEGRADED in states else HEALTHY, "kinds": kinds, "stuck": stuck})
+        return answer({"status": DEGRADED if DEGRADED in states else HEALTHY} | fields)
 
     return blueprint

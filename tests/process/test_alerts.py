@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from contextlib import ExitStack
 from itertools import count
@@ -12,6 +13,8 @@ import pytest
 
 from tests import day
 from tests.kube import KubeServer, faults, fill, kubeconfig
+from tests.kube import secret as kubernetes_secret
+from tests.observe.notify.hooks import Hook
 from tests.postgres import Server, hierarchy
 from tests.process.program import Program, eventually
 from tests.prometheus import shared
@@ -145,11 +148,12 @@ def test_a_slow_server_alerts_until_it_is_quick(kube: KubeServer, tmp_path: Path
 
 def test_views_that_take_longer_than_their_interval_alert_until_they_do_not() -> None:
     database = hierarchy()
-    database.run("create function slow() returns integer language sql as 'select 1 from pg_sleep(1)'")
+    database.run("create function slow() returns integer language sql as 'select 1 from pg_sleep(2)'")
     database.run("create materialized view one as select slow() as id")
     environ = {"VIEWS_DATABASE_URL": database.dsn(), "VIEWS": "one", "VIEWS_LOCK_TIMEOUT": "2s"}
+    environ |= quick("VIEWS", INTERVAL="1s")  # on a busy machine, too, a refresh of a quick view takes less
     try:
-        with Program(env=environ | quick("VIEWS")) as program, shared().scraping(program.port) as seen:
+        with Program(env=environ) as program, shared().scraping(program.port) as seen:
             seen.fires("AlertRefreshSlow", kind="views")
             database.run("create or replace function slow() returns integer language sql as 'select 1'")
             seen.resolves("AlertRefreshSlow")
@@ -312,3 +316,83 @@ def test_a_state_directory_that_is_missing_alerts_until_it_is_there(folder: Path
         state.mkdir()
         seen.resolves("AlertRefreshSnapshotNotWritten")
         assert (state / "snapshot-targets").stat().st_size > 0
+
+
+def test_cycles_that_keep_failing_open_the_breaker_and_alert_until_one_succeeds(folder: Path) -> None:
+    away = folder.with_name("away")
+    environ = of_folder(folder) | quick("TARGET", BREAKER_FAILURES="2")
+    with Program(env=environ) as program, shared().scraping(program.port) as seen:
+        program.wait_for("Targets refreshed successfully")
+        folder.rename(away)
+        seen.fires("AlertRefreshBreakerOpen", kind="targets")
+        away.rename(folder)
+        seen.resolves("AlertRefreshBreakerOpen")
+
+
+def test_a_watch_that_loses_events_alerts_until_it_does_not(kube: KubeServer, tmp_path: Path) -> None:
+    # A correction counts as drift if no event has told of it within a second: before the next list.
+    environ = of_cluster(kube, tmp_path, TARGET_WATCH="true", TARGET_REFRESH_INTERVAL="1500ms")
+    drift = "alert_history_publishing_refresh_drift_corrected_total{%s}"
+    rule = kube.fault(faults.half_open, when=lambda request: "watch" in request.query)
+    with Program(env=environ) as program, shared().scraping(program.port) as seen:
+        seen.waits_for("alert_history_publishing_refresh_watch_connected{%s} == 1")
+        assert rule.fired
+        for number in range(1, 4):
+            name = f"target-0000{number % 3}"
+            kube.store.replace(kubernetes_secret(name, format=("webhook", "alertmanager")[number % 2]))
+            seen.waits_for(f"changes({drift}[1m]) >= {number}")
+        seen.fires("AlertRefreshDrift")
+        kube.faults.clear()
+        seen.resolves("AlertRefreshDrift")
+
+
+def test_a_webhook_that_refuses_notifications_alerts_until_it_does_not(folder: Path) -> None:
+    away = folder.with_name("away")
+    with Hook(400) as hook:
+        environ = of_folder(folder) | {"ALERT_REFRESH_NOTIFY_URL": hook.url}
+        with Program(env=environ) as program, shared().scraping(program.port) as seen:
+            program.wait_for("Targets refreshed successfully")
+            seen.waits_for('alert_refresh_notifications_total{%s,status="failed"} == 0')
+            folder.rename(away)
+            seen.fires("AlertRefreshNotificationsFailing")
+            hook.script[:] = [200]
+            away.rename(folder)
+            seen.resolves("AlertRefreshNotificationsFailing")
+
+
+def test_streams_that_are_all_taken_alert_until_one_is_free(folder: Path) -> None:
+    environ = of_folder(folder) | {"ALERT_REFRESH_MAX_STREAMS": "1"}
+    with Program(env=environ) as program, shared().scraping(program.port) as seen:
+        with program.connect() as client:
+            client.sendall(b"GET /api/v2/events HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert client.recv(12) == b"HTTP/1.1 200"
+            seen.fires("AlertRefreshStreamsFull")
+            assert program.get("/api/v2/events")[0] == 503
+        seen.resolves("AlertRefreshStreamsFull")
+
+
+def test_a_program_that_is_started_again_and_again_alerts_until_it_stays(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environ = of_folder(folder) | {"ALERT_REFRESH_BIND": f"127.0.0.1:{port}"}
+    with ExitStack() as stack:
+        program = stack.enter_context(Program(env=environ))
+        seen = stack.enter_context(shared().scraping(program.port))
+        for number in range(1, 4):
+            program.process.kill()
+            program.wait()
+            program = stack.enter_context(Program(env=environ))
+            seen.waits_for(f"changes(process_start_time_seconds{{%s}}[1m]) >= {number}")
+        seen.fires("AlertRefreshRestarts")
+        seen.resolves("AlertRefreshRestarts")
+
+
+def test_wrong_tokens_alert_until_they_stop(folder: Path) -> None:
+    environ = of_folder(folder) | {"ALERT_REFRESH_ADMIN_TOKEN": "the-admin-token-of-a-test"}
+    with Program(env=environ) as program, shared().scraping(program.port) as seen:
+        seen.waits_for("alert_refresh_wrong_tokens_total{%s} == 0")
+        for _ in range(40):
+            answer = program.get("/api/v2/publishing/targets/refresh", "POST", Authorization="Bearer guessed")
+            assert answer[0] == 401
+        seen.fires("AlertRefreshWrongTokens")
+        seen.resolves("AlertRefreshWrongTokens")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import stat
 from contextlib import suppress
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.process.program import PATIENCE, Program, eventually, read_all
+from tests.targets.folder.folders import secret, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+STOPPED = b"STOPPING=1\nSTATUS=Stopping."
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
@@ -129,11 +132,12 @@ def test_systemd_gets_ready_when_http_answers_then_watchdog_messages_and_stoppin
     with Program(env={"NOTIFY_SOCKET": systemd.path, "WATCHDOG_USEC": "600000"}) as program:
         assert systemd.next() == b"READY=1"
         assert program.get("/healthz")[0] == 200
-        assert [systemd.next() for _ in range(4)] == [b"WATCHDOG=1"] * 4
+        told = [systemd.next() for _ in range(5)]
+        assert told.count(b"WATCHDOG=1") == 4 and told.count(b"STATUS=Nothing is configured.") == 1
         program.stop()
         left = systemd.drain()
-        assert left.count(b"STOPPING=1") == 1
-        assert left[-1] == b"STOPPING=1"
+        assert left.count(STOPPED) == 1
+        assert left[-1] == STOPPED
         assert "NOTIFY_SOCKET" not in json.dumps(program.log)
 
 
@@ -153,5 +157,26 @@ def test_systemd_gets_no_watchdog_message_when_threads_hang(systemd: Systemd) ->
         assert program.wait_for("Threads make no progress")["stuck"]
         systemd.drain()
         program.wait_for("Threads make no progress", len(program.find("Threads make no progress")) + 3)
-        with pytest.raises(BlockingIOError):
-            systemd.next()
+        assert [one for one in systemd.drain() if not one.startswith(b"STATUS=")] == []
+
+
+def test_systemd_is_told_in_a_sentence_how_everything_is_when_that_changes_and_of_a_reload(
+    systemd: Systemd, tmp_path: Path
+) -> None:
+    folder = tmp_path / "targets"
+    folder.mkdir()
+    write(folder / "good.yaml", secret("good"))
+    with Program(env={"NOTIFY_SOCKET": systemd.path, "TARGET_DIRECTORY": str(folder)}) as program:
+        fresh = b"STATUS=Everything is fresh: 1 target."
+        while (message := systemd.next()) != fresh:
+            assert message in (b"READY=1", b"STATUS=Not fresh: targets (not loaded yet).")
+        write(folder / "good.yaml", secret("good", data={"config": "e30="}))
+        assert systemd.next().startswith(b"STATUS=Not fresh: targets (1 stale since 20")
+        write(folder / "good.yaml", secret("good"))
+        assert systemd.next() == fresh
+        program.send(signal.SIGHUP)
+        assert systemd.next().startswith(b"RELOADING=1\nMONOTONIC_USEC=")
+        assert systemd.next() == b"READY=1"
+        program.wait_for("Targets refreshed successfully", 2)
+        program.stop()
+        assert systemd.drain() == [STOPPED], "nothing is told while nothing changes"

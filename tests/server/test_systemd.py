@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,3 +53,34 @@ def test_a_full_queue_does_not_block(listener: tuple[str, socket.socket]) -> Non
 )
 def test_a_watchdog_needs_a_time_and_someone_to_tell(variables: dict[str, str], seconds: float | None) -> None:
     assert Systemd(variables).watchdog == seconds
+
+
+def test_a_sentence_is_told_when_it_has_changed(listener: tuple[str, socket.socket]) -> None:
+    name, channel = listener
+    systemd = Systemd({"NOTIFY_SOCKET": name})
+    for sentence in ("one", "one", "two", "one"):
+        systemd.tell(sentence)
+    assert [channel.recv(100) for _ in range(3)] == [b"STATUS=one", b"STATUS=two", b"STATUS=one"]
+    channel.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        channel.recv(100)
+
+
+def test_a_sentence_that_did_not_arrive_is_told_again(tmp_path: Path) -> None:
+    name = str(tmp_path / "notify")
+    systemd = Systemd({"NOTIFY_SOCKET": name})
+    systemd.tell("one")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind(name)
+        channel.settimeout(5)
+        systemd.tell("one")
+        assert channel.recv(100) == b"STATUS=one"
+
+
+def test_a_reload_has_the_time_that_systemd_compares(listener: tuple[str, socket.socket]) -> None:
+    name, channel = listener
+    before = time.monotonic_ns() // 1000
+    Systemd({"NOTIFY_SOCKET": name}).reloading()
+    first, second = channel.recv(100).decode().split("\n")
+    assert first == "RELOADING=1"
+    assert before <= int(second.removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000

@@ -57,6 +57,7 @@ def test_a_kind_that_is_off_gates_nothing() -> None:
         assert world.client.get("/healthz").status_code == 200
         assert world.client.get("/health").json == {
             "status": "healthy",
+            "summary": "Nothing is configured.",
             "kinds": {"targets": {"status": "off", "message": "set TARGET_DIRECTORY"}},
             "stuck": [],
         }

@@ -1,0 +1,106 @@
+"""One sentence about everything: whether it is fresh, else what is not, and since when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from alert_refresh.observe.formats import escape
+from alert_refresh.web.answers import rfc3339
+from alert_refresh.web.health import HEALTHY, health
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from alert_refresh.daemon import Daemon
+    from alert_refresh.engine import Snapshot, Status, Worker
+
+NOTHING = "Nothing is configured."
+LONGEST_ERROR = 160
+"""Characters of the cause of a failure."""
+MAX_NAMES = 2
+"""Names of stale items that are listed."""
+
+Stale = tuple[float, tuple[str, ...], int]
+"""Since when, in Unix seconds, the first names, and how many there are."""
+
+
+class Summary:
+    """The sentence for a daemon, as it is when called.
+
+    It names times and no ages, so that it changes only when something has happened: `Everything is fresh: 4 targets,
+    13 rules.` or `Not fresh: targets (1 stale since 2026-11-26 10:03:05 UTC: slack-platform; 2 rejected).`. Which items
+    are stale is looked up once for each snapshot, so that a call costs microseconds.
+    """
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self._stale: dict[str, tuple[Snapshot[Any], Stale | None]] = {}
+
+    def __call__(self) -> str:
+        """The sentence: printable, in one line, without credentials."""
+        workers = self._daemon.workers
+        if not workers:
+            return NOTHING
+        wrong = [f"stuck threads ({', '.join(stuck)})"] if (stuck := self._daemon.stuck()) else []
+        for kind, worker in workers.items():
+            if found := "; ".join(self._not_fresh(worker, worker.get_status())):
+                wrong.append(f"{kind} ({found})")
+        if wrong:
+            return escape(f"Not fresh: {', '.join(wrong)}.")
+        return f"Everything is fresh: {', '.join(_counted(kind, worker) for kind, worker in workers.items())}."
+
+    def _not_fresh(self, worker: Worker[Any], status: Status[Any]) -> Iterator[str]:
+        """What is not fresh of one kind, the cause first."""
+        snapshot = status.snapshot
+        if reason := _not_refreshed(worker, status):
+            yield reason
+        elif snapshot is None:
+            yield "not loaded yet"
+        if status.restored:
+            yield "restored after a restart"
+        if status.hold is not None:
+            yield f"the removal of {len(status.hold.names)} is held since {_time(status.hold.since)}"
+        if snapshot is None:
+            return
+        if stale := self._stale_of(worker, snapshot):
+            since, names, count = stale
+            more = f" and {count - len(names)} more" if count > len(names) else ""
+            yield f"{count} stale since {_time(since)}: {', '.join(names)}{more}"
+        if snapshot.rejected:
+            yield f"{len(snapshot.rejected)} rejected"
+
+    def _stale_of(self, worker: Worker[Any], snapshot: Snapshot[Any]) -> Stale | None:
+        """The stale items of a snapshot, which is immutable: the answer of the last one is kept."""
+        kind = worker.kind
+        known = self._stale.get(kind.name)
+        if known is not None and known[0] is snapshot:
+            return known[1]
+        times = {name: since for name, item in snapshot.items.items() if (since := kind.stale_since(item)) is not None}
+        stale = (min(times.values()), tuple(times)[:MAX_NAMES], len(times)) if times else None
+        self._stale[kind.name] = (snapshot, stale)
+        return stale
+
+
+def _not_refreshed(worker: Worker[Any], status: Status[Any]) -> str:
+    """Since when a kind that fails, or is overdue, was not refreshed, and why; empty if neither is so."""
+    failed = status.last if status.consecutive_failures or status.cycle_failed else None
+    if failed is None and health(worker).state == HEALTHY:
+        return ""
+    since = (
+        "never refreshed" if status.last_success_at is None else f"not refreshed since {_time(status.last_success_at)}"
+    )
+    return f"{since}: {failed.error[:LONGEST_ERROR]}" if failed is not None and failed.error else since
+
+
+def _counted(kind: str, worker: Worker[Any]) -> str:
+    """Such as `1 target` or `13 rules`; a kind whose name is no plural has its name alone."""
+    snapshot = worker.get_status().snapshot
+    count = 0 if snapshot is None else len(snapshot.items)
+    if not kind.endswith("s"):
+        return kind
+    return f"{count} {kind if count != 1 else kind.removesuffix('s')}"
+
+
+def _time(unix: float) -> str:
+    """Such as `2026-11-26 10:03:05 UTC`."""
+    return (rfc3339(unix) or "").replace("T", " ").replace("Z", " UTC")
