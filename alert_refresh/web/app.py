@@ -21,6 +21,8 @@ from alert_refresh.web import compression, errors, health, index, metrics
 from alert_refresh.web.answers import JsonResponse
 from alert_refresh.web.auth import Auth
 from alert_refresh.web.feed import conditional, events, refreshes
+from alert_refresh.web.page import routes as page
+from alert_refresh.web.prefix import PathPrefix
 from alert_refresh.web.proxies import TrustedProxies
 from alert_refresh.web.request_metrics import count_requests
 
@@ -58,6 +60,9 @@ def create_app(daemon: Daemon) -> Flask:
     if daemon.config.trusted_proxies:
         app.wsgi_app = TrustedProxies(app.wsgi_app, daemon.config.trusted_proxies)  # type: ignore[method-assign]  # Flask's documented way
 
+    if daemon.config.path_prefix:
+        app.wsgi_app = PathPrefix(app.wsgi_app, daemon.config.path_prefix)  # type: ignore[method-assign]  # see above
+
     registry = CollectorRegistry()
     engine = EngineMetrics(registry, daemon.workers, daemon.gauges, off=daemon.off, stuck=daemon.stuck)
     measure(registry, daemon.notifier)
@@ -71,6 +76,7 @@ def create_app(daemon: Daemon) -> Flask:
     app.register_blueprint(metrics.build(registry))
     app.register_blueprint(events.build(daemon))
     app.register_blueprint(refreshes.build(daemon))
+    app.register_blueprint(page.build())
     index.install(app)
     count_requests(app, registry)
     compression.install(app)

@@ -1,0 +1,52 @@
+"""A browser for the tests of the status page: Debian's chromium, driven by playwright."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = shutil.which("chromium")
+EXPECTED = ("status of 401", "status of 429", "status of 502", "status of 503", "ERR_CONNECTION_REFUSED")
+"""What the console says of answers and refusals that the page deals with."""
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed: apt-get install chromium")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make install")
+    with playwright.sync_playwright() as engine:
+        browser = engine.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Callable[..., AbstractContextManager[Page]]:
+    """`visit(url, **options)` opens the page; a fault of a script or of the policy on it fails the test."""
+
+    @contextmanager
+    def opened(url: str, **options: Any) -> Iterator[Page]:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "locale": "en-GB"} | options)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        faults: list[str] = []
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+        try:
+            page.goto(url)
+            yield page
+        finally:
+            context.close()
+        assert [fault for fault in faults if not any(words in fault for words in EXPECTED)] == []
+
+    return opened
