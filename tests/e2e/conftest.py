@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 CHROMIUM = shutil.which("chromium")
-EXPECTED = ("status of 401", "status of 429", "status of 502", "status of 503", "ERR_CONNECTION_REFUSED")
+EXPECTED = (
+    "status of 401",
+    "status of 403",
+    "status of 429",
+    "status of 502",
+    "status of 503",
+    "ERR_CONNECTION_REFUSED",
+)
 """What the console says of answers and refusals that the page deals with."""
 
 

@@ -5,7 +5,7 @@ import { askToken, confirmed, showRefresh, showTarget } from "./details.js";
 import { count, say, took } from "./dom.js";
 import { cause, path, singular, title } from "./words.js";
 
-const WAIT = "wait=20s";
+const WAIT = "wait=5s";
 const SHOWN = 8000;
 
 export class Actions {

@@ -34,6 +34,7 @@ export class Live {
     this.source.onopen = () => {
       this.refused = 0;
       this.become("live");
+      this.later(0); // what came before the stream
     };
     this.source.onerror = () => this.ended();
     for (const [event, listener] of Object.entries(this.events)) {
