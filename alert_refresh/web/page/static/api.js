@@ -40,15 +40,14 @@ async function answered(response) {
 
 /** The JSON at a path. */
 export async function get(path) {
-  return answered(await fetch(path, { headers: { Accept: "application/json" }, signal: AbortSignal.timeout(PATIENCE) }));
+  return answered(await fetch(path, { signal: AbortSignal.timeout(PATIENCE) }));
 }
 
 /** POST without a body. `ask(again)` resolves to a token, or to null; it is called only if the daemon wants one. */
 export async function post(path, ask) {
   for (let again = false; ; again = true) {
-    const headers = { Accept: "application/json" };
     const sent = token;
-    if (sent !== null) headers.Authorization = `Bearer ${sent}`;
+    const headers = sent === null ? {} : { Authorization: `Bearer ${sent}` };
     const response = await fetch(path, { method: "POST", headers, redirect: "error" });
     if (response.status !== 401) return answered(response);
     const given = await ask(again || sent !== null);

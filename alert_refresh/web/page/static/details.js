@@ -64,7 +64,7 @@ export function showTarget(row, section) {
       ["Source", Object.entries(item.source).map(([key, value]) => el("p", `${key} `, name(String(value))))],
       ["Faults", faults.length && faultLines(faults)],
     ]),
-    el("p.decide", item.name && choice("Refresh this target", "refresh"), choice("Close", "", { autofocus: true }), help(section)),
+    el("p.decide", item.name && choice("Refresh this target", "refresh"), choice("Close"), help(section)),
   );
 }
 
@@ -79,6 +79,6 @@ export function showRefresh(past) {
   return ask(
     `Refresh of ${past.kind}`,
     fields([["result", [badge(past.result)]], ["started", past.started_at && moment(past.started_at)], ["took", took(past.duration_ms)], ...plain, ...changes]),
-    el("p.decide", choice("Close", "", { autofocus: true })),
+    el("p.decide", choice("Close")),
   );
 }

@@ -30,7 +30,7 @@ export class Kinds {
     const card = this.cards.get(kind) || this.add(kind);
     const on = state.word !== "off";
     const busy = status.status === "in_progress";
-    Object.assign(card.root.dataset, { level: state.level, state: state.word });
+    card.root.dataset.level = state.level;
     say(card.word, state.label);
     say(card.serves, on && status.generation !== null && SERVES[kind] ? SERVES[kind]({ status, list }) : "");
     show(card.times, [on, busy, status.last_refresh, status.next_refresh, status.refresh_duration_ms, status.next_attempt], () => on && times(status, busy));

@@ -49,14 +49,19 @@ async function readKind(kind) {
   draw();
   lookAgain(kind, status);
   const listed = PANELS[kind] && kind !== "alertmanager" && status.generation;
-  if (listed && listed !== world.kinds.get(kind).list?.generation) readList(kind).catch(() => {});
+  if (listed && listed !== world.kinds.get(kind).list?.generation) readList(kind);
 }
 
-async function readList(kind) {
-  const { [kind]: found, ...list } = await get(path(kind));
-  list.items = kind === "targets" ? new Map(found.map((target) => [target.name, target])) : found;
-  change(kind, { list });
-  draw();
+const lists = new Map(); // those that are being read
+
+function readList(kind) {
+  if (lists.has(kind)) return;
+  const reading = get(path(kind)).then(({ [kind]: found, ...list }) => {
+    list.items = kind === "targets" ? new Map(found.map((target) => [target.name, target])) : found;
+    change(kind, { list });
+    draw();
+  });
+  lists.set(kind, reading.catch(() => {}).finally(() => lists.delete(kind))); // the poll reads it again
 }
 
 const keyOf = ({ kind, request_id }) => `${kind} ${request_id}`;
@@ -107,7 +112,7 @@ const events = {
       await patchTargets(event).catch(() => {});
       later("rules", SOON, () => readKind("rules"));
     }
-    if (event.kind === "alertmanager") later("delivery", SOON, () => readList("targets"));
+    if (event.kind === "alertmanager") later("delivery", SOON, async () => readList("targets"));
     later(event.kind, event.kind === "targets" ? SOON : 0, () => readKind(event.kind));
   },
   refresh({ kind }) {
@@ -195,7 +200,6 @@ const live = new Live({
   },
 });
 
-addEventListener("load", draw); // uPlot is there by then
 setInterval(tick, 1000);
 
 async function start() {
@@ -205,6 +209,7 @@ async function start() {
   await Promise.allSettled([causes, readHealth(), ...FIRST.map(readKind)]);
   await Promise.allSettled([...world.kinds.keys()].slice(FIRST.length).map(readKind));
   drawNow();
+  await Promise.all(lists.values());
   live.start();
   readRefreshes().catch(() => {});
   get("api/v2/version").then(({ version }) => say($("version"), version), () => {});

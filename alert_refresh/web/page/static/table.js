@@ -3,7 +3,7 @@
 
 import { button, count, el, say } from "./dom.js";
 
-const CHUNK = 40;
+const CHUNK = 25;
 const NEAR = "600px";
 const GUESS = 40; // height of a row in pixels until one was drawn
 const PRINTED = 1000; // rows that are drawn for paper
