@@ -24,7 +24,7 @@ EXPOSE 8080
 # The root file system may be read-only: nothing is written but to /dev/shm, and to ALERT_REFRESH_STATE_DIR where set.
 # In a container the server has to listen on more than loopback: set ALERT_REFRESH_BIND=0.0.0.0:8080 and
 # ALERT_REFRESH_ADMIN_TOKEN_FILE; it refuses to start with the one and without the other.
-HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
-    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/healthz', timeout=2)"]
+# It asks the address of ALERT_REFRESH_BIND.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["alert-refresh", "healthcheck"]
 ENTRYPOINT ["alert-refresh"]
 CMD ["serve"]

@@ -3,7 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 PROMTOOL := .cache/promtool/usr/bin/promtool
 PGBOUNCER := .cache/pgbouncer/usr/sbin/pgbouncer
+NGINX := .cache/nginx/usr/sbin/nginx
+CADDY := .cache/caddy/usr/bin/caddy
 ALERTMANAGER := .cache/alertmanager/usr/bin/prometheus-alertmanager
+SHELLS := .cache/shells/usr/bin/fish
+CHROMIUM := .cache/chromium/usr/lib/chromium/chromium
 PYTEST := PATH="$(CURDIR)/$(dir $(PROMTOOL)):$$PATH" $(BIN)/python -m pytest
 # Test processes at once: most tests wait more than they compute.
 JOBS ?= 4
@@ -72,27 +76,39 @@ lock: ## write the lock files anew from setup.cfg; UPGRADE=--upgrade takes newer
 	$(BIN)/uv pip compile setup.cfg --extra build --extra postgres --extra redis --extra encryption --universal \
 	  --generate-hashes -q $(UPGRADE) -c requirements-dev.lock -o requirements.lock
 
-tools: $(PROMTOOL) $(PGBOUNCER) $(ALERTMANAGER) ## Prometheus, promtool, pgbouncer and Alertmanager, from Debian's packages; without one its tests are skipped
+tools: $(PROMTOOL) $(PGBOUNCER) $(ALERTMANAGER) $(NGINX) $(CADDY) $(SHELLS) $(CHROMIUM) ## what tests need of Debian's packages: Prometheus, pgbouncer, Alertmanager, nginx, Caddy, zsh, fish and Chromium; without one its tests are skipped
+
+# $(call unpack,FOLDER,PACKAGES): the packages, unpacked into that folder of the cache.
+unpack = @mkdir -p .cache/$(1) && (cd .cache && for package in $(2); do \
+	  { apt-get download $$package || { apt-get update -qq && apt-get download $$package; }; } >/dev/null 2>&1 \
+	  && dpkg -x $${package}_*.deb $(1) && rm $${package}_*.deb || exit 1; done) \
+	  || echo "$(2) cannot be fetched here: the tests that need it are skipped"
 
 $(PROMTOOL):
-	@mkdir -p .cache/promtool
-	@(cd .cache && { apt-get download prometheus || { apt-get update -qq && apt-get download prometheus; }; } >/dev/null 2>&1 \
-	  && dpkg -x prometheus_*.deb promtool && rm prometheus_*.deb) \
-	  || echo "Prometheus cannot be fetched here: the tests that need it are skipped"
+	$(call unpack,promtool,prometheus)
 
 $(PGBOUNCER):
-	@mkdir -p .cache/pgbouncer
-	@(cd .cache && for package in pgbouncer libc-ares2; do \
-	  { apt-get download $$package || { apt-get update -qq && apt-get download $$package; }; } >/dev/null 2>&1 \
-	  && dpkg -x $${package}_*.deb pgbouncer && rm $${package}_*.deb || exit 1; done) \
-	  || echo "pgbouncer cannot be fetched here: the tests that need it are skipped"
+	$(call unpack,pgbouncer,pgbouncer libc-ares2)
 
 $(ALERTMANAGER):
-	@mkdir -p .cache/alertmanager
-	@(cd .cache && package=prometheus-alertmanager && { apt-get download $$package \
-	  || { apt-get update -qq && apt-get download $$package; }; } >/dev/null 2>&1 \
-	  && dpkg -x $${package}_*.deb alertmanager && rm $${package}_*.deb) \
-	  || echo "Alertmanager cannot be fetched here: the tests that need it are skipped"
+	$(call unpack,alertmanager,prometheus-alertmanager)
+
+$(NGINX):
+	$(call unpack,nginx,nginx)
+
+$(CADDY):
+	$(call unpack,caddy,caddy)
+
+$(SHELLS):
+	$(call unpack,shells,zsh zsh-common libpcre2-32-0 fish-common fish)
+
+# With the packages that it needs and that are not installed; nothing is installed.
+$(CHROMIUM):
+	@command -v chromium >/dev/null || { mkdir -p $(CURDIR)/.cache/chromium && cd $(CURDIR)/.cache/chromium \
+	  && missing() { apt-get install -s --no-install-recommends chromium | sed -n 's/^Inst \([^ ]*\).*/\1/p' | grep .; } \
+	  && { packages=$$(missing) || { apt-get update -qq && packages=$$(missing); }; } && apt-get download $$packages \
+	  && for package in *.deb; do dpkg -x $$package . || exit 1; done && rm *.deb; } >/dev/null 2>&1 \
+	  || { rm -rf $(CURDIR)/.cache/chromium; echo "Chromium cannot be fetched here: the tests that need it are skipped"; }
 
 clean: ## remove what the other targets made
 	rm -rf .venv .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

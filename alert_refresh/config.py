@@ -72,6 +72,7 @@ def shares(threads: int) -> tuple[int, int, int]:
 def read_server(env: Env, kinds: Mapping[str, Any]) -> Config:
     """The server's settings; faults are left in `env`."""
     address, admin = _access(env)
+    _note_client(env)
     timezone(env)  # kinds read it too; here it is listed with the server's settings
     read = env.token(
         "ALERT_REFRESH_READ_TOKEN",
@@ -123,14 +124,30 @@ def _path_prefix(env: Env) -> str:
     return prefix
 
 
+def _note_client(env: Env) -> None:
+    """The settings of the commands that ask a daemon: known, so that an environment may be shared, and not used."""
+    env.note(
+        "ALERT_REFRESH_URL",
+        "",
+        "Where commands such as alert-refresh status find the daemon, as http://HOST:PORT, https://HOST/PREFIX/ or "
+        "unix:/PATH; unset: at ALERT_REFRESH_BIND. The daemon does not use it",
+    )
+    env.note(
+        "ALERT_REFRESH_CLIENT_TOKEN_FILE",
+        "",
+        "File with the token that these commands send; unset: the admin token's file, to a daemon on this machine "
+        "only. The daemon does not use it",
+    )
+
+
 def _threads(env: Env) -> tuple[int, int]:
     """Threads that answer requests, and how many of them may wait at once: never all, or nothing else is answered."""
     threads = env.integer("ALERT_REFRESH_THREADS", 32, "Threads that answer HTTP requests", minimum=4, maximum=1000)
     most = shares(threads)[0] - 1
-    streams = env.integer(
+    streams = env.optional_integer(
         "ALERT_REFRESH_MAX_STREAMS",
         min(threads // 2, most),
-        "Event streams and blocking queries at once; each holds a thread. Half of the threads if unset",
+        "Event streams and blocking queries at once, each of which holds a thread; unset: half of the threads",
         minimum=1,
         maximum=most,
     )

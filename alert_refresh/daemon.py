@@ -105,7 +105,7 @@ class Daemon:
         self.workers: dict[str, Worker[Any]] = {}
         self.off: dict[str, str] = {}
         self.halted = threading.Event()
-        self.gauges: dict[str, Callable[[], float]] = {}
+        self.gauges: dict[str, Callable[[], float]] = {"http_streams": lambda: self.feed.followers}
         self.notifier = notify.build(config, self.clock)
         notified = () if self.notifier is None else (self.notifier,)
         self.feed = Feed(self.clock, config.max_streams)
@@ -173,7 +173,7 @@ class Daemon:
         for worker in self.workers.values():
             worker.halt()
         self.halted.set()
-        self.feed.stop()
+        self.feed.halt()
 
     def stop(self, timeout: float | None = None) -> bool:
         """Stop every worker within the shutdown timeout counted from `halt`, or within `timeout` seconds from now.
@@ -189,6 +189,7 @@ class Daemon:
                 worker.stop(max(0.0, deadline.remaining()))
             except ShutdownTimeout:
                 abandoned.append(kind)
+        self.feed.stop()
         if self.keeper is not None:
             self.keeper.stop()
         if self.notifier is not None:

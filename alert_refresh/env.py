@@ -146,7 +146,14 @@ class Env:
         self, name: str, default: int, means: str = "", *, minimum: int = 0, maximum: int = 1_000_000_000
     ) -> int:
         """A whole number between two bounds, both included."""
-        text = self.text(name, str(default), means)
+        return self._integer(name, self.text(name, str(default), means), default, minimum, maximum)
+
+    def optional_integer(self, name: str, default: int, means: str = "", *, minimum: int, maximum: int) -> int:
+        """As `integer`, of a variable whose default depends on others, so that it is shown as unset."""
+        text = self.text(name, means=means)
+        return self._integer(name, text, default, minimum, maximum) if text else default
+
+    def _integer(self, name: str, text: str, default: int, minimum: int, maximum: int) -> int:
         if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
             self.fault(name, f"is not a whole number between {minimum} and {maximum}, in the digits 0 to 9")
             return default

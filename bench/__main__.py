@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import engine, http, keep, load, memory, page, rules, swaps
+from bench import engine, feed, http, keep, load, memory, page, rules, swaps
 from bench.where import where
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def sections(folder: Path, quick: bool) -> dict[str, Callable[[], Table]]:
         "rules-swap": swaps.swapping,
         "keep-write": lambda: keep.writing(folder),
         "keep-restore": lambda: keep.restoring(folder),
+        "feed": lambda: feed.feed(2 if quick else 8),
         "page": lambda: page.in_a_browser(folder),
         "load": lambda: load.status_under_load(folder, 2 if quick else 8),
     }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING, Any
 
 from bench.table import Table, median, quantile, spread
+from tests.browser import binary, running
 from tests.e2e.secrets import fill, put
 from tests.process.program import Program
 
@@ -18,7 +18,7 @@ TARGETS = 5000
 VISITS, CHANGES, WORDS = 15, 30, 20
 PAINT, REDRAW = 0.3, 0.05
 ONE = "target-0007"
-SCREEN = {"width": 1280, "height": 1200}
+SCREEN: Any = {"width": 1280, "height": 1200}
 
 PAINTED = """
 // A moment is over when its frame was painted: a task that a frame asks for runs right after it.
@@ -100,21 +100,16 @@ def in_a_browser(folder: Path) -> Table:
         "The status page",
         note=f"{TARGETS:,} targets, loopback, Debian's chromium without a window, its cache empty; {VISITS} visits.",
     )
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        table.add("chromium is not installed", "", "", "")
+    if binary() is None:
+        table.add("Chromium is not installed", "", "", "")
         return table
-    from playwright.sync_api import sync_playwright
-
     targets = fill(folder / "page-targets", [f"target-{number:04}" for number in range(TARGETS)])
     env = {"TARGET_DIRECTORY": str(targets), "TARGET_REFRESH_INTERVAL": "1h", "TARGET_REFRESH_WARMUP": "1h"}
-    with Program(env=env) as program, sync_playwright() as engine:
+    with Program(env=env) as program, running() as browser:
         program.wait_for("Targets refreshed successfully")
         url = f"http://127.0.0.1:{program.port}/"
-        browser = engine.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         visits = [seen(browser, url) for _ in range(VISITS)]
         changes, searches = redrawn(browser, url, targets)
-        browser.close()
     kinds, lists = ([one[what] for one in visits] for what in ("kinds", "rows"))
     table.add("first contentful paint", spread([one["first"] for one in visits]), "", "")
     table.promise("the kinds, each with its state", spread(kinds), "< 300 ms", kept=median(kinds) < PAINT)

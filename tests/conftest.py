@@ -1,17 +1,22 @@
-"""Fixtures and options of all tests: no leaked threads, deterministic Hypothesis, soak tests on request."""
+"""Fixtures and options of all tests: no leaked threads, no answer that is not described, soak tests on request."""
 
 from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import freezegun
 import hypothesis
 import pytest
+from flask.testing import FlaskClient
+
+from tests import openapi
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from werkzeug.test import TestResponse
 
 THREAD_GRACE = 3.0
 """Seconds the threads of a test may take to end once it is over."""
@@ -65,3 +70,18 @@ def no_thread_is_left_behind() -> Iterator[None]:
         thread.join(max(0.0, until - time.monotonic()))
     names = sorted(thread.name for thread in left if thread.is_alive())
     assert not names, f"threads left behind: {names}"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def every_answer_is_described() -> Iterator[None]:
+    """Fail a test whose client gets an answer from the app that `openapi.json` does not describe."""
+    opened = FlaskClient.open
+
+    def open_and_check(client: FlaskClient, *arguments: Any, **options: Any) -> TestResponse:
+        response = opened(client, *arguments, **options)
+        openapi.check_response(client.application, response)
+        return response
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FlaskClient, "open", open_and_check)
+        yield

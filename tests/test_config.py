@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alert_refresh.config import shares
 from alert_refresh.credential import MASK, Credential
 from alert_refresh.daemon import read_config, read_settings
 from alert_refresh.engine import ConfigErrors, Cron, Earliest, RefreshSettings
@@ -470,3 +471,18 @@ def test_config_is_frozen() -> None:
         config.port = 1  # type: ignore[misc]  # it is frozen
     with pytest.raises(TypeError):
         config.effective["X"] = "1"  # type: ignore[index]  # it is frozen
+
+
+@pytest.mark.parametrize(("threads", "streams"), [(4, 1), (5, 2), (8, 4), (16, 8), (32, 16), (250, 125), (1000, 500)])
+def test_half_of_the_threads_may_wait_but_never_all(threads: int, streams: int) -> None:
+    assert read_config({"ALERT_REFRESH_THREADS": str(threads)}).max_streams == streams
+    general, reserved, lists = shares(threads)
+    assert general + reserved + lists == threads
+    assert streams < general
+
+
+def test_more_streams_than_threads_that_may_wait_are_a_fault() -> None:
+    assert read_config({"ALERT_REFRESH_MAX_STREAMS": "25"}).max_streams == 25
+    for value in ("26", "0", "-1", "many"):
+        with pytest.raises(ConfigErrors, match=r"ALERT_REFRESH_MAX_STREAMS='.*between 1 and 25"):
+            read_config({"ALERT_REFRESH_MAX_STREAMS": value})

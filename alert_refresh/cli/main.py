@@ -2,36 +2,119 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
 from alert_refresh import __version__
+from alert_refresh.cli import exits
+from alert_refresh.cli.events import events
+from alert_refresh.cli.held import approve, reject
+from alert_refresh.cli.options import Own, example, output
+from alert_refresh.cli.refresh import refresh
+from alert_refresh.cli.refreshes import refreshes
 from alert_refresh.cli.rules import rules
+from alert_refresh.cli.status import healthcheck, status
 from alert_refresh.cli.targets import targets
+from alert_refresh.cli.views import views
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from alert_refresh.config import Config
     from alert_refresh.engine.errors import ConfigErrors
 
-FAULTS = 1
-SETTINGS = 2
+
+class Unwritten(click.ClickException):
+    """Raised when standard output could not be written to."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"Standard output cannot be written to: {os.strerror(error.errno or 0)}")
+        broken = error.errno == errno.EPIPE
+        self.exit_code = exits.BROKEN_PIPE if broken else exits.BAD  # type: ignore[misc]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """All commands. Whatever ends one, there is an exit status and no traceback."""
+
+    def main(self, *args: Any, **options: Any) -> NoReturn:
+        """Run a command, and exit."""
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")  # a terminal need not know every character
+        try:
+            status = super().main(*args, **options | {"standalone_mode": False})
+        except click.Abort:
+            status = exits.INTERRUPTED
+        except click.ClickException as error:
+            if isinstance(error, Unwritten):
+                discard(sys.stdout)
+            if error.exit_code != exits.BROKEN_PIPE:
+                show(error)
+            status = error.exit_code
+        sys.exit(status)
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        """Read the command line, and print help where it asks for that."""
+        with writing():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was read."""
+        with writing():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """Raise `Unwritten` where printing raises an error; any other error of the operating system is left as it is."""
+    try:
+        yield
+    except OSError as error:
+        at = error.__traceback__
+        while at is not None and at.tb_next is not None:
+            at = at.tb_next
+        if at is None or at.tb_frame.f_code is not click.echo.__code__:
+            raise
+        raise Unwritten(error) from None
+
+
+def show(error: click.ClickException) -> None:
+    """Print an error to standard error, if that can be written to."""
+    try:
+        error.show()
+    except OSError:
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Discard what is still to be written, which would fail once more when the process ends."""
+    device = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(device, stream.fileno())
+    os.close(device)
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=example("alert-refresh status", "alert-refresh refresh targets --wait"),
+)
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def main() -> None:
     """Keeps the inputs of an alerting stack up to date, and serves the last good version.
 
-    Settings are environment variables; an invalid one ends the start with exit status 2.
+    `serve` is the daemon. Its settings are environment variables; an invalid one ends the start with
+    exit status 2. The commands that ask a daemon find it by ALERT_REFRESH_URL.
     """
 
 
-main.add_command(rules)
-main.add_command(targets)
+for _command in (approve, events, healthcheck, refresh, refreshes, reject, rules, status, targets, views):
+    main.add_command(_command)
 
 
 class WithSettings(click.Command):
@@ -40,6 +123,7 @@ class WithSettings(click.Command):
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         from alert_refresh.daemon import read_settings
 
+        super().format_epilog(ctx, formatter)
         for group, settings in read_settings().items():
             with formatter.section(f"{group} (environment variables)"):
                 rows = [
@@ -48,7 +132,7 @@ class WithSettings(click.Command):
                 formatter.write_dl(rows, col_max=4)
 
 
-@main.command(cls=WithSettings)
+@main.command(cls=WithSettings, epilog=example("TARGET_DIRECTORY=/etc/alerting/targets alert-refresh serve"))
 def serve() -> None:
     """Run the daemon until SIGTERM."""
     from alert_refresh.server.process import prepare
@@ -67,11 +151,11 @@ def serve() -> None:
     run(config, variables)
 
 
-@main.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@main.command(epilog=example("TARGET_DIRECTORY=/etc/alerting/targets alert-refresh check --strict"))
+@output
 @click.option("--strict", is_flag=True, help="Fail also if a rule names a target that does not exist.")
 def check(as_json: bool, strict: bool) -> None:
-    """Check the settings, and read every configured source once.
+    """Check the settings and read each source once.
 
     Exit status 1: a source cannot be read or has an invalid item, or a right is missing; with
     --strict also: a rule names a target that does not exist. 2: a setting is invalid.
@@ -93,27 +177,15 @@ def check(as_json: bool, strict: bool) -> None:
     else:
         click.echo("\n".join(["Settings are valid.", notify.describe(config.notify), text(found)]))
     wrong = ("error", "rejected", "missing_rights", *(["warnings"] if strict else []))
-    sys.exit(FAULTS if any(one.get(field) for one in found for field in wrong) else 0)
+    sys.exit(exits.BAD if any(one.get(field) for one in found for field in wrong) else exits.OK)
 
 
-class Planning(click.Command):
-    """A command of which the exit status 2 has another meaning than wrong usage."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the command line; wrong usage is a fault."""
-        try:
-            return super().parse_args(ctx, args)
-        except click.UsageError as error:
-            error.exit_code = FAULTS  # type: ignore[misc]  # click reads it from the instance
-            raise
-
-
-@main.command(cls=Planning, epilog="Example:\n\nALERT_REFRESH_STATE_DIR=/var/lib/alert-refresh alert-refresh plan")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@main.command(cls=Own, epilog=example("ALERT_REFRESH_STATE_DIR=/var/lib/alert-refresh alert-refresh plan"))
+@output
 def plan(as_json: bool) -> None:
-    """Print what the next refresh would change, and publish nothing.
+    """Print what the next refresh would change.
 
-    Reads every configured source once, and compares it with the snapshot that a daemon with the same
+    Publishes nothing. Reads every configured source once, and compares it with the snapshot that a daemon with the same
     settings has kept in the state directory. Credentials are masked.
 
     Exit status 0: nothing would change. 1: a source cannot be read, or a setting is invalid.
@@ -123,7 +195,7 @@ def plan(as_json: bool) -> None:
     from alert_refresh.cli.plan import status_of, text
     from alert_refresh.observe import logs
 
-    config = _config(as_json, FAULTS)  # 2 means changes
+    config = _config(as_json, exits.BAD)  # 2 means changes
     with logs.command(lambda line: click.echo(line, err=True)):
         found = planned(config)
     if as_json:
@@ -135,7 +207,7 @@ def plan(as_json: bool) -> None:
     sys.exit(status_of(found))
 
 
-def _config(as_json: bool = False, status: int = SETTINGS) -> Config:
+def _config(as_json: bool = False, status: int = exits.USAGE) -> Config:
     """Read the settings; on faults print each on its own line of stderr and exit with that status."""
     from alert_refresh.daemon import read_config
     from alert_refresh.engine.errors import ConfigErrors
@@ -146,14 +218,14 @@ def _config(as_json: bool = False, status: int = SETTINGS) -> Config:
         _refuse(errors, as_json, status)
 
 
-def _refuse(errors: ConfigErrors, as_json: bool, status: int = SETTINGS) -> NoReturn:
+def _refuse(errors: ConfigErrors, as_json: bool, status: int = exits.USAGE) -> NoReturn:
     from alert_refresh.observe.formats import escape
 
     if as_json:
         import json
 
         faults = [{"name": one.field, "value": one.value, "reason": one.reason} for one in errors.faults]
-        click.echo(json.dumps({"settings": faults, "kinds" if status == FAULTS else "sources": []}))
+        click.echo(json.dumps({"settings": faults, "kinds" if status == exits.BAD else "sources": []}))
     for one in errors.faults:
         click.echo(escape(str(one)), err=True)
     sys.exit(status)

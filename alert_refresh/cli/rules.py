@@ -1,4 +1,4 @@
-"""`alert-refresh rules`: pack and unpack warm files, and check files of rules."""
+"""`alert-refresh rules`: those that a daemon serves, and files of rules checked, packed and unpacked."""
 
 from __future__ import annotations
 
@@ -11,35 +11,98 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from alert_refresh.cli import exits
+from alert_refresh.cli.options import ROUTES, File, ListByDefault, asks, example, output
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from alert_refresh.cli.client import Client
     from alert_refresh.rules.rule import BadRule, Checked, Rule
 
-FAULTS = 1
+PATH = ROUTES["rules"]
 READABLE = 0o644
 """Rules are not secret, and the daemon may run as another user."""
 
 STDIN = Path("/dev/stdin")
 STDIN_NAMES = (Path("-"), STDIN)
 
-FILE = click.Path(path_type=Path, readable=False)
-"""Any path: errors are reported when it is read."""
 
-
-@click.group()
+@click.group(cls=ListByDefault, epilog=example("alert-refresh rules", "alert-refresh rules match severity=critical"))
 def rules() -> None:
-    """Pack, unpack and check files of rules; - is standard input.
+    """Rules that a daemon serves; `list` by default.
 
-    Exit status 1: a file cannot be read or written, or a rule is invalid.
+    `check`, `pack` and `unpack` need no daemon, and - is standard input to them.
     """
 
 
-@rules.command()
-@click.argument("source", type=FILE)
-@click.argument("warm", type=FILE)
+@rules.command("list", epilog=example("alert-refresh rules list --family paging"))
+@click.option("--family", help="Only rules of this family.")
+@output
+@asks
+def list_(client: Client, family: str | None, as_json: bool) -> None:
+    """List the rules."""
+    from alert_refresh.cli.table import json_line, table
+
+    found = client.get(PATH, {} if family is None else {"family": family}).fields
+    if as_json:
+        click.echo(json_line(found))
+        return
+    rows = [
+        (one["id"], one["family"], one["priority"], one["enabled"], ",".join(one["match"]), ",".join(one["targets"]))
+        for one in found["rules"]
+    ]
+    click.echo(table(("ID", "FAMILY", "PRIORITY", "ENABLED", "MATCH", "TARGETS"), rows))
+
+
+@rules.command("get", epilog=example("alert-refresh rules get page-critical-production"))
+@click.argument("rule_id", metavar="ID")
+@output
+@asks
+def get(client: Client, rule_id: str, as_json: bool) -> None:
+    """Show one rule."""
+    from alert_refresh.cli.client import segment
+    from alert_refresh.cli.table import json_line, pairs
+
+    found = client.get(f"{PATH}/{segment(rule_id)}").fields
+    click.echo(json_line(found) if as_json else pairs(found))
+
+
+@rules.command(epilog=example("alert-refresh rules match alertname=PostgresDown severity=critical"))
+@click.argument("labels", metavar="LABEL=VALUE...", nargs=-1)
+@output
+@asks
+def match(client: Client, labels: tuple[str, ...], as_json: bool) -> None:
+    """Show which rules match an alert.
+
+    And to which targets an alert with these labels leads. Exit status 1: none matches.
+    """
+    from alert_refresh.cli.table import json_line, table
+
+    wrong = next((one for one in labels if not one.partition("=")[0] or "=" not in one), None)
+    if wrong is not None:
+        raise click.BadArgumentUsage(f"{wrong!r} is not LABEL=VALUE.")
+    alert = dict(one.split("=", 1) for one in labels)
+    found = client.good(client.ask("POST", f"{PATH}/match", body={"labels": alert})).fields
+    if as_json:
+        click.echo(json_line(found))
+    else:
+        rows = [(one["id"], one["family"], one["priority"], ",".join(one["targets"])) for one in found["rules"]]
+        click.echo(table(("RULE", "FAMILY", "PRIORITY", "TARGETS"), rows))
+        states = [(one["name"], one["type"], one["state"]) for one in found["targets"]]
+        states += [(one["name"], None, one["reason"]) for one in found["unavailable"]]
+        click.echo("\n" + table(("TARGET", "TYPE", "STATE"), states))
+    sys.exit(exits.OK if found["rules"] else exits.BAD)
+
+
+@rules.command(epilog=example("alert-refresh rules pack rules.yaml rules.warm"))
+@click.argument("source", type=File())
+@click.argument("warm", type=File())
 def pack(source: Path, warm: Path) -> None:
-    """Make a warm file from rules in YAML, JSON or JSON lines. An existing file is replaced atomically."""
+    """Make a warm file of rules.
+
+    From YAML, JSON or JSON lines. An existing file is replaced atomically.
+    """
     from alert_refresh.files import write as atomic_file
     from alert_refresh.rules.forms import warm_file
 
@@ -55,22 +118,29 @@ def pack(source: Path, warm: Path) -> None:
     click.echo(f"{len(found)} rules packed")
 
 
-@rules.command()
-@click.argument("file", type=FILE)
+@rules.command(epilog=example("alert-refresh rules unpack rules.warm"))
+@click.argument("file", type=File())
 @click.option("--json-lines", is_flag=True, help="Print one JSON object per line instead of YAML.")
 def unpack(file: Path, json_lines: bool) -> None:
-    """Print the rules of a file of any format as YAML."""
+    """Print the rules of a file as YAML.
+
+    The file may be of any format.
+    """
     from alert_refresh.rules.forms import text_file
 
     found = _good(file)
     click.echo(text_file.to_json_lines(found) if json_lines else text_file.to_yaml(found), nl=False)
 
 
-@rules.command()
-@click.argument("files", type=FILE, nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@rules.command(epilog=example("alert-refresh rules check rules.yaml"))
+@click.argument("files", type=File(), nargs=-1, required=True)
+@output
 def check(files: tuple[Path, ...], as_json: bool) -> None:
-    """Check files of rules of any format, and print every fault of every rule."""
+    """Check files of rules.
+
+    Prints every fault of every rule. The files may be of any format. Exit status 1: a rule is invalid, or a file cannot
+    be read.
+    """
     found = [_checked(file) for file in files]
     if as_json:
         click.echo(json.dumps({"files": found}))
@@ -79,7 +149,7 @@ def check(files: tuple[Path, ...], as_json: bool) -> None:
         for bad in one["bad"]:
             for fault in bad["faults"]:
                 _print(f"  {fault['said']}")
-    sys.exit(FAULTS if any(one["error"] or one["bad"] for one in found) else 0)
+    sys.exit(exits.BAD if any(one["error"] or one["bad"] for one in found) else exits.OK)
 
 
 def _checked(file: Path) -> dict[str, Any]:
@@ -185,4 +255,4 @@ def _print(line: str, *, err: bool = False) -> None:
 def _refuse(messages: Iterable[str]) -> NoReturn:
     for message in messages:
         _print(message, err=True)
-    sys.exit(FAULTS)
+    sys.exit(exits.BAD)

@@ -1,4 +1,4 @@
-"""`alert-refresh targets`: check manifests of targets before they are applied."""
+"""`alert-refresh targets`: those that a daemon serves, and manifests checked before they are applied."""
 
 from __future__ import annotations
 
@@ -10,37 +10,112 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from alert_refresh.cli import exits
+from alert_refresh.cli.options import ROUTES, File, ListByDefault, asks, example, output
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from alert_refresh.cli.client import Client
     from alert_refresh.engine import AttemptError
     from alert_refresh.targets.folder.validate import Place, Report, Validation
 
-FAULTS = 1
-UNREADABLE = 2
-
+TYPES = ("rootly", "pagerduty", "slack", "webhook")
+PATH = ROUTES["targets"]
 STDIN = Path("-")
-FILE = click.Path(path_type=Path, readable=False)
-"""Any path: errors are reported when it is read."""
 VARIABLES = ("TARGET_LABEL_SELECTOR", "TARGET_URL_DENY_PRIVATE")
 
 
-@click.group()
+@click.group(cls=ListByDefault, epilog=example("alert-refresh targets", "alert-refresh targets get slack-platform"))
 def targets() -> None:
-    """Check manifests of targets."""
+    """Targets that a daemon serves; `list` by default.
+
+    `validate` needs no daemon.
+    """
+
+
+@targets.command("list", epilog=example("alert-refresh targets list --type slack", "alert-refresh targets -o json"))
+@click.option("--type", "type_", type=click.Choice(TYPES), help="Only targets of this type.")
+@click.option("--enabled/--disabled", default=None, help="Only targets that are enabled, or that are not.")
+@output
+@asks
+def list_(client: Client, type_: str | None, enabled: bool | None, as_json: bool) -> None:
+    """List the targets and the rejected Secrets.
+
+    A `stale` target is served in its last valid version, and SINCE is how long already. Of a `rejected` Secret nothing
+    is served.
+    """
+    from alert_refresh.cli import table
+
+    query = {} if type_ is None else {"type": type_}
+    query |= {} if enabled is None else {"enabled": str(enabled).lower()}
+    found = client.get(PATH, query)
+    if as_json:
+        click.echo(table.json_line(found.fields))
+        return
+    rows = [_row(one, found.now) for one in found.fields["targets"]]
+    if not query:
+        rows += [_rejected(one) for one in found.fields["rejected"]]
+    click.echo(table.table(("NAME", "STATE", "SINCE", "TYPE", "ENABLED", "URL", "SECRET", "WHY"), rows))
+
+
+@targets.command("get", epilog=example("alert-refresh targets get slack-platform"))
+@click.argument("name")
+@click.option("--reveal", is_flag=True, help="Show the whole URL and the values of headers; needs a token.")
+@output
+@asks
+def get(client: Client, name: str, reveal: bool, as_json: bool) -> None:
+    """Show one target, with every fault of its Secret."""
+    from alert_refresh.cli import table
+    from alert_refresh.cli.client import segment
+
+    query = {"reveal": "true"} if reveal else {}
+    found = client.get(f"{PATH}/{segment(name)}", query, token=reveal)
+    if as_json:
+        click.echo(table.json_line(found.fields))
+        return
+    faults = [f"{one['field']}: {one['message']}" for one in found.fields["faults"]]
+    source = "/".join(str(found.fields["source"][part]) for part in ("namespace", "secret"))
+    click.echo(table.pairs(found.fields | {"faults": faults or None, "source": source}))
+
+
+def _row(one: Mapping[str, Any], now: float) -> tuple[object, ...]:
+    """A target as cells of the table."""
+    from alert_refresh.cli.table import since
+
+    secret = f"{one['source']['namespace']}/{one['source']['secret']}"
+    state = (one["name"], one["state"], since(one["since"], now))
+    return *state, one["type"], one["enabled"], one["url"], secret, _why(one["faults"])
+
+
+def _rejected(one: Mapping[str, Any]) -> tuple[object, ...]:
+    """A rejected Secret or file as cells of the table: it has no name."""
+    return None, "rejected", *[None] * 4, "/".join(one["source"].values()), _why(one["faults"])
+
+
+def _why(faults: list[Mapping[str, Any]]) -> str | None:
+    """The first fault, and how many more there are."""
+    if not faults:
+        return None
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return f"{faults[0]['field']}: {faults[0]['message']}{more}"
 
 
 @targets.command(
-    epilog="Example, as the last step of a merge request:\n\n"
-    "kustomize build overlays/prod | alert-refresh targets validate --strict -"
+    epilog=example(
+        "alert-refresh targets validate deploy/targets/",
+        "kustomize build overlays/prod | alert-refresh targets validate --strict -",
+    )
 )
-@click.argument("files", type=FILE, nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@click.argument("files", type=File(), nargs=-1, required=True)
+@output
 @click.option("--strict", is_flag=True, help="Fail also if an object is skipped, or if there is no valid target.")
 def validate(files: tuple[Path, ...], as_json: bool, strict: bool) -> None:
-    """Print every fault of Secret manifests, each with its file and line; - is standard input.
+    """Check manifests before they are applied.
 
-    FILES are manifests in YAML or JSON, with any number of documents and lists, or folders, which
-    are read as TARGET_DIRECTORY is. TARGET_LABEL_SELECTOR and TARGET_URL_DENY_PRIVATE mean what they
-    mean to the daemon. No value of a Secret is ever printed.
+    Prints every fault, each with its file and line; - is standard input. FILES are manifests in YAML or JSON, with
+    any number of documents and lists, or folders, which are read as TARGET_DIRECTORY is. TARGET_LABEL_SELECTOR and
+    TARGET_URL_DENY_PRIVATE mean what they mean to the daemon. No value of a Secret is ever printed.
 
     Exit status 1: there is a fault. 2: a file cannot be read, or a setting is invalid.
     """
@@ -58,7 +133,7 @@ def validate(files: tuple[Path, ...], as_json: bool, strict: bool) -> None:
     for name, error in errors:
         _print(f"{name}: {error}", err=True)
     failed = report.faults or (strict and (report.skipped or not report.targets))
-    sys.exit(UNREADABLE if errors else FAULTS if failed else 0)
+    sys.exit(exits.USAGE if errors else exits.BAD if failed else exits.OK)
 
 
 def as_fields(report: Report, errors: list[tuple[str, AttemptError]]) -> dict[str, Any]:
@@ -102,7 +177,7 @@ def _validation() -> Validation:
     except ConfigErrors as errors:
         for one in errors.faults:
             _print(str(one), err=True)
-        sys.exit(UNREADABLE)
+        sys.exit(exits.USAGE)
     return Validation(parse_selector(settings.label_selector), deny_private=settings.deny_private)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from alert_refresh.engine import Mailbox
 from alert_refresh.engine.snapshot import difference
 from alert_refresh.observe.formats import timestamp
 from alert_refresh.observe.refreshes import result_of
@@ -25,6 +26,9 @@ MOST_TAKEN = 500
 """Events that a follower takes at once."""
 MAX_NAMES = 1000
 """Names that are listed of each sort; the counts count all."""
+
+STOP_WITHIN = 1.0
+"""Seconds that a stop waits for the thread."""
 
 _POSITION = re.compile(r"([0-9]{1,16})\.([0-9]{1,16})")
 _encode = msgspec.json.Encoder().encode
@@ -49,7 +53,8 @@ class Feed:
     Two threads may publish generations one after the other and tell the feed in the other order. So the feed compares
     what is served now with what it saw last: events are in the order of generations, and two generations may share one.
 
-    At most so many `followers` follow at once: each is a request that holds a thread of the server.
+    At most so many `followers` follow at once: each is a request that holds a thread of the server. A thread of the
+    feed's own wakes them, since to wake a hundred takes longer than to publish.
     """
 
     def __init__(self, clock: Clock, followers: int) -> None:
@@ -63,11 +68,15 @@ class Feed:
         self._bytes = 0
         self._last = 0
         self._followers: tuple[Follower, ...] = ()
+        self._bell: Mailbox[bool] | None = None
         self.open = False
 
     def start(self, workers: Mapping[str, Worker[Any]]) -> None:
         """Listen to these workers, from what they serve now; called before they start."""
         self.open = True
+        # One that does not fit is not missed: the one before it has not been delivered yet.
+        self._bell = Mailbox("feed", lambda _: self._wake(), 1)
+        self._bell.start()
         if self._workers:
             return
         self._workers = workers
@@ -76,10 +85,17 @@ class Feed:
             worker.listen_swaps(self._swapped)
             worker.listen(self._ended)
 
-    def stop(self) -> None:
-        """End every wait of a follower."""
+    def halt(self) -> None:
+        """End every wait of a follower, and return immediately."""
         self.open = False
         self._wake()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self.halt()
+        if self._bell is not None:
+            self._bell.stop(STOP_WITHIN)
+            self._bell = None
 
     def follow(self, after: str = "") -> Follower:
         """A follower from now on, or from the event after the one with that id; close it in the end.
@@ -135,14 +151,12 @@ class Feed:
                     continue
                 self._seen[kind] = served
                 self._append(kind, b"published", data)
-            self._wake()
             return
 
     def _ended(self, outcome: Outcome) -> None:
         data = _encode(_refresh(outcome, self._clock.time()))
         with self._lock:
             self._append(outcome.kind, b"refresh", data)
-        self._wake()
 
     def _append(self, kind: str, name: bytes, data: bytes) -> None:
         """Add an event; called with the lock held."""
@@ -155,6 +169,8 @@ class Feed:
             dropped = self._events[: len(self._events) // 10 + 1]
             del self._events[: len(dropped)]
             self._bytes -= sum(len(event.text) for event in dropped)
+        if self._followers and self._bell is not None:
+            self._bell.put(True)
 
     def _wake(self) -> None:
         for follower in self._followers:
@@ -191,7 +207,7 @@ class Follower:
         self.missed |= self._position + 1 < first
         if self.missed:
             self._position = last
-            return ()
+            return []
         events = events[:MOST_TAKEN]
         self._position = events[-1].number if events else self._position
         return events

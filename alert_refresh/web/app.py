@@ -20,6 +20,7 @@ from alert_refresh.observe.notify.metrics import measure
 from alert_refresh.web import compression, errors, health, index, metrics
 from alert_refresh.web.answers import JsonResponse
 from alert_refresh.web.auth import Auth
+from alert_refresh.web.docs import routes as docs
 from alert_refresh.web.feed import conditional, events, refreshes
 from alert_refresh.web.page import routes as page
 from alert_refresh.web.prefix import PathPrefix
@@ -74,6 +75,7 @@ def create_app(daemon: Daemon) -> Flask:
         registry.register(KeeperMetrics(daemon.keeper))
     app.register_blueprint(health.build(daemon))
     app.register_blueprint(metrics.build(registry))
+    app.register_blueprint(docs.build())
     app.register_blueprint(events.build(daemon))
     app.register_blueprint(refreshes.build(daemon))
     app.register_blueprint(page.build())

@@ -23,7 +23,11 @@ def install(app: Flask) -> None:
 
 def compress(response: Response) -> Response:
     """The response to a GET or HEAD, compressed with gzip if it is large and the client accepts gzip."""
-    if request.method not in ("GET", "HEAD") or response.status_code != 200:
+    if request.method not in ("GET", "HEAD") or response.status_code not in (200, 304):
+        return response
+    if response.status_code == 304:
+        # What the 200 might have (RFC 9110, 15.4.5): it is not known how long that is.
+        response.vary.add("Accept-Encoding")
         return response
     if response.is_streamed or "Content-Encoding" in response.headers or len(response.data) < SMALLEST:
         return response

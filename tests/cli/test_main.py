@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,9 +18,11 @@ from alert_refresh.cli.main import main
 from alert_refresh.daemon import KINDS
 from alert_refresh.engine import Fault, Partial, Permanent, Rejected, Snapshot
 from alert_refresh.observe.notify import describe
+from tests.cli.stub import Stub
+from tests.cli.stub import answer as http_answer
 from tests.fakes import FakeSource
 from tests.kinds import with_source
-from tests.test_packaging import listed
+from tests.test_packaging import ROOT, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -286,3 +290,43 @@ def test_check_tells_on_stderr_what_is_probably_not_meant_and_it_is_no_fault() -
 
 def test_an_unknown_command_is_refused() -> None:
     assert run("fly").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["check"],
+        ["plan"],
+        ["rules", "check", "config/examples/rules.yaml"],
+        ["targets", "validate", "config/examples/targets"],
+    ],
+    ids=" ".join,
+)
+def test_both_ways_of_asking_for_json_are_the_same(command: list[str]) -> None:
+    found = [run(*command, *form) for form in (["--json"], ["-o", "json"], ["--output=json"], ["-o", "text", "--json"])]
+    assert len({one.output for one in found}) == 1 and isinstance(json.loads(found[0].stdout), dict)
+    assert run(*command, "-o", "text").stdout == run(*command).stdout
+    assert run(*command).stdout != found[0].stdout
+
+
+def loaded_by(*arguments: str) -> set[str]:
+    """The modules that a fresh interpreter has loaded after running a command."""
+    code = "import sys; from alert_refresh.cli.main import main\ntry:\n    main(sys.argv[1:])\nfinally:\n    "
+    code += "print(*sys.modules, file=sys.stderr)"
+    words = [sys.executable, "-c", code, *arguments]
+    ran = subprocess.run(words, capture_output=True, text=True, timeout=50, check=False, env={"PYTHONPATH": str(ROOT)})
+    return set(ran.stderr.split())
+
+
+def test_help_imports_neither_the_engine_nor_an_http_client() -> None:
+    loaded = loaded_by("--help")
+    assert "alert_refresh.cli.refreshes" in loaded
+    assert not loaded & {"alert_refresh.engine", "alert_refresh.daemon", "http.client", "ssl", "logging", "yaml"}
+
+
+def test_a_health_check_imports_no_more_than_it_needs() -> None:
+    """It runs every few seconds."""
+    with Stub(lambda _: http_answer({"status": "ok"})) as daemon:
+        loaded = loaded_by("healthcheck", "--url", daemon.url)
+    assert "http.client" in loaded and len(daemon.asked) == 1
+    assert not loaded & {"alert_refresh.engine", "alert_refresh.daemon", "logging", "yaml"}

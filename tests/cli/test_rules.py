@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from alert_refresh.cli.main import main
 from alert_refresh.observe.formats import escape
 from alert_refresh.rules.forms import text_file, warm_file
+from tests.cli.stub import Stub, answer, by_path
 from tests.rules.examples import packed, rules
 
 
@@ -261,3 +262,73 @@ def test_names_and_ids_are_shown_without_control_characters(tmp_path: Path) -> N
     assert all(line.isprintable() for line in found.output.split("\n")) and len(found.output.splitlines()) == 3
     assert run("unpack", file).stderr.count("\n") == len(run("unpack", file).stderr.splitlines())
     assert run("unpack", file).stderr.replace("\n", "").isprintable()
+
+
+RULE = {
+    "id": "page", "family": "paging", "enabled": True, "priority": 100, "match": ['severity="critical"', "a\x1b"],
+    "targets": ["x", "y"], "description": "", "annotations": {},
+}  # fmt: skip
+MATCHED = {
+    "generation": 7, "targets_generation": None, "rules": [RULE],
+    "targets": [{"name": "x", "type": "slack", "format": "slack", "state": "fresh"}],
+    "unavailable": [{"name": "y", "reason": "missing"}],
+}  # fmt: skip
+NONE = {"generation": 7, "rules": [], "targets_generation": None, "targets": [], "unavailable": []}
+SERVED = {
+    "GET /api/v2/rules": answer({"generation": 7, "rules": [RULE]}),
+    "GET /api/v2/rules/page": answer(RULE),
+    "POST /api/v2/rules/match": answer(MATCHED),
+}
+
+
+def test_the_rules_of_a_daemon_are_lines() -> None:
+    with Stub(by_path(SERVED)) as daemon:
+        found = daemon.run("rules")
+        as_json = daemon.run("rules", "list", "--family", "paging", "-o", "json")
+    assert found.output.splitlines() == [
+        "ID     FAMILY   PRIORITY   ENABLED   MATCH                       TARGETS",
+        'page   paging   100        yes       severity="critical",a\\x1b   x,y',
+    ]
+    assert json.loads(as_json.output) == {"generation": 7, "rules": [RULE]}
+    assert daemon.paths == ["GET /api/v2/rules", "GET /api/v2/rules?family=paging"]
+
+
+def test_one_rule_of_a_daemon_is_shown() -> None:
+    with Stub(by_path(SERVED)) as daemon:
+        found = daemon.run("rules", "get", "page")
+        as_json = daemon.run("rules", "get", "page", "--json")
+        assert daemon.run("rules", "get", "a b").exit_code == 5
+    assert 'match:       severity="critical"\n             a\\x1b\ntargets:     x\n             y\n' in found.output
+    assert json.loads(as_json.output) == RULE and daemon.paths[-1] == "GET /api/v2/rules/a%20b"
+
+
+def test_an_alert_is_matched_and_leads_to_targets(tmp_path: Path) -> None:
+    with Stub(by_path(SERVED)) as daemon:
+        found = daemon.run(
+            "rules", "match", "severity=critical", "url=a=b", "empty=", "--token-file", f"{tmp_path}/none"
+        )
+        as_json = daemon.run("rules", "match", "-o", "json")
+    assert found.output.splitlines() == [
+        "RULE   FAMILY   PRIORITY   TARGETS",
+        "page   paging   100        x,y",
+        "",
+        "TARGET   TYPE    STATE",
+        "x        slack   fresh",
+        "y        -       missing",
+    ]
+    assert found.exit_code == as_json.exit_code == 0, "it needs no token"
+    assert json.loads(daemon.asked[0].body) == {"labels": {"severity": "critical", "url": "a=b", "empty": ""}}
+    assert json.loads(as_json.output) == MATCHED and json.loads(daemon.asked[1].body) == {"labels": {}}
+
+
+def test_an_alert_that_no_rule_matches_is_a_1() -> None:
+    with Stub(lambda _: answer(NONE)) as daemon:
+        found = daemon.run("rules", "match", "severity=critical")
+        for wrong in ("severity", "=critical"):
+            assert daemon.run("rules", "match", wrong).exit_code == 2
+    assert found.exit_code == 1 and len(daemon.asked) == 1
+
+
+def test_an_empty_name_of_a_file_is_a_2() -> None:
+    for arguments in (("check", ""), ("unpack", ""), ("pack", "", "x")):
+        assert run(*arguments).exit_code == 2

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
+from alert_refresh.cli import targets as cli
 from alert_refresh.cli.main import main
+from alert_refresh.targets.secret.fields import TYPES
+from tests.cli.stub import Stub, answer, by_path
 from tests.targets.folder.folders import CANARY, secret, write
 
 if TYPE_CHECKING:
@@ -189,3 +192,60 @@ def test_a_closed_standard_input_is_a_2() -> None:
 
 def test_the_help_shows_an_example() -> None:
     assert "| alert-refresh targets validate --strict -" in run("--help").output
+
+
+TARGET: dict[str, Any] = {
+    "name": "slack-platform", "type": "slack", "format": "slack", "enabled": True, "url": "https://hooks.slack.com",
+    "headers": {}, "filter_config": {}, "state": "stale", "since": "2026-11-26T01:00:03Z",
+    "faults": [{"field": "url", "message": "has no host"}, {"field": "type", "message": "is unknown"}],
+    "source": {"namespace": "monitoring", "secret": "slack\x1b", "shape": "config"},
+}  # fmt: skip
+REJECTED = {"source": {"namespace": "default", "secret": "bad"}, "faults": [{"field": "url", "message": "is required"}]}
+SERVED = {
+    "GET /api/v2/publishing/targets": answer({"generation": 7, "targets": [TARGET], "rejected": [REJECTED]}),
+    "GET /api/v2/publishing/targets/slack-platform": answer(TARGET),
+}
+
+
+def test_targets_and_rejected_secrets_are_lines() -> None:
+    with Stub(by_path(SERVED)) as daemon:
+        found = daemon.run("targets")
+    assert found.output.splitlines() == [
+        "NAME             STATE      SINCE   TYPE    ENABLED   URL                       SECRET                 WHY",
+        "slack-platform   stale      2m      slack   yes       https://hooks.slack.com   monitoring/slack\\x1b   "
+        "url: has no host (and 1 more)",
+        "-                rejected   -       -       -         -                         default/bad            "
+        "url: is required",
+    ]
+    assert found.exit_code == 0
+
+
+def test_filters_are_the_daemons_and_a_rejected_secret_has_no_type() -> None:
+    with Stub(by_path(SERVED)) as daemon:
+        found = daemon.run("targets", "list", "--type", "slack", "--enabled")
+        daemon.run("targets", "--disabled", "-o", "json")
+    assert "rejected" not in found.output
+    assert [asked.path.partition("?")[2] for asked in daemon.asked] == ["type=slack&enabled=true", "enabled=false"]
+
+
+def test_one_target_is_shown_and_a_token_is_sent_only_to_reveal(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("read-token-1")
+    with Stub(by_path(SERVED)) as daemon:
+        found = daemon.run("targets", "get", "slack-platform", "--token-file", f"{tmp_path}/token")
+        daemon.run("targets", "get", "slack-platform", "--reveal", "--token-file", f"{tmp_path}/token")
+        as_json = daemon.run("targets", "get", "slack-platform", "--json")
+        assert daemon.run("targets", "get", "none").exit_code == 5
+    assert "faults:        url: has no host\n               type: is unknown\n" in found.output
+    assert found.output.endswith("source:        monitoring/slack\\x1b\n")
+    assert json.loads(as_json.output) == TARGET
+    assert [asked.headers.get("authorization") for asked in daemon.asked[:2]] == [None, "Bearer read-token-1"]
+    assert daemon.asked[1].path.endswith("?reveal=true")
+
+
+def test_an_empty_name_is_not_the_current_folder() -> None:
+    found = run("")
+    assert found.exit_code == 2 and "it is empty" in found.stderr
+
+
+def test_the_types_of_targets_are_those_there_are() -> None:
+    assert set(cli.TYPES) == set(TYPES)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Locator, Page, Route
 
     Visit = Callable[..., AbstractContextManager[Page]]
 
@@ -181,7 +181,7 @@ def test_the_automated_service_of_the_views_is_stopped_and_started(program: Prog
         page.route("**/views/status", lambda route: route.fulfill(json=known | mine | {"automated": running}))
         asked = []
 
-        def automated(route: playwright.Route) -> None:
+        def automated(route: Route) -> None:
             nonlocal running
             asked.append(route.request.url.rpartition("/")[2])
             running = asked[-1] == "start"

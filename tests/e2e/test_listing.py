@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Locator, Page, Route
 
     Visit = Callable[..., AbstractContextManager[Page]]
 
@@ -111,7 +111,7 @@ def test_hostile_names_are_text_and_turn_nothing_beside_them(tmp_path: Path, vis
                 "faults": [{"field": HOSTILE, "message": HOSTILE}],
             }
 
-            def twice(route: playwright.Route) -> None:
+            def twice(route: Route) -> None:
                 found = route.fetch().json()
                 found["targets"].append(found["targets"][0] | changed)
                 found["skipped"] = {"count": 1, "items": [{"source": {"file": HOSTILE}, "reason": HOSTILE}]}

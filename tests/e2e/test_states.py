@@ -6,7 +6,7 @@ import json
 import re
 import socket
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -172,7 +172,7 @@ def test_a_kind_that_the_page_does_not_know_and_alertmanager_are_shown(program: 
     with visit("about:blank") as page:
         well = {"status": "healthy", "loaded": True, "stale": False, "last_refresh": None, "seconds_since_success": 1}
         more = {"alertmanager": well, "weather": well}
-        change(page, "**/health", lambda found: found | {"kinds": found["kinds"] | more})
+        change(page, "**/health", lambda found: {**found, "kinds": {**found["kinds"], **more}})
         known = program.get("/api/v2/publishing/targets/status")[2]
         instances = [
             {"url": "http://am-1:9093", "version": "0.27.0", "in_sync": True, "error": None},
@@ -213,7 +213,7 @@ def text_of(response: object) -> str:
     return body
 
 
-def change(page: Page, pattern: str, changed: Callable[[dict[str, object]], dict[str, object]]) -> None:
+def change(page: Page, pattern: str, changed: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """Let the page get another answer than the daemon gives."""
     page.route(pattern, lambda route: route.fulfill(json=changed(route.fetch().json())))
 

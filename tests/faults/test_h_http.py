@@ -30,9 +30,22 @@ from tests.web.world import ADMIN, READ, TARGETS, World, target, targets
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from alert_refresh.observe.refreshes import Record
+
 BOTH = {"ALERT_REFRESH_ADMIN_TOKEN": ADMIN, "ALERT_REFRESH_READ_TOKEN": READ}
 REFRESH = f"{TARGETS}/refresh"
-GETS = (TARGETS, f"{TARGETS}/status", f"{TARGETS}/one", "/healthz", "/readyz", "/health", "/metrics")
+GETS = (
+    TARGETS,
+    f"{TARGETS}/status",
+    f"{TARGETS}/one",
+    "/healthz",
+    "/readyz",
+    "/health",
+    "/metrics",
+    "/openapi.json",
+    "/docs",
+)
+EVENTS = "/api/v2/events"
 HOSTILE = '\n{"level":"x"}\r\x1b[31m\u2028\u202e</script>'
 
 
@@ -383,7 +396,9 @@ def canary_snapshot(number: int) -> Snapshot[Any]:
 def ask_everything(world: World) -> Iterable[Any]:
     """Requests to every route, valid and invalid."""
     tokens = (None, CANARY, READ, ADMIN)
-    for path in (*GETS, REFRESH, "/nowhere", f"{TARGETS}?type=slack", f"{TARGETS}?type=nonsense", f"{TARGETS}/old"):
+    served = {re.sub("<[^>]+>", "one", rule.rule) for rule in world.app.url_map.iter_rules()} - {"/broken", EVENTS}
+    more = (EVENTS + "?kinds=x", "/nowhere", f"{TARGETS}?type=slack", f"{TARGETS}?type=nonsense", f"{TARGETS}/old")
+    for path in (*sorted(served), *more):
         for method in ("GET", "HEAD", "OPTIONS", "POST", "DELETE"):
             for token in tokens:
                 environ = {} if token is None else {"HTTP_AUTHORIZATION": f"Bearer {token}"}
@@ -394,9 +409,31 @@ def ask_everything(world: World) -> Iterable[Any]:
             yield world.client.get(f"{path}?reveal=true", environ_overrides=environ)
     yield world.post(f"?token={quote(CANARY)}&wait={quote(CANARY)}", token=ADMIN)
     yield world.get(f"?reveal={quote(CANARY)}&type={quote(CANARY)}")
+    yield world.get(f"?generation={quote(CANARY)}&wait={quote(CANARY)}")
+    yield world.client.get(f"/api/v2/refreshes?since={quote(CANARY)}&cursor={quote(CANARY)}")
+    yield world.get(environ_overrides={"HTTP_IF_NONE_MATCH": CANARY})
+    with world.client.head(EVENTS, environ_overrides={"HTTP_LAST_EVENT_ID": CANARY}) as headers:
+        yield headers
     yield world.post(token=ADMIN, data=CANARY.encode())
     yield world.post(token=ADMIN, data=CANARY.encode() * 100)
     yield world.client.get("/healthz", environ_overrides={"HTTP_X_REQUEST_ID": CANARY, "HTTP_COOKIE": CANARY})
+
+
+def made(world: World) -> list[Record]:
+    """The refreshes that are remembered, among them one with a difference."""
+    found = world.daemon.refreshes.newest()
+    assert any(one.made is not None and one.made.size for one in found)
+    return found
+
+
+def told(world: World) -> Iterable[bytes]:
+    """All that the change feed and the record of refreshes have, and what they show."""
+    events, *_ = world.daemon.feed.after(0)
+    assert {b"published", b"refresh"} == {event.text.split(b"\n")[1].removeprefix(b"event: ") for event in events}
+    yield from (event.text for event in events)
+    yield repr((vars(world.daemon.feed), world.daemon.refreshes.newest())).encode()
+    for one in made(world)[:50]:
+        yield world.client.get(f"/api/v2/refreshes/{one.outcome.request_id}").data
 
 
 def notified(hook: Hook) -> dict[str, str]:
@@ -459,6 +496,7 @@ def test_h17_a_canary_in_every_secret_field_is_found_nowhere(caplog: pytest.LogC
         record(world.client.get("/metrics"))
         status = world.worker.get_status()
         output.append(repr((status, status.snapshot, world.worker, world.daemon.config, vars(world.daemon))).encode())
+        output += told(world)
     assert world.source.calls > 1
     output += logged(caplog)
     assert len(output) > 300 and [(form, text[:300]) for text in output for form in leaks(text)] == []
@@ -486,7 +524,7 @@ def test_h18_ten_thousand_targets_of_hostile_names_add_the_hundred_series_of_fau
         after = series(world)
         assert [one for one in after if not one.startswith("alert_refresh_target_faulty{")] == before
         assert len(after) - len(before) == 100
-        assert len(before) < 400
+        assert len(before) < 450
         assert (
             world.metrics()['alert_history_publishing_discovery_targets_total{enabled="true",type="webhook"}'] == 10_000
         )

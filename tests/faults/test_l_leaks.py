@@ -19,6 +19,7 @@ from tests.faults.kubernetes import refresh_settings, world
 from tests.kube import KubeServer, faults, raw_secret, secret
 from tests.kube.api import is_watch
 from tests.stage import eventually
+from tests.web.world import World as OneWorld
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -154,3 +155,27 @@ def test_l01_l02_l03_refreshes_with_faults_leave_nothing_behind(
         assert it.source.started == status.succeeded + status.failed + status.cancelled
         assert status.failed > 0.2 * count
         it.connected().serves_what_the_cluster_has()
+
+
+def test_l06_scrapes_beside_a_storm_of_collections_never_stop(unlogged: None) -> None:
+    with OneWorld().start() as one:
+        app, ending = one.app, threading.Event()
+        scraped: list[int] = []
+
+        def scrape() -> None:
+            client = app.test_client()
+            scraped.extend(client.get("/metrics").status_code for _ in range(20))
+
+        def collect() -> None:
+            while not ending.is_set():
+                gc.collect()
+
+        scrapers = [threading.Thread(target=scrape) for _ in range(2)]
+        storm = threading.Thread(target=collect)
+        for thread in (storm, *scrapers):
+            thread.start()
+        for thread in scrapers:
+            thread.join(120)
+        ending.set()
+        storm.join(20)
+        assert scraped == [200] * 40

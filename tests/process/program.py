@@ -14,6 +14,9 @@ from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import unquote
+
+from tests import openapi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -54,6 +57,7 @@ class Program:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self._has_more_routes = bool(arguments) and arguments[0] != "alert_refresh"
         self.fixed_port: int | None = None
         self.lines: list[str] = []
         self.stderr = ""
@@ -120,12 +124,15 @@ class Program:
         return int(self.wait_for("Serving")["address"][0].rpartition(":")[2])
 
     def get(self, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], Any]:
-        """Status, headers and JSON of a request on a connection of its own."""
+        """Status, headers and JSON of a request on a connection of its own; `openapi.json` must describe the answer."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             connection.request(method, path, headers=headers)
             answer = connection.getresponse()
             body = answer.read()
+            asked = unquote(path.partition("?")[0])
+            if not self._has_more_routes or openapi.template_of(asked):
+                openapi.check(method, asked, answer.status, answer.getheaders(), body)
             is_json = answer.headers["Content-Type"].startswith("application/json")
             return answer.status, dict(answer.headers), json.loads(body) if is_json and body else body
         finally:

@@ -80,6 +80,14 @@ def test_what_is_not_a_whole_plain_answer_to_a_get_is_left_alone() -> None:
             assert response.headers.get("Content-Encoding") != "gzip"
 
 
+def test_an_answer_that_is_not_sent_again_varies_as_the_one_that_was() -> None:
+    with world_of(50) as world:
+        first = world.get("", headers={"Accept-Encoding": "gzip"})
+        again = world.get("", headers={"Accept-Encoding": "gzip", "If-None-Match": first.headers["ETag"]})
+        assert (again.status_code, again.data, again.headers["Vary"]) == (304, b"", first.headers["Vary"])
+        assert "Content-Encoding" not in again.headers
+
+
 def test_what_is_revealed_is_compressed_too_and_whole() -> None:
     with world_of(50, environ={"ALERT_REFRESH_ADMIN_TOKEN": ADMIN}) as world:
         headers = {"Accept-Encoding": "gzip", "Authorization": f"Bearer {ADMIN}"}

@@ -39,7 +39,7 @@ def build(daemon: Daemon) -> Blueprint:
         wanted = _kinds()
         after = request.headers.get("Last-Event-ID", "").strip()
         if request.method == "HEAD":
-            return JsonResponse(content_type=CONTENT_TYPE, headers=UNBUFFERED)
+            return JsonResponse(iter(()), content_type=CONTENT_TYPE, headers=UNBUFFERED)
         follower = follow.begin(daemon, after, streams=True)
         streamed = _stream(daemon, follower, wanted, resumed=bool(after))
         response = JsonResponse(streamed, content_type=CONTENT_TYPE, headers=UNBUFFERED)

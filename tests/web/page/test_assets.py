@@ -58,7 +58,7 @@ def test_the_page_has_no_inline_script_and_no_inline_style() -> None:
 
 
 def test_every_address_of_the_page_is_relative_and_answered() -> None:
-    with World() as world:
+    with World().start() as world:
         addresses = [one for one in links(FILES["index.html"]).addresses if not one.startswith("#")]
         assert addresses
         for address in addresses:

@@ -1,0 +1,1 @@
+"""The description of the HTTP API, and a page that shows it."""
