@@ -1,4 +1,4 @@
-"""One browser for all tests of the status page in a process."""
+"""One browser for all tests of a file: playwright allows one at a time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EXPECTED = (
 """What the console says of answers and refusals that the page deals with."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with running() as started:
         yield started

@@ -14,8 +14,21 @@ CANARY = "canary-9f3c71"
 TYPES = ("slack", "pagerduty", "rootly", "webhook")
 
 
-def put(folder: Path, name: str, *, secret: str = "", namespace: str = "monitoring", **changes: Any) -> None:
+def put(folder: Path, name: str, **changes: Any) -> None:
     """Write the manifest of a Secret whose target has this name, replacing it in one step."""
+    written = folder / f".{name}.new"
+    written.write_text(json.dumps(manifest(name, **changes)))
+    written.rename(folder / f"{name}.json")
+
+
+def put_together(folder: Path, name: str, names: Iterable[str]) -> None:
+    """Write one file with the Secrets of these targets, so that they go together too."""
+    items = [manifest(one) for one in names]
+    (folder / f"{name}.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+
+
+def manifest(name: str, *, secret: str = "", namespace: str = "monitoring", **changes: Any) -> dict[str, Any]:
+    """A Secret whose target has this name; `changes` are fields of the target."""
     kind = changes.get("type", TYPES[sum(map(ord, name)) % len(TYPES)])
     config = {
         "name": name,
@@ -23,17 +36,10 @@ def put(folder: Path, name: str, *, secret: str = "", namespace: str = "monitori
         "format": "alertmanager" if kind == "webhook" else kind,
         "url": f"https://hooks.example.com/services/{CANARY}",
         "headers": {"X-Key": CANARY},
-    } | changes
-    metadata = {"name": secret or f"{name}-secret", "namespace": namespace, "labels": {"publishing-target": "true"}}
-    manifest = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": metadata,
-        "stringData": {"config": json.dumps(config)},
     }
-    written = folder / f".{name}.new"
-    written.write_text(json.dumps(manifest))
-    written.rename(folder / f"{name}.json")
+    text = json.dumps(config | changes)
+    metadata = {"name": secret or f"{name}-secret", "namespace": namespace, "labels": {"publishing-target": "true"}}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"config": text}}
 
 
 def fill(folder: Path, names: Iterable[str]) -> Path:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from playwright.sync_api import Locator, Page, Route
+    from playwright.sync_api import Locator, Page
 
     Visit = Callable[..., AbstractContextManager[Page]]
 
@@ -168,30 +168,3 @@ def test_a_refresh_of_the_history_shows_what_it_changed(program: Program, folder
         expect(rows).to_have_count(2)
         rows.nth(0).get_by_role("button").click()
         expect(page.get_by_role("dialog")).to_contain_text("newcomer")
-
-
-def test_the_automated_service_of_the_views_is_stopped_and_started(program: Program, visit: Visit) -> None:
-    running = True
-    with visit("about:blank") as page:
-        known = program.get("/api/v2/publishing/targets/status")[2]
-        mine = {"views_configured": 3, "views_failed": 0}
-        well = {"status": "healthy", "loaded": True, "stale": False, "last_refresh": None, "seconds_since_success": 1}
-        page.route("**/health", lambda route: route.fulfill(json={"kinds": {"views": well}, "stuck": []}))
-        page.route("**/api/v2/views", lambda route: route.fulfill(json={"generation": 1, "views": []}))
-        page.route("**/views/status", lambda route: route.fulfill(json=known | mine | {"automated": running}))
-        asked = []
-
-        def automated(route: Route) -> None:
-            nonlocal running
-            asked.append(route.request.url.rpartition("/")[2])
-            running = asked[-1] == "start"
-            route.fulfill(json={"message": f"{asked[-1]} is done"})
-
-        page.route("**/api/entities/refresh/automated/*", automated)
-        page.goto(at(program))
-        page.get_by_role("button", name="Stop views").click()
-        page.get_by_role("button", name="Stop", exact=True).click()
-        expect(card(page, "views")).to_contain_text("The automated service is stopped")
-        page.get_by_role("button", name="Start views").click()
-        expect(headline(page)).to_have_text("Everything is fresh")
-        assert asked == ["stop", "start"]

@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.secrets import fill, put
 from tests.e2e.state import headline
-from tests.process.program import Program, eventually
+from tests.process.program import ROOT, Program, eventually
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make install")
 expect = playwright.expect
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Visit = Callable[..., AbstractContextManager[Page]]
 
-NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:{ROOT}/.cache/nginx/usr/sbin")
 PREFIX = "/ops/alert-refresh"
 CONFIG = """
 daemon off;
@@ -79,7 +79,7 @@ def nginx(folder: Path, upstream: int, path: str) -> Iterator[str]:
         process.wait(20)
 
 
-@pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
+@pytest.mark.skipif(NGINX is None, reason="nginx is not installed; `make tools` fetches it")
 @pytest.mark.parametrize(("path", "setting"), [("/", ""), ("", PREFIX)], ids=["taken off", "left"])
 def test_the_page_is_live_below_a_prefix(tmp_path: Path, visit: Visit, path: str, setting: str) -> None:
     folder = fill(tmp_path / "targets", ["one", "two"])

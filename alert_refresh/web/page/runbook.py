@@ -74,9 +74,11 @@ def _adapt(tokens: list[Token]) -> str:
 
 
 def _keep_own_links(children: list[Token]) -> None:
-    """Turn links to what is not served, such as other hosts, into emphasis of their text."""
+    """Turn links to what is not served, such as other hosts, into emphasis of their text, and images into theirs."""
     kept: list[bool] = []
     for token in children:
+        if token.type == "image":
+            token.type = "text"
         if token.type == "link_open":
             page, hash_, _ = str(token.attrGet("href")).partition("#")
             kept.append(page in PAGES or (not page and bool(hash_)))

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import configparser
+import hashlib
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
+import alert_refresh
 from alert_refresh.web.page import assets
+from alert_refresh.web.page.runbook import PAGES
 from tests.web.world import World
 
 FILES = assets.read()
+PACKAGE = Path(alert_refresh.__file__).parent
+UPLOT_SHA256 = "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f"
+"""Of `dist/uPlot.iife.min.js` in uplot 1.6.32 of the npm registry."""
 BUDGET = 120_000
 """Bytes of all styles, scripts and images, as they lie there."""
 ADDRESS = re.compile(rb"\b(?:https?|wss?):|[\"'(=]//", re.IGNORECASE)
@@ -89,6 +97,19 @@ def test_a_file_has_its_type_and_is_asked_for_again(name: str, content_type: str
         assert response.headers["Cache-Control"] == "no-cache"
         again = world.client.get(f"/page/{name}", headers={"If-None-Match": response.headers["ETag"]})
         assert (again.status_code, again.data) == (304, b"")
+
+
+def test_the_chart_library_is_the_published_file_without_its_first_line() -> None:
+    published = b"/*! https://github.com/leeoniya/uPlot (v1.6.32) */\n" + FILES["uplot.js"]
+    assert hashlib.sha256(published).hexdigest() == UPLOT_SHA256
+
+
+def test_every_file_and_page_is_in_the_package() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(PACKAGE.parent / "setup.cfg")
+    patterns = setup["options.package_data"]["alert_refresh"].split()
+    packaged = {path for pattern in patterns for path in PACKAGE.glob(pattern)}
+    assert {*assets.STATIC.iterdir(), *PAGES.values()} <= packaged
 
 
 def test_the_chart_library_has_its_licence_beside_it() -> None:

@@ -59,6 +59,11 @@ def test_a_link_to_what_is_not_served_becomes_text(page: Path, address: str) -> 
     assert '<a href="another.md">one</a>' in html
 
 
+def test_an_image_is_its_text(page: Path) -> None:
+    html = rendered(page, "![A *stale* target](images/x.png)\n")
+    assert "<p>A *stale* target</p>" in html
+
+
 def test_markup_in_a_page_is_text(page: Path) -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in rendered(page, "<script>alert(1)</script>\n")
 

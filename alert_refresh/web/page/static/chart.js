@@ -1,10 +1,10 @@
-// The durations of the last refreshes over time, by uPlot. Failures are crosses and holds diamonds, not colours alone.
+// The durations of the last refreshes over time, by uPlot; failures are crosses, holds diamonds.
 
 import { el, took } from "./dom.js";
 
 const COLOURS = { targets: "--kind-1", rules: "--kind-2", views: "--kind-3", alertmanager: "--kind-4" };
 const SHORTEST = 0.5; // milliseconds: the scale is logarithmic, and durations are told in whole ones
-const NARROWEST = 600; // seconds
+const NARROWEST = 120; // seconds
 const HEIGHT = 180;
 const HOUR = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const STEPS = [60, 120, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400];

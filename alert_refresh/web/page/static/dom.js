@@ -64,7 +64,7 @@ export function span(seconds) {
 
 /** Milliseconds as `27 ms`, `1.2 s`, `3 min`. */
 export function took(ms) {
-  if (ms < 1000) return `${ms < 10 ? Math.round(ms * 10) / 10 : Math.round(ms)} ms`;
+  if (ms < 1000) return `${Math.round(ms)} ms`;
   return ms < 60000 ? `${(ms / 1000).toFixed(1)} s` : span(ms / 1000);
 }
 

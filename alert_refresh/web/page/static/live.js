@@ -63,7 +63,7 @@ export class Live {
   async turn() {
     try {
       await this.poll();
-      if (this.state.word === "gone") this.open(); // the browser may wait for long before it connects again
+      if (this.state.word === "gone") this.open(); // the browser may wait long
       this.failed = 0;
       this.later(document.hidden ? POLL.hidden : POLL[this.state.word] || POLL.other);
     } catch {

@@ -179,7 +179,7 @@ function drawAdvice(judged, gone) {
   const worst = found.sort(worstFirst).slice(0, ADVICE);
   const off = judged.size > 0 && [...judged.values()].every((one) => one.state.word === "off");
   const { since } = world.live;
-  show($("advice"), [gone && since, off, worst.map(({ kind, text, since: begun }) => [kind, text, begun])], () => {
+  show($("advice"), [gone && since, off, worst], () => {
     if (gone) {
       return [
         el("p", "Since ", moment(since), ", for ", distance(since, "for"), ". What is below was true then."),

@@ -115,8 +115,7 @@ export const PANELS = {
         ["State", ({ word }) => badge(word)],
         ["Age", (row) => (row.last_success ? distance(row.last_success, "for") : "never fresh")],
         ["Last time", (row) => `${row.outcome}, ${row.mode}, ${took(row.duration_ms)}`],
-        ["Why", (row) => [row.reason && name(row.reason), " ", row.error_type && help(open.section(row.error_type))], "wide"],
-        ["Skipped", ({ skip }) => skip],
+        ["Why", (row) => [row.reason && name(row.reason), " ", row.error_type && help(open.section(row.error_type)), el("p.quiet", "Skipped ", row.skip)], "wide"],
         ["Next", (row) => (row.next_refresh ? distance(row.next_refresh, "in") : "no schedule")],
         ["Refresh", (row) => button("Refresh", () => open.view(row.name), { "aria-label": `Refresh ${row.name}` })],
       ],
@@ -126,12 +125,11 @@ export const PANELS = {
     const root = el("div");
     const list = (heading, all) => all.length > 0 && [el("h3", heading), el("ul.plain", all.map((one) => el("li", one)))];
     const update = ({ kinds }) => {
-      const { instances = [], undeliverable = [], undeliverable_rules: lost = [], config_hash: hash } = kinds.get("alertmanager")?.status || {};
-      show(root, [instances, undeliverable, lost, hash], () => [
+      const { instances = [], undeliverable = [], undeliverable_rules: lost = [] } = kinds.get("alertmanager")?.status || {};
+      show(root, [instances, undeliverable, lost], () => [
         list("Instances", instances.map((one) => [badge(one.in_sync ? "in sync" : "out of sync"), name(one.url), " ", one.version, one.error && el("p.raw", name(one.error))])),
         list("Undeliverable targets", undeliverable.map((one) => [name(one.target), faultLines(one.faults)])),
         list("Undeliverable rules", lost.map((one) => [name(one.rule), faultLines(one.faults)])),
-        hash && el("p.quiet", "Configuration ", name(hash)),
       ]);
     };
     return { root, update };

@@ -1,5 +1,5 @@
 // A table of thousands of rows, of which those near the window are drawn. Rows come in chunks, each a tbody; one that is
-// far away holds an empty row of its height: rows may have any height, and the page scrolls as usual.
+// far away is an empty row of its height.
 
 import { button, count, el, say } from "./dom.js";
 
