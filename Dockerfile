@@ -7,6 +7,8 @@ COPY requirements.lock ./
 RUN /opt/alert-refresh/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements.lock
 COPY setup.cfg pyproject.toml README.md ./
 COPY alert_refresh ./alert_refresh
+# The daemon serves its runbooks: alert_refresh/web/page/docs is a link to them.
+COPY docs ./docs
 RUN /opt/alert-refresh/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
     && /opt/alert-refresh/bin/pip check \
     && /opt/alert-refresh/bin/pip uninstall --yes setuptools pip

@@ -13,7 +13,7 @@ PYTEST := PATH="$(CURDIR)/$(dir $(PROMTOOL)):$$PATH" $(BIN)/python -m pytest
 JOBS ?= 4
 PROTO := alert_refresh/targets/kubernetes/encoding/secrets.proto
 
-.PHONY: install run demo-views demo-alertmanager test lint check smoke late bench bench-views soak proto generated lock tools clean
+.PHONY: install run demo-views demo-alertmanager test lint check smoke late bench bench-views soak proto generated lock tools screenshots clean
 
 install: .venv/installed ## make .venv with the program, all extras and the development tools
 
@@ -70,6 +70,9 @@ bench: install ## what performance claims rest on; prints tables
 
 bench-views: install ## what the views' claims rest on, on a real PostgreSQL; takes ten minutes
 	$(BIN)/python -m bench.views
+
+screenshots: install tools ## docs/images/page-*.png anew, from the real program in a browser
+	$(BIN)/python -m tests.e2e.screenshots
 
 proto: install ## generate the protobuf module anew from its .proto file
 	$(BIN)/python -m grpc_tools.protoc --proto_path=. --python_out=. --pyi_out=. $(PROTO)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -20,13 +21,17 @@ if TYPE_CHECKING:
 RESERVED_SHARE, LIST_SHARE = 1 / 8, 1 / 16
 """Shares of the threads: for status requests while all others are busy, and for long lists."""
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+PREFIX = re.compile(r"(/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)+")
+OWN_PATHS = ("api", "docs", "health", "healthz", "metrics", "page", "readyz", "runbooks")
+"""First segments of the server's own paths: a prefix that begins with one would hide them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
     """Settings of the server; durations in seconds. `kinds` maps a kind's name to what its `read` returned.
 
-    `host` is a name, an address, or the path of a Unix socket (then `port` is 0 and `unix` true). `effective` is
+    `host` is a name, an address, or the path of a Unix socket (then `port` is 0 and `unix` true). `path_prefix` is what
+    a proxy leaves before the server's own paths, without a slash at its end; empty for none. `effective` is
     every variable that was read with the value in force, secrets masked. `warnings` are sentences about what is
     allowed but probably not meant.
     """
@@ -48,6 +53,7 @@ class Config:
     effective: Mapping[str, str] = field(default_factory=dict)
     keep: keep.Settings = field(default_factory=keep.Settings)
     warnings: tuple[str, ...] = ()
+    path_prefix: str = ""
 
     @property
     def bind(self) -> str:
@@ -101,7 +107,21 @@ def read_server(env: Env, kinds: Mapping[str, Any]) -> Config:
         notify=notify.read(env),
         effective=MappingProxyType(env.effective),
         keep=keep.read(env),
+        path_prefix=_path_prefix(env),
     )
+
+
+def _path_prefix(env: Env) -> str:
+    """The prefix of paths without a slash at its end; empty for none."""
+    name = "ALERT_REFRESH_PATH_PREFIX"
+    prefix = env.text(
+        name, means="Path below which a proxy that does not take it off asks, such as /ops/alert-refresh; unset: none"
+    ).rstrip("/")
+    if prefix and not PREFIX.fullmatch(prefix):
+        env.fault(name, "must be a path such as /ops/alert-refresh, of letters, digits and ._~-")
+    elif prefix and prefix.split("/")[1] in OWN_PATHS:
+        env.fault(name, "begins with a path of the daemon itself")
+    return prefix
 
 
 def _note_client(env: Env) -> None:

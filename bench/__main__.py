@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import alertmanager, delivery, engine, feed, http, keep, load, memory, rules, swaps
+from bench import alertmanager, delivery, engine, feed, http, keep, load, memory, page, rules, swaps
 from bench.where import where
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def sections(folder: Path, quick: bool) -> dict[str, Callable[[], Table]]:
         "feed": lambda: feed.feed(2 if quick else 8),
         "alertmanager-delivery": delivery.delivering,
         "alertmanager-end-to-end": delivery.end_to_end,
+        "page": lambda: page.in_a_browser(folder),
         "load": lambda: load.status_under_load(folder, 2 if quick else 8),
     }
 

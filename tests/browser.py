@@ -14,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 UNPACKED = Path(__file__).parent.parent / ".cache/chromium/usr"
 LIBRARIES = UNPACKED / "lib/x86_64-linux-gnu"
@@ -38,8 +38,8 @@ def binary() -> str | None:
 
 
 @contextmanager
-def browsing() -> Iterator[Seen]:
-    """A page of a new browser; the test is skipped where there is none."""
+def running() -> Iterator[Browser]:
+    """A new browser; the test is skipped where there is none."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = binary()
     if path is None:
@@ -48,14 +48,21 @@ def browsing() -> Iterator[Seen]:
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"], env=environ)
         try:
-            seen = Seen(browser.new_page())
-            seen.page.set_default_timeout(PATIENCE)
-            seen.page.on("request", lambda request: seen.asked.append(request.url))
-            seen.page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-            seen.page.on("console", lambda message: _note(seen, message.type, message.text))
-            yield seen
+            yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def browsing() -> Iterator[Seen]:
+    """A page of a new browser; the test is skipped where there is none."""
+    with running() as browser:
+        seen = Seen(browser.new_page())
+        seen.page.set_default_timeout(PATIENCE)
+        seen.page.on("request", lambda request: seen.asked.append(request.url))
+        seen.page.on("pageerror", lambda error: seen.complaints.append(str(error)))
+        seen.page.on("console", lambda message: _note(seen, message.type, message.text))
+        yield seen
 
 
 def _note(seen: Seen, sort: str, text: str) -> None:

@@ -93,6 +93,8 @@ VALUES: tuple[tuple[str, str], ...] = (
     (BIND, "a b:8080"),
     (BIND, "0.0.0.0:8080"),
     ("ALERT_REFRESH_TRUSTED_PROXIES", "10.0.0.0/33"),
+    ("ALERT_REFRESH_PATH_PREFIX", "ops/alert-refresh"),
+    ("ALERT_REFRESH_PATH_PREFIX", "/api/alert-refresh"),
     ("K8S_NAMESPACE", ","),
     (TOKEN, ""),
     (TOKEN, f"'{CANARY}'"),

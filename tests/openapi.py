@@ -135,7 +135,11 @@ def _body_faults(expected: dict[str, Any], headers: dict[str, str], body: bytes)
         return [f"content type {media_type} is not described"]
     if headers.get("content-encoding") == "gzip":
         body = gzip.decompress(body)
-    value = json.loads(body) if media_type == "application/json" else body.decode()
+    value = (
+        json.loads(body)
+        if media_type == "application/json"
+        else body.decode("latin-1" if media_type == "image/png" else "utf-8")
+    )
     return faults(expected[media_type]["schema"], value)
 
 

@@ -74,7 +74,7 @@ def copy(folder: Path) -> None:
     for name in filter(None, listed.split("\0")):
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, target)
+        shutil.copy2(ROOT / name, target, follow_symlinks=False)  # the pages of docs/ are a link in the package
 
 
 def make(tree: Path, target: str, python: Path, wheels: Path) -> None:

@@ -22,6 +22,8 @@ from alert_refresh.web.answers import JsonResponse
 from alert_refresh.web.auth import Auth
 from alert_refresh.web.docs import routes as docs
 from alert_refresh.web.feed import conditional, events, refreshes
+from alert_refresh.web.page import routes as page
+from alert_refresh.web.prefix import PathPrefix
 from alert_refresh.web.proxies import TrustedProxies
 from alert_refresh.web.request_metrics import count_requests
 from alert_refresh.web.summary import Summary
@@ -60,6 +62,9 @@ def create_app(daemon: Daemon) -> Flask:
     if daemon.config.trusted_proxies:
         app.wsgi_app = TrustedProxies(app.wsgi_app, daemon.config.trusted_proxies)  # type: ignore[method-assign]  # Flask's documented way
 
+    if daemon.config.path_prefix:
+        app.wsgi_app = PathPrefix(app.wsgi_app, daemon.config.path_prefix)  # type: ignore[method-assign]  # see above
+
     registry = CollectorRegistry()
     engine = EngineMetrics(registry, daemon.workers, daemon.gauges, off=daemon.off, stuck=daemon.stuck)
     measure(registry, daemon.notifier)
@@ -74,6 +79,7 @@ def create_app(daemon: Daemon) -> Flask:
     app.register_blueprint(docs.build())
     app.register_blueprint(events.build(daemon))
     app.register_blueprint(refreshes.build(daemon))
+    app.register_blueprint(page.build())
     index.install(app)
     count_requests(app, registry)
     compression.install(app)

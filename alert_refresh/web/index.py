@@ -1,4 +1,4 @@
-"""`GET /` lists the routes, and `GET /api/v2/version` returns the version."""
+"""`GET /`: the status page for browsers, the list of routes for others; `GET /api/v2/version`."""
 
 from __future__ import annotations
 
@@ -6,30 +6,36 @@ import platform
 import re
 from typing import TYPE_CHECKING
 
-from flask import Blueprint
+from flask import Blueprint, request
 
 from alert_refresh import __version__
 from alert_refresh.web import query
 from alert_refresh.web.answers import answer
+from alert_refresh.web.page import assets
 
 if TYPE_CHECKING:
-    from flask import Flask
+    from flask import Flask, Response
 
     from alert_refresh.web.answers import JsonResponse
 
 NAME = "alert-refresh"
 VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
 """A variable in a rule of the URL map, such as `<target_name:name>`."""
+HTML = "text/html"
 
 
 def install(app: Flask) -> None:
     """Add `/`, which lists the routes registered so far and these two, and `/api/v2/version`."""
     blueprint = Blueprint("index", __name__)
+    page = assets.read()["index.html"]
 
     @blueprint.get("/")
-    def routes() -> JsonResponse:
-        """The routes of this server."""
-        return answer(fields)
+    def index() -> Response:
+        """The status page where HTML is asked for, as browsers do; else the routes of this server."""
+        wants_page = request.accept_mimetypes.best_match(["application/json", HTML]) == HTML
+        response = assets.served(page, ".html") if wants_page else answer(fields)
+        response.vary.add("Accept")
+        return response
 
     @blueprint.get("/api/v2/version")
     def version() -> JsonResponse:

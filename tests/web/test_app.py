@@ -17,6 +17,8 @@ from tests.web.world import ADMIN, TARGETS, OneKind, World
 
 ROUTES = {
     ("GET", "/"),
+    ("GET", "/page/<name>"),
+    ("GET", "/runbooks/<name>"),
     ("GET", "/api/v2/version"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
@@ -156,7 +158,7 @@ def test_every_route_of_a_kind_that_is_off_says_how_to_switch_it_on_and_when_to_
             assert response.status_code == 503, path
             assert int(response.headers["Retry-After"]) >= 1
         assert enable_hint in (response.json.get("message") or response.json["detail"])
-    assert asked == len(ROUTES) - 13
+    assert asked == len(ROUTES) - 15
 
 
 def test_metrics_are_text_with_the_same_safe_headers() -> None:

@@ -72,3 +72,26 @@ def test_only_get_head_and_options_are_allowed(path: str) -> None:
 def test_an_app_that_is_built_again_lists_the_same() -> None:
     with World() as world:
         assert create_app(world.daemon).test_client().get("/").json == world.client.get("/").json
+
+
+FIREFOX = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+@pytest.mark.parametrize("accept", [FIREFOX, "text/html", "text/html, application/json;q=0.9"])
+def test_a_browser_gets_the_page(accept: str) -> None:
+    with World() as world:
+        response = world.client.get("/", headers={"Accept": accept})
+        assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert "script-src 'self'" in response.headers["Content-Security-Policy"]
+        assert response.headers["X-Frame-Options"] == "DENY"
+        assert "Accept" in response.headers["Vary"]
+        again = world.client.get("/", headers={"Accept": accept, "If-None-Match": response.headers["ETag"]})
+        assert again.status_code == 304
+
+
+@pytest.mark.parametrize("accept", [None, "*/*", "application/json", "application/json, text/html", "text/plain"])
+def test_other_clients_get_the_list_of_routes(accept: str | None) -> None:
+    with World() as world:
+        response = world.client.get("/", headers={} if accept is None else {"Accept": accept})
+        assert response.json["name"] == "alert-refresh"
+        assert "Accept" in response.headers["Vary"]

@@ -109,6 +109,15 @@ def loaded(folder: Path) -> Iterator[Seen]:
 
 def _service(get: Callable[..., TestResponse]) -> Iterator[Seen]:
     yield "listRoutes 200 routes", get("/")
+    yield "listRoutes 200 page", get("/", headers={"Accept": "text/html"})
+    for name, file in (
+        ("script", "page.js"),
+        ("style", "page.css"),
+        ("icon", "icon-ok.png"),
+        ("causes", "causes.json"),
+    ):
+        yield f"getPageFile 200 {name}", get(f"/page/{file}")
+    yield "getRunbook 200 page", get("/runbooks/runbook-targets.md")
     yield "getVersion 200 version", get("/api/v2/version")
     yield "getLiveness 200 ok", get("/healthz")
     yield "getReadiness 200 ready", get("/readyz")

@@ -16,6 +16,7 @@ from alert_refresh.views.view import Mode
 from alert_refresh.web import index
 from alert_refresh.web.docs.routes import OPENAPI, POLICY
 from alert_refresh.web.feed.rows import RESULTS
+from alert_refresh.web.page import assets
 from tests import openapi
 from tests.openapi import COMPONENTS, DOCUMENT, PATHS, operations, resolve
 from tests.web.world import World
@@ -142,6 +143,7 @@ def test_its_addresses_are_relative_so_that_it_works_behind_a_path_prefix() -> N
 
 def test_the_policy_of_the_page_is_the_one_described() -> None:
     assert COMPONENTS["headers"]["PagePolicy"]["schema"] == {"const": POLICY}
+    assert COMPONENTS["headers"]["StatusPagePolicy"]["schema"] == {"const": assets.POLICY}
 
 
 def test_the_file_is_laid_out_in_one_way() -> None:

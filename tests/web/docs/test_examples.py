@@ -36,6 +36,8 @@ BEGINNINGS = {
     "getDocsViewer 200",
     "getMetrics 200",
     "getOpenapi 200",
+    "getPageFile 200",
+    "getRunbook 200",
     "listRoutes 200",
 }
 """Long answers, of which the example is the beginning."""
@@ -67,7 +69,11 @@ def seen(scene: Callable[..., Iterator[tuple[str, TestResponse]]]) -> list[tuple
 
 def body(answer: TestResponse) -> Any:
     data = answer.get_data()
-    return json.loads(data) if answer.mimetype == "application/json" else data.decode()
+    return (
+        json.loads(data)
+        if answer.mimetype == "application/json"
+        else data.decode("latin-1" if answer.mimetype == "image/png" else "utf-8")
+    )
 
 
 def differences(example: Any, real: Any, where: str, beginning: bool = False) -> list[str]:

@@ -1,0 +1,103 @@
+"""The page is live, and says when it is not: events, a full daemon, a daemon that is gone and comes back."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.secrets import fill, put, remove
+from tests.e2e.state import at, card, headline
+from tests.process.program import Program
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make install")
+expect = playwright.expect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from playwright.sync_api import Page
+
+    Visit = Callable[..., AbstractContextManager[Page]]
+
+PATIENT = {"TARGET_REFRESH_INTERVAL": "1h", "TARGET_REFRESH_WARMUP": "1h"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return fill(tmp_path / "targets", [f"team-{number:02}" for number in range(12)])
+
+
+def test_a_change_is_seen_without_a_poll(folder: Path, visit: Visit) -> None:
+    with Program(env={"TARGET_DIRECTORY": str(folder)} | PATIENT) as program, visit(at(program)) as page:
+        expect(page.locator("#live")).to_have_text("Live")
+        # Polls come every 15 seconds; an expectation waits for 5.
+        put(folder, "newcomer")
+        expect(page.get_by_role("button", name="newcomer")).to_be_visible()
+        expect(card(page, "targets")).to_contain_text("13 targets fresh")
+        put(folder, "newcomer", enabled=False)
+        expect(page.get_by_role("row", name="newcomer")).to_contain_text("disabled")
+        remove(folder, "newcomer")
+        expect(page.get_by_role("button", name="newcomer")).to_have_count(0)
+
+
+def test_where_as_many_follow_as_may_it_says_so_and_polls(folder: Path, visit: Visit) -> None:
+    env = {"TARGET_DIRECTORY": str(folder), "ALERT_REFRESH_MAX_STREAMS": "1"} | PATIENT
+    with Program(env=env) as program, visit(at(program)) as first:
+        expect(first.locator("#live")).to_have_text("Live")
+        with visit(at(program)) as page:
+            expect(page.locator("#live")).to_contain_text("Not live, read every 5 s: 1 requests wait for changes")
+            expect(page.locator("#live")).to_contain_text("ALERT_REFRESH_MAX_STREAMS")
+            put(folder, "newcomer")
+            expect(page.get_by_role("button", name="newcomer")).to_be_visible(timeout=15_000)
+            first.close()
+            expect(page.locator("#live")).to_have_text("Live", timeout=30_000)
+
+
+def test_a_daemon_that_is_gone_is_told_with_what_to_look_at_and_its_return_is_noticed(
+    folder: Path, visit: Visit
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    env = {"TARGET_DIRECTORY": str(folder), "ALERT_REFRESH_BIND": f"127.0.0.1:{port}"} | PATIENT
+    with Program(env=env) as program:
+        program.wait_for("Targets refreshed successfully")
+        with visit(at(program)) as page:
+            expect(page.locator("#live")).to_have_text("Live")
+            program.stop()
+            expect(headline(page)).to_have_text("The daemon does not answer")
+            expect(page.locator("#advice")).to_contain_text(
+                re.compile(r"Since [\d:]+, for \d+ s\. What is below was true")
+            )
+            expect(page.locator("#advice")).to_contain_text("systemctl status alert-refresh")
+            expect(page.locator("#live")).to_contain_text("Not live")
+            page.get_by_role("button", name="Refresh targets").click()
+            expect(page.locator("#toast")).to_contain_text("The daemon does not answer")
+            put(folder, "newcomer")
+            with Program(env=env) as again:
+                again.wait_for("Serving")
+                expect(headline(page)).to_have_text("Everything is fresh", timeout=30_000)
+                expect(page.locator("#live")).to_have_text("Live", timeout=30_000)
+                expect(page.get_by_role("button", name="newcomer")).to_be_visible()
+
+
+def test_a_daemon_that_hangs_is_told_too(folder: Path, visit: Visit) -> None:
+    with Program(env={"TARGET_DIRECTORY": str(folder)} | PATIENT) as program:
+        program.wait_for("Targets refreshed successfully")
+        with visit("about:blank") as page:
+            page.clock.install()
+            page.goto(at(program))
+            expect(page.locator("#live")).to_have_text("Live")
+            program.send(signal.SIGSTOP)
+            try:
+                for _ in range(9):
+                    page.clock.run_for(10_000)
+                expect(headline(page)).to_have_text("The daemon does not answer", timeout=60_000)
+            finally:
+                program.send(signal.SIGCONT)

@@ -1,0 +1,26 @@
+"""Every error type has a sentence, and every section that is named exists."""
+
+from __future__ import annotations
+
+import re
+
+from alert_refresh import daemon
+from alert_refresh.web.page import causes, runbook
+
+ALL = [one for kind in causes.CAUSES.values() for one in kind.values()] + [causes.OTHER, *causes.STATES.values()]
+
+
+def test_every_error_type_of_every_kind_has_a_cause_and_no_other_has() -> None:
+    for kind in daemon.KINDS:
+        assert set(causes.CAUSES.get(kind.name, kind.error_types)) == set(kind.error_types), kind.name
+
+
+def test_every_section_that_is_named_exists() -> None:
+    for cause in ALL:
+        page, _, anchor = cause.section.partition("#")
+        assert f' id="{anchor}"' in runbook.render(page).decode(), cause.section
+
+
+def test_every_cause_is_a_sentence() -> None:
+    for cause in ALL:
+        assert re.fullmatch(r"[A-Z].*\.", cause.sentence), cause
