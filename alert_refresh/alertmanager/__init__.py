@@ -17,6 +17,7 @@ from alert_refresh.kind import Kind
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from alert_refresh.alertmanager.dry import DryRun
     from alert_refresh.engine import Clock, RefreshSettings, Source
     from alert_refresh.env import Env
     from alert_refresh.kind import Before
@@ -125,8 +126,8 @@ def build(settings: Settings, clock: Clock, before: Before) -> Source[Any] | Non
     return AlertmanagerSource(settings, upon(settings, before), clock)
 
 
-def build_check(settings: Settings, clock: Clock, before: Before) -> Source[Any] | None:
-    """The source that `alert-refresh check` and `plan` read instead: it writes and reloads nothing."""
+def build_check(settings: Settings, clock: Clock, before: Before) -> DryRun | None:
+    """The source that `alert-refresh check`, `plan` and `render` read instead: it writes and reloads nothing."""
     if settings.file is None or "targets" not in before:
         return None
     from alert_refresh.alertmanager.dry import DryRun

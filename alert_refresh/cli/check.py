@@ -26,7 +26,7 @@ def check_sources(config: Config) -> list[dict[str, Any]]:
 
     With items that were left out also `skipped`, the first of them with the reason, and `skipped_count`. With cron
     expressions also `schedule` and `next_refresh`. A kind's own `check` may add fields. A source that needs rights also
-    has `missing_rights`, and if there are any, `role`: the manifests that grant them.
+    has `missing_rights`, and if there are any, `role`: the manifests that grant them. Alertmanager has `instances`.
     """
     found: dict[str, tuple[dict[str, Any], Snapshot[Any] | None]] = {}
     before: dict[str, Worker[Any]] = {}
@@ -134,6 +134,7 @@ def text(found: list[dict[str, Any]]) -> str:
         for rejected in one["rejected"]:
             place = "/".join(rejected["source"].values())
             lines += [f"  {place}: {fault['field']}: {fault['message']}" for fault in rejected["faults"]]
+        lines += [f"  Alertmanager {at['url']}: {at['error'] or at['version']}" for at in one.get("instances", ())]
         left_out = one.get("skipped", ())
         lines += [f"  {'/'.join(skipped['source'].values())}: skipped: {skipped['reason']}" for skipped in left_out]
         if one.get("skipped_count", 0) > len(left_out):

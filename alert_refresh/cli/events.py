@@ -81,7 +81,7 @@ def _position(event: Event) -> str:
 
 def line_of(name: str, data: dict[str, Any]) -> str:
     """An event as a line for people."""
-    head = f"{data.get('at')}   {data.get('kind')!s:<7}   "
+    head = f"{data.get('at')}   {data.get('kind')!s:<12}   "
     if name == "published":
         return f"{head}generation {data['generation']}: {data['items']} items{_names(data)}"
     if name != "refresh":

@@ -24,7 +24,7 @@ from alert_refresh.cli.targets import targets
 from alert_refresh.cli.views import views
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from alert_refresh.config import Config
     from alert_refresh.engine.errors import ConfigErrors
@@ -153,18 +153,20 @@ def serve() -> None:
 
 @main.command(epilog=example("TARGET_DIRECTORY=/etc/alerting/targets alert-refresh check --strict"))
 @output
-@click.option("--strict", is_flag=True, help="Fail also if a rule names a target that does not exist.")
+@click.option(
+    "--strict", is_flag=True, help="Fail also if a rule, or a route of Alertmanager's template, leads to no target."
+)
 def check(as_json: bool, strict: bool) -> None:
     """Check the settings and read each source once.
 
     Exit status 1: a source cannot be read or has an invalid item, or a right is missing; with
-    --strict also: a rule names a target that does not exist. 2: a setting is invalid.
+    --strict also: a rule, or a route of Alertmanager's template, leads to no target. 2: a setting is invalid.
     """
     from alert_refresh.cli.check import check_sources, text
     from alert_refresh.observe import logs, notify
     from alert_refresh.observe.formats import escape
 
-    config = _config(as_json)
+    config = _config({"sources": []} if as_json else None)
     for warning in (*config.warnings, *config.keep.warnings()):
         click.echo(escape(f"Warning: {warning}"), err=True)
     with logs.command(lambda line: click.echo(line, err=True)):
@@ -195,7 +197,7 @@ def plan(as_json: bool) -> None:
     from alert_refresh.cli.plan import status_of, text
     from alert_refresh.observe import logs
 
-    config = _config(as_json, exits.BAD)  # 2 means changes
+    config = _config({"kinds": []} if as_json else None, exits.BAD)  # 2 means changes
     with logs.command(lambda line: click.echo(line, err=True)):
         found = planned(config)
     if as_json:
@@ -207,50 +209,60 @@ def plan(as_json: bool) -> None:
     sys.exit(status_of(found))
 
 
-@main.command(epilog=example("ALERTMANAGER_CONFIG_TEMPLATE=/etc/alertmanager/template.yml … alert-refresh render"))
+@main.command(epilog=example("alert-refresh render", "alert-refresh render -o json | jq .undeliverable"))
+@output
 @click.option("--reveal", is_flag=True, help="Print credentials in the clear.")
-def render(reveal: bool) -> None:
-    """Print Alertmanager's configuration as the next refresh would write it, and write nothing.
+def render(as_json: bool, reveal: bool) -> None:
+    """Print Alertmanager's configuration, and write nothing.
 
-    Reads targets and rules once. Credentials are masked. What is undeliverable is told on standard error.
+    It is what the next refresh of a daemon with the same settings would write, but that credentials are masked. Reads
+    targets and rules once. What is wrong, and what is undeliverable, is told on standard error; with -o json it is
+    `errors` and `undeliverable` beside `text`.
 
-    Exit status 1: something cannot be read, or Alertmanager would refuse the configuration.
-    2: a setting is invalid.
+    Exit status 1: something cannot be read, or Alertmanager would refuse the configuration. 2: a setting is invalid.
     """
-    from alert_refresh.alertmanager.mask import masked
     from alert_refresh.cli.render import rendered
     from alert_refresh.observe import logs
     from alert_refresh.observe.formats import escape
 
-    config = _config()
+    config = _config({"text": None, "errors": [], "undeliverable": []} if as_json else None)
     with logs.command(lambda line: click.echo(line, err=True)):
         found = rendered(config)
-    for line in (*found.errors, *found.undeliverable):
-        click.echo(escape(line), err=True)
-    if found.text is not None:
-        click.echo(found.text if reveal else masked(found.text), nl=False)
+    text = found.shown(reveal=reveal)
+    if as_json:
+        import json
+
+        shown = {"text": text and text.decode(), "errors": found.errors, "undeliverable": found.undeliverable}
+        click.echo(json.dumps({"settings": []} | shown))
+    else:
+        for line in found.lines():
+            click.echo(escape(line), err=True)
+        click.echo(text or b"", nl=False)
     sys.exit(exits.BAD if found.errors else exits.OK)
 
 
-def _config(as_json: bool = False, status: int = exits.USAGE) -> Config:
-    """Read the settings; on faults print each on its own line of stderr and exit with that status."""
+def _config(otherwise: Mapping[str, Any] | None = None, status: int = exits.USAGE) -> Config:
+    """Read the settings; on faults print each on its own line of stderr and exit with that status.
+
+    `otherwise` are the fields of the JSON object that is printed then beside the faults; None: no JSON is asked for.
+    """
     from alert_refresh.daemon import read_config
     from alert_refresh.engine.errors import ConfigErrors
 
     try:
         return read_config()
     except ConfigErrors as errors:
-        _refuse(errors, as_json, status)
+        _refuse(errors, otherwise, status)
 
 
-def _refuse(errors: ConfigErrors, as_json: bool, status: int = exits.USAGE) -> NoReturn:
+def _refuse(errors: ConfigErrors, otherwise: Mapping[str, Any] | None, status: int) -> NoReturn:
     from alert_refresh.observe.formats import escape
 
-    if as_json:
+    if otherwise is not None:
         import json
 
         faults = [{"name": one.field, "value": one.value, "reason": one.reason} for one in errors.faults]
-        click.echo(json.dumps({"settings": faults, "kinds" if status == exits.BAD else "sources": []}))
+        click.echo(json.dumps({"settings": faults, **otherwise}))
     for one in errors.faults:
         click.echo(escape(str(one)), err=True)
     sys.exit(status)

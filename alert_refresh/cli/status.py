@@ -110,6 +110,8 @@ def reasons(health: Mapping[str, Any], fields: Mapping[str, Any], now: float) ->
     from alert_refresh.cli.table import age, since, until
 
     found = [] if health.get("loaded", True) else ["nothing is loaded yet"]
+    if fields.get("waiting_for"):
+        found.append(f"waiting: {fields['waiting_for']}")
     if fields.get("error"):
         streak = fields.get("consecutive_failures", 0)
         found.append(f"{fields['error_type']}: {fields['error']} ({streak} in a row)")
@@ -125,6 +127,9 @@ def reasons(health: Mapping[str, Any], fields: Mapping[str, Any], now: float) ->
     stale = fields.get("stale_targets", 0)
     counts = {"stale": stale, "rejected": fields.get("targets_invalid", 0) - stale}
     counts |= {"naming no target": fields.get("dangling_targets_count", 0), "failed": fields.get("views_failed", 0)}
+    counts |= {"undeliverable": fields.get("undeliverable_count", 0)}
+    counts |= {"undeliverable rules": fields.get("undeliverable_rules_count", 0)}
+    counts |= {"overlapping": len(fields.get("overlapping", ()))}
     found += [f"{count} {word}" for word, count in counts.items() if count > 0]
     watch = fields.get("watch")
     if watch and not watch["connected"]:

@@ -12,7 +12,9 @@ from click.testing import CliRunner
 
 from alert_refresh.cli.main import main
 from alert_refresh.targets.kubernetes.errors import HINTS
+from tests.alertmanager.server import closed_port
 from tests.kube import KubeServer, faults, fill, kubeconfig
+from tests.targets.folder.folders import CANARY, secret, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -171,3 +173,34 @@ def test_a_state_directory_that_is_missing_is_a_warning(tmp_path: Path) -> None:
     assert "Warning: ALERT_REFRESH_STATE_DIR names no folder" in result.stderr and result.exit_code == 0
     (tmp_path / "none").mkdir()
     assert "Warning" not in CliRunner().invoke(main, ["check"], env=env).stderr
+
+
+class TestAlertmanager:
+    @pytest.fixture
+    def env(self, tmp_path: Path) -> dict[str, str]:
+        (tmp_path / "targets").mkdir()
+        write(tmp_path / "targets/a.yaml", secret("a"))
+        template = "route: {receiver: d, routes: [{receiver: alert-refresh/b}]}\nreceivers: [{name: d}]\n"
+        (tmp_path / "template.yml").write_text(template)
+        return {
+            "TARGET_DIRECTORY": str(tmp_path / "targets"),
+            "ALERTMANAGER_CONFIG_TEMPLATE": str(tmp_path / "template.yml"),
+            "ALERTMANAGER_CONFIG_FILE": str(tmp_path / "alertmanager.yml"),
+        }
+
+    def test_each_is_a_line_and_one_that_does_not_answer_is_a_fault(self, env: dict[str, str]) -> None:
+        host = f"127.0.0.1:{closed_port()}"
+        result = CliRunner().invoke(main, ["check"], env=env | {"ALERTMANAGER_URL": f"http://{host}"})
+        assert result.exit_code == 1
+        assert "alertmanager from daemon: failed (network): " in result.stdout
+        assert f"\n  Alertmanager {host}: " in result.stdout and CANARY not in result.output
+
+    def test_a_route_that_leads_to_no_target_is_a_fault_if_it_is_strict(self, env: dict[str, str]) -> None:
+        result = CliRunner().invoke(main, ["check"], env=env)
+        assert result.exit_code == 0 and "alertmanager from daemon: 1 read" in result.stdout
+        assert "alert-refresh/b" in result.stdout.splitlines()[-1]
+        assert CliRunner().invoke(main, ["check", "--strict"], env=env).exit_code == 1
+
+    def test_it_is_not_written(self, env: dict[str, str], tmp_path: Path) -> None:
+        CliRunner().invoke(main, ["check"], env=env)
+        assert sorted(one.name for one in tmp_path.iterdir()) == ["targets", "template.yml"]

@@ -22,8 +22,9 @@ ROOT = Path(__file__).parents[2]
 UNPACKED = ROOT / ".cache/shells"
 PAGE = ROOT / "docs" / "cli.md"
 COMPLETED = {
-    "alert-refresh re": {"refresh", "refreshes", "reject"},
-    "alert-refresh refresh ": {"targets", "rules", "views"},
+    "alert-refresh re": {"refresh", "refreshes", "reject", "render"},
+    "alert-refresh refresh ": {"targets", "rules", "views", "alertmanager"},
+    "alert-refresh approve ": {"targets", "rules"},
     "alert-refresh targets ": {"get", "list", "validate"},
     "alert-refresh refreshes list --result s": {"success", "superseded"},
     "alert-refresh status --tok": {"--token-file"},

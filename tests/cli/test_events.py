@@ -48,8 +48,8 @@ def test_following_prints_a_line_for_each_event_until_it_is_refused(monkeypatch:
         found = daemon.run("events", "--follow", "--kind", "targets", "--kind", "rules", "--after", "1.2")
     assert found.stdout.splitlines() == [
         "event 1764119223123.1; generations: targets 7, rules -",
-        f"{AT}   targets   generation 7: 12 items: + a, + b, - z, - 8 more",
-        f"{AT}   rules     refresh: success after 12 ms (watch)",
+        f"{AT}   targets        generation 7: 12 items: + a, + b, - z, - 8 more",
+        f"{AT}   rules          refresh: success after 12 ms (watch)",
     ]
     assert found.exit_code == 4
     assert found.stderr.splitlines() == [
@@ -74,7 +74,7 @@ def test_after_an_event_it_prints_those_that_came_since_and_filters_them() -> No
         found = daemon.run("events", "--after", FIRST, "--json")
         other = daemon.run("events", "--after", FIRST, "--kind", "rules")
     assert [json.loads(line)["event"] for line in found.output.splitlines()] == ["published", "refresh"]
-    assert other.output == f"{AT}   rules     refresh: success after 12 ms (watch)\n"
+    assert other.output == f"{AT}   rules          refresh: success after 12 ms (watch)\n"
     assert found.exit_code == other.exit_code == 0
     assert [asked.path for asked in daemon.asked] == ["/api/v2/events"] * 4, "the last event may be of another kind"
 
@@ -93,7 +93,7 @@ def test_a_refresh_that_failed_says_why_and_when_it_is_tried_again() -> None:
     assert line_of("refresh", failed).endswith(
         f"refresh: retrying after 12 ms (watch): network: refused; next attempt at {AT}"
     )
-    assert line_of("weather", {"at": AT, "kind": "sky"}) == f"{AT}   sky       weather"
+    assert line_of("weather", {"at": AT, "kind": "sky"}) == f"{AT}   sky            weather"
     nothing = PUBLISHED | {"added": [], "removed": [], "added_count": 0, "removed_count": 0}
     assert line_of("published", nothing).endswith("generation 7: 12 items")
 

@@ -170,6 +170,14 @@ def test_a_part_of_a_kind_is_named(arguments: tuple[str, ...], path: str) -> Non
     assert daemon.paths == [f"POST {path}"]
 
 
+def test_alertmanager_is_refreshed_as_a_whole() -> None:
+    with Daemon([ACCEPTED]) as daemon:
+        assert daemon.run("refresh", "alertmanager").exit_code == 0
+        found = daemon.run("refresh", "alertmanager", "team-a")
+    assert daemon.paths == ["POST /api/v2/alertmanager/refresh"]
+    assert found.exit_code == 2 and "A part of alertmanager cannot be refreshed alone." in found.stderr
+
+
 def test_without_a_kind_all_that_are_on_are_refreshed_and_the_worst_counts() -> None:
     kinds = {"targets": {"status": "healthy"}, "views": {"status": "unhealthy"}, "rules": {"status": "off"}}
     health = {"kinds": kinds, "status": "healthy", "stuck": []}

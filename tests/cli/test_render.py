@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64encode
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,6 +32,11 @@ def env(tmp_path: Path) -> dict[str, str]:
     }
 
 
+def undeliverable() -> dict[str, str]:
+    """The data of a Secret with a header that Alertmanager, of which nothing is known, may not be able to send."""
+    return {"config": b64encode(json.dumps(config("b", headers={"X-Team": CANARY})).encode()).decode()}
+
+
 def run(env: dict[str, str], *more: str) -> Result:
     return CliRunner().invoke(main, ["render", *more], env=env)
 
@@ -47,11 +54,7 @@ def test_s8_revealed_it_is_what_would_be_written(env: dict[str, str]) -> None:
 
 
 def test_what_is_undeliverable_is_told_beside_it(env: dict[str, str], tmp_path: Path) -> None:
-    import base64
-    import json
-
-    data = {"config": base64.b64encode(json.dumps(config("b", headers={"X-Team": CANARY})).encode()).decode()}
-    write(tmp_path / "targets/b.yaml", secret("b", data=data))
+    write(tmp_path / "targets/b.yaml", secret("b", data=undeliverable()))
     result = run(env)
     assert result.exit_code == 0 and result.stderr.startswith("b: headers: undeliverable: ")
     assert CANARY not in result.output
@@ -72,8 +75,33 @@ def test_a_configuration_that_cannot_be_made_is_a_fault(env: dict[str, str], tmp
 
 def test_off_it_says_how_to_switch_it_on(env: dict[str, str]) -> None:
     result = run({"TARGET_DIRECTORY": env["TARGET_DIRECTORY"]})
-    assert result.exit_code == 1 and "alertmanager is off: set ALERTMANAGER_CONFIG_FILE" in result.stderr
+    assert result.exit_code == 1 and "alertmanager: it is off: set ALERTMANAGER_CONFIG_FILE" in result.stderr
 
 
 def test_a_setting_that_is_invalid_ends_with_2(env: dict[str, str]) -> None:
     assert run(env | {"ALERTMANAGER_ROUTES": "no"}).exit_code == 2
+    result = run(env | {"ALERTMANAGER_ROUTES": "no"}, "-o", "json")
+    found = json.loads(result.stdout)
+    assert (result.exit_code, [one["name"] for one in found.pop("settings")]) == (2, ["ALERTMANAGER_ROUTES"])
+    assert found == {"text": None, "errors": [], "undeliverable": []}
+
+
+def test_as_json_it_is_one_object(env: dict[str, str], tmp_path: Path) -> None:
+    write(tmp_path / "targets/b.yaml", secret("b", data=undeliverable()))
+    result = run(env, "-o", "json")
+    found = json.loads(result.stdout)
+    assert (result.exit_code, result.stderr, found["settings"], found["errors"]) == (0, "", [], [])
+    assert '- name: "alert-refresh/a"' in found["text"] and CANARY not in result.output
+    [left_out] = found["undeliverable"]
+    assert left_out["target"] == "b" and [one["field"] for one in left_out["faults"]] == ["headers"]
+    assert f"https://hooks.example.com/{CANARY}/a" in json.loads(run(env, "--json", "--reveal").stdout)["text"]
+
+
+def test_as_json_it_says_what_cannot_be_read(env: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "template.yml").write_text("receivers: []\n")
+    result = run(env, "-o", "json")
+    found = json.loads(result.stdout)
+    [error] = found["errors"]
+    assert (result.exit_code, found["text"], found["undeliverable"]) == (1, None, [])
+    assert (error["kind"], error["error_type"]) == ("alertmanager", "validate")
+    assert json.loads(run({}, "-o", "json").stdout)["errors"][-1]["error_type"] == "config"

@@ -82,6 +82,8 @@ def test_a_kind_is_a_line_and_one_that_is_off_says_how_to_switch_it_on() -> None
         ({"restored": True, "restored_age_seconds": 7200.0}, "restored after a restart, 2h old"),
         ({"targets_valid": 10, "stale_targets": 2, "targets_invalid": 3}, "2 stale; 1 rejected"),
         ({"dangling_targets_count": 1, "views_failed": 1}, "1 naming no target; 1 failed"),
+        ({"undeliverable_count": 2, "undeliverable_rules_count": 1}, "2 undeliverable; 1 undeliverable rules"),
+        ({"waiting_for": "rules are not loaded", "overlapping": ["a"]}, "waiting: rules are not loaded; 1 overlapping"),
         ({"watch": {"connected": False, "error": None}}, "the watch is not connected"),
         ({"watch": {"connected": False, "error": "403"}}, "the watch is not connected: 403"),
         ({"error": "a\x1b[2J", "error_type": "x", "consecutive_failures": 1}, "x: a\\x1b[2J (1 in a row)"),
@@ -108,6 +110,20 @@ def test_a_kind_that_is_not_healthy_is_a_1(health: dict[str, Any], said: str) ->
     assert (why(found.output), found.exit_code, one.exit_code) == (said, 1, 1)
     assert health["status"] in found.output.splitlines()[1]
     assert other.exit_code == 5, "there is no such route here"
+
+
+def test_of_alertmanager_the_receivers_count_and_each_instance_is_a_line() -> None:
+    instances = [{"url": f"a:{port}", "version": "0.25.0", "in_sync": True, "error": None} for port in (1, 2)]
+    fields = {"status": "success", "receivers": 3, "routes": 9, "undeliverable": [], "instances": instances}
+    health = {"status": "healthy", "kinds": {"alertmanager": HEALTHY}, "stuck": []}
+    answers = {"GET /health": answer(health), "GET /api/v2/alertmanager/status": answer(fields)}
+    with Stub(by_path(answers)) as daemon:
+        assert daemon.run("status").output.splitlines()[1] == "alertmanager   fresh   2m    -      3       -"
+        found = daemon.run("status", "alertmanager").output.splitlines()
+    assert found[-2:] == [
+        'instances:     {"url": "a:1", "version": "0.25.0", "in_sync": true, "error": null}',
+        '               {"url": "a:2", "version": "0.25.0", "in_sync": true, "error": null}',
+    ]
 
 
 def test_a_thread_that_is_stuck_is_a_1_and_named() -> None:

@@ -29,16 +29,22 @@ SETTINGS = {
     "TARGET_REFRESH_RATE_LIMIT": "0s",
     "RULES_REFRESH_RATE_LIMIT": "0s",
     "VIEWS_REFRESH_RATE_LIMIT": "0s",
+    "ALERTMANAGER_REFRESH_RATE_LIMIT": "0s",
+    "ALERTMANAGER_MIN_RELOAD_INTERVAL": "0s",
     "ALERT_REFRESH_MAX_STREAMS": "1",
 }
 TOKENS = {"ALERT_REFRESH_ADMIN_TOKEN": ADMIN, "ALERT_REFRESH_READ_TOKEN": READ}
 
 
 @pytest.fixture
-def settings() -> Iterator[Mapping[str, str]]:
+def settings(tmp_path: Path) -> Iterator[Mapping[str, str]]:
     """All kinds are on, and both tokens are set."""
     database = hierarchy()
-    yield {**SETTINGS, **TOKENS, "VIEWS_DATABASE_URL": database.dsn()}
+    delivered = {
+        "ALERTMANAGER_CONFIG_TEMPLATE": str(ROOT / "config/examples/alertmanager.yml"),
+        "ALERTMANAGER_CONFIG_FILE": str(tmp_path / "alertmanager.yml"),
+    }
+    yield {**SETTINGS, **TOKENS, **delivered, "VIEWS_DATABASE_URL": database.dsn()}
     database.drop()
 
 

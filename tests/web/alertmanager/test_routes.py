@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -59,7 +62,8 @@ class Whole:
         }
         self.environ = given | environ
         self.daemon = Daemon(read_config(self.environ))
-        self.client = create_app(self.daemon).test_client()
+        self.app = create_app(self.daemon)
+        self.client = self.app.test_client()
 
     def secret(self, name: str, **changes: Any) -> None:
         config = {"name": name, "type": "webhook", "format": "webhook", "url": f"https://hooks.example.com/{CANARY}"}
@@ -158,6 +162,56 @@ def test_a_refresh_that_a_user_asks_for(whole: Whole) -> None:
     whole.between.answers["*"] = (503, b"")
     answer = whole.client.post("/api/v2/alertmanager/refresh?wait=1s")
     assert answer.status_code == 502 and answer.json is not None and "503" in answer.json["message"]
+
+
+def events(whole: Whole, query: str = "?kinds=alertmanager") -> list[tuple[str, dict[str, Any]]]:
+    """Name and data of the events of the stream so far."""
+    begin = {"Last-Event-ID": whole.daemon.feed.id_of(0)}
+    stream = whole.client.get(f"/api/v2/events{query}", headers=begin)
+    text = b"".join(itertools.islice(stream.iter_encoded(), 2)).decode()
+    stream.close()
+    return [(name, json.loads(data)) for name, data in re.findall(r"event: (\w+)\ndata: (.*)\n\n", text)]
+
+
+def test_f7_what_is_delivered_is_an_event_and_its_refresh_is_remembered(whole: Whole) -> None:
+    before = whole.get(STATUS)["generation"]
+    whole.secret("team-c")
+    eventually(lambda: (events(whole)[-1][0], whole.deliveries().get("team-c")) == ("refresh", "ok"), "the event")
+    told = events(whole)
+    assert {one["kind"] for _, one in told} == {"alertmanager"}
+    assert {"targets", "rules"} < {one["kind"] for _, one in events(whole, "")}
+    [published] = [one for name, one in told if name == "published" and one["generation"] > before]
+    assert (published["added"], published["items"], published["rejected"]) == (["team-c"], 3, 2)
+    [refresh, *_] = whole.get("/api/v2/refreshes?kind=alertmanager")["refreshes"]
+    assert (refresh["trigger"], refresh["result"], refresh["changed"]) == ("watch", "success", True)
+    assert refresh["generation"] == published["generation"] == whole.get(STATUS)["generation"]
+    assert whole.get(f"/api/v2/refreshes/{refresh['request_id']}")["difference"]["added"] == ["team-c"]
+    assert told[-1][1]["request_id"] == refresh["request_id"]
+
+
+def test_f7_a_blocking_query_ends_with_the_next_generation(whole: Whole) -> None:
+    generation = whole.get(STATUS)["generation"]
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(whole.app.test_client().get, f"{STATUS}?generation={generation}&wait=20s")
+        eventually(lambda: whole.daemon.feed.followers == 1, "the query")
+        whole.secret("team-c")
+        answer = asked.result(20).get_json()
+    assert answer["generation"] > generation and answer["receivers"] == 3
+
+
+def test_f7_the_etag_of_the_targets_covers_their_delivery(whole: Whole) -> None:
+    whole.between.answers["*"] = (503, b"")
+    whole.secret("team-a", url=f"https://other.example.com/{CANARY}")
+    eventually(lambda: whole.deliveries()["team-a"] == "pending" and whole.get(STATUS)["next_attempt"], "the failure")
+    listed = whole.client.get(TARGETS)
+    known = {"If-None-Match": listed.headers["ETag"]}
+    assert whole.client.get(TARGETS, headers=known).status_code == 304
+    whole.between.answers.clear()
+    assert whole.client.post("/api/v2/alertmanager/refresh").status_code == 202
+    eventually(lambda: whole.deliveries()["team-a"] == "ok", "being caught up")
+    again = whole.client.get(TARGETS, headers=known)
+    assert again.status_code == 200 and again.json is not None and listed.json is not None
+    assert again.json["generation"] == listed.json["generation"]
 
 
 def test_nothing_but_the_file_and_the_one_before_it_holds_a_credential(

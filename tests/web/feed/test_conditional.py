@@ -11,7 +11,14 @@ from tests.web.world import ADMIN, TARGETS, World, target, targets
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LISTS = [TARGETS, f"{TARGETS}/one", f"{TARGETS}/status", "/api/v2/refreshes", "/api/v2/rules/status"]
+LISTS = [
+    TARGETS,
+    f"{TARGETS}/one",
+    f"{TARGETS}/status",
+    "/api/v2/refreshes",
+    "/api/v2/rules/status",
+    "/api/v2/alertmanager/status",
+]
 
 
 @pytest.fixture
