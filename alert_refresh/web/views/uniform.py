@@ -134,7 +134,6 @@ def compared(state: ViewState) -> dict[str, Any]:
         "last_refreshed": state.refreshed_at,
         "last_success": state.fresh_at,
         "skip": state.never,
-        "duration_ms": state.duration_ms,
         "reason": state.reason,
         "error_type": state.error_type,
         "rows": state.rows,
