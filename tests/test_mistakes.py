@@ -216,7 +216,7 @@ def test_an_unknown_name_under_a_prefix_is_a_fault_with_the_nearest_one(name: st
     assert faults(**{name: CANARY}) == {name: [f"is not a setting of this program; did you mean {near}?"]}
 
 
-@pytest.mark.parametrize("name", ["TARGET_REFRESH_COLOUR", "ALERT_REFRESH_X", "ALERTMANAGER_REFRESH_INTERVAL"])
+@pytest.mark.parametrize("name", ["TARGET_REFRESH_COLOUR", "ALERT_REFRESH_X", "ALERTMANAGER_REFRESH_COLOUR"])
 def test_with_none_near_it_says_where_the_names_are(name: str) -> None:
     assert faults(**{name: CANARY}) == {name: ["is not a setting of this program; see alert-refresh serve --help"]}
 
