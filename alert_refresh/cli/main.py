@@ -215,9 +215,9 @@ def plan(as_json: bool) -> None:
 def render(as_json: bool, reveal: bool) -> None:
     """Print Alertmanager's configuration, and write nothing.
 
-    It is what the next refresh of a daemon with the same settings would write, but that credentials are masked. Reads
-    targets and rules once. What is wrong, and what is undeliverable, is told on standard error; with -o json it is
-    `errors` and `undeliverable` beside `text`.
+    It is what a daemon with the same settings would write after a first start, but that credentials are masked: of a
+    target that is stale or held in a running daemon nothing is known here. What is wrong, and what is undeliverable, is
+    told on standard error; with -o json it is `errors` and `undeliverable` beside `text`.
 
     Exit status 1: something cannot be read, or Alertmanager would refuse the configuration. 2: a setting is invalid.
     """

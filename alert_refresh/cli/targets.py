@@ -43,7 +43,7 @@ def list_(client: Client, type_: str | None, enabled: bool | None, as_json: bool
     """List the targets and the rejected Secrets.
 
     A `stale` target is served in its last valid version, and SINCE is how long already. Of a `rejected` Secret nothing
-    is served.
+    is served. WHY is the first fault, also of one that Alertmanager cannot deliver to.
     """
     from alert_refresh.cli import table
 
@@ -65,7 +65,7 @@ def list_(client: Client, type_: str | None, enabled: bool | None, as_json: bool
 @output
 @asks
 def get(client: Client, name: str, reveal: bool, as_json: bool) -> None:
-    """Show one target, with every fault of its Secret."""
+    """Show one target, with every fault."""
     from alert_refresh.cli import table
     from alert_refresh.cli.remote.client import segment
 
@@ -74,9 +74,12 @@ def get(client: Client, name: str, reveal: bool, as_json: bool) -> None:
     if as_json:
         click.echo(table.json_line(found.fields))
         return
-    faults = [f"{one['field']}: {one['message']}" for one in found.fields["faults"]]
+    faults = {
+        name: [f"{one['field']}: {one['message']}" for one in found.fields.get(name, ())] or None
+        for name in ("faults", "delivery_faults")
+    }
     source = "/".join(str(found.fields["source"][part]) for part in ("namespace", "secret"))
-    click.echo(table.pairs(found.fields | {"faults": faults or None, "source": source}))
+    click.echo(table.pairs(found.fields | faults | {"source": source}))
 
 
 def _row(one: Mapping[str, Any], now: float) -> tuple[object, ...]:
@@ -85,7 +88,14 @@ def _row(one: Mapping[str, Any], now: float) -> tuple[object, ...]:
 
     secret = f"{one['source']['namespace']}/{one['source']['secret']}"
     state = (one["name"], one["state"], since(one["since"], now))
-    return *state, one["type"], one["enabled"], one["url"], secret, _why(one["faults"])
+    return (
+        *state,
+        one["type"],
+        one["enabled"],
+        one["url"],
+        secret,
+        _why(one["faults"] or one.get("delivery_faults", [])),
+    )
 
 
 def _rejected(one: Mapping[str, Any]) -> tuple[object, ...]:

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from alert_refresh.cli.options import ROUTES
+from alert_refresh.cli.status import COUNTS
+from alert_refresh.daemon import KINDS
 from tests.cli.stub import Stub, answer, by_path, refusal, run
 
 HEALTHY = {
@@ -48,6 +51,10 @@ def stub(targets: dict[str, Any] | None = None, health: dict[str, Any] | None = 
 
 def why(found: str) -> str:
     return found.splitlines()[1].partition("12   ")[2].strip()
+
+
+def test_every_kind_can_be_asked_for_and_has_something_that_counts() -> None:
+    assert list(ROUTES) == list(COUNTS) == [kind.name for kind in KINDS]
 
 
 def test_a_kind_is_a_line_and_one_that_is_off_says_how_to_switch_it_on() -> None:

@@ -199,6 +199,7 @@ TARGET: dict[str, Any] = {
     "headers": {}, "filter_config": {}, "state": "stale", "since": "2026-11-26T01:00:03Z",
     "faults": [{"field": "url", "message": "has no host"}, {"field": "type", "message": "is unknown"}],
     "source": {"namespace": "monitoring", "secret": "slack\x1b", "shape": "config"},
+    "delivery": "ok", "delivery_faults": [],
 }  # fmt: skip
 REJECTED = {"source": {"namespace": "default", "secret": "bad"}, "faults": [{"field": "url", "message": "is required"}]}
 SERVED = {
@@ -235,11 +236,24 @@ def test_one_target_is_shown_and_a_token_is_sent_only_to_reveal(tmp_path: Path) 
         daemon.run("targets", "get", "slack-platform", "--reveal", "--token-file", f"{tmp_path}/token")
         as_json = daemon.run("targets", "get", "slack-platform", "--json")
         assert daemon.run("targets", "get", "none").exit_code == 5
-    assert "faults:        url: has no host\n               type: is unknown\n" in found.output
-    assert found.output.endswith("source:        monitoring/slack\\x1b\n")
+    assert "\nfaults:          url: has no host\n                 type: is unknown\n" in found.output
+    assert "\nsource:          monitoring/slack\\x1b\n" in found.output
+    assert found.output.endswith("delivery:        ok\ndelivery_faults: -\n")
     assert json.loads(as_json.output) == TARGET
     assert [asked.headers.get("authorization") for asked in daemon.asked[:2]] == [None, "Bearer read-token-1"]
     assert daemon.asked[1].path.endswith("?reveal=true")
+
+
+def test_why_alertmanager_cannot_deliver_to_a_target_is_told() -> None:
+    why = {"field": "headers", "message": "undeliverable: this Alertmanager knows no http_config.http_headers"}
+    one = TARGET | {"state": "fresh", "since": None, "faults": []}
+    one |= {"delivery": "undeliverable", "delivery_faults": [why, why]}
+    listed = {"generation": 7, "targets": [one], "rejected": []}
+    path = "GET /api/v2/publishing/targets"
+    with Stub(by_path({path: answer(listed), f"{path}/slack-platform": answer(one)})) as daemon:
+        assert f"headers: {why['message']} (and 1 more)\n" in daemon.run("targets").output
+        found = daemon.run("targets", "get", "slack-platform").output
+    assert found.endswith(f"delivery_faults: headers: {why['message']}\n{' ' * 17}headers: {why['message']}\n")
 
 
 def test_an_empty_name_is_not_the_current_folder() -> None:

@@ -37,6 +37,9 @@ DIFFERENT = (
 )
 """What differs from run to run, and what stands for it when answers are compared."""
 
+RENDERED = {"ALERTMANAGER_CONFIG_TEMPLATE": "alertmanager.yml", "ALERTMANAGER_CONFIG_FILE": "written.yml"}
+"""Settings of the commands alone: with this kind the events of the daemon would not come in one order."""
+
 
 @contextmanager
 def running() -> Iterator[Path]:
@@ -56,6 +59,8 @@ def running() -> Iterator[Path]:
                 f'exec "{sys.executable}" -m alert_refresh "$@"\n'
             )
             command.chmod(0o755)
+            (folder / "daemon.env").write_text("".join(f"{name}={value}\n" for name, value in (env | RENDERED).items()))
+            shutil.copy(ROOT / "config/examples/alertmanager.yml", folder)
             yield folder
 
 

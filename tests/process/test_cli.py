@@ -212,6 +212,7 @@ def test_views_are_listed_shown_and_refreshed_one_by_one() -> None:
                 "views",
                 "targets",
                 "rules",
+                "alertmanager",
             ]
             listed = ask(url, "views").stdout.splitlines()
             assert {tuple(line.split()[:2]) for line in listed[1:]} == {(name, "fresh") for name in VIEWS}
