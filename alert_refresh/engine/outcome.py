@@ -108,9 +108,9 @@ class Request:
     """A requested refresh: one cycle.
 
     A caller may wait for `first` (an attempt has ended) or `done` (the cycle is over), then read `outcome` (None if no
-    attempt has ended). `scope` restricts the refresh to a part, in terms of the kind; None is everything. `run` is the
-    number of the run that executes it, 0 before. `seen_at` is when the change that it was requested for was seen, in
-    monotonic seconds; None without one.
+    attempt has ended). It is `superseded` if its cycle ended because a newer request took its place. `scope` restricts
+    the refresh to a part, in terms of the kind; None is everything. `run` is the number of the run that executes it, 0
+    before. `seen_at` is when the change that it was requested for was seen, in monotonic seconds; None without one.
     """
 
     trigger: Trigger
@@ -122,3 +122,4 @@ class Request:
     first: threading.Event = field(default_factory=threading.Event, repr=False)
     done: threading.Event = field(default_factory=threading.Event, repr=False)
     outcome: Outcome | None = None
+    superseded: bool = False

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from alert_refresh.engine.clock import Deadline
-from alert_refresh.engine.errors import AttemptError, Interrupted, Overtaken, Partial, Stopping, Transient
+from alert_refresh.engine.errors import AttemptError, Interrupted, Overtaken, Partial, Stopping, Superseded, Transient
 from alert_refresh.engine.outcome import Result, Swap, Trigger
 from alert_refresh.engine.stack import stack_of
 
@@ -41,12 +41,13 @@ class Listeners:
 
     `outcomes` get every outcome after it took effect, `publications` everything that was published without an attempt.
     `swaps` get every new generation, before those; two threads may publish one after the other and tell it in the other
-    order.
+    order. `ends` get every request whose cycle is over, after its last outcome.
     """
 
     outcomes: list[Callable[[Outcome], None]] = field(default_factory=list)
     publications: list[Callable[[Publication], None]] = field(default_factory=list)
     swaps: list[Callable[[Swap], None]] = field(default_factory=list)
+    ends: list[Callable[[Request], None]] = field(default_factory=list)
 
     def outcome(self, outcome: Outcome) -> None:
         """Tell an outcome."""
@@ -59,6 +60,10 @@ class Listeners:
     def swapped(self, swap: Swap) -> None:
         """Tell a new generation."""
         _tell(self.swaps, swap)
+
+    def ended(self, request: Request) -> None:
+        """Tell that a cycle is over."""
+        _tell(self.ends, request)
 
 
 def _tell(listeners: Sequence[Callable[[T], None]], told: T) -> None:
@@ -119,17 +124,24 @@ class Refresher(Generic[T]):
             for attempt in policy.retrying(sleep=sleep, before_sleep=before_sleep):
                 with attempt:
                     self._attempt(request, attempt.retry_state.attempt_number, execute)
+        except Superseded:
+            # Or its schedule was paused: then there is no other.
+            request.superseded = self._state.status().pending is not None
         except (AttemptError, Interrupted):
             pass
         finally:
             self._state.end_cycle(request)
             self._log_breaker(before, self._state.status())
-            try:
-                if request.outcome is not None and request.outcome.retry_in is None:
-                    self.listeners.outcome(request.outcome)
-            finally:
-                request.first.set()
-                request.done.set()
+            self._tell_end(request)
+
+    def _tell_end(self, request: Request) -> None:
+        try:
+            if request.outcome is not None and request.outcome.retry_in is None:
+                self.listeners.outcome(request.outcome)
+            self.listeners.ended(request)
+        finally:
+            request.first.set()
+            request.done.set()
 
     def _attempt(
         self,

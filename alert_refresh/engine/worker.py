@@ -105,6 +105,10 @@ class Worker(Generic[T]):
         """Call `listener` with every new generation from now on, in the thread that published it."""
         self._listeners.swaps.append(listener)
 
+    def listen_ends(self, listener: Callable[[Request], None]) -> None:
+        """Call `listener` with every request whose cycle is over, from now on, in the worker's thread."""
+        self._listeners.ends.append(listener)
+
     def restore(
         self,
         snapshot: Snapshot[T] | None,

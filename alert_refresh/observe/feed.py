@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,12 +12,12 @@ import msgspec
 from alert_refresh.engine import Mailbox
 from alert_refresh.engine.snapshot import difference
 from alert_refresh.observe.formats import timestamp
-from alert_refresh.observe.refreshes import result_of
+from alert_refresh.observe.refreshes import RETRYING, SUPERSEDED, result_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from alert_refresh.engine import Clock, Difference, Outcome, Snapshot, Swap, Worker
+    from alert_refresh.engine import Clock, Difference, Outcome, Request, Snapshot, Swap, Worker
 
 MOST_EVENTS = 10_000
 MOST_BYTES = 16 * 1024 * 1024
@@ -83,7 +83,8 @@ class Feed:
         for kind, worker in workers.items():
             self._seen[kind] = worker.get_status().snapshot
             worker.listen_swaps(self._swapped)
-            worker.listen(self._ended)
+            worker.listen(self._heard)
+            worker.listen_ends(self._ended)
 
     def halt(self) -> None:
         """End every wait of a follower, and return immediately."""
@@ -153,8 +154,18 @@ class Feed:
                 self._append(kind, b"published", data)
             return
 
-    def _ended(self, outcome: Outcome) -> None:
-        data = _encode(_refresh(outcome, self._clock.time()))
+    def _heard(self, outcome: Outcome) -> None:
+        self._tell_refresh(outcome, RETRYING if outcome.retry_in is not None else result_of(outcome))
+
+    def _ended(self, request: Request) -> None:
+        outcome = request.outcome
+        if outcome is not None and outcome.retry_in is not None:
+            # Its last attempt was to be retried, and is not.
+            over = replace(outcome, retry_in=None)
+            self._tell_refresh(over, SUPERSEDED if request.superseded else result_of(over))
+
+    def _tell_refresh(self, outcome: Outcome, result: str) -> None:
+        data = _encode(_refresh(outcome, result, self._clock.time()))
         with self._lock:
             self._append(outcome.kind, b"refresh", data)
 
@@ -164,9 +175,9 @@ class Feed:
         text = b"id: %s\nevent: %s\ndata: %s\n\n" % (self.id_of(self._last).encode(), name, data)
         self._events.append(Event(self._last, kind, text))
         self._bytes += len(text)
-        if len(self._events) > MOST_EVENTS or self._bytes > MOST_BYTES:
+        if len(self._events) > MOST_EVENTS + MOST_EVENTS // 10 or self._bytes > MOST_BYTES:
             # A tenth at once: removing from the front of a list moves all the others.
-            dropped = self._events[: len(self._events) // 10 + 1]
+            dropped = self._events[: len(self._events) // 11 + 1]
             del self._events[: len(dropped)]
             self._bytes -= sum(len(event.text) for event in dropped)
         if self._followers and self._bell is not None:
@@ -236,14 +247,13 @@ def _published(kind: str, served: Snapshot[Any], found: Difference, at: str) -> 
     }
 
 
-def _refresh(outcome: Outcome, now: float) -> dict[str, Any]:
-    """The data of an event about an attempt that ended."""
-    waits = outcome.retry_in is not None
+def _refresh(outcome: Outcome, result: str, now: float) -> dict[str, Any]:
+    """The data of an event about an attempt that ended, or about the end of a refresh without a further attempt."""
     return {
         "kind": outcome.kind,
         "request_id": outcome.request_id,
         "trigger": outcome.trigger.value,
-        "result": "retrying" if waits else result_of(outcome),
+        "result": result,
         "attempts": outcome.attempt,
         "duration_ms": round(outcome.duration * 1000),
         "error": outcome.error,

@@ -12,7 +12,7 @@ from alert_refresh.engine.snapshot import difference
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from alert_refresh.engine import Outcome, Swap, Worker
+    from alert_refresh.engine import Outcome, Request, Swap, Worker
 
 MOST = 1000
 """Refreshes that are remembered."""
@@ -44,6 +44,7 @@ class Record:
     """A refresh: its last outcome, the start of its first attempt (Unix seconds), the seconds that its attempts took.
 
     `number` counts the refreshes. `made` is the difference since its first attempt; None if it is not known (any more).
+    It is `over` when no attempt follows; `superseded` if that is because a newer refresh took its place.
     """
 
     number: int
@@ -51,6 +52,13 @@ class Record:
     started_at: float
     seconds: float
     made: Made | None = None
+    over: bool = True
+    superseded: bool = False
+
+    @property
+    def result(self) -> str:
+        """How it ended, or how its last attempt did."""
+        return SUPERSEDED if self.superseded else result_of(self.outcome)
 
 
 class Refreshes:
@@ -78,15 +86,18 @@ class Refreshes:
             return
         self._started, self._compared = True, compared
         for outcome in kept:
-            self._add(outcome, None)
+            self._add(outcome, None, over=outcome.retry_in is None)
+        self._records = {identity: replace(record, over=True) for identity, record in self._records.items()}
         for worker in workers.values():
             worker.listen_swaps(self._swapped)
             worker.listen(self._heard)
+            worker.listen_ends(self._ended)
 
     def newest(self) -> list[Record]:
-        """All that are remembered, newest first."""
+        """All that are remembered, by falling number."""
         with self._lock:
-            return list(self._records.values())[::-1]
+            found = list(self._records.values())
+        return sorted(found, key=lambda record: record.number, reverse=True)
 
     def _swapped(self, swap: Swap) -> None:
         if swap.request_id is None:
@@ -103,19 +114,31 @@ class Refreshes:
             if outcome.retry_in is None:
                 self._swaps.pop(outcome.kind, None)
         made = swap is not None and swap.request_id == outcome.request_id
-        self._add(outcome, self._difference(swap) if swap is not None and made else Made())
+        over = outcome.retry_in is None
+        self._add(outcome, self._difference(swap) if swap is not None and made else Made(), over=over)
 
-    def _add(self, outcome: Outcome, made: Made | None) -> None:
+    def _ended(self, request: Request) -> None:
+        outcome = request.outcome
+        if outcome is None or outcome.retry_in is None:
+            return
+        with self._lock:
+            self._swaps.pop(outcome.kind, None)
+            record = self._records.get((outcome.kind, outcome.request_id))
+            if record is not None:
+                ended = replace(record, over=True, superseded=request.superseded)
+                self._records[outcome.kind, outcome.request_id] = ended
+
+    def _add(self, outcome: Outcome, made: Made | None, *, over: bool) -> None:
         identity = (outcome.kind, outcome.request_id)
         with self._lock:
             before = self._records.pop(identity, None)
-            if before is not None and before.outcome.attempt < outcome.attempt:
+            if before is not None and not before.over and before.outcome.attempt < outcome.attempt:
                 seconds = before.seconds + outcome.duration
-                self._records[identity] = replace(before, outcome=outcome, seconds=seconds, made=made)
+                self._records[identity] = replace(before, outcome=outcome, seconds=seconds, made=made, over=over)
             else:
                 # A client may send the id of an earlier refresh again.
                 self._last += 1
-                self._records[identity] = Record(self._last, outcome, outcome.started_at, outcome.duration, made)
+                self._records[identity] = Record(self._last, outcome, outcome.started_at, outcome.duration, made, over)
             self._forget()
 
     def _forget(self) -> None:

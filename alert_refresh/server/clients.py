@@ -14,6 +14,7 @@ import logging
 import selectors
 import socket
 import time
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -173,6 +174,7 @@ class Clients(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """A thread has finished a request."""
         pool.done()
         self.release(conn.sock)
+        conn.sock.streaming = False
         self.settle(conn, keep)
 
     def when_gone(self, sock: TimedSocket, callback: Callable[[], None], *, streams: bool) -> None:
@@ -199,9 +201,15 @@ class Clients(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if ended:
             callback()
 
+    def cut_streams(self) -> None:
+        """End streams whose clients do not read: their threads wait until they do."""
+        for sock in self.held:
+            if sock.streaming:
+                with suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+
     def release(self, sock: TimedSocket) -> None:
         """Watch for its end no longer."""
-        sock.streaming = False
         if sock in self.held:
             self.held.remove(sock)
             self.poller.unregister(sock)

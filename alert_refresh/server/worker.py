@@ -128,6 +128,8 @@ class DeadlineWorker(Clients):
         while self.nr_conns > 0 and not self.quick and time.monotonic() < now + seconds + STOP_MARGIN:
             self.wait_for_and_dispatch_events(STOP_LINGER / 6)
             self.sweep()
+            if time.monotonic() >= now + STOP_LINGER:
+                self.cut_streams()
         for conn in list(self.waiting):
             self.drop(conn)
         for pool in (self.tpool, self.reserve, self.lists):

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from alert_refresh.server.connection import WRITE_SECONDS
+from alert_refresh.web.feed.events import HEARTBEAT
 from tests.process.following import EVENTS, Reader, connection_to
 from tests.process.program import PATIENCE, ROOT, Program, eventually
 
@@ -73,8 +75,40 @@ def test_a_stop_ends_streams_and_blocking_queries_at_once_and_completely(served:
     assert served.process.returncode == 0
 
 
+def test_a_client_that_never_reads_does_not_delay_a_stop(served: Program) -> None:
+    with ExitStack() as stack:
+        for _ in range(4):
+            client = stack.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", served.port))
+            client.sendall(f"GET {EVENTS} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        reader = stack.enter_context(Reader(served.port))
+        reader.read_until("sync")
+        assert eventually(lambda: gauge(served, STREAMS) == 5)
+        last = publish(served, 20_000)["last"]
+        while reader.read_until("published").data["generation"] < last:
+            pass
+        assert gauge(served, STREAMS) == 5, "they are stuck"
+        assert served.stop() < WRITE_SECONDS / 2
+
+
+def test_a_byte_behind_a_stream_does_not_hold_its_events_back(served: Program) -> None:
+    with served.connect() as client:
+        client.sendall(f"GET {EVENTS} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        got = b""
+        while b"event: sync" not in got:
+            got += client.recv(65536)
+        client.sendall(b"\r\n")
+        last = publish(served, 8_000)["last"]
+        wanted = f'"generation":{last},'.encode()
+        began = time.monotonic()
+        tail = b""
+        while wanted not in tail:
+            tail = tail[-1000:] + client.recv(2000)
+        assert time.monotonic() - began < HEARTBEAT - 1, "it came with the heartbeat"
+
+
 def test_a_client_that_leaves_gives_its_thread_back_at_once(served: Program) -> None:
-    base = gauge(served, "alert_refresh_http_threads_busy")
     for _ in range(3):
         with ExitStack() as stack:
             for _ in range(8):
@@ -84,7 +118,7 @@ def test_a_client_that_leaves_gives_its_thread_back_at_once(served: Program) -> 
             waiting.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             assert eventually(lambda: gauge(served, STREAMS) == 9)
         assert eventually(lambda: gauge(served, STREAMS) == 0)
-        assert eventually(lambda: gauge(served, "alert_refresh_http_threads_busy") == base)
+        assert eventually(lambda: gauge(served, "alert_refresh_http_threads_busy") == 1), "the one that reads it"
 
 
 def test_a_client_that_sends_more_while_it_waits_is_answered_in_order(served: Program) -> None:

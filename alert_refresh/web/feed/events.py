@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
-from flask import Blueprint, request
+from flask import Blueprint, g, request
 
 from alert_refresh import daemon as kinds
+from alert_refresh.engine import Deadline
 from alert_refresh.web import query
 from alert_refresh.web.answers import JsonResponse
 from alert_refresh.web.errors import bad_request
@@ -44,7 +45,15 @@ def build(daemon: Daemon) -> Blueprint:
         streamed = _stream(daemon, follower, wanted, resumed=bool(after))
         response = JsonResponse(streamed, content_type=CONTENT_TYPE, headers=UNBUFFERED)
         response.call_on_close(follower.close)
+        g.follower = follower
         return response
+
+    @blueprint.teardown_request
+    def give_back(error: BaseException | None) -> None:
+        """The response is not sent, and so not closed, if something raised after it was made."""
+        follower = g.pop("follower", None)
+        if error is not None and follower is not None:
+            follower.close()
 
     return blueprint
 
@@ -54,18 +63,22 @@ def _stream(daemon: Daemon, follower: Follower, wanted: Collection[str], *, resu
     yield RETRY
     if not resumed:
         yield _sync(daemon, follower)
+    silence = Deadline(daemon.clock, HEARTBEAT)
     while not follower.over:
         follower.news.clear()
         events = follower.take()
+        text = b"".join(event.text for event in events if event.kind in wanted)
         if follower.missed:
-            yield _sync(daemon, follower)
+            text = _sync(daemon, follower)
             follower.missed = False
-            continue
-        if text := b"".join(event.text for event in events if event.kind in wanted):
-            yield text
-        if not events and not daemon.clock.wait(follower.news, HEARTBEAT):
+        elif not text and silence.remaining() <= 0:
             # The id is that of the last event, also if that one was not wanted.
-            yield b": ping\nid: %s\n\n" % follower.id.encode()
+            text = b": ping\nid: %s\n\n" % follower.id.encode()
+        if text:
+            yield text
+            silence = Deadline(daemon.clock, HEARTBEAT)
+        elif not events:
+            daemon.clock.wait(follower.news, silence.remaining())
 
 
 def _sync(daemon: Daemon, follower: Follower) -> bytes:

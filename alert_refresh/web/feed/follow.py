@@ -87,7 +87,7 @@ def wait_for_change(daemon: Daemon, kind: str) -> None:
         wait_until(daemon, lambda: generation_of(worker) != generation, seconds)
 
 
-def generation_of(worker: Worker[Any]) -> int | None:
-    """The generation that is served; None before the first."""
+def generation_of(worker: Worker[Any]) -> int:
+    """The generation that is served; 0 before the first, so that a client can wait for that one too."""
     snapshot = worker.get_status().snapshot
-    return None if snapshot is None else snapshot.generation
+    return 0 if snapshot is None else snapshot.generation

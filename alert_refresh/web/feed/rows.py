@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alert_refresh.engine import Result
-from alert_refresh.observe.refreshes import HELD, RETRYING, SUPERSEDED, result_of
+from alert_refresh.observe.refreshes import HELD, RETRYING, SUPERSEDED
 from alert_refresh.web.answers import rfc3339, wall
 
 if TYPE_CHECKING:
@@ -53,39 +53,36 @@ def rows(daemon: Daemon) -> Iterator[Row]:
     # What is running is read before what is recorded, so that a refresh that ends meanwhile is not missed.
     now = {name: worker.get_status() for name, worker in daemon.workers.items()}
     records = daemon.refreshes.newest()
-    recorded = {(record.outcome.kind, record.outcome.request_id): record for record in reversed(records)}
+    last = {(record.outcome.kind, record.outcome.request_id): record for record in reversed(records)}
     for kind, status in now.items():
-        request, attempt = status.pending, status.attempt
-        if request is not None:
-            yield Row(math.inf, _begun(kind, request, QUEUED, None), request.accepted_at or daemon.clock.time())
-        if attempt is not None and (kind, attempt.request.request_id) not in recorded:
+        if status.pending is not None:
+            at = status.pending.accepted_at or daemon.clock.time()
+            yield Row(math.inf, _begun(kind, status.pending, QUEUED, None), at)
+        attempt, ended = status.attempt, status.last
+        if attempt is not None and _is_new(last.get((kind, attempt.request.request_id)), attempt.started_at):
             yield Row(math.inf, _begun(kind, attempt.request, RUNNING, attempt.started_at), attempt.started_at)
-        last = status.last
-        ended = status.succeeded + status.failed + status.cancelled > 0
-        if ended and last is not None and (kind, last.request_id) not in recorded:
-            # It has ended, and its record is about to be made.
-            fields = _fields(last.kind, last.request_id) | {"trigger": last.trigger.value, "result": RUNNING}
-            yield Row(math.inf, fields | {"started_at": rfc3339(last.started_at)}, last.started_at)
-    later: set[str] = {kind for kind, status in now.items() if status.pending is not None or status.attempt is not None}
+        here = status.succeeded + status.failed + status.cancelled > 0
+        if here and ended is not None and _is_new(last.get((kind, ended.request_id)), ended.started_at):
+            # Its record is about to be made.
+            fields = _fields(kind, ended.request_id) | {"trigger": ended.trigger.value, "result": RUNNING}
+            yield Row(math.inf, fields | {"started_at": rfc3339(ended.started_at)}, ended.started_at)
     for record in records:
-        outcome = record.outcome
-        yield _row(daemon, record, now.get(outcome.kind), superseded=outcome.kind in later)
-        later.add(outcome.kind)
+        yield _row(daemon, record, now.get(record.outcome.kind))
 
 
-def _row(daemon: Daemon, record: Record, status: Status[Any] | None, *, superseded: bool) -> Row:
-    outcome, result, next_attempt = record.outcome, result_of(record.outcome), None
-    attempt, last = (None, None) if status is None else (status.attempt, status.last)
-    if attempt is not None and attempt.request.request_id == outcome.request_id and attempt.number > outcome.attempt:
-        result = RUNNING
-    elif last is not None and last.request_id == outcome.request_id and last.attempt > outcome.attempt:
-        result = RUNNING  # its record is about to be made anew
-    elif outcome.retry_in is not None:
-        waits = status is not None and last is not None and last.request_id == outcome.request_id
-        if waits and status is not None and status.next_attempt is not None:
-            result, next_attempt = RETRYING, rfc3339(wall(daemon.clock, status.next_attempt))
-        elif superseded:
-            result = SUPERSEDED
+def _is_new(record: Record | None, started_at: float) -> bool:
+    """Whether an attempt is that of a refresh without a record: of another one with this id, if that one is over."""
+    return record is None or (record.over and record.outcome.started_at < started_at)
+
+
+def _row(daemon: Daemon, record: Record, status: Status[Any] | None) -> Row:
+    outcome, result, next_attempt = record.outcome, record.result, None
+    if not record.over:
+        result = RETRYING
+        if status is not None and status.attempt is not None:
+            result = RUNNING if status.attempt.request.request_id == outcome.request_id else RETRYING
+        elif status is not None and status.next_attempt is not None:
+            next_attempt = rfc3339(wall(daemon.clock, status.next_attempt))
     fields = _fields(outcome.kind, outcome.request_id) | {
         "trigger": outcome.trigger.value,
         "result": result,

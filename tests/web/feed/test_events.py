@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -12,7 +13,7 @@ from alert_refresh.web.feed.events import HEARTBEAT
 from tests.web.world import World, target, targets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from alert_refresh.engine import Snapshot
 
@@ -148,16 +149,46 @@ def test_after_a_silence_a_comment_with_the_id_of_the_last_event_is_sent() -> No
         stream.close()
 
 
-def stop_waiting(world: World) -> None:
-    """Make the next waits for news end at their limit."""
+def stop_waiting(world: World, meanwhile: Callable[[], object] = lambda: None, most: float = HEARTBEAT) -> None:
+    """Make waits of this thread end at once, at most so many seconds later by the clock; `meanwhile` happens then."""
 
     def wait(event: Any, seconds: float | None) -> bool:
-        if seconds == HEARTBEAT:
-            return event.is_set()  # type: ignore[no-any-return]
-        return before(event, seconds)
+        if threading.current_thread() is not threading.main_thread() or seconds is None:
+            return before(event, seconds)
+        waits.append(seconds)
+        world.clock.advance(min(seconds, most))
+        meanwhile()
+        return event.is_set()  # type: ignore[no-any-return]
 
+    waits: list[float] = []
     before = world.clock.wait
     world.clock.wait = wait  # type: ignore[method-assign]
+
+
+def test_events_of_other_kinds_are_a_silence_for_a_client_that_did_not_ask_for_them() -> None:
+    with World().start() as world:
+        stream = opened(world, "?kinds=rules")
+        numbers = iter(range(10))
+        stop_waiting(world, lambda: publish(world, f"n{next(numbers)}"), most=4)
+        assert stream.read() == [("", None)]
+        assert 3 <= next(numbers) <= 5, "it waited for about four of them"
+        assert stream.id == world.daemon.feed.follow().id
+        stream.close()
+
+
+def test_a_response_that_is_never_sent_gives_its_place_back(world: World) -> None:
+    broken: list[int] = []
+
+    @world.app.after_request
+    def fail(response: Any) -> Any:
+        if response.is_streamed and not broken:
+            broken.append(1)
+            raise RuntimeError("broken")
+        return response
+
+    assert world.client.get(EVENTS).status_code == 500
+    assert broken
+    assert world.daemon.feed.followers == 0
 
 
 def test_a_stop_ends_the_stream(world: World) -> None:

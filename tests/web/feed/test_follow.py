@@ -104,7 +104,19 @@ def test_an_invalid_parameter_is_a_400_that_names_it(world: World, path: str, qu
     assert name in response.json["message"]
 
 
-def test_before_anything_is_loaded_it_answers_at_once() -> None:
+def test_a_client_can_wait_for_what_is_loaded_first() -> None:
+    with World() as world:
+        begun, release = world.hang()
+        world.daemon.start()
+        assert begun.wait(20)
+        asked = [asking(world, f"{TARGETS}{path}?generation=0&wait=25s") for path in ROUTES]
+        eventually(lambda: world.daemon.feed.followers == len(asked))
+        release.set()
+        assert [ask().status_code for ask in asked] == [200] * len(asked)
+        assert world.get("/status").json["generation"] == asked[-1]().json["generation"]
+
+
+def test_before_anything_is_loaded_another_generation_answers_at_once() -> None:
     with World() as world:
         assert world.get("?generation=1&wait=30s").status_code == 503
         assert world.get("/status?generation=1&wait=30s").json["generation"] is None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from alert_refresh.engine import Permanent, RefreshSettings, Transient, Trigger
+from alert_refresh.engine import Outcome, Permanent, RefreshSettings, Result, Transient, Trigger
 from tests.stage import eventually
 from tests.web.world import World, target, targets
 
@@ -127,6 +127,85 @@ def test_one_that_waits_for_its_next_attempt_is_retrying_and_a_newer_one_superse
     assert world.post("?wait=5s").status_code == 200
     assert (one(world)["result"], one(world)["attempts"]) == ("superseded", 2)
     assert [row["result"] for row in listed(world, "?result=superseded")] == ["superseded"]
+
+
+def test_a_wait_for_one_ends_as_soon_as_a_newer_one_takes_its_place(world: World) -> None:
+    world.fail(Transient("connection refused", "network"))
+    begin(world)
+    world.clock.wait_for_sleeper(30)
+    ask = asking(world, f"{REFRESHES}/{ID}?wait=30s")
+    eventually(lambda: world.daemon.feed.followers == 1)
+    follower = world.daemon.feed.follow()
+    begun, release = world.hang()
+    begin(world, ID.replace("0a", "0b"))
+    assert begun.wait(20)
+    assert ask().json["result"] == "superseded", "though the newer one still runs"
+    [event] = follower.take()
+    assert b'"result":"superseded"' in event.text
+    assert ID.encode() in event.text
+    release.set()
+    world.attempt_ends()
+    assert one(world)["result"] == "superseded"
+
+
+def test_a_superseded_one_never_looks_otherwise_while_the_newer_one_is_recorded(world: World) -> None:
+    world.fail(Transient("connection refused", "network"))
+    begin(world)
+    world.clock.wait_for_sleeper(30)
+    seen: list[str] = []
+    world.worker._listeners.outcomes.insert(0, lambda _: seen.append(one(world)["result"]))
+    world.worker._listeners.swaps.insert(0, lambda _: seen.append(one(world)["result"]))
+    world.source.answer = lambda n: targets(target("one"), digest="two")
+    assert world.post("?wait=5s").status_code == 200
+    assert seen == ["superseded"] * 2
+
+
+def test_an_id_that_is_used_again_means_the_newer_refresh_from_its_begin(world: World) -> None:
+    assert world.post("?wait=5s", headers={"X-Request-ID": ID}).status_code == 200
+    world.clock.advance(1)
+    begun, release = world.hang()
+    begin(world)
+    assert begun.wait(20)
+    assert (one(world)["result"], one(world)["started_at"]) == ("running", "2023-11-14T22:13:21Z")
+    assert [row["result"] for row in listed(world)][:2] == ["running", "success"]
+    ask = asking(world, f"{REFRESHES}/{ID}?wait=25s")
+    eventually(lambda: world.daemon.feed.followers == 1)
+    release.set()
+    assert ask().json["started_at"] == "2023-11-14T22:13:21Z"
+
+
+def test_one_that_is_retried_keeps_its_place_in_the_pages(world: World) -> None:
+    world.fail(Transient("connection refused", "network"))
+    begin(world)
+    world.clock.wait_for_sleeper(30)
+    for number in (1, 2, 3, 4):
+        world.daemon.refreshes._heard(other(number))
+    world.clock.advance(30)
+    world.clock.wait_for_sleeper(60)
+    found: list[str] = []
+    query = "?limit=1"
+    while len(found) < 20:
+        body = world.client.get(REFRESHES + query).json
+        found += [row["request_id"] for row in body["refreshes"]]
+        if body["next_cursor"] is None:
+            break
+        query = f"?limit=1&cursor={body['next_cursor']}"
+    assert found[:5] == [*(f"{number}{ID[1:]}" for number in (4, 3, 2, 1)), ID]
+    assert len(found) == 6
+
+
+def other(number: int) -> Outcome:
+    """The outcome of a refresh of another kind."""
+    return Outcome("rules", Trigger.PERIODIC, f"{number}{ID[1:]}", 1, Result.SUCCESS, 1_700_000_000.0, 0.25)
+
+
+def test_one_whose_schedule_was_paused_has_failed(world: World) -> None:
+    world.fail(Transient("connection refused", "network"))
+    world.clock.advance(30)
+    world.attempt_ends()
+    world.clock.wait_for_sleeper(30)
+    world.worker.pause()
+    eventually(lambda: listed(world)[0]["result"] == "failed")
 
 
 def test_one_whose_retries_a_stop_ended_has_failed(world: World) -> None:
