@@ -148,7 +148,9 @@ class Daemon:
             kept = [kind for kind in KINDS if kind.keep and kind.name in self.workers]
             self.keeper.start(self.workers, {kind.name: load(kind.keep) for kind in kept})
         outcomes = () if self.keeper is None else self.keeper.restored
-        self.refreshes.start(self.workers, {kind.name: load(kind.plan) for kind in KINDS if kind.plan}, outcomes)
+        named = {kind.name: kind.plan or kind.fields for kind in KINDS if kind.name in self.workers}
+        compared = {kind: load(name) for kind, name in named.items() if name}
+        self.refreshes.start(self.workers, compared, outcomes)
         self.feed.start(self.workers)
         if self.notifier is not None:
             for kind, worker in self.workers.items():

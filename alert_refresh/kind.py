@@ -27,14 +27,15 @@ class Kind(engine.Kind):
     `enable_hint` completes the sentence "to switch them on, ...". A kind that `gates_readiness` must be loaded before
     `/readyz` answers 200.
 
-    Five functions are named as `module:attribute`, so that only what is used is imported. `metrics(registry, workers)`
+    Six functions are named as `module:attribute`, so that only what is used is imported. `metrics(registry, workers)`
     registers the kind's own metrics. `keep(source)` returns the `keep.codec.Codec` by which the kind's snapshot
     survives a restart; without one it does not. `blueprint(daemon, auth, metrics)` returns its routes, given what
     `metrics` returned. `check(snapshots)` returns fields that `alert-refresh check` shows beside those of every kind,
     given the snapshots of all kinds by name; `warnings` among them are lines for people, and faults with `--strict`.
     `build_check` takes the place of `build` in that command, for a kind whose refresh changes something. `plan(item)`
     returns an item's fields as `alert-refresh plan` compares them, each as its value and as what may be shown of it; a
-    kind without it is not planned.
+    kind without it is not planned. `fields(item)` returns an item's fields, by the names that answers have, for a kind
+    without `plan`: the record of a refresh names those that it changed.
     """
 
     read: Callable[[Env], Any]
@@ -46,6 +47,7 @@ class Kind(engine.Kind):
     build_check: Callable[[Any, Clock], Source[Any] | None] | None = None
     check: str = ""
     plan: str = ""
+    fields: str = ""
     keep: str = ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,9 @@ def soaking(config: pytest.Config) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As in the background of a shell; the programs that tests start would ignore it too.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if soaking(config):
         hypothesis.settings.load_profile("soak")
 

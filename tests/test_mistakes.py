@@ -293,11 +293,15 @@ WITH_CREDENTIAL = (
 )
 
 
+UNUSED = ("ALERT_REFRESH_CLIENT_TOKEN_FILE",)
+"""Settings of the commands, which the daemon knows and does not read."""
+
+
 @pytest.mark.parametrize("name", sorted(known()))
 def test_a_credential_in_the_wrong_setting_is_in_no_message(name: str) -> None:
     for text in WITH_CREDENTIAL:
         found = faults(**{name: text})
-        if "://" in text and not name.endswith(("_URL", "_TOKEN")):
+        if "://" in text and not name.endswith(("_URL", "_TOKEN")) and name not in UNUSED:
             assert name in found, (name, text)
         faults(**{name: f"'{text}'", "ALERT_REFRESH_BIND": text, "VIEWS": text, "K8S_NAMESPACE": text})
 

@@ -287,4 +287,5 @@ KIND = Kind(
     metrics="alert_refresh.views.metrics:ViewMetrics",
     keep="alert_refresh.views.keep:ViewCodec",
     blueprint="alert_refresh.web.views.routes:build",
+    fields="alert_refresh.web.views.uniform:compared",
 )

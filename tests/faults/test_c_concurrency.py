@@ -35,7 +35,7 @@ from alert_refresh.engine import (
     Worker,
 )
 from alert_refresh.engine.guard.ruling import Guard
-from alert_refresh.engine.refresher import Refresher
+from alert_refresh.engine.refresher import Listeners, Refresher
 from alert_refresh.engine.retry import RetryPolicy
 from alert_refresh.engine.state import RefreshState
 from alert_refresh.observe.notify import NotifySettings
@@ -239,7 +239,7 @@ def read_while_swapping(swaps: int, reads: int) -> None:
 
     unguarded: Guard[str] = Guard(None, Limits(), clock)
     about: dict[str, Any] = {"state": state, "guard": unguarded, "policy": RetryPolicy(0, 1, 1), "clock": clock}
-    refresher: Refresher[str] = Refresher(source=FakeSource(answer), timeout=1, **about)
+    refresher: Refresher[str] = Refresher(source=FakeSource(answer), timeout=1, listeners=Listeners(), **about)
     enough = threading.Event()
     total = [0] * 2
 

@@ -125,6 +125,24 @@ def _status_fields(worker: Worker[Any]) -> dict[str, Any]:
     )
 
 
+def compared(state: ViewState) -> dict[str, Any]:
+    """What of a view tells two generations apart, by the names of `_view_fields`."""
+    return {
+        "state": state.failed,
+        "mode": state.mode,
+        "outcome": state.outcome,
+        "last_refreshed": state.refreshed_at,
+        "last_success": state.fresh_at,
+        "skip": state.never,
+        "duration_ms": state.duration_ms,
+        "reason": state.reason,
+        "error_type": state.error_type,
+        "rows": state.rows,
+        "size_bytes": state.size,
+        "generation": state.generation,
+    }
+
+
 def _view_fields(worker: Worker[Any], state: ViewState) -> dict[str, Any]:
     """One view as JSON fields: nothing in them changes while nothing happens to the view."""
     source: Any = worker.source

@@ -72,7 +72,8 @@ def test_one_view_can_be_refreshed_and_the_record_says_which(world: ViewsWorld) 
     assert (body["result"], body["scope"]) == ("success", "mv_descendant_counts")
     changed = body["difference"]["changed"]
     assert [one["name"] for one in changed] == ["mv_descendant_counts"]
-    assert "refreshed_at" in changed[0]["fields"]
+    assert "last_refreshed" in changed[0]["fields"]
+    assert set(changed[0]["fields"]) <= set(get(world, "/mv_descendant_counts").json)
     recorded: Any = world.app.test_client().get(f"/api/v2/refreshes/{body['request_id']}").json
     assert recorded["scope"] == "mv_descendant_counts"
 
