@@ -45,9 +45,10 @@ export class Chart {
     else this.draw();
   }
 
-  draw() {
-    this.plot?.destroy();
+  async draw() {
     if (!this.past.length) return;
+    const { default: uPlot } = await import("./uplot.js"); // not before the first states are drawn
+    this.plot?.destroy();
     const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
     const line = (kind) => ({ stroke: colour(COLOURS[kind] || "--text"), width: 1.5, spanGaps: true, points: { show: true, size: 5 } });
     const options = {

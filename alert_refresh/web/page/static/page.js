@@ -155,7 +155,7 @@ function drawNow() {
   judged.forEach((one, kind) => kinds.update(kind, one, world));
   drawVerdict(judged);
   if (judged.size) panels.update([...Object.keys(PANELS).filter((kind) => judged.has(kind) && judged.get(kind).state.word !== "off"), "history"], judged, world);
-  if (window.uPlot) chart.update(world.refreshes);
+  chart.update(world.refreshes);
 }
 
 function drawVerdict(judged) {

@@ -24,18 +24,21 @@ function origin(source) {
 
 const rows = new WeakMap(); // the row of each item, the same one as long as the item is
 
-/** The row of an item: its fields, its level, and its words for the search. `more` are fields that depend on others. */
+/** The row of an item: its fields and its level; `more` are fields that depend on others. */
 function rowOf(item, word, more = {}) {
   const known = rows.get(item);
   const key = JSON.stringify([word, more]);
   if (known?.key === key) return known;
-  const faults = item.faults?.flatMap(({ field, message }) => [field, message]) || [];
-  const values = Object.values(item).filter((value) => typeof value !== "object");
-  const lists = [item.match, item.targets].flat().filter(Boolean);
-  const words = [...values, ...lists, ...faults, ...Object.values(more), word, item.enabled === false ? "disabled" : ""];
-  const row = { ...item, ...more, item, key, word, level: levelOf(word), text: words.join(" ").toLowerCase() };
+  const row = { ...item, ...more, item, key, word, level: levelOf(word) };
   rows.set(item, row);
   return row;
+}
+
+/** The words of a row that a search finds. */
+function textOf({ item, from, word }) {
+  const faults = item.faults?.flatMap(({ field, message }) => [field, message]) || [];
+  const values = Object.values(item).filter((value) => typeof value !== "object");
+  return [...values, item.match, item.targets, ...faults, from, word, item.enabled === false && "disabled"].join(" ").toLowerCase();
 }
 
 function compare(a, b) {
@@ -67,6 +70,7 @@ export const PANELS = {
       nouns: ["target or rejected Secret", "targets and rejected Secrets"],
       search: "Search targets by name, type, source or fault",
       rows: targetRows,
+      text: textOf,
       open: open.target,
       filters: [
         ["State", ["faulty", "fresh", "stale", "rejected", "undeliverable", "disabled"], (row, option) => (option === "faulty" ? row.level !== "ok" : option === "disabled" ? !row.enabled : row.word === option)],
@@ -93,6 +97,7 @@ export const PANELS = {
       nouns: ["rule"],
       search: "Search rules by id, family, matcher or target",
       rows: ruleRows,
+      text: textOf,
       filters: [["Show", ["faulty", "disabled"], (row, option) => (option === "faulty" ? row.word === "missing" : !row.enabled)]],
       columns: [
         ["Family", ({ family }) => name(family || "none")],
@@ -109,6 +114,7 @@ export const PANELS = {
       nouns: ["view"],
       search: "Search views by name or reason",
       rows: ({ kinds }) => (kinds.get("views")?.list?.items || []).map((item) => rowOf(item, item.state)),
+      text: textOf,
       filters: [["Show", ["faulty"], ({ word }) => word === "stale"]],
       columns: [
         ["View", (row) => name(row.name)],
@@ -142,6 +148,7 @@ export const PANELS = {
       nouns: ["refresh", "refreshes"],
       search: "Search refreshes by kind, trigger or cause",
       rows: ({ refreshes }) => refreshes.map((item) => rowOf(item, item.result)),
+      text: textOf,
       open: ({ item }) => open.refresh(item),
       updated({ cursor }, { root }) {
         older.parentNode || root.append(older);

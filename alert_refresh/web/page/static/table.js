@@ -12,11 +12,11 @@ const PRINTED = 1000; // rows that are drawn for paper
 export class Listing {
   /**
    * `columns` are `[title, cell(row), class]`, `filters` `[label, options, keep(row, option)]`. `rows(world)` are all
-   * rows, each with its words as `text`; only rows that are other objects than before are drawn anew. `open(row)`
+   * rows, `text(row)` their words; only rows that are other objects than before are drawn anew. `open(row)`
    * shows one row whole, `updated(world, listing)` does the rest. `nouns` are the singular and the plural of a row.
    */
-  constructor({ label, columns, filters = [], rows, open, updated, nouns, search }) {
-    Object.assign(this, { columns, rows, open, updated, nouns, chunks: [], all: [], shown: [], height: GUESS });
+  constructor({ label, columns, filters = [], rows, text, open, updated, nouns, search }) {
+    Object.assign(this, { columns, text, rows, open, updated, nouns, chunks: [], all: [], shown: [], height: GUESS });
     const changed = () => this.filter();
     this.search = el("input", { type: "search", placeholder: search, "aria-label": search, autocomplete: "off", spellcheck: "false", oninput: changed });
     this.filters = filters.map(([text, options, keep]) => {
@@ -44,9 +44,9 @@ export class Listing {
   }
 
   filter() {
-    const words = this.search.value.toLowerCase().split(/\s+/);
+    const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const filters = this.filters.filter(({ select }) => select.value);
-    this.shown = this.all.filter((row) => words.every((word) => row.text.includes(word)) && filters.every(({ keep, select }) => keep(row, select.value)));
+    this.shown = this.all.filter((row) => words.every((word) => (row.text ??= this.text(row)).includes(word)) && filters.every(({ keep, select }) => keep(row, select.value)));
     const [shown, all] = [this.shown.length, count(this.all.length, ...this.nouns)];
     say(this.count, shown === this.all.length ? all : `${shown.toLocaleString("en")} of ${all}`);
     this.table.hidden = !shown;
