@@ -16,7 +16,7 @@ from tests.kube import KubeServer, faults, fill, kubeconfig
 from tests.kube import secret as kubernetes_secret
 from tests.observe.notify.hooks import Hook
 from tests.postgres import Server, hierarchy
-from tests.process.program import Program, eventually
+from tests.process.program import ROOT, Program, eventually
 from tests.prometheus import shared
 from tests.targets.folder.folders import secret, write
 
@@ -232,7 +232,7 @@ def test_more_faulty_secrets_than_have_an_alert_of_their_own_alert_together(fold
 
 @pytest.fixture
 def healthy(kube: KubeServer, folder: Path) -> Iterator[Program]:
-    """The program with every kind on and with its default settings, once all three are refreshed."""
+    """The program with every kind on and with its default settings, once all of them are refreshed."""
     database = hierarchy()
     file = folder / "rules.yaml"
     file.write_text(RULES.replace("good", "target-00000"))
@@ -241,10 +241,12 @@ def healthy(kube: KubeServer, folder: Path) -> Iterator[Program]:
         "RULES_FILE": str(file),
         "VIEWS_DATABASE_URL": database.dsn(),
         "TARGET_REFRESH_RATE_LIMIT": "0s",
+        "ALERTMANAGER_CONFIG_TEMPLATE": str(ROOT / "config/examples/alertmanager.yml"),
+        "ALERTMANAGER_CONFIG_FILE": str(folder / "alertmanager.yml"),
     }
     try:
         with Program(env=environ) as program:
-            for kind in ("Targets", "Rules", "Views"):
+            for kind in ("Targets", "Rules", "Views", "Alertmanager"):
                 program.wait_for(f"{kind} refreshed successfully")
             program.wait_for("The watch is connected")
             yield program

@@ -141,7 +141,7 @@ import sys
 from alert_refresh.env import Env
 from alert_refresh.engine import Deadline, Request, SystemClock, Trigger
 from alert_refresh.targets import build, read
-source = build(read(Env({{"KUBECONFIG": {str(file)!r}}})), SystemClock())
+source = build(read(Env({{"KUBECONFIG": {str(file)!r}}})), SystemClock(), {{}})
 before = set(sys.modules)
 snapshot = source.refresh(None, Request(Trigger.STARTUP), Deadline(SystemClock(), 60))
 source.close()
