@@ -68,7 +68,7 @@ class Summary:
         if status.restored:
             yield "restored after a restart"
         if status.paused:
-            yield "its schedule is stopped"
+            yield "the schedule is stopped"
         watch = None if reason or status.last_success_at is None else worker.watch_health()
         if watch is not None and not watch.connected:
             yield "not watched"

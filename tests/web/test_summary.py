@@ -156,7 +156,7 @@ def test_a_watch_that_is_not_connected_is_told_unless_a_failure_is(monkeypatch: 
 def test_a_schedule_that_is_stopped_is_told() -> None:
     with World(answer=lambda n: targets(target("one"))).start() as world:
         world.worker.pause(10)
-        assert said(world) == "Not fresh: targets (its schedule is stopped)."
+        assert said(world) == "Not fresh: targets (the schedule is stopped)."
 
 
 def test_targets_that_rules_name_and_do_not_exist_are_named() -> None:
