@@ -56,7 +56,7 @@ async function readKind(kind) {
   if (kind === "alertmanager" && before && before.generation !== status.generation) readList("targets"); // their delivery
 }
 
-const lists = new Map(); // those that are being read
+const lists = new Map(); // being read; one that failed or is too old is read again
 
 function readList(kind) {
   if (lists.has(kind)) return;
@@ -65,7 +65,12 @@ function readList(kind) {
     change(kind, { list });
     draw();
   });
-  lists.set(kind, reading.catch(() => {}).finally(() => lists.delete(kind))); // the poll reads it again
+  const ended = () => {
+    lists.delete(kind);
+    const { status, list } = world.kinds.get(kind);
+    if ((list?.generation || 0) < status?.generation) later(`list ${kind}`, LOOK, async () => readList(kind));
+  };
+  lists.set(kind, reading.then(ended, ended));
 }
 
 const keyOf = ({ kind, request_id }) => `${kind} ${request_id}`;

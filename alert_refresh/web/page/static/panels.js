@@ -134,7 +134,7 @@ export const PANELS = {
     const update = ({ kinds }) => {
       const { instances = [], undeliverable = [], undeliverable_rules: lost = [], overlapping = [], warnings = [] } = kinds.get("alertmanager")?.status || {};
       show(root, [instances, undeliverable, lost, overlapping, warnings], () => [
-        instances.length === 0 && el("p", "The file is written only: ALERTMANAGER_URL is not set."),
+        instances.length === 0 && el("p", "Written only: ALERTMANAGER_URL is not set."),
         list("Instances", instances.map((one) => [badge(one.in_sync ? "in sync" : "out of sync"), name(one.url), " ", one.version, one.error && el("p.raw", name(one.error))])),
         list("Undeliverable targets", undeliverable.map((one) => [name(one.target), faultLines(one.faults)])),
         list("Undeliverable rules", lost.map((one) => [name(one.rule), faultLines(one.faults)])),

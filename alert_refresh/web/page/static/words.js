@@ -134,7 +134,7 @@ export function faulty(one) {
   return [stale && `${count(stale, "target")} stale`, rejected && `${count(rejected, "Secret")} rejected`].filter(Boolean).join(", ");
 }
 
-/** The level of everything: that of the worst kind which is on. `judged` maps each kind to `{ one, state, problems }`. */
+/** The level of the worst of the judged kinds. */
 export function worstLevel(judged) {
   return [...judged.values()].map((one) => one.state).sort(worstFirst)[0]?.level || "none";
 }
