@@ -98,7 +98,9 @@ def redrawn(browser: Browser, url: str, folder: Path) -> tuple[list[float], list
 def in_a_browser(folder: Path) -> Table:
     table = Table(
         "The status page",
-        note=f"{TARGETS:,} targets, loopback, Debian's chromium without a window, its cache empty; {VISITS} visits.",
+        note=f"{TARGETS:,} targets, loopback, Debian's chromium without a window, its cache empty; {VISITS} visits. "
+        "The promise is about the sentence and the kinds, each with its state; the rows of targets are below them, and "
+        "are measured without a promise.",
     )
     if binary() is None:
         table.add("Chromium is not installed", "", "", "")
