@@ -8,6 +8,8 @@ import yaml
 
 from alert_refresh.alertmanager import render as module
 from alert_refresh.alertmanager.inputs import Capabilities, Inputs, Mode
+from alert_refresh.alertmanager.model import matcher_problem
+from alert_refresh.alertmanager.receivers import receiver
 from alert_refresh.alertmanager.render import render
 from alert_refresh.alertmanager.template import MARKER
 from alert_refresh.engine import Fault
@@ -195,7 +197,7 @@ def test_no_credential_is_in_what_is_logged_of_it() -> None:
 def test_an_exception_about_one_target_or_rule_is_the_fault_of_that_one_alone(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    whole_receiver, whole_problem = module.receiver, module.matcher_problem
+    whole_receiver, whole_problem = receiver, matcher_problem
 
     def broken_receiver(one: Target, *rest: Any) -> Any:
         if one.name == "two":
