@@ -148,7 +148,8 @@ def test_a_daemon_that_falls_silent_counts_as_lost(told: Told, monkeypatch: pyte
 def test_a_malformed_event_ends_it(told: Told) -> None:
     nested = b"data: " + b"[" * 200_000 + b"\n\n"
     for text in (b"data: [1]\n\n", event(1, "x") + nested):
-        with Stub(scripted(STREAM + text)) as stub, pytest.raises(Failed, match="sent a malformed event") as failed:
+        script = scripted(STREAM + text, refusal(403, "forbidden"))
+        with Stub(script) as stub, pytest.raises(Failed, match="sent a malformed event") as failed:
             list(follow(Client(parse(stub.url)), {}, "", told.said.append))
         assert failed.value.exit_code == 3 and told.said == []
 
