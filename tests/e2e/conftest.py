@@ -48,7 +48,8 @@ def visit(browser: Browser) -> Callable[..., AbstractContextManager[Page]]:
             page.goto(url)
             yield page
         finally:
-            page.unroute_all(behavior="ignoreErrors")  # one may just be asking the daemon
+            if not page.is_closed():
+                page.unroute_all(behavior="ignoreErrors")  # one may just be asking the daemon
             context.close()
         assert [fault for fault in faults if not any(words in fault for words in EXPECTED)] == []
 
