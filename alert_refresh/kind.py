@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from alert_refresh.env import Env
 
     Before: TypeAlias = Mapping[str, Worker[Any]]
+    Remark: TypeAlias = tuple[str, tuple[str, ...]]
     Build: TypeAlias = Callable[[Any, Clock, Before], Source[Any] | None]
 
 
@@ -32,7 +33,7 @@ class Kind(engine.Kind):
     builds upon others reads what they serve and listens to them. `enable_hint` completes the sentence "to switch them
     on, ...". A kind that `gates_readiness` must be loaded before `/readyz` answers 200.
 
-    Seven functions are named as `module:attribute`, so that only what is used is imported. `metrics(registry, workers)`
+    Eight functions are named as `module:attribute`, so that only what is used is imported. `metrics(registry, workers)`
     registers the kind's own metrics. `keep(source)` returns the `keep.codec.Codec` by which the kind's snapshot
     survives a restart; without one it does not. `blueprint(daemon, auth, metrics)` returns its routes, given what
     `metrics` returned. `check(snapshots)` returns fields that `alert-refresh check` shows beside those of every kind,
@@ -42,7 +43,9 @@ class Kind(engine.Kind):
     what may be shown of it; `difference(source)`, for a kind that makes one whole, the lines that would change in it,
     as `diff -u` writes them, after a refresh of the source that `build_check` returned. A kind with neither is not
     planned. `fields(item)` returns an item's fields, by the names that answers have, for a kind without `plan`: the
-    record of a refresh names those that it changed.
+    record of a refresh names those that it changed. `remarks(snapshots)` returns what is wrong with a kind that only
+    such a kind can have, given the snapshots of all kinds by name, as pairs of a phrase and the names it is about, such
+    as `("1 missing target", ("team-a",))`: the sentence of `/health` has them in place of how many items are rejected.
     """
 
     read: Callable[[Env], Any]
@@ -57,6 +60,7 @@ class Kind(engine.Kind):
     difference: str = ""
     fields: str = ""
     keep: str = ""
+    remarks: str = ""
 
 
 def is_off(name: str) -> str:

@@ -156,4 +156,5 @@ KIND = Kind(
     blueprint="alert_refresh.web.alertmanager.routes:build",
     check="alert_refresh.alertmanager.dry:check",
     difference="alert_refresh.alertmanager.dry:difference",
+    remarks="alert_refresh.alertmanager.delivered:remarks",
 )  # fmt: skip

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from alert_refresh.engine import Fault, Rejected, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from alert_refresh.alertmanager.render import Rendering
     from alert_refresh.alertmanager.running.instances import Instance
+    from alert_refresh.kind import Remark
     from alert_refresh.targets.target import Target
 
 Faults = tuple[Fault, ...]
@@ -85,3 +86,16 @@ def delivered(snapshot: Snapshot[Any] | None) -> Delivered:
     """What is known of the kind's snapshot; nothing before there is one."""
     memo = None if snapshot is None else snapshot.memo
     return memo if isinstance(memo, Delivered) else Delivered()
+
+
+def remarks(snapshots: Mapping[str, Snapshot[Any] | None]) -> Iterator[Remark]:
+    """What the sentence of `/health` says of the last delivery."""
+    known = delivered(snapshots["alertmanager"])
+    if known.waits_for is not None:
+        yield f"nothing is written yet: {known.waits_for}", ()
+    for what, lost in (("target", known.undeliverable), ("rule", known.undeliverable_rules)):
+        if lost:
+            yield f"{len(lost)} {what}{'s' if len(lost) > 1 else ''} undeliverable", tuple(lost)
+    out = tuple(one.name for one in known.instances if one.name not in known.in_sync)
+    if out:
+        yield f"{len(out)} of {len(known.instances)} instances out of sync", out

@@ -103,5 +103,6 @@ KIND = Kind(
     blueprint="alert_refresh.web.rules.routes:build",
     plan="alert_refresh.rules.rule:compared",
     check="alert_refresh.rules.dangling:check",
+    remarks="alert_refresh.rules.dangling:remarks",
     keep="alert_refresh.rules.keep:RuleCodec",
 )

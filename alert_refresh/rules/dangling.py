@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from alert_refresh.rules.rule_set import rule_set
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from alert_refresh.engine import Snapshot, Worker
+    from alert_refresh.kind import Remark
 
 Pair = tuple[str, str]
 """A rule's id and the name of a target."""
@@ -67,6 +68,13 @@ def check(snapshots: Mapping[str, Snapshot[Any] | None]) -> dict[str, Any]:
     if len(pairs) > MOST:
         lines.append(f"and {len(pairs) - MOST} more")
     return {"dangling_targets": listed(pairs), "dangling_targets_count": len(pairs), "warnings": lines}
+
+
+def remarks(snapshots: Mapping[str, Snapshot[Any] | None]) -> Iterator[Remark]:
+    """What the sentence of `/health` says of it."""
+    names = tuple(dict.fromkeys(name for _, name in dangling(snapshots.get("rules"), snapshots.get("targets"))))
+    if names:
+        yield f"{len(names)} missing target{'s' if len(names) > 1 else ''}", names
 
 
 def listed(pairs: tuple[Pair, ...]) -> list[dict[str, str]]:

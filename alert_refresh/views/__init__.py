@@ -289,4 +289,5 @@ KIND = Kind(
     keep="alert_refresh.views.keep:ViewCodec",
     blueprint="alert_refresh.web.views.routes:build",
     fields="alert_refresh.web.views.uniform:compared",
+    remarks="alert_refresh.views.view:remarks",
 )

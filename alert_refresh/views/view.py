@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from alert_refresh.engine import Snapshot
+    from alert_refresh.kind import Remark
 
 SETTLED = 60.0
 """Seconds between two equal readings of the change counters before they are used: the counters lag behind commits."""
@@ -242,3 +245,11 @@ def read_again(plan: Plan, reading: Reading | None, now: float) -> Reading:
     if reading is not None and reading.fingerprint == plan.fingerprint:
         return replace(reading, refreshed=now)
     return Reading(plan.fingerprint, now, now)
+
+
+def remarks(snapshots: Mapping[str, Snapshot[Any] | None]) -> Iterator[Remark]:
+    """What the sentence of `/health` says of single views."""
+    snapshot = snapshots["views"]
+    failed = () if snapshot is None else tuple(name for name, state in snapshot.items.items() if state.failed)
+    if failed:
+        yield f"{len(failed)} not refreshed", failed

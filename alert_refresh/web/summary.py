@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from alert_refresh import daemon as kinds
+from alert_refresh.kind import load
 from alert_refresh.observe.formats import escape
 from alert_refresh.web.answers import rfc3339
 from alert_refresh.web.health import HEALTHY, health
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from alert_refresh.daemon import Daemon
     from alert_refresh.engine import Snapshot, Status, Worker
+    from alert_refresh.kind import Remark
 
 NOTHING = "Nothing is configured."
 LONGEST_ERROR = 160
 """Characters of the cause of a failure."""
 MAX_NAMES = 2
-"""Names of stale items that are listed."""
+"""Names of faulty items that are listed, for each fault."""
 
 Stale = tuple[float, tuple[str, ...], int]
 """Since when, in Unix seconds, the first names, and how many there are."""
@@ -30,10 +33,14 @@ class Summary:
     It names times and no ages, so that it changes only when something has happened: `Everything is fresh: 4 targets,
     13 rules.` or `Not fresh: targets (1 stale since 2026-11-26 10:03:05 UTC: slack-platform; 2 rejected).`. Which items
     are stale is looked up once for each snapshot, so that a call costs microseconds.
+
+    It is the first line of the status page, whose levels in `page/static/words.js` know the same faults.
     """
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
+        on = (kind for kind in kinds.KINDS if kind.name in daemon.workers)
+        self._remarks = {kind.name: load(kind.remarks) for kind in on if kind.remarks}
         self._stale: dict[str, tuple[Snapshot[Any], Stale | None]] = {}
 
     def __call__(self) -> str:
@@ -42,31 +49,44 @@ class Summary:
         if not workers:
             return NOTHING
         wrong = [f"stuck threads ({', '.join(stuck)})"] if (stuck := self._daemon.stuck()) else []
+        statuses = {kind: worker.get_status() for kind, worker in workers.items()}
+        snapshots = {kind: status.snapshot for kind, status in statuses.items()}
         for kind, worker in workers.items():
-            if found := "; ".join(self._not_fresh(worker, worker.get_status())):
+            if found := "; ".join((*self._not_fresh(worker, statuses[kind]), *self._faulty(worker, kind, snapshots))):
                 wrong.append(f"{kind} ({found})")
         if wrong:
             return escape(f"Not fresh: {', '.join(wrong)}.")
         return f"Everything is fresh: {', '.join(_counted(kind, worker) for kind, worker in workers.items())}."
 
     def _not_fresh(self, worker: Worker[Any], status: Status[Any]) -> Iterator[str]:
-        """What is not fresh of one kind, the cause first."""
-        snapshot = status.snapshot
-        if reason := _not_refreshed(worker, status):
+        """Why one kind as a whole is not fresh, the cause first."""
+        reason = _not_refreshed(worker, status)
+        if reason:
             yield reason
-        elif snapshot is None:
+        elif status.snapshot is None:
             yield "not loaded yet"
         if status.restored:
             yield "restored after a restart"
-        if status.hold is not None:
+        if status.paused:
+            yield "the schedule is stopped"
+        watch = None if reason or status.last_success_at is None else worker.watch_health()
+        if watch is not None and not watch.connected:
+            yield "not watched"
+        if status.hold is not None and not status.hold.rejected:
             yield f"the removal of {len(status.hold.names)} is held since {_time(status.hold.since)}"
+
+    def _faulty(self, worker: Worker[Any], kind: str, snapshots: Mapping[str, Snapshot[Any] | None]) -> Iterator[str]:
+        """What is wrong with the items of one kind."""
+        snapshot = snapshots[kind]
         if snapshot is None:
             return
         if stale := self._stale_of(worker, snapshot):
             since, names, count = stale
-            more = f" and {count - len(names)} more" if count > len(names) else ""
-            yield f"{count} stale since {_time(since)}: {', '.join(names)}{more}"
-        if snapshot.rejected:
+            yield f"{count} stale since {_time(since)}{_named(names, count)}"
+        if kind in self._remarks:
+            remarks: Iterable[Remark] = self._remarks[kind](snapshots)
+            yield from (f"{phrase}{_named(names[:MAX_NAMES], len(names))}" for phrase, names in remarks)
+        elif snapshot.rejected:
             yield f"{len(snapshot.rejected)} rejected"
 
     def _stale_of(self, worker: Worker[Any], snapshot: Snapshot[Any]) -> Stale | None:
@@ -99,6 +119,12 @@ def _counted(kind: str, worker: Worker[Any]) -> str:
     if not kind.endswith("s"):
         return kind
     return f"{count} {kind if count != 1 else kind.removesuffix('s')}"
+
+
+def _named(names: tuple[str, ...], count: int) -> str:
+    """Such as `: a, b and 3 more`; empty without names."""
+    more = f" and {count - len(names)} more" if count > len(names) else ""
+    return f": {', '.join(names)}{more}" if names else ""
 
 
 def _time(unix: float) -> str:

@@ -82,16 +82,16 @@ def main() -> None:
             with page(browser, program) as shown:
                 take(shown, "fresh", "Everything is fresh")
                 spoil(folder, NAMES[1])
-                take(shown, "stale", "1 target stale")
+                take(shown, "stale", "1 stale since")
                 put(folder, NAMES[1])
             with page(browser, program, color_scheme="dark") as shown:
                 folder.rename(folder.with_name("away"))
                 shown.wait_for_selector("#verdict[data-level=bad]")
-                take(shown, "failing", "Targets are failing")
+                take(shown, "failing", "not refreshed since")
                 folder.with_name("away").rename(folder)
             with page(browser, program) as shown:
                 remove(folder, "others")
-                take(shown, "held", "Removals of targets held")
+                take(shown, "held", "is held since")
 
 
 if __name__ == "__main__":

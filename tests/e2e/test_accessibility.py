@@ -66,7 +66,7 @@ def test_every_panel_with_faulty_items(program: Program, folder: Path, visit: Vi
     spoil(folder, "team-03")
     put(folder, "new", url="hooks.example.com")
     with visit(at(program), viewport={"width": width, "height": 900}) as page:
-        expect(headline(page)).to_contain_text("1 target stale, 1 Secret rejected")
+        expect(headline(page)).to_contain_text("team-03; 1 rejected), rules (4 missing targets: ")
         for tab in ("Targets", "Rules", "History"):
             page.get_by_role("tab", name=tab).click()
             expect(page.get_by_role("table", name=tab)).to_be_visible()
@@ -76,7 +76,7 @@ def test_every_panel_with_faulty_items(program: Program, folder: Path, visit: Vi
 
 def test_nothing_configured(visit: Visit) -> None:
     with Program() as program, visit(at(program)) as page:
-        expect(headline(page)).to_have_text("Nothing is configured")
+        expect(headline(page)).to_have_text("Nothing is configured.")
         assert in_both_schemes(page) == []
 
 
@@ -84,10 +84,10 @@ def test_failing_and_held(program: Program, folder: Path, visit: Visit) -> None:
     with visit(at(program)) as page:
         for name in NAMES[2:]:
             remove(folder, name)
-        expect(headline(page)).to_contain_text("Removals of targets held")
+        expect(headline(page)).to_contain_text("Not fresh: targets (the removal of 10 is held since 20")
         assert in_both_schemes(page) == []
         folder.rename(folder.with_name("away"))
-        expect(headline(page)).to_contain_text("Targets are failing")
+        expect(headline(page)).to_contain_text("Not fresh: targets (not refreshed since 20")
         assert in_both_schemes(page) == []
 
 

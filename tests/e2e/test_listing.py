@@ -96,6 +96,9 @@ def test_search_and_filter(program: Program, visit: Visit) -> None:
         expect(count(page)).to_have_text("200 of 5,200 targets and rejected Secrets")
         page.get_by_label("State").select_option("stale")
         expect(count(page)).to_have_text("0 of 5,200 targets and rejected Secrets")
+        page.get_by_label("State").select_option("fresh")
+        page.get_by_role("combobox", name="Type").select_option("slack")
+        expect(count(page)).to_have_text("1,249 of 5,200 targets and rejected Secrets")
 
 
 def test_hostile_names_are_text_and_turn_nothing_beside_them(tmp_path: Path, visit: Visit) -> None:
@@ -127,6 +130,6 @@ def test_hostile_names_are_text_and_turn_nothing_beside_them(tmp_path: Path, vis
             page.get_by_role("button", name=HOSTILE).last.click()
             expect(page.get_by_role("dialog").get_by_role("heading")).to_have_text(HOSTILE)
             assert page.locator("main img, dialog img, main b, dialog b").count() == 0
-            assert page.title() == "(!) Targets are failing - alert-refresh"
+            assert page.title() == "(!) Not fresh: targets (1 rejected). - alert-refresh"
             assert page.locator("main").evaluate(ISOLATED)
             assert page.get_by_role("dialog").evaluate(ISOLATED)

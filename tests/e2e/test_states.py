@@ -44,7 +44,7 @@ def program(folder: Path) -> Iterator[Program]:
 
 def test_nothing_configured_says_how_to_switch_each_kind_on(visit: Visit) -> None:
     with Program() as program, visit(at(program)) as page:
-        expect(headline(page)).to_have_text("Nothing is configured")
+        expect(headline(page)).to_have_text("Nothing is configured.")
         expect(card(page, "targets")).to_contain_text("set TARGET_DIRECTORY")
         expect(card(page, "rules")).to_contain_text("set RULES_FILE")
         expect(card(page, "views")).to_contain_text("set VIEWS_DATABASE_URL")
@@ -53,8 +53,9 @@ def test_nothing_configured_says_how_to_switch_each_kind_on(visit: Visit) -> Non
 
 def test_all_is_fresh(program: Program, visit: Visit) -> None:
     with visit(at(program)) as page:
-        expect(headline(page)).to_have_text("Everything is fresh")
-        expect(page).to_have_title("Everything is fresh - alert-refresh")
+        expect(headline(page)).to_have_text("Everything is fresh: 12 targets.")
+        assert program.get("/health")[2]["summary"] == headline(page).inner_text()
+        expect(page).to_have_title("Everything is fresh: 12 targets. - alert-refresh")
         expect(card(page, "targets")).to_contain_text("12 targets fresh")
         expect(card(page, "targets")).to_contain_text("Refreshed")
         expect(card(page, "views")).to_contain_text("off")
@@ -69,17 +70,17 @@ def test_the_first_start_says_that_it_reads(tmp_path: Path, visit: Visit) -> Non
         Program(env={"KUBECONFIG": str(kubeconfig)}) as program,
         visit(at(program)) as page,
     ):
-        expect(headline(page)).to_have_text("Reading targets for the first time")
+        expect(headline(page)).to_have_text("Not fresh: targets (not loaded yet).")
         expect(card(page, "targets")).to_contain_text("starting")
         expect(card(page, "targets")).to_contain_text("Refreshing now")
 
 
 def test_a_failure_tells_its_cause_since_when_and_what_to_do(program: Program, folder: Path, visit: Visit) -> None:
     with visit(at(program)) as page:
-        expect(headline(page)).to_have_text("Everything is fresh")
+        expect(headline(page)).to_contain_text("Everything is fresh")
         folder.rename(folder.with_name("away"))
-        expect(headline(page)).to_have_text("Targets are failing")
-        expect(page).to_have_title("(!) Targets are failing - alert-refresh")
+        expect(headline(page)).to_contain_text("Not fresh: targets (not refreshed since 20")
+        expect(page).to_have_title(re.compile(r"^\(!\) Not fresh: targets \(.* - alert-refresh$"))
         advice = page.locator("#advice")
         expect(advice).to_contain_text(
             re.compile(r"The folder of manifests cannot be read\. Since [\d:]+, for \d+ s\.")
@@ -102,10 +103,12 @@ def test_a_stale_target_and_a_rejected_secret_show_their_faults_by_field(
     program: Program, folder: Path, visit: Visit
 ) -> None:
     with visit(at(program)) as page:
-        expect(headline(page)).to_have_text("Everything is fresh")
+        expect(headline(page)).to_contain_text("Everything is fresh")
         spoil(folder, "team-03")
         put(folder, "new", url="hooks.example.com")
-        expect(headline(page)).to_have_text("1 target stale, 1 Secret rejected")
+        expect(headline(page)).to_have_text(
+            re.compile(r"^Not fresh: targets \(1 stale since [-\d]+ [:\d]+ UTC: team-03; 1 rejected\)\.$")
+        )
         card(page, "targets").get_by_role("button", name="Show which").first.click()
         rows = page.get_by_role("table", name="Targets").locator("tbody tr")
         expect(rows).to_have_count(2)
@@ -116,15 +119,15 @@ def test_a_stale_target_and_a_rejected_secret_show_their_faults_by_field(
         expect(rows.nth(1)).to_contain_text("type schema: is none of")
         put(folder, "team-03")
         remove(folder, "new")
-        expect(headline(page)).to_have_text("Everything is fresh")
+        expect(headline(page)).to_contain_text("Everything is fresh")
 
 
 def test_held_removals_are_named_with_what_can_be_decided(program: Program, folder: Path, visit: Visit) -> None:
     with visit(at(program)) as page:
-        expect(headline(page)).to_have_text("Everything is fresh")
+        expect(headline(page)).to_contain_text("Everything is fresh")
         for name in NAMES[2:]:
             remove(folder, name)
-        expect(headline(page)).to_have_text("Removals of targets held")
+        expect(headline(page)).to_contain_text("Not fresh: targets (the removal of 10 is held since 20")
         held = card(page, "targets")
         expect(held).to_contain_text("The source no longer has 10 targets. They are still served.")
         expect(held).to_contain_text("team-02, team-03")
@@ -143,7 +146,7 @@ def test_what_was_restored_says_so(folder: Path, tmp_path: Path, visit: Visit) -
     with silent_cluster(tmp_path) as kubeconfig:
         env = {"KUBECONFIG": str(kubeconfig), "ALERT_REFRESH_STATE_DIR": str(state)} | PATIENT
         with Program(env=env) as program, visit(at(program)) as page:
-            expect(headline(page)).to_have_text("Targets as before the restart")
+            expect(headline(page)).to_have_text("Not fresh: targets (restored after a restart; not watched).")
             expect(card(page, "targets")).to_contain_text("no refresh has confirmed it yet")
             expect(card(page, "targets")).to_contain_text("12 targets fresh")
 
@@ -152,14 +155,14 @@ def test_a_stuck_thread_is_named(program: Program, visit: Visit) -> None:
     with visit("about:blank") as page:
         change(page, "**/health", lambda found: found | {"status": "unhealthy", "stuck": ["targets-attempt-2"]})
         page.goto(at(program))
-        expect(headline(page)).to_have_text("Targets are stuck")
+        expect(page.locator("#verdict")).to_have_attribute("data-level", "bad")
         expect(card(page, "targets")).to_contain_text("targets-attempt-2")
 
 
 def test_rules_that_name_missing_targets_are_shown_with_both(folder: Path, visit: Visit) -> None:
     env = {"TARGET_DIRECTORY": str(folder), "RULES_FILE": str(ROOT / "config/examples/rules.yaml")}
     with Program(env=env) as program, visit(at(program)) as page:
-        expect(headline(page)).to_have_text("Rules name missing targets")
+        expect(headline(page)).to_contain_text("Not fresh: rules (4 missing targets: ")
         expect(card(page, "rules")).to_contain_text("4 targets named that do not exist.")
         page.get_by_role("tab", name="Rules").click()
         row = page.get_by_role("table", name="Rules").locator("tr", has_text="page-watchdog-silent")
@@ -175,21 +178,86 @@ def test_a_kind_that_the_page_does_not_know_and_alertmanager_are_shown(program: 
         change(page, "**/health", lambda found: {**found, "kinds": {**found["kinds"], **more}})
         known = program.get("/api/v2/publishing/targets/status")[2]
         instances = [
-            {"url": "http://am-1:9093", "version": "0.27.0", "in_sync": True, "error": None},
-            {"url": "http://am-2:9093", "version": None, "in_sync": False, "error": "cannot be connected"},
+            {"url": "am-1:9093", "version": "0.27.0", "in_sync": True, "error": None},
+            {"url": "am-2:9093", "version": None, "in_sync": False, "error": "cannot be connected"},
         ]
         lost = [{"target": "team-04", "faults": [{"field": "headers", "message": "no version knows them"}]}]
-        mine = {"instances": instances, "undeliverable": lost, "receivers": 12, "routes": 9, "config_hash": "5f"}
+        unrouted = [{"rule": "utf8", "faults": [{"field": "match[0]", "message": "has a label name of other letters"}]}]
+        mine = {
+            "instances": instances,
+            "receivers": 12,
+            "routes": 9,
+            "undeliverable": lost,
+            "undeliverable_count": 1,
+            "undeliverable_rules": unrouted,
+            "undeliverable_rules_count": 1,
+            "overlapping": ["team-05"],
+            "warnings": ["the template names no target"],
+            "waiting_for": "targets, or rules, are not loaded yet",
+        }
         page.route("**/api/v2/alertmanager/status", lambda route: route.fulfill(json=known | mine))
         page.route("**/api/v2/weather/status", lambda route: route.fulfill(json=known))
         page.goto(at(program))
-        expect(headline(page)).to_have_text("Alertmanager is out of sync")
+        expect(card(page, "alertmanager")).to_contain_text("targets, or rules, are not loaded yet")
         expect(card(page, "alertmanager")).to_contain_text("1 of 2 instances out of sync.")
         expect(card(page, "alertmanager")).to_contain_text("12 receivers, 9 routes")
         expect(card(page, "weather")).to_contain_text("fresh")
         page.get_by_role("tab", name="Alertmanager").click()
-        expect(page.get_by_role("tabpanel")).to_contain_text("http://am-2:9093")
-        expect(page.get_by_role("tabpanel")).to_contain_text("headers no version knows them")
+        expect(page.get_by_role("tabpanel")).to_contain_text("am-2:9093")
+        for text in ("headers no version knows them", "match[0] has a label name", "team-05", "names no target"):
+            expect(page.get_by_role("tabpanel")).to_contain_text(text)
+
+
+def test_alertmanager_that_is_written_for_has_its_state_and_each_target_its_delivery(
+    folder: Path, tmp_path: Path, visit: Visit
+) -> None:
+    env = {
+        "TARGET_DIRECTORY": str(folder),
+        "ALERTMANAGER_CONFIG_TEMPLATE": str(ROOT / "config/examples/alertmanager.yml"),
+        "ALERTMANAGER_CONFIG_FILE": str(tmp_path / "alertmanager.yml"),
+    }
+    for name in NAMES:
+        put(folder, name, type="webhook", format="webhook", headers={})
+    with Program(env=env | PATIENT) as program, visit(at(program)) as page:
+        expect(headline(page)).to_have_text("Everything is fresh: 12 targets, alertmanager.")
+        expect(card(page, "alertmanager")).to_contain_text("12 receivers, 12 routes")
+        rows = page.get_by_role("table", name="Targets").locator("tbody tr")
+        expect(rows.filter(has_text="team-04")).to_contain_text("ok")
+        put(folder, "team-04", type="webhook", format="webhook", headers={"X-Team": CANARY})
+        expect(headline(page)).to_have_text("Not fresh: alertmanager (1 target undeliverable: team-04).")
+        expect(card(page, "alertmanager")).to_contain_text("1 target undeliverable.")
+        expect(rows.first).to_contain_text("team-04")
+        expect(rows.first).to_contain_text("undeliverable")
+        expect(rows.first).to_contain_text("headers")
+        page.get_by_label("State").select_option("undeliverable")
+        expect(rows).to_have_count(1)
+        page.get_by_role("button", name="team-04").click()
+        expect(page.get_by_role("dialog")).to_contain_text("headers")
+        page.keyboard.press("Escape")
+        page.get_by_role("tab", name="Alertmanager").click()
+        expect(page.get_by_role("tabpanel")).to_contain_text("ALERTMANAGER_URL is not set")
+        expect(page.get_by_role("tabpanel")).to_contain_text("team-04")
+        card(page, "alertmanager").get_by_role("link", name="What to do").click()
+        expect(page.locator(":target")).to_have_text("A target is undeliverable")
+
+
+def test_an_alertmanager_that_is_away_is_told_with_its_cause(folder: Path, tmp_path: Path, visit: Visit) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        env = {
+            "TARGET_DIRECTORY": str(folder),
+            "ALERTMANAGER_CONFIG_TEMPLATE": str(ROOT / "config/examples/alertmanager.yml"),
+            "ALERTMANAGER_CONFIG_FILE": str(tmp_path / "alertmanager.yml"),
+            "ALERTMANAGER_URL": f"http://127.0.0.1:{closed.getsockname()[1]}",
+        }
+        with Program(env=env | PATIENT) as program, visit(at(program)) as page:
+            expect(headline(page)).to_contain_text(
+                ": it refused the connection; 12 targets undeliverable: team-00, team-01 and 10 more; 1 of 1 "
+            )
+            expect(page.locator("#advice")).to_contain_text("An Alertmanager cannot be reached.")
+            page.get_by_role("tab", name="Alertmanager").click()
+            expect(page.get_by_role("tabpanel")).to_contain_text("out of sync")
+            expect(page.get_by_role("tabpanel")).to_contain_text("it refused the connection")
 
 
 def test_no_credential_ever_reaches_the_browser(program: Program, folder: Path, visit: Visit) -> None:
@@ -199,9 +267,9 @@ def test_no_credential_ever_reaches_the_browser(program: Program, folder: Path, 
             "response", lambda response: bodies.append(text_of(response)) if "/events" not in response.url else None
         )
         page.goto(at(program))
-        expect(headline(page)).to_have_text("Everything is fresh")
+        expect(headline(page)).to_contain_text("Everything is fresh")
         spoil(folder, "team-03")
-        expect(headline(page)).to_have_text("1 target stale")
+        expect(headline(page)).to_contain_text("Not fresh: targets (1 stale since 20")
         page.get_by_role("button", name="team-03").click()
         expect(page.get_by_role("dialog")).to_contain_text("https://hooks.example.com")
         assert any("team-03" in body for body in bodies)

@@ -16,7 +16,9 @@ class Cause(NamedTuple):
     label: str = ""
 
 
-_TARGETS, _RULES, _VIEWS, _ALERTS = (f"runbook-{name}.md#" for name in ("targets", "rules", "views", "alerts"))
+_TARGETS, _RULES, _VIEWS, _ALERTMANAGER, _ALERTS = (
+    f"runbook-{name}.md#" for name in ("targets", "rules", "views", "alertmanager", "alerts")
+)
 
 CAUSES: dict[str, dict[str, Cause]] = {
     "targets": {
@@ -51,6 +53,27 @@ CAUSES: dict[str, dict[str, Cause]] = {
         "parse": Cause("The query of a view fails on the data.", f"{_VIEWS}runbook-views"),
         "unknown": Cause("The refresh ended with an unexpected error.", f"{_VIEWS}runbook-views"),
     },
+    "alertmanager": {
+        "network": Cause("An Alertmanager cannot be reached.", f"{_ALERTMANAGER}alertmanager-is-out-of-sync"),
+        "dns": Cause("The name of an Alertmanager does not resolve.", f"{_ALERTMANAGER}alertmanager-is-out-of-sync"),
+        "timeout": Cause("An Alertmanager did not answer in time.", f"{_ALERTMANAGER}alertmanager-is-out-of-sync"),
+        "tls": Cause("The certificate of an Alertmanager is not trusted.", f"{_ALERTMANAGER}tls-fails"),
+        "auth": Cause(
+            "The token for Alertmanager is missing or not accepted.",
+            f"{_ALERTMANAGER}alertmanager-asks-for-a-token",
+        ),
+        "api": Cause("An Alertmanager answers with an error.", f"{_ALERTMANAGER}alertmanager-is-out-of-sync"),
+        "config": Cause(
+            "Alertmanager refuses the template, reads another file, or is not what answers.",
+            f"{_ALERTMANAGER}runbook-alertmanager",
+        ),
+        "storage": Cause(
+            "The template or the written file is not accessible.", f"{_ALERTMANAGER}the-file-cannot-be-written"
+        ),
+        "validate": Cause("The template cannot be used.", f"{_ALERTMANAGER}the-template"),
+        "too_large": Cause("The template or an answer is larger than may be read.", f"{_ALERTMANAGER}too-much-to-read"),
+        "unknown": Cause("The delivery ended with an unexpected error.", f"{_ALERTMANAGER}an-unexpected-error"),
+    },
 }
 """By kind and error type."""
 
@@ -81,15 +104,25 @@ STATES: dict[str, Cause] = {
         "A thread makes no progress; if this lasts, the daemon has to be restarted.", f"{_ALERTS}alertrefreshunhealthy"
     ),
     "undeliverable": Cause(
-        "Alertmanager cannot deliver to them.", f"{_ALERTS}alertrefreshfailing", "some undeliverable"
+        "Alertmanager cannot deliver to them, so they are left out.",
+        f"{_ALERTMANAGER}a-target-is-undeliverable",
+        "some undeliverable",
+    ),
+    "unrouted": Cause(
+        "Alertmanager would refuse them, so they lead nowhere.",
+        f"{_ALERTMANAGER}a-rule-is-undeliverable",
+        "some undeliverable",
     ),
     "unsynced": Cause(
-        "They do not run the configuration that was written.", f"{_ALERTS}alertrefreshfailing", "out of sync"
+        "They do not run what was rendered last.", f"{_ALERTMANAGER}alertmanager-is-out-of-sync", "out of sync"
     ),
     "unwatched": Cause(
         "The watch is not connected: a change is noticed by the next refresh only.",
         f"{_TARGETS}the-watch-is-not-connected",
         "not watched",
+    ),
+    "waiting": Cause(
+        "Nothing is written yet; the file that is there stays.", f"{_ALERTMANAGER}nothing-is-written-after-a-start"
     ),
     "view": Cause("What they had before is still read.", f"{_ALERTS}alertrefreshviewstale", "some stale"),
 }

@@ -12,7 +12,7 @@ ALL = [one for kind in causes.CAUSES.values() for one in kind.values()] + [cause
 
 def test_every_error_type_of_every_kind_has_a_cause_and_no_other_has() -> None:
     for kind in daemon.KINDS:
-        assert set(causes.CAUSES.get(kind.name, kind.error_types)) == set(kind.error_types), kind.name
+        assert set(causes.CAUSES[kind.name]) == set(kind.error_types), kind.name
 
 
 def test_every_section_that_is_named_exists() -> None:

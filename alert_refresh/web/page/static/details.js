@@ -55,7 +55,7 @@ export function showTarget(row, section) {
     item.name || "A rejected Secret",
     fields([
       ["State", [badge(row.word), item.since && [" since ", moment(item.since)]]],
-      ["Delivery", item.delivery],
+      ["Delivery", item.delivery && [badge(item.delivery), faultLines(item.delivery_faults)]],
       ["Type", item.type],
       ["Format", item.format],
       ["URL", item.url],

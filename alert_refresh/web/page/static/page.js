@@ -7,7 +7,7 @@ import { distance, el, help, moment, say, show, tick } from "./dom.js";
 import { Kinds, line } from "./kinds.js";
 import { Live } from "./live.js";
 import { PANELS, Panels } from "./panels.js";
-import { headline, path, problems, state, title, worstFirst } from "./words.js";
+import { path, problems, state, title, worstFirst, worstLevel } from "./words.js";
 
 const FIRST = ["targets", "rules", "views"]; // kinds that are asked for before the daemon has told which there are
 const PAST = 300; // refreshes that are read at first
@@ -21,6 +21,7 @@ const $ = (id) => document.getElementById(id);
 /** Everything that is shown. `kinds` maps a name to `{ health, status, list, waiting }`. */
 const world = {
   kinds: new Map(FIRST.map((kind) => [kind, {}])),
+  summary: "Reading the state",
   stuck: [],
   refreshes: [],
   cursor: null,
@@ -38,21 +39,24 @@ async function readHealth() {
     throw error;
   });
   world.stuck = found.stuck;
+  world.summary = found.summary;
   Object.entries(found.kinds).forEach(([kind, health]) => change(kind, { health }));
   draw();
 }
 
 /** Read the status of a kind; its list follows if it is another than before. */
 async function readKind(kind) {
+  const before = world.kinds.get(kind).status;
   const status = await get(`${path(kind)}/status`);
   change(kind, { status });
   draw();
   lookAgain(kind, status);
   const listed = PANELS[kind] && kind !== "alertmanager" && status.generation;
   if (listed && listed !== world.kinds.get(kind).list?.generation) readList(kind);
+  if (kind === "alertmanager" && before && before.generation !== status.generation) readList("targets"); // their delivery
 }
 
-const lists = new Map(); // those that are being read
+const lists = new Map(); // being read; one that failed or is too old is read again
 
 function readList(kind) {
   if (lists.has(kind)) return;
@@ -61,7 +65,12 @@ function readList(kind) {
     change(kind, { list });
     draw();
   });
-  lists.set(kind, reading.catch(() => {}).finally(() => lists.delete(kind))); // the poll reads it again
+  const ended = () => {
+    lists.delete(kind);
+    const { status, list } = world.kinds.get(kind);
+    if ((list?.generation || 0) < status?.generation) later(`list ${kind}`, LOOK, async () => readList(kind));
+  };
+  lists.set(kind, reading.then(ended, ended));
 }
 
 const keyOf = ({ kind, request_id }) => `${kind} ${request_id}`;
@@ -112,8 +121,8 @@ const events = {
       await patchTargets(event).catch(() => {});
       later("rules", SOON, () => readKind("rules"));
     }
-    if (event.kind === "alertmanager") later("delivery", SOON, async () => readList("targets"));
     later(event.kind, event.kind === "targets" ? SOON : 0, () => readKind(event.kind));
+    later("health", SOON, readHealth);
   },
   refresh({ kind }) {
     later("health", SOON, readHealth);
@@ -160,7 +169,8 @@ function drawNow() {
 
 function drawVerdict(judged) {
   const gone = world.live.word === "gone";
-  const { text, level } = gone ? { text: "The daemon does not answer", level: "bad" } : judged.size ? headline(judged) : { text: "Reading the state", level: "none" };
+  const text = gone ? "The daemon does not answer" : world.summary;
+  const level = gone || world.stuck.length ? "bad" : worstLevel(judged);
   document.body.toggleAttribute("data-gone", gone);
   $("verdict").dataset.level = level;
   say($("headline"), text);

@@ -36,7 +36,7 @@ function rowOf(item, word, more = {}) {
 
 /** The words of a row that a search finds. */
 function textOf({ item, from, word }) {
-  const faults = item.faults?.flatMap(({ field, message }) => [field, message]) || [];
+  const faults = [...(item.faults || []), ...(item.delivery_faults || [])].flatMap(({ field, message }) => [field, message]);
   const values = Object.values(item).filter((value) => typeof value !== "object");
   return [...values, item.match, item.targets, ...faults, from, word, item.enabled === false && "disabled"].join(" ").toLowerCase();
 }
@@ -73,7 +73,8 @@ export const PANELS = {
       text: textOf,
       open: open.target,
       filters: [
-        ["State", ["faulty", "fresh", "stale", "rejected", "undeliverable", "disabled"], (row, option) => (option === "faulty" ? row.level !== "ok" : option === "disabled" ? !row.enabled : row.word === option)],
+        ["State", ["faulty", "fresh", "stale", "rejected", "undeliverable", "disabled"], (row, option) => (option === "faulty" ? row.level !== "ok" : option === "disabled" ? !row.enabled : row.word === option || row.delivery === option)],
+        ["Type", ["slack", "pagerduty", "rootly", "webhook"], (row, option) => row.type === option],
       ],
       updated({ kinds, causes }, { note, table, all }) {
         table.toggleAttribute("data-delivery", all.some(({ delivery }) => delivery));
@@ -85,7 +86,7 @@ export const PANELS = {
         ["State", (row) => [badge(row.word), disabled(row), row.since && el("span.quiet", " since ", moment(row.since))]],
         ["Type", ({ type }) => type],
         ["Source", ({ from }) => name(from)],
-        ["What is wrong", ({ faults }) => faultLines(faults), "wide"],
+        ["What is wrong", ({ faults, delivery_faults: lost = [] }) => faultLines([...faults, ...lost]), "wide"],
         ["Delivery", ({ delivery }) => badge(delivery), "delivery"],
       ],
     });
@@ -131,11 +132,14 @@ export const PANELS = {
     const root = el("div");
     const list = (heading, all) => all.length > 0 && [el("h3", heading), el("ul.plain", all.map((one) => el("li", one)))];
     const update = ({ kinds }) => {
-      const { instances = [], undeliverable = [], undeliverable_rules: lost = [] } = kinds.get("alertmanager")?.status || {};
-      show(root, [instances, undeliverable, lost], () => [
+      const { instances = [], undeliverable = [], undeliverable_rules: lost = [], overlapping = [], warnings = [] } = kinds.get("alertmanager")?.status || {};
+      show(root, [instances, undeliverable, lost, overlapping, warnings], () => [
+        instances.length === 0 && el("p", "Written only: ALERTMANAGER_URL is not set."),
         list("Instances", instances.map((one) => [badge(one.in_sync ? "in sync" : "out of sync"), name(one.url), " ", one.version, one.error && el("p.raw", name(one.error))])),
         list("Undeliverable targets", undeliverable.map((one) => [name(one.target), faultLines(one.faults)])),
         list("Undeliverable rules", lost.map((one) => [name(one.rule), faultLines(one.faults)])),
+        list("Targets that may be notified twice", overlapping.map(name)),
+        list("Warnings", warnings.map(name)),
       ]);
     };
     return { root, update };

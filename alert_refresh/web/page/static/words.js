@@ -1,4 +1,4 @@
-// What the state of a kind means: its problems, the worst first, and the one line above all.
+// What the state of a kind means: its problems, the worst first. The line above all is the `summary` of /health.
 
 import { count } from "./dom.js";
 
@@ -76,12 +76,14 @@ const OWN = {
       status.automated === false && ["stopped", "warn", ""],
     ];
   },
-  alertmanager({ status: { instances = [], undeliverable = [] } }) {
+  alertmanager({ status: { instances = [], undeliverable = [], undeliverable_rules: rules = [], waiting_for: why, ...counts } }) {
     const out = instances.filter((one) => !one.in_sync).map((one) => one.url);
-    const lost = undeliverable.map((one) => one.target);
+    const lost = (word, number, noun, names) => number && [word, "warn", `${count(number, noun)} undeliverable.`, { names, number, panel: "alertmanager" }];
     return [
+      why && ["waiting", "warn", "", { raw: why }],
       out.length && ["unsynced", "warn", `${out.length} of ${count(instances.length, "instance")} out of sync.`, { names: out, panel: "alertmanager" }],
-      lost.length && ["undeliverable", "warn", `${count(lost.length, "target")} undeliverable.`, { names: lost, panel: "alertmanager" }],
+      lost("undeliverable", counts.undeliverable_count, "target", undeliverable.map((one) => one.target)),
+      lost("unrouted", counts.undeliverable_rules_count, "rule", rules.map((one) => one.rule)),
     ];
   },
 };
@@ -132,25 +134,7 @@ export function faulty(one) {
   return [stale && `${count(stale, "target")} stale`, rejected && `${count(rejected, "Secret")} rejected`].filter(Boolean).join(", ");
 }
 
-/** What the line above says of a kind in a state; without an entry: targets are failing. */
-const PHRASES = {
-  stale: (kind, one) => faulty(one),
-  rejected: (kind, one) => faulty(one),
-  view: (kind, { status }) => `${count(status.views_failed, "view")} stale`,
-  held: (kind) => `removals of ${kind} held`,
-  dangling: () => "rules name missing targets",
-  undeliverable: (kind, { status }) => `${count(status.undeliverable.length, "target")} undeliverable`,
-  restored: (kind) => `${kind} as before the restart`,
-  starting: (kind) => `reading ${kind} for the first time`,
-};
-
-/** The line above all, and its level. `judged` maps each kind to `{ one, state, problems }`. */
-export function headline(judged) {
-  const on = [...judged].filter(([, { state: { word } }]) => word !== "off");
-  if (!on.length) return { text: "Nothing is configured", level: "none" };
-  const { level } = on.map(([, one]) => one.state).sort(worstFirst)[0];
-  if (level === "ok") return { text: "Everything is fresh", level };
-  const worst = on.filter(([, one]) => one.state.level === level);
-  const phrase = ([kind, { one, state: { word, label } }]) => PHRASES[word]?.(kind, one) || `${kind} ${kind.endsWith("s") ? "are" : "is"} ${label}`;
-  return { text: title(worst.map(phrase).join(", ")), level };
+/** The level of the worst of the judged kinds. */
+export function worstLevel(judged) {
+  return [...judged.values()].map((one) => one.state).sort(worstFirst)[0]?.level || "none";
 }
