@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from hashlib import blake2b, sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -16,6 +16,7 @@ from alert_refresh.alertmanager.routes import Routes, from_filters, from_rules
 from alert_refresh.alertmanager.template import MARKER, PREFIX
 from alert_refresh.alertmanager.tree import quoted
 from alert_refresh.engine import Fault
+from alert_refresh.targets.bulkhead import Bulkhead
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,6 +55,16 @@ class Rendering:
     overlapping: tuple[str, ...]
     warnings: tuple[str, ...]
     parts: Mapping[str, str]
+
+
+class Deliverable(NamedTuple):
+    """What is written for one target: its receiver, and the matchers of its route by filters."""
+
+    receiver: str
+    matchers: Sequence[Matcher]
+
+
+BULKHEAD = Bulkhead("alertmanager")
 
 
 def render(inputs: Inputs) -> Rendering:
@@ -101,19 +112,25 @@ def _receivers(
     receivers: dict[str, str] = {}
     matchers: dict[str, Sequence[Matcher]] = {}
     for name, target in targets.items():
-        found = receiver(target, inputs.capabilities, inputs.template.http_config)
-        faults = () if isinstance(found, str) else found
-        if inputs.mode is Mode.FILTERS:
-            conditions, filter_faults = filters(target.filter_config, inputs.capabilities.utf8)
-            matchers[name] = conditions
-            faults += filter_faults
+        found = BULKHEAD.hold(name, "target", _deliverable, target, inputs)
+        faults = () if isinstance(found, Deliverable) else found
         faults = faults or inputs.excluded_targets.get(name, ())
-        if not faults and isinstance(found, str):
-            receivers[name] = found
+        if not faults and isinstance(found, Deliverable):
+            receivers[name], matchers[name] = found
         else:
-            matchers.pop(name, None)
             undeliverable[name] = faults
     return receivers, matchers
+
+
+def _deliverable(target: Target, inputs: Inputs) -> Deliverable | tuple[Fault, ...]:
+    """The receiver of a target and the matchers of its filters, or its faults."""
+    found = receiver(target, inputs.capabilities, inputs.template.http_config)
+    conditions: Sequence[Matcher] = ()
+    faults = () if isinstance(found, str) else found
+    if inputs.mode is Mode.FILTERS:
+        conditions, filter_faults = filters(target.filter_config, inputs.capabilities.utf8)
+        faults += filter_faults
+    return Deliverable(found, conditions) if isinstance(found, str) and not faults else faults
 
 
 def _rule_faults(inputs: Inputs, rules: Sequence[Rule]) -> Faults:
@@ -121,15 +138,21 @@ def _rule_faults(inputs: Inputs, rules: Sequence[Rule]) -> Faults:
     found: Faults = {}
     problems: dict[Matcher, str | None] = {}
     for rule in rules:
-        faults: list[Fault] = []
-        for index, matcher in enumerate(rule.match):
-            if matcher not in problems:
-                problems[matcher] = matcher_problem(matcher, inputs.capabilities.utf8)
-            if problem := problems[matcher]:
-                faults.append(Fault(f"match[{index}]", f"undeliverable: {problem}"))
+        faults = BULKHEAD.hold(rule.id, "match", _match_faults, rule, inputs, problems)
         if faults or rule.id in inputs.excluded_rules:
-            found[rule.id] = tuple(faults) or inputs.excluded_rules[rule.id]
+            found[rule.id] = faults or inputs.excluded_rules[rule.id]
     return found
+
+
+def _match_faults(rule: Rule, inputs: Inputs, problems: dict[Matcher, str | None]) -> tuple[Fault, ...]:
+    """The faults of a rule's matchers; `problems` are those of matchers that were looked at before."""
+    faults = []
+    for index, matcher in enumerate(rule.match):
+        if matcher not in problems:
+            problems[matcher] = matcher_problem(matcher, inputs.capabilities.utf8)
+        if problem := problems[matcher]:
+            faults.append(Fault(f"match[{index}]", f"undeliverable: {problem}"))
+    return tuple(faults)
 
 
 def _header(name: str) -> str:

@@ -9,13 +9,23 @@ import click
 
 from alert_refresh.cli import exits
 from alert_refresh.cli.options import KIND, asks, example, output
+from alert_refresh.cli.remote.shape import Each, OrNull, fits
 
 if TYPE_CHECKING:
     from alert_refresh.cli.remote.client import Client
     from alert_refresh.cli.remote.event_stream import Event
+    from alert_refresh.cli.remote.shape import Fields
 
 MOST_NAMES = 5
 """Names of each sort in a line for people."""
+PUBLISHED: Fields = {"at": str, "kind": str, "generation": float, "items": float}
+for _sort in ("added", "changed", "removed"):
+    PUBLISHED |= {_sort: [str], f"{_sort}_count": float}
+REFRESHED: Fields = {"at": str, "kind": str, "result": str, "trigger": str, "duration_ms": float}
+REFRESHED |= dict.fromkeys(("error", "error_type", "next_attempt"), OrNull(str))
+SYNC: Fields = {"generations": Each(OrNull(float)), "missed": bool}
+SHAPES: Fields = {"sync": SYNC, "published": PUBLISHED, "refresh": REFRESHED}
+"""The data of events by their names; of one with another name nothing is known."""
 
 
 @click.command(
@@ -40,6 +50,8 @@ def events(client: Client, follow: bool, kinds: tuple[str, ...], after: str, as_
     """
     from alert_refresh.cli.remote import event_stream
 
+    if not (after.isascii() and after.isprintable()):
+        raise click.BadParameter("it is no id of an event.", param_hint="'--after'")
     missed = False
     if follow:
         query = {"kinds": ",".join(kinds)} if kinds else {}
@@ -47,6 +59,8 @@ def events(client: Client, follow: bool, kinds: tuple[str, ...], after: str, as_
     else:
         found = event_stream.until_now(client, after)
     for event in found:
+        if not fits(event.data, SHAPES.get(event.name, dict)):
+            raise event_stream.Malformed(client)
         missed |= event.name == "sync" and bool(event.data.get("missed"))
         if event.name == "sync" or not kinds or event.data.get("kind") in kinds:
             _print(event, as_json)

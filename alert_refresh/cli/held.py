@@ -47,7 +47,7 @@ def _decide(client: Client, action: str, kind: str, proposal: str, as_json: bool
     from alert_refresh.observe.formats import escape
 
     answer = client.ask("POST", f"{ROUTES[kind]}/{action}", {"proposal": proposal}, token=True)
-    fields = client.good(answer).fields
+    fields = client.good(answer, {"message": str, "count": float, "names": [str]}).fields
     if as_json:
         click.echo(json_line(fields))
         return

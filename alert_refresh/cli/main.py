@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import sys
 from pathlib import Path
@@ -47,6 +48,8 @@ class Commands(click.Group):
         for stream in (sys.stdout, sys.stderr):
             if stream is not None and hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")  # a terminal need not know every character
+        if sys.stdout is None:
+            sys.stdout = closed()
         try:
             status = super().main(*args, **options | {"standalone_mode": False})
         except click.Abort:
@@ -86,10 +89,20 @@ def writing() -> Iterator[None]:
 
 def show(error: click.ClickException) -> None:
     """Print an error to standard error, if that can be written to."""
+    if sys.stderr is None:
+        return  # click would print it to standard output
     try:
         error.show()
     except OSError:
         discard(sys.stderr)
+
+
+def closed() -> TextIO:
+    """What takes the place of a standard output that is closed: printing to it is the same error."""
+    read_only = os.open(os.devnull, os.O_RDONLY)
+    number = fcntl.fcntl(read_only, fcntl.F_DUPFD_CLOEXEC, 3)  # the daemon opens 0, 1 and 2 itself
+    os.close(read_only)
+    return os.fdopen(number, "w")
 
 
 def discard(stream: TextIO) -> None:

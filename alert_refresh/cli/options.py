@@ -11,7 +11,7 @@ import click
 from alert_refresh.cli import exits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from alert_refresh.cli.remote.server_url import ServerUrl
 
@@ -24,6 +24,12 @@ ROUTES = {
     "alertmanager": "/api/v2/alertmanager",
 }
 """The kinds that a daemon can be asked for, and where it answers for each."""
+RESERVED = {
+    ROUTES["targets"]: frozenset(("status", "refresh", "approve", "reject")),
+    ROUTES["rules"]: frozenset(("status", "refresh", "match", "approve", "reject")),
+    ROUTES["views"]: frozenset(("status", "refresh")),
+}
+"""What is a route below these, and therefore no name."""
 KIND = click.Choice(list(ROUTES))
 DEFAULT_URL = "http://127.0.0.1:8080"
 
@@ -150,9 +156,24 @@ def asks(function: Function) -> Function:
     ) -> Any:
         from alert_refresh.cli.remote.client import Client
 
+        check_text(options)
         return function(Client(url, token_file or own_token(url, daemon_token_file)), *args, **options)
 
     return asking
+
+
+def check_text(options: Mapping[str, Any]) -> None:
+    """Check that every text among the options can be sent.
+
+    Raises:
+        click.BadParameter: one is not UTF-8.
+    """
+    for name, value in options.items():
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str) and not text.isascii() and any("\ud800" <= one <= "\udfff" for one in text):
+                context = click.get_current_context()
+                param = next(one for one in context.command.params if one.name == name)
+                raise click.BadParameter("it is not UTF-8.", context, param)
 
 
 def own_token(url: ServerUrl, file: Path | None) -> Path | None:

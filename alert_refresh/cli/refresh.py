@@ -10,11 +10,13 @@ import click
 
 from alert_refresh.cli import exits
 from alert_refresh.cli.options import KIND, ROUTES, Seconds, asks, example, output
+from alert_refresh.cli.remote.shape import IfThere, OrNull
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from alert_refresh.cli.remote.client import Client
+    from alert_refresh.cli.remote.shape import Fields
 
     Result = dict[str, Any]
 
@@ -30,6 +32,13 @@ OVER = {
 """Results after which nothing more comes of a refresh, with their exit statuses."""
 PARTS = {"targets": "target", "rules": "family", "views": "view"}
 """What NAME means, by kind."""
+ACCEPTED: Fields = {"request_id": str, "refresh_started_at": str}
+CHANGES: Fields = {f"{sort}_count": IfThere(float) for sort in ("added", "changed", "removed")}
+CHANGES |= {"added": IfThere([str]), "changed": IfThere([{"name": str, "fields": [str]}]), "removed": IfThere([str])}
+RECORD: Fields = {"request_id": str, "kind": str, "result": str, "attempts": float, "duration_ms": float}
+RECORD |= {"items": OrNull(float), "error": OrNull(str), "error_type": OrNull(str)}
+"""What is known of a refresh."""
+ENDED: Fields = RECORD | {"rejected": OrNull(float), "changed": bool, "difference": IfThere(OrNull(CHANGES))}
 BUSY = ("refresh_in_progress", "rate_limit_exceeded")
 """Errors after which a refresh may be accepted later."""
 
@@ -90,19 +99,17 @@ class Asked:
 
     def accepted(self, kind: str, name: str | None) -> Result:
         """Ask for a refresh: its kind and id, or an error that does not concern other kinds."""
-        from alert_refresh.cli.remote.client import segment
+        from alert_refresh.cli.remote.client import below
 
         path, query = f"{ROUTES[kind]}/refresh", {}
         if name is not None and kind == "targets":
-            path = f"{ROUTES[kind]}/{segment(name)}/refresh"
+            path = f"{below(ROUTES[kind], name)}/refresh"
         elif name is not None:
             query = {PARTS[kind]: name}
         while True:
             answer = self._client.ask("POST", path, query, token=True)
-            if answer.status < 300:
-                return {"kind": kind, **answer.fields}
             if answer.status not in (429, 503):
-                self._client.good(answer)
+                return {"kind": kind, **self._client.good(answer, ACCEPTED, named=name is not None).fields}
             if not self._may_ask_again(kind, answer.fields, answer.retry_after):
                 return {"kind": kind, **answer.fields, "retry_after_seconds": answer.retry_after}
 
@@ -118,18 +125,19 @@ class Asked:
 
     def ended(self, asked: Result) -> Result:
         """Wait until a refresh that was accepted is over, or the time is."""
-        from alert_refresh.cli.remote.client import pause
+        from alert_refresh.cli.remote.client import below, pause
 
         if "refresh_started_at" not in asked:
             return asked
+        path = below("/api/v2/refreshes", asked["request_id"])
         told = None
         while True:
             wait = min(POLL, max(1.0, self._left()))
-            answer = self._client.ask("GET", f"/api/v2/refreshes/{asked['request_id']}", wait=wait)
+            answer = self._client.ask("GET", path, wait=wait)
             if answer.status == 503 and answer.retry_after is not None and answer.retry_after < self._left():
                 pause(answer.retry_after)  # as many wait already as may
                 continue
-            fields = self._client.good(answer).fields
+            fields = self._client.good(answer, ENDED, named=True).fields
             if fields["result"] in OVER or self._left() <= 0:
                 return fields
             if fields["result"] == "retrying" and told != fields["attempts"]:

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from alert_refresh.cli.options import KIND, ListByDefault, asks, example, output
+from alert_refresh.cli.refresh import ENDED, RECORD
+from alert_refresh.cli.remote.shape import OrNull
 
 if TYPE_CHECKING:
     from alert_refresh.cli.remote.client import Client
+    from alert_refresh.cli.remote.shape import Fields
 
 PATH = "/api/v2/refreshes"
+ROW: Fields = RECORD | {"trigger": str, "started_at": OrNull(str), "accepted_at": OrNull(str)}
 RESULTS = ["queued", "running", "retrying", "success", "failed", "held", "superseded", "cancelled"]
 TRIGGERS = ["startup", "periodic", "manual", "watch", "file"]
 MOST = 1000
@@ -48,7 +52,7 @@ def list_(
     from alert_refresh.cli import table
 
     given = {"kind": kind, "result": result, "trigger": trigger, "since": _time(since), "limit": str(limit)}
-    found = client.get(PATH, {name: value for name, value in given.items() if value is not None})
+    found = client.get(PATH, {"refreshes": [ROW]}, {name: value for name, value in given.items() if value is not None})
     if as_json:
         click.echo(table.json_line(found.fields))
         return
@@ -81,10 +85,9 @@ def get(client: Client, request_id: str, as_json: bool) -> None:
     """
     from alert_refresh.cli import table
     from alert_refresh.cli.refresh import differences
-    from alert_refresh.cli.remote.client import segment
     from alert_refresh.observe.formats import escape
 
-    found = client.get(f"{PATH}/{segment(request_id)}").fields
+    found = client.get_one(PATH, request_id, ENDED).fields
     if as_json:
         click.echo(table.json_line(found))
         return

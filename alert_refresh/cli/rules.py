@@ -18,9 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from alert_refresh.cli.remote.client import Client
+    from alert_refresh.cli.remote.shape import Fields, Shape
     from alert_refresh.rules.rule import BadRule, Checked, Rule
 
 PATH = ROUTES["rules"]
+MATCHED: Fields = {"id": str, "family": str, "priority": float, "targets": [str]}
+RULE: Fields = MATCHED | {"enabled": bool, "match": [str]}
+TARGETS: Shape = [{"name": str, "type": str, "state": str}]
+MATCHES: Fields = {"rules": [MATCHED], "targets": TARGETS, "unavailable": [{"name": str, "reason": str}]}
 READABLE = 0o644
 """Rules are not secret, and the daemon may run as another user."""
 
@@ -44,7 +49,7 @@ def list_(client: Client, family: str | None, as_json: bool) -> None:
     """List the rules."""
     from alert_refresh.cli.table import json_line, table
 
-    found = client.get(PATH, {} if family is None else {"family": family}).fields
+    found = client.get(PATH, {"rules": [RULE]}, {} if family is None else {"family": family}).fields
     if as_json:
         click.echo(json_line(found))
         return
@@ -61,10 +66,9 @@ def list_(client: Client, family: str | None, as_json: bool) -> None:
 @asks
 def get(client: Client, rule_id: str, as_json: bool) -> None:
     """Show one rule."""
-    from alert_refresh.cli.remote.client import segment
     from alert_refresh.cli.table import json_line, pairs
 
-    found = client.get(f"{PATH}/{segment(rule_id)}").fields
+    found = client.get_one(PATH, rule_id, RULE).fields
     click.echo(json_line(found) if as_json else pairs(found))
 
 
@@ -83,7 +87,7 @@ def match(client: Client, labels: tuple[str, ...], as_json: bool) -> None:
     if wrong is not None:
         raise click.BadArgumentUsage(f"{wrong!r} is not LABEL=VALUE.")
     alert = dict(one.split("=", 1) for one in labels)
-    found = client.good(client.ask("POST", f"{PATH}/match", body={"labels": alert})).fields
+    found = client.good(client.ask("POST", f"{PATH}/match", body={"labels": alert}), MATCHES).fields
     if as_json:
         click.echo(json_line(found))
     else:

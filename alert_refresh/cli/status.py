@@ -9,11 +9,13 @@ import click
 
 from alert_refresh.cli import exits
 from alert_refresh.cli.options import KIND, ROUTES, Own, asks, example, output
+from alert_refresh.cli.remote.shape import Each, IfThere, OrNull, fits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from alert_refresh.cli.remote.client import Client
+    from alert_refresh.cli.remote.shape import Fields
 
 HEALTH_SECONDS = 2.0
 """How long a health check waits for its answer: container runtimes give it three seconds and more."""
@@ -25,6 +27,22 @@ COUNTS = {
     "alertmanager": ("receivers",),
 }
 """The fields of a kind's status that together count what it serves."""
+TEXT, NUMBER, FLAG = IfThere(OrNull(str)), IfThere(OrNull(float)), IfThere(OrNull(bool))
+HEALTH: Fields = {"status": str, "message": TEXT, "loaded": FLAG, "stale": FLAG, "seconds_since_success": NUMBER}
+SUMMARY: Fields = {"status": str, "summary": TEXT, "kinds": Each(HEALTH), "stuck": [str]}
+HELD: Fields = {"count": float, "rejected": bool, "since": str, "proposal": str}
+STATUS: Fields = {"status": str, "held": IfThere(OrNull(HELD)), "breaker_open": FLAG, "restored": FLAG}
+STATUS |= dict.fromkeys(("error", "error_type", "next_attempt", "next_refresh", "waiting_for"), TEXT)
+STATUS |= {"watch": IfThere(OrNull({"connected": bool, "error": OrNull(str)})), "overlapping": IfThere(list)}
+STATUS |= {name: IfThere(float) for names in COUNTS.values() for name in names}
+STATUS |= {"restored_age_seconds": NUMBER, "consecutive_failures": IfThere(float), "targets_invalid": IfThere(float)}
+STATUS |= {"dangling_targets_count": IfThere(float), "views_failed": IfThere(float)}
+STATUS |= {"undeliverable_count": IfThere(float), "undeliverable_rules_count": IfThere(float)}
+"""The status of a kind; each has fields of its own."""
+OUTDATED = ("stale_targets", "views_failed", "consecutive_failures", "held", "restored")
+"""The fields of a kind's status of which each says that something is served in an old version."""
+ALIVE = {"/healthz": {"status": "ok"}, "/readyz": {"status": "ready"}}
+"""What a health check is answered, exactly: there is nothing else in it by which to know alert-refresh."""
 
 
 @click.command(epilog=example("alert-refresh status", "alert-refresh status targets -o json"))
@@ -32,23 +50,26 @@ COUNTS = {
 @output
 @asks
 def status(client: Client, kind: str | None, as_json: bool) -> None:
-    """Show whether each kind is fresh, or why not.
+    """Show whether everything and each kind is fresh, or why not.
 
     With KIND everything there is to know of that one. AGE is the time since the last success, NEXT the time to the
     next refresh. Exit status 1: a kind that is on is degraded or unhealthy.
     """
     from alert_refresh.cli.table import json_line, table
+    from alert_refresh.observe.formats import escape
 
     health = summary(client)
     if kind is not None:
-        found = client.get(f"{ROUTES[kind]}/status")
+        found = client.get(f"{ROUTES[kind]}/status", STATUS)
         click.echo(json_line(found.fields) if as_json else _details(found.fields, found.now))
         sys.exit(_exit_status([health["kinds"].get(kind, {})]))
     kinds = {name: (one, _status_of(client, name, one)) for name, one in health["kinds"].items()}
     if as_json:
         shown = {name: {"health": one, "status": fields} for name, (one, (fields, _)) in kinds.items()}
-        click.echo(json_line({"status": health["status"], "stuck": health["stuck"], "kinds": shown}))
+        click.echo(json_line({name: health[name] for name in ("status", "summary", "stuck")} | {"kinds": shown}))
     else:
+        if health["summary"]:
+            click.echo(f"{escape(health['summary'])}\n")
         rows = [_row(name, one, *told) for name, (one, told) in kinds.items()]
         click.echo(table(("KIND", "STATE", "AGE", "NEXT", "ITEMS", "WHY"), rows))
         for thread in health["stuck"]:
@@ -69,18 +90,22 @@ def healthcheck(client: Client, ready: bool) -> None:
 
     try:
         for path in ("/healthz", "/readyz") if ready else ("/healthz",):
-            client.get(path, timeout=HEALTH_SECONDS)
+            if client.get(path, dict, timeout=HEALTH_SECONDS).fields != ALIVE[path]:
+                raise client.stranger("200 with other fields than expected")
     except Failed as error:
         raise Failed(error.message, exits.BAD) from None
     click.echo("ready" if ready else "ok")
 
 
 def summary(client: Client) -> dict[str, Any]:
-    """The health of all kinds: `status`, `kinds` by name, `stuck` threads. One that is unhealthy is no error here."""
+    """The health of all kinds: `status`, `summary`, `kinds` by name, `stuck` threads.
+
+    One that is unhealthy is no error here. `summary` is None from a daemon that has no sentence.
+    """
     answer = client.ask("GET", "/health")
-    if "kinds" not in answer.fields:
-        client.good(answer)
-    return {"status": None, "kinds": {}, "stuck": []} | answer.fields
+    if not fits(answer.fields, SUMMARY):
+        client.good(answer, SUMMARY)
+    return {"summary": None} | answer.fields
 
 
 def _status_of(client: Client, kind: str, health: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
@@ -88,7 +113,7 @@ def _status_of(client: Client, kind: str, health: Mapping[str, Any]) -> tuple[di
     if kind not in ROUTES or health["status"] == "off":
         return {}, 0.0
     answer = client.ask("GET", f"{ROUTES[kind]}/status")
-    return (answer.fields if answer.status == 200 else {}), answer.now
+    return (client.good(answer, STATUS).fields if answer.status < 300 else {}), answer.now
 
 
 def _exit_status(health: list[Mapping[str, Any]]) -> int:
@@ -98,11 +123,23 @@ def _exit_status(health: list[Mapping[str, Any]]) -> int:
 def _row(kind: str, health: Mapping[str, Any], fields: Mapping[str, Any], now: float) -> tuple[object, ...]:
     from alert_refresh.cli.table import age, until
 
-    state = "fresh" if health["status"] == "healthy" else health["status"]
+    state = _state(health, fields)
     why = health.get("message", "") if state == "off" else "; ".join(reasons(health, fields, now))
     since = age(health.get("seconds_since_success"))
     counts = [fields[name] for name in COUNTS.get(kind, ()) if name in fields]
     return kind, state, since, until(fields.get("next_refresh"), now), sum(counts) if counts else None, why
+
+
+def _state(health: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
+    """A kind in one word: `fresh` only if all of it is the newest version there is."""
+    if health["status"] != "healthy":
+        return str(health["status"])
+    if not health.get("loaded", True):
+        return "loading"
+    if any(fields.get(name) for name in OUTDATED):
+        return "stale"
+    rejected = fields.get("targets_invalid") or fields.get("undeliverable_count")
+    return "rejected" if rejected or fields.get("undeliverable_rules_count") else "fresh"
 
 
 def reasons(health: Mapping[str, Any], fields: Mapping[str, Any], now: float) -> list[str]:
@@ -114,7 +151,7 @@ def reasons(health: Mapping[str, Any], fields: Mapping[str, Any], now: float) ->
         found.append(f"waiting: {fields['waiting_for']}")
     if fields.get("error"):
         streak = fields.get("consecutive_failures", 0)
-        found.append(f"{fields['error_type']}: {fields['error']} ({streak} in a row)")
+        found.append(f"{fields.get('error_type')}: {fields['error']} ({streak} in a row)")
     if fields.get("next_attempt"):
         found.append(f"next attempt in {until(fields['next_attempt'], now)}")
     if held := fields.get("held"):

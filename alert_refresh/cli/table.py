@@ -71,7 +71,7 @@ def unix(at: str | None) -> float | None:
     """RFC 3339 to Unix seconds; None for None, and for what is no time."""
     try:
         return None if at is None else datetime.fromisoformat(at).timestamp()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

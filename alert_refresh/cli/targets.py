@@ -12,16 +12,22 @@ import click
 
 from alert_refresh.cli import exits
 from alert_refresh.cli.options import ROUTES, File, ListByDefault, asks, example, output
+from alert_refresh.cli.remote.shape import Each, OrNull
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from alert_refresh.cli.remote.client import Client
+    from alert_refresh.cli.remote.shape import Fields, Shape
     from alert_refresh.engine import AttemptError
     from alert_refresh.targets.folder.validate import Place, Report, Validation
 
 TYPES = ("rootly", "pagerduty", "slack", "webhook")
 PATH = ROUTES["targets"]
+FAULTS: Shape = [{"field": str, "message": str}]
+TARGET: Fields = {"name": str, "type": str, "state": str, "since": OrNull(str), "enabled": bool, "url": str}
+TARGET |= {"source": {"namespace": str, "secret": str}, "faults": FAULTS}
+REJECTED: Fields = {"source": Each(str), "faults": FAULTS}
 STDIN = Path("-")
 VARIABLES = ("TARGET_LABEL_SELECTOR", "TARGET_URL_DENY_PRIVATE")
 
@@ -49,7 +55,7 @@ def list_(client: Client, type_: str | None, enabled: bool | None, as_json: bool
 
     query = {} if type_ is None else {"type": type_}
     query |= {} if enabled is None else {"enabled": str(enabled).lower()}
-    found = client.get(PATH, query)
+    found = client.get(PATH, {"targets": [TARGET], "rejected": [REJECTED]}, query)
     if as_json:
         click.echo(table.json_line(found.fields))
         return
@@ -67,10 +73,9 @@ def list_(client: Client, type_: str | None, enabled: bool | None, as_json: bool
 def get(client: Client, name: str, reveal: bool, as_json: bool) -> None:
     """Show one target, with every fault."""
     from alert_refresh.cli import table
-    from alert_refresh.cli.remote.client import segment
 
     query = {"reveal": "true"} if reveal else {}
-    found = client.get(f"{PATH}/{segment(name)}", query, token=reveal)
+    found = client.get_one(PATH, name, TARGET, query, token=reveal)
     if as_json:
         click.echo(table.json_line(found.fields))
         return

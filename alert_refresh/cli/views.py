@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alert_refresh.cli.options import ROUTES, ListByDefault, asks, example, output
+from alert_refresh.cli.remote.shape import OrNull
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from alert_refresh.cli.remote.client import Client
+    from alert_refresh.cli.remote.shape import Fields
 
 PATH = ROUTES["views"]
+TEXT = OrNull(str)
+VIEW: Fields = {"name": str, "state": str, "last_success": TEXT, "next_refresh": TEXT, "rows": OrNull(float)}
+VIEW |= {"duration_ms": float, "outcome": TEXT, "reason": TEXT}
 
 
 @click.group(cls=ListByDefault, epilog=example("alert-refresh views", "alert-refresh views get mv_entity_ancestors"))
@@ -31,7 +36,7 @@ def list_(client: Client, as_json: bool) -> None:
     """
     from alert_refresh.cli import table
 
-    found = client.get(PATH)
+    found = client.get(PATH, {"views": [VIEW]})
     if as_json:
         click.echo(table.json_line(found.fields))
         return
@@ -46,9 +51,8 @@ def list_(client: Client, as_json: bool) -> None:
 def get(client: Client, name: str, as_json: bool) -> None:
     """Show one view."""
     from alert_refresh.cli import table
-    from alert_refresh.cli.remote.client import segment
 
-    found = client.get(f"{PATH}/{segment(name)}").fields
+    found = client.get_one(PATH, name, VIEW).fields
     click.echo(table.json_line(found) if as_json else table.pairs(found))
 
 

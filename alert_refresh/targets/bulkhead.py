@@ -22,9 +22,13 @@ log = logging.getLogger(__name__)
 
 
 class Bulkhead:
-    """Turns unexpected exceptions into faults of the item that was being parsed; each source has one bulkhead."""
+    """Turns unexpected exceptions into faults of the item that was being parsed; each source has one bulkhead.
 
-    def __init__(self) -> None:
+    `kind` is the one that the log names.
+    """
+
+    def __init__(self, kind: str = "targets") -> None:
+        self._kind = kind
         self._told: dict[tuple[str, str], None] = {}
 
     def hold(
@@ -65,5 +69,5 @@ class Bulkhead:
         self._told[item, stack] = None
         name = type(raised).__name__
         log.error(
-            "Parsing '%s' raised an unexpected %s", escaped(item), name, extra={"kind": "targets", "stack": stack}
+            "Parsing '%s' raised an unexpected %s", escaped(item), name, extra={"kind": self._kind, "stack": stack}
         )

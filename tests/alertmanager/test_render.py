@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
+from alert_refresh.alertmanager import render as module
 from alert_refresh.alertmanager.inputs import Capabilities, Inputs, Mode
+from alert_refresh.alertmanager.model import matcher_problem
+from alert_refresh.alertmanager.receivers import receiver
 from alert_refresh.alertmanager.render import render
 from alert_refresh.alertmanager.template import MARKER
 from alert_refresh.engine import Fault
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from alert_refresh.alertmanager.render import Rendering
+    from alert_refresh.rules.matcher import Matcher
+    from alert_refresh.targets.target import Target
 
 EXPECTED = """\
 # Made by alert-refresh from the template "template.yml", publishing targets and rules.
@@ -187,3 +192,34 @@ def test_what_a_later_alertmanager_knows_is_written_for_it() -> None:
 
 def test_no_credential_is_in_what_is_logged_of_it() -> None:
     assert "token" not in repr(example())
+
+
+def test_an_exception_about_one_target_or_rule_is_the_fault_of_that_one_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole_receiver, whole_problem = receiver, matcher_problem
+
+    def broken_receiver(one: Target, *rest: Any) -> Any:
+        if one.name == "two":
+            raise RuntimeError("canary")
+        return whole_receiver(one, *rest)
+
+    def broken_problem(matcher: Matcher, *rest: Any) -> Any:
+        if matcher.name == "odd":
+            raise RuntimeError("canary")
+        return whole_problem(matcher, *rest)
+
+    monkeypatch.setattr(module, "receiver", broken_receiver)
+    monkeypatch.setattr(module, "matcher_problem", broken_problem)
+    rules = [rule("good", "team=web", targets=("one", "two")), rule("bad", "odd=x", targets=("one",))]
+    found = configuration([target("one"), target("two")], rules)
+    assert list(found.undeliverable) == ["two"]
+    assert list(found.undeliverable_rules) == ["bad"]
+    assert b"alert-refresh/one" in found.text
+    assert b"alert-refresh/two" not in found.text
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [
+        "Parsing 'two' raised an unexpected RuntimeError",
+        "Parsing 'bad' raised an unexpected RuntimeError",
+    ]
+    assert "canary" not in caplog.text

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from alert_refresh.cli.events import line_of
 from tests.cli.stub import STREAM, Asked, Stub, event, refusal
 
@@ -96,6 +98,23 @@ def test_a_refresh_that_failed_says_why_and_when_it_is_tried_again() -> None:
     assert line_of("weather", {"at": AT, "kind": "sky"}) == f"{AT}   sky            weather"
     nothing = PUBLISHED | {"added": [], "removed": [], "added_count": 0, "removed_count": 0}
     assert line_of("published", nothing).endswith("generation 7: 12 items")
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("published", {}),
+        ("published", PUBLISHED | {"added": [1]}),
+        ("refresh", REFRESH | {"error": {}}),
+        ("sync", {"generations": [], "missed": False}),
+    ],
+)
+@pytest.mark.parametrize("more", [[], ["-o", "json"]])
+def test_an_event_of_another_program_is_a_3(name: str, fields: dict[str, Any], more: list[str]) -> None:
+    with Stub(streams(event(1, name, **fields))) as daemon:
+        found = daemon.run("events", "--follow", *more)
+    assert (found.exit_code, found.stdout) == (3, "")
+    assert found.stderr == f"Error: {daemon.url} sent a malformed event, and is not alert-refresh\n"
 
 
 def test_a_line_controls_no_terminal() -> None:

@@ -93,11 +93,19 @@ def test_an_error_of_the_operating_system_that_is_not_about_printing_is_left_as_
         (ROOT / "none").read_text()
 
 
-def test_with_a_closed_output_the_exit_status_is_that_of_the_command() -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_a_closed_output_is_a_1_and_one_line(way: str) -> None:
     with Stub(lambda _: RULES) as daemon:
-        for command in ('"$@" >&-', '"$@" <&- >&- 2>&-'):
-            assert shell(command, "rules", url=daemon.url).returncode == 0
-            assert shell(command, "rules", "--url", "http://127.0.0.1:1").returncode == exits.NO_ANSWER
+        ran = shell('"$@" >&-', *WAYS[way], url=daemon.url)
+    said = "Standard output cannot be written to: Bad file descriptor\n"
+    assert (ran.returncode, ran.stderr[-len(said) :]) == (1, said), ran.stderr
+    assert "Traceback" not in ran.stderr and "Exception" not in ran.stderr
+
+
+def test_with_all_files_closed_the_exit_status_is_the_same() -> None:
+    with Stub(lambda _: RULES) as daemon:
+        assert shell('"$@" <&- >&- 2>&-', "rules", url=daemon.url).returncode == 1
+        assert shell('"$@" <&- >&- 2>&-', "rules", "--url", "http://127.0.0.1:1").returncode == exits.NO_ANSWER
 
 
 def test_a_terminal_need_not_know_every_character() -> None:

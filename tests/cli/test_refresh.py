@@ -159,7 +159,7 @@ def test_with_wait_it_waits_for_its_turn_too(pauses: list[float]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "path"),
     [
-        (("targets", "a/b"), "/api/v2/publishing/targets/a%2Fb/refresh"),
+        (("targets", "a b"), "/api/v2/publishing/targets/a%20b/refresh"),
         (("rules", "paging"), "/api/v2/rules/refresh?family=paging"),
         (("views", 'public."v 1"'), "/api/v2/views/refresh?view=public.%22v+1%22"),
     ],

@@ -23,6 +23,7 @@ HEALTHY = {
 TARGETS = {
     "status": "success",
     "next_refresh": "2026-11-26T01:02:33Z",
+    "consecutive_failures": 0,
     "targets_valid": 12,
     "targets_invalid": 0,
     "stale_targets": 0,
@@ -30,6 +31,7 @@ TARGETS = {
     "error": None,
     "held": None,
 }
+SENTENCE = "Not fresh: targets (1 stale since 2026-11-26 01:00:03 UTC: a\x1b)."
 OFF = {"status": "off", "message": "set RULES_FILE"}
 
 
@@ -50,7 +52,7 @@ def stub(targets: dict[str, Any] | None = None, health: dict[str, Any] | None = 
 
 
 def why(found: str) -> str:
-    return found.splitlines()[1].partition("12   ")[2].strip()
+    return found.splitlines()[-2].partition("12   ")[2].strip()
 
 
 def test_every_kind_can_be_asked_for_and_has_something_that_counts() -> None:
@@ -116,7 +118,7 @@ def test_a_kind_that_is_not_healthy_is_a_1(health: dict[str, Any], said: str) ->
         other = daemon.run("status", "rules")
     assert (why(found.output), found.exit_code, one.exit_code) == (said, 1, 1)
     assert health["status"] in found.output.splitlines()[1]
-    assert other.exit_code == 5, "there is no such route here"
+    assert other.exit_code == 3, "there is no such route here"
 
 
 def test_of_alertmanager_the_receivers_count_and_each_instance_is_a_line() -> None:
@@ -133,6 +135,40 @@ def test_of_alertmanager_the_receivers_count_and_each_instance_is_a_line() -> No
     ]
 
 
+def test_the_sentence_of_the_daemon_comes_first() -> None:
+    with stub(summary=SENTENCE) as daemon:
+        found = daemon.run("status").output.splitlines()
+        as_json = json.loads(daemon.run("status", "-o", "json").output)
+    assert found[:2] == ["Not fresh: targets (1 stale since 2026-11-26 01:00:03 UTC: a\\x1b).", ""]
+    assert found[2].startswith("KIND") and as_json["summary"] == SENTENCE
+
+
+@pytest.mark.parametrize(
+    ("fields", "health", "state"),
+    [
+        ({}, {}, "fresh"),
+        ({"stale_targets": 1, "targets_valid": 11, "targets_invalid": 2}, {}, "stale"),
+        ({"views_failed": 1}, {}, "stale"),
+        ({"consecutive_failures": 1}, {}, "stale"),
+        ({"restored": True}, {}, "stale"),
+        ({"held": {"proposal": "861f", "since": "x", "count": 8, "rejected": False}}, {}, "stale"),
+        ({"targets_invalid": 1}, {}, "rejected"),
+        ({"undeliverable_count": 1}, {}, "rejected"),
+        ({"undeliverable_rules_count": 1}, {}, "rejected"),
+        ({"dangling_targets_count": 1}, {}, "fresh"),
+        ({}, {"loaded": False}, "loading"),
+        ({"stale_targets": 1, "targets_valid": 11}, {"status": "degraded"}, "degraded"),
+    ],
+)
+def test_a_kind_is_called_fresh_only_if_all_of_it_is(
+    fields: dict[str, Any], health: dict[str, Any], state: str
+) -> None:
+    with stub(fields, health) as daemon:
+        found = daemon.run("status")
+    assert found.output.splitlines()[1].split()[1] == state
+    assert found.exit_code == (state == "degraded"), "the health decides"
+
+
 def test_a_thread_that_is_stuck_is_a_1_and_named() -> None:
     with stub(stuck=["targets-worker"]) as daemon:
         found = daemon.run("status")
@@ -146,13 +182,17 @@ def test_json_has_health_and_status_of_each_kind() -> None:
     assert found == {
         "status": "healthy",
         "stuck": [],
+        "summary": None,
         "kinds": {"targets": {"health": HEALTHY, "status": TARGETS}, "rules": {"health": OFF, "status": {}}},
     }
     assert one == TARGETS
 
 
 def test_one_kind_is_told_in_full_with_how_long_ago_times_were() -> None:
-    held = {"proposal": "861f", "since": "2026-11-26T01:01:33Z", "names": ["a", "b"]}
+    held = {"proposal": "861f", "since": "2026-11-26T01:01:33Z", "names": ["a", "b"]} | {
+        "count": 2,
+        "rejected": False,
+    }
     with stub({"held": held, "dangling_targets": [], "name": "\x1b"}) as daemon:
         found = daemon.run("status", "targets")
     lines = dict(line.split(":", 1) for line in found.output.splitlines() if ":" in line)
@@ -180,6 +220,10 @@ def test_a_health_check_is_0_or_1_and_no_other() -> None:
     with Stub(good) as daemon:
         assert [daemon.run("healthcheck", *more).output for more in ((), ("--ready",))] == ["ok\n", "ready\n"]
     assert daemon.paths == ["GET /healthz", "GET /healthz", "GET /readyz"]
+    for other in ({}, {"status": "up"}, {"status": "ok", "db": 1}):
+        with Stub(lambda _, other=other: answer(other)) as daemon:  # type: ignore[misc]
+            found = daemon.run("healthcheck")
+        assert found.exit_code == 1 and "which is not alert-refresh" in found.stderr
     with Stub(lambda _: refusal(503, "stuck", "No progress: x")) as daemon:
         found = daemon.run("healthcheck")
     assert (found.exit_code, found.stderr) == (1, "Error: No progress: x\n")

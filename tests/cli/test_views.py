@@ -29,7 +29,7 @@ def test_one_view_is_shown() -> None:
     with Stub(by_path(ROUTES)) as daemon:
         found = daemon.run("views", "get", "mv_stats")
         as_json = daemon.run("views", "get", "mv_stats", "-o", "json")
-        assert daemon.run("views", "get", 'a."b/c"').exit_code == 5
+        assert daemon.run("views", "get", 'a."b c"').exit_code == 3, "there is no such route here"
     assert "reason:       lock timeout" in found.output
     assert json.loads(as_json.output) == VIEW
-    assert daemon.paths[-1] == "GET /api/v2/views/a.%22b%2Fc%22"
+    assert daemon.paths[-1] == "GET /api/v2/views/a.%22b%20c%22"

@@ -195,6 +195,48 @@ def test_in_the_daemons_own_container_nothing_has_to_be_set(in_container: tuple[
     assert ended.returncode == 1 and "Cannot connect to unix:" in ended.stderr
 
 
+def test_what_is_stale_or_rejected_is_not_called_fresh(folder: Path) -> None:
+    with Program(env=settings(folder)) as program:
+        url = url_of(program)
+        program.wait_for("Targets refreshed")
+        write(folder / "0.yaml", secret("target-0", data={"config": "!"}))
+        assert ask(url, "refresh", "targets", "--wait").returncode == 0
+        found = ask(url, "status")
+        assert re.match(r"Not fresh: targets \(1 stale since .*: target-0\)\.\n\nKIND", found.stdout)
+        assert re.search(r"^targets +stale +\S+ +\S+ +10 +1 stale$", found.stdout, re.MULTILINE)
+        assert found.returncode == 0
+        write(folder / "0.yaml", secret("target-0"), secret("new", data={"config": "!"}))
+        assert ask(url, "refresh", "targets", "--wait").returncode == 0
+        found = ask(url, "status")
+        assert found.stdout.startswith("Not fresh: targets (1 rejected).\n")
+        assert re.search(r"^targets +rejected .* 1 rejected$", found.stdout, re.MULTILINE) and found.returncode == 0
+
+
+def test_names_that_are_routes_a_wrong_path_and_kinds_that_are_off(folder: Path) -> None:
+    with Program(env=settings(folder)) as program:
+        url = url_of(program)
+        program.wait_for("Targets refreshed")
+        for name in ("status", "refresh", "none", "a/b", "..", ""):
+            assert ask(url, "targets", "get", name).returncode == 5
+        assert ask(url, "refresh", "targets", "status").returncode == 5
+        assert ask(url, "refreshes", "get", "none").returncode == 5
+        for command in (["status"], ["targets"], ["targets", "get", "target-1"], ["refresh", "targets"], ["events"]):
+            wrong = ask(f"{url}/prefix", *command)
+            assert (wrong.returncode, wrong.stdout) == (3, ""), wrong
+            assert wrong.stderr.endswith("is the path of the URL right?\n")
+        for command, said in (
+            (["rules"], "Error: Rules are off: set RULES_FILE"),
+            (["rules", "match", "a=b"], "Error: Rules are off: set RULES_FILE"),
+            (["views", "get", "x"], "Error: Views are off: set VIEWS_DATABASE_URL"),
+            (["approve", "rules", "x"], "Error: Rules are off: set RULES_FILE"),
+            (["refresh", "rules", "--wait"], "rules: Rule refresh is off: set RULES_FILE"),
+            (["refresh", "views", "x"], "views: View refresh is off: set VIEWS_DATABASE_URL"),
+            (["refresh", "alertmanager"], "alertmanager: Alertmanager refresh is off: set ALERTMANAGER_CONFIG_FILE"),
+        ):
+            off = ask(url, *command)
+            assert off.returncode == 6 and off.stderr.startswith(said) and "again" not in off.stderr, off
+
+
 def test_the_daemon_knows_the_variables_of_the_commands_and_does_not_use_them(folder: Path) -> None:
     more = {"ALERT_REFRESH_URL": "nonsense", "ALERT_REFRESH_CLIENT_TOKEN_FILE": "/none"}
     with Program(env=settings(folder, **more)) as program:
@@ -208,12 +250,8 @@ def test_views_are_listed_shown_and_refreshed_one_by_one() -> None:
         with Program(env={"VIEWS_DATABASE_URL": database.dsn(), "VIEWS_REFRESH_WARMUP": "1h"}) as program:
             url = url_of(program)
             program.wait_for("Views refreshed successfully")
-            assert [line.split()[0] for line in ask(url, "status").stdout.splitlines()[1:]] == [
-                "views",
-                "targets",
-                "rules",
-                "alertmanager",
-            ]
+            rows = ask(url, "status").stdout.splitlines()[3:]
+            assert [line.split()[0] for line in rows] == ["views", "targets", "rules", "alertmanager"]
             listed = ask(url, "views").stdout.splitlines()
             assert {tuple(line.split()[:2]) for line in listed[1:]} == {(name, "fresh") for name in VIEWS}
             one = ask(url, "refresh", "views", VIEWS[0], "--wait", "-o", "json")
@@ -234,7 +272,7 @@ def test_behind_a_proxy_below_a_prefix_it_is_asked_and_followed_and_a_proxy_alon
         program.wait_for("Targets refreshed")
         with proxied(kind, program.port, tmp_path) as sock:
             client = Client(ServerUrl(socket=str(sock), prefix=PREFIX))
-            assert client.get("/api/v2/publishing/targets/target-1").fields["name"] == "target-1"
+            assert client.get("/api/v2/publishing/targets/target-1", dict).fields["name"] == "target-1"
             told: list[str] = []
             events = event_stream.follow(client, {}, "", told.append)
             assert next(events).name == "sync"
@@ -243,4 +281,4 @@ def test_behind_a_proxy_below_a_prefix_it_is_asked_and_followed_and_a_proxy_alon
             assert told == []
             program.stop()
             with pytest.raises(Failed, match=r"answered 502 with .*; a proxy that does not reach it\?"):
-                client.get("/health")
+                client.get("/health", dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import select
 import socket
 import ssl
@@ -18,13 +19,18 @@ import click
 
 from alert_refresh import __version__
 from alert_refresh.cli import exits
+from alert_refresh.cli.options import RESERVED
+from alert_refresh.cli.remote.connection import Connection
+from alert_refresh.cli.remote.shape import fits
 from alert_refresh.retry_after import retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from alert_refresh.cli.remote.connection import Received
     from alert_refresh.cli.remote.server_url import ServerUrl
+    from alert_refresh.cli.remote.shape import Fields, Shape
     from alert_refresh.credential import Credential
 
 TIMEOUT = 10.0
@@ -36,6 +42,12 @@ STATUSES = {401: exits.NOT_ALLOWED, 403: exits.NOT_ALLOWED, 404: exits.NOT_FOUND
 STATUSES |= {429: exits.NOT_NOW, 503: exits.NOT_NOW}
 """Exit statuses by the status of an answer; of any other error it is `BAD`."""
 JSON = "application/json"
+ERROR: Fields = {"error": str, "message": str, "request_id": str}
+"""What every error of alert-refresh has."""
+NO_ROUTE = "There is nothing at this address"
+"""The message of a 404 where the path leads nowhere, whatever NAME in it."""
+OFF = re.compile(r"\b(?:is|are) off: ")
+"""What is in the message of an error while a kind is off: asking again later would not help."""
 
 
 class Failed(click.ClickException):
@@ -75,20 +87,6 @@ class Answer(NamedTuple):
     retry_after: float | None = None
 
 
-class UnixConnection(http.client.HTTPConnection):
-    """A connection to a Unix socket."""
-
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
 class Client:
     """Asks one daemon. The token, the first in `token_file`, is sent only with what needs one."""
 
@@ -96,13 +94,23 @@ class Client:
         self.url = url
         self._token_file = token_file
 
-    def get(self, path: str, query: Mapping[str, str] | None = None, **options: Any) -> Answer:
-        """The answer to a GET.
+    def get(self, path: str, shape: Shape, query: Mapping[str, str] | None = None, **options: Any) -> Answer:
+        """The answer to a GET, which has that shape.
 
         Raises:
-            Failed: there is none, or it is an error.
+            Failed: there is none, or it is an error, or none of alert-refresh.
         """
-        return self.good(self.ask("GET", path, query, **options))
+        return self.good(self.ask("GET", path, query, **options), shape)
+
+    def get_one(
+        self, path: str, name: str, shape: Shape, query: Mapping[str, str] | None = None, **options: Any
+    ) -> Answer:
+        """The answer to a GET of what has this name below `path`.
+
+        Raises:
+            Failed: as for `get`; there is nothing of this name.
+        """
+        return self.good(self.ask("GET", below(path, name), query, **options), shape, named=True)
 
     def ask(
         self,
@@ -120,29 +128,28 @@ class Client:
         Raises:
             Failed: there is none, or it is none of alert-refresh.
         """
-        until = time.monotonic() + timeout + wait
         headers = {"Accept": JSON} | (self._authorization() if token else {})
         query = dict(query or {}) | ({"wait": f"{wait:g}s"} if wait else {})
         content = None if body is None else json.dumps(body).encode()
         if content is not None:
             headers["Content-Type"] = JSON
-        opened = self._send(method, target(path, query), headers, content, timeout + wait)
-        try:
-            with closing(opened):
-                return self._answer(opened.response, self._read(opened.response, until))
-        except (OSError, http.client.HTTPException) as error:
-            raise Failed(f"The connection to {self.url} was lost: {reason(error)}") from None
+        with closing(self._send(method, target(path, query), headers, content, timeout + wait)) as opened:
+            return self._answer(opened.response, self._read(opened.response))
 
-    def good(self, answer: Answer) -> Answer:
-        """The answer, if it is no error.
+    def good(self, answer: Answer, shape: Shape, *, named: bool = False) -> Answer:
+        """The answer, if it is no error and has this shape. `named`: the request names what there may be none of.
 
         Raises:
-            Failed: it is.
+            Failed: it is or has not.
         """
         if answer.status < 300:
+            if not fits(answer.fields, shape):
+                raise self.stranger(f"{answer.status} with other fields than expected")
             return answer
         fields, status = answer.fields, answer.status
-        words = f"{fields.get('message') or fields.get('error')}"
+        words = fields["message"]
+        if status == 404 and (not named or words == NO_ROUTE):
+            raise self.stranger("404")
         if status == 401:
             words += f"; {self._about_token()}"
         if status >= 500 and status != 503:
@@ -152,8 +159,14 @@ class Client:
         code = STATUSES.get(status, exits.BAD)
         raise Failed(words, code, status=status, fields=fields, retry_after=answer.retry_after)
 
-    def stream(self, path: str, query: Mapping[str, str], headers: Mapping[str, str], silence: float) -> Opened:
-        """Open a stream of events; a read of it fails after `silence` seconds without a byte.
+    def stranger(self, answered: str, hint: str = "is the path of the URL right?") -> Failed:
+        """The error about what is at the address and is not alert-refresh, or not at this path."""
+        return Failed(f"{self.url} answered {answered}, which is not alert-refresh; {hint}")
+
+    def stream(
+        self, path: str, query: Mapping[str, str], headers: Mapping[str, str], silence: float, limit: float
+    ) -> Opened:
+        """Open a stream of events; a read of it fails after `silence` seconds without a byte, and `limit` in all.
 
         Raises:
             Failed: there is no answer, or it is an error or no stream.
@@ -161,41 +174,35 @@ class Client:
         headers = {"Accept": "text/event-stream"} | dict(headers)
         opened = self._send("GET", target(path, query), headers, None, TIMEOUT)
         if opened.response.status == 200 and media_type(opened.response) == "text/event-stream":
-            opened.socket.settimeout(silence)
+            opened.received.silence, opened.received.until = silence, time.monotonic() + limit
             return opened
         with closing(opened):
-            answer = self._answer(opened.response, self._read(opened.response, time.monotonic() + TIMEOUT))
-        self.good(answer)
+            answer = self._answer(opened.response, self._read(opened.response))
+        self.good(answer, dict)
         raise Failed(f"{self.url} answered no stream of events")
 
     def _send(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, timeout: float) -> Opened:
         """Send a request on a connection of its own, and receive the head of the answer."""
-        connection = self._connection(timeout)
+        connection = Connection(self.url, self._tls(), time.monotonic() + timeout)
         headers = {"User-Agent": f"alert-refresh/{__version__}", **headers}
         try:
             connection.connect()
         except (OSError, UnicodeError) as error:
             connection.close()
             raise Failed(self._no_connection(error, timeout)) from None
-        used = connection.sock
         try:
-            connection.request(method, self.url.prefix + path, body, headers)
-            return Opened(connection, used, connection.getresponse())
+            return Opened(connection, *connection.ask(method, self.url.prefix + path, headers, body))
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise Failed(self._no_answer(error, timeout)) from None
 
-    def _connection(self, timeout: float) -> http.client.HTTPConnection:
-        url = self.url
-        if url.socket:
-            return UnixConnection(url.socket, timeout)
-        if not url.tls:
-            return http.client.HTTPConnection(url.host, url.port, timeout=timeout)
+    def _tls(self) -> ssl.SSLContext | None:
+        if not self.url.tls:
+            return None
         try:
-            context = ssl.create_default_context()
+            return ssl.create_default_context()
         except OSError as error:
             raise Failed(f"The file that SSL_CERT_FILE names cannot be used: {reason(error)}", exits.USAGE) from None
-        return http.client.HTTPSConnection(url.host, url.port, timeout=timeout, context=context)
 
     def _no_connection(self, error: OSError | UnicodeError, timeout: float) -> str:
         if isinstance(error, TimeoutError):
@@ -212,36 +219,43 @@ class Client:
             return f"{self.url} closed the connection without an answer{'' if self.url.tls else '; is it https?'}"
         return f"{self.url} answered something that is not HTTP; is it https?"
 
-    def _read(self, response: http.client.HTTPResponse, until: float) -> bytes:
+    def _read(self, response: http.client.HTTPResponse) -> bytes:
         """The body of an answer."""
         parts, size = [], 0
-        while part := response.read1(65536):
-            parts.append(part)
-            size += len(part)
-            if size > LARGEST:
-                raise Failed(f"The answer of {self.url} is larger than {LARGEST} bytes")
-            if time.monotonic() > until:
-                raise Failed(f"The answer of {self.url} did not end in time")
-        if response.length:
-            raise http.client.IncompleteRead(b"", response.length)
+        try:
+            while part := response.read1(65536):
+                parts.append(part)
+                size += len(part)
+                if size > LARGEST:
+                    raise Failed(f"The answer of {self.url} is larger than {LARGEST} bytes")
+            if response.length:
+                raise http.client.IncompleteRead(b"", response.length)
+        except TimeoutError:
+            raise Failed(f"The answer of {self.url} did not end in time") from None
+        except (OSError, http.client.HTTPException) as error:
+            raise Failed(f"The connection to {self.url} was lost: {reason(error)}") from None
         return b"".join(parts)
 
     def _answer(self, response: http.client.HTTPResponse, body: bytes) -> Answer:
         """The answer, if it is one of alert-refresh."""
-        status, fields = response.status, None
+        status = response.status
+        fields: Any = None
         if status in REDIRECTS:
             raise Failed(f"{self.url} answered {status}, a redirect; set ALERT_REFRESH_URL to where it leads")
         if media_type(response) == JSON:
             try:
                 fields = json.loads(body)
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise Failed(f"{self.url} answered {status} with malformed JSON") from None
-        if not isinstance(fields, dict) or (status >= 300 and not {"error", "request_id"} <= fields.keys()):
-            what = media_type(response) or "no content type"
-            hint = "a proxy that does not reach it?" if status in (502, 503, 504) else "is the path of the URL right?"
-            raise Failed(f"{self.url} answered {status} with {what}, which is not alert-refresh; {hint}")
+        if not fits(fields, dict if status < 300 else ERROR):
+            answered = f"{status} with {media_type(response) or 'no content type'}"
+            if status in (502, 503, 504):
+                raise self.stranger(answered, "a proxy that does not reach it?")
+            raise self.stranger(answered)
         now = server_time(response.headers["Date"])
-        return Answer(status, fields, now, retry_after(response.headers["Retry-After"] or "", now))
+        again = retry_after(response.headers["Retry-After"] or "", now)
+        off = status == 503 and OFF.search(fields["message"])
+        return Answer(status, fields, now, None if off else again)
 
     def _authorization(self) -> dict[str, str]:
         if self._token_file is None:
@@ -257,12 +271,12 @@ class Client:
 class Opened(NamedTuple):
     """A connection whose answer has begun."""
 
-    connection: http.client.HTTPConnection
-    socket: socket.socket
+    connection: Connection
     response: http.client.HTTPResponse
+    received: Received
 
     def close(self) -> None:
-        """Close both."""
+        """Close all."""
         self.response.close()
         self.connection.close()
 
@@ -272,9 +286,15 @@ def target(path: str, query: Mapping[str, str]) -> str:
     return f"{path}?{urlencode(query)}" if query else path
 
 
-def segment(name: str) -> str:
-    """A name as one segment of a path."""
-    return quote(name, safe="")
+def below(path: str, name: str) -> str:
+    """The path of what has this name below `path`.
+
+    Raises:
+        Failed: `NOT_FOUND`, the name is no single segment of a path, or one that is a route: nothing is called so.
+    """
+    if name in ("", ".", "..") or "/" in name or name in RESERVED.get(path, ()):
+        raise Failed("There is nothing of this name", exits.NOT_FOUND)
+    return f"{path}/{quote(name, safe='', errors='replace')}"
 
 
 def media_type(response: http.client.HTTPResponse) -> str:
@@ -286,7 +306,7 @@ def server_time(date: str | None) -> float:
     """The Date header in Unix seconds, so that ages are right where the clocks differ; without one the time here."""
     try:
         return time.time() if date is None else parsedate_to_datetime(date).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return time.time()
 
 

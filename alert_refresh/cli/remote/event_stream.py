@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 PATH = "/api/v2/events"
 SILENCE = 45.0
 """Seconds without a byte, a heartbeat included, after which a connection counts as lost: three heartbeats."""
+UP_TO_NOW = 60.0
+"""Seconds that reading the events up to now may take."""
 LONGEST_LINE = 16 * 1024 * 1024
 FIRST_WAIT, LONGEST_WAIT = 2.0, 30.0
 """Seconds before connecting again; each next one is twice as long. The stream may name another first one."""
@@ -51,7 +54,7 @@ class Lines:
             return self._end()
         field, _, value = text.partition(":")
         value = value.removeprefix(" ")
-        if field == "id" and value.isprintable():
+        if field == "id" and value.isascii() and value.isprintable():  # it goes back in a header
             self._id = value
         elif field == "event":
             self._name = value
@@ -90,7 +93,8 @@ def follow(client: Client, query: Mapping[str, str], after: str, tell: Callable[
                 yield event
             said, pause_for = "The stream has ended", wait
         except Failed as error:
-            if error.exit_code not in (exits.NO_ANSWER, exits.NOT_NOW) or not (reached or isinstance(error, Lost)):
+            passing = error.exit_code in (exits.NO_ANSWER, exits.NOT_NOW) and not isinstance(error, Malformed)
+            if not passing or not (reached or isinstance(error, Lost)):
                 raise
             said, pause_for = error.format_message(), max(wait, error.retry_after or 0.0)
         reached = True
@@ -107,7 +111,7 @@ def until_now(client: Client, after: str) -> Iterator[Event]:
     Raises:
         Failed: there is no answer, or it ended before its time.
     """
-    with closing(read(client, {}, Lines())) as stream:
+    with closing(read(client, {}, Lines(), UP_TO_NOW)) as stream:
         now = next(stream, None)
     if now is None or now.name != "sync":
         raise Failed(f"{client.url} sent no position at the begin of its stream")
@@ -116,7 +120,7 @@ def until_now(client: Client, after: str) -> Iterator[Event]:
         return
     if after == now.id:
         return
-    for event in read(client, {}, Lines(after)):
+    for event in read(client, {}, Lines(after), UP_TO_NOW):
         yield event
         if event.name == "sync" or _number(event.id) >= _number(now.id):
             return
@@ -127,15 +131,24 @@ class Lost(Failed):
     """Raised when a stream that had begun was lost."""
 
 
-def read(client: Client, query: Mapping[str, str], lines: Lines) -> Generator[Event, None, None]:
-    """The events of one stream, until it ends.
+class Malformed(Failed):
+    """Raised when an event is none of alert-refresh; it would come again."""
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(f"{client.url} sent a malformed event, and is not alert-refresh")
+
+
+def read(
+    client: Client, query: Mapping[str, str], lines: Lines, limit: float = math.inf
+) -> Generator[Event, None, None]:
+    """The events of one stream, until it ends, or for `limit` seconds.
 
     Raises:
         Failed: there is none, or it is lost.
     """
     headers = {"Last-Event-ID": lines.last_id} if lines.last_id else {}
     lines.reset()
-    with closing(client.stream(PATH, query, headers, SILENCE)) as opened:
+    with closing(client.stream(PATH, query, headers, SILENCE, limit)) as opened:
         while True:
             try:
                 line = opened.response.readline(LONGEST_LINE)
@@ -144,8 +157,8 @@ def read(client: Client, query: Mapping[str, str], lines: Lines) -> Generator[Ev
                 event = lines.feed(line)
             except (OSError, http.client.HTTPException):
                 raise Lost(f"The connection to {client.url} was lost") from None
-            except ValueError:
-                raise Failed(f"{client.url} sent a malformed event", exits.BAD) from None
+            except (ValueError, RecursionError):
+                raise Malformed(client) from None
             if event is not None:
                 yield event
 
@@ -153,4 +166,4 @@ def read(client: Client, query: Mapping[str, str], lines: Lines) -> Generator[Ev
 def _number(position: str) -> int:
     """The number in an id such as `1764119223123.42`; -1 without one."""
     number = position.rpartition(".")[2]
-    return int(number) if number.isascii() and number.isdigit() else -1
+    return int(number[:18]) if number.isascii() and number.isdigit() else -1

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 import threading
-from http.client import HTTPConnection
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from alert_refresh.cli.options import own_token
+from alert_refresh.cli.options import RESERVED, ROUTES, own_token
 from alert_refresh.cli.remote import client as module
 from alert_refresh.cli.remote.client import Client, Failed
+from alert_refresh.cli.remote.connection import Connection
 from alert_refresh.cli.remote.server_url import ServerUrl, parse
+from alert_refresh.rules import rule
+from alert_refresh.targets.secret.fields import RESERVED_NAMES
+from alert_refresh.web.errors import WORDS
+from alert_refresh.web.views.uniform import ViewName
 from tests.cli.stub import REQUEST_ID, Asked, Stub, answer, by_path, raw, refusal, run
 from tests.kube.certs import Authority
 
@@ -28,7 +32,6 @@ GOOD = answer({"generation": 1, "rules": []})
 ERRORS: Mapping[str, tuple[bytes, int, str]] = {
     "401": (refusal(401, "unauthorized", "A valid bearer token is required"), 4, "A valid bearer token is required"),
     "403": (refusal(403, "forbidden", "The token does not allow this"), 4, "The token does not allow this"),
-    "404": (refusal(404, "not_found", "Rule not found"), 5, "Rule not found"),
     "409": (refusal(409, "proposal_not_held", "None is held"), 5, "None is held"),
     "429": (refusal(429, "rate_limit_exceeded", "Max 1", Retry_After="42"), 6, "Max 1; try again in 42 s"),
     "503": (refusal(503, "not_loaded", "No rules yet", Retry_After="7"), 6, "No rules yet; try again in 7 s"),
@@ -70,8 +73,95 @@ def test_what_is_not_alert_refresh_is_told_and_is_a_3(name: str) -> None:
     assert said in found.stderr and stub.url in found.stderr and found.stderr.count("\n") == 1
 
 
+COMMANDS = (
+    "status", "targets", "targets get x", "rules", "rules get x", "rules match", "views", "views get x", "refreshes",
+    "refreshes get x", "refresh targets", "refresh", "approve targets 1", "reject rules 1", "status targets",
+)  # fmt: skip
+NESTED = b'{"a":' * 200_000 + b"1" + b"}" * 200_000
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_json_of_another_program_is_told_and_is_a_3(command: str) -> None:
+    kinds = {"kinds": 1, "targets": [1], "rules": [{}], "views": [{"name": []}], "refreshes": [{"kind": "x"}]}
+    odd = kinds | {"status": "ok", "name": "x", "id": "x", "message": "x", "request_id": "x", "names": [1], "faults": 1}
+    for answered in (answer({}), answer(odd), raw(NESTED, Content_Type="application/json"), answer({}, 202)):
+        with Stub(lambda _, answered=answered: answered) as stub:  # type: ignore[misc]
+            found = stub.run(*command.split())
+        assert (found.exit_code, found.stdout) == (3, ""), found.exception
+        assert found.stderr.startswith(f"Error: {stub.url} answered 20") and found.stderr.count("\n") == 1
+        assert "which is not alert-refresh" in found.stderr or "malformed JSON" in found.stderr
+
+
+def test_a_404_is_about_a_name_only_if_one_was_asked_for() -> None:
+    """Anything else has an address wherever alert-refresh is: the prefix in the URL is wrong."""
+    with Stub(lambda _: refusal(404, "not_found", "Rule not found")) as stub:
+        codes = [stub.run(*command.split()).exit_code for command in COMMANDS]
+    assert codes == [5 if " get " in command else 3 for command in COMMANDS]
+    with Stub(by_path({})) as stub:
+        found = [stub.run(*command.split()) for command in COMMANDS]
+    assert {one.exit_code for one in found} == {3}
+    said = f"Error: {stub.url} answered 404, which is not alert-refresh; is the path of the URL right?\n"
+    assert {one.stderr for one in found} == {said}
+    assert WORDS[404][1] == module.NO_ROUTE, "the daemon's own words"
+
+
+@pytest.mark.parametrize("name", ["status", "refresh", "approve", "reject", "", ".", "..", "a/b"])
+def test_what_can_be_no_name_is_a_5_without_asking(name: str) -> None:
+    with Stub(lambda _: GOOD) as stub:
+        for command in (["targets", "get"], ["rules", "get"], ["refresh", "targets"]):
+            found = stub.run(*command, name)
+            assert (found.exit_code, found.stderr) == (5, "Error: There is nothing of this name\n")
+    assert stub.asked == []
+
+
+def test_the_names_that_are_routes_are_those_of_the_daemon() -> None:
+    assert RESERVED[ROUTES["targets"]] == RESERVED_NAMES
+    assert RESERVED[ROUTES["rules"]] == rule.ROUTES
+    for name in RESERVED[ROUTES["views"]]:
+        assert not re.fullmatch(ViewName.regex, name)
+    assert re.fullmatch(ViewName.regex, "approve")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["targets", "get", "\udcff"],
+        ["rules", "get", "a\udcff"],
+        ["approve", "targets", "\udcff"],
+        ["rules", "list", "--family", "\udcff"],
+        ["refreshes", "list", "--since", "\udcff"],
+        ["refresh", "targets", "\udcff"],
+        ["rules", "match", "a=b", "a=\udcff"],
+        ["events", "--after", "\udcff"],
+        ["events", "--after", "x\r\nX-Evil: 1"],
+        ["events", "--after", "é"],
+    ],
+)
+def test_text_that_cannot_be_sent_is_a_2(command: list[str]) -> None:
+    with Stub(lambda _: GOOD) as stub:
+        found = stub.run(*command)
+    assert found.exit_code == 2 and "Error: Invalid value for " in found.stderr and stub.asked == []
+
+
+def test_a_name_may_have_any_character() -> None:
+    with Stub(lambda _: refusal(404, "not_found", "Rule not found")) as stub:
+        assert stub.run("rules", "get", "é%00 \u202e").exit_code == 5
+    assert stub.paths == ["GET /api/v2/rules/%C3%A9%2500%20%E2%80%AE"]
+
+
+@pytest.mark.parametrize(
+    "message", ["Targets are off: set X", "Alertmanager is off: set X", "Rule refresh is off: set X"]
+)
+def test_a_kind_that_is_off_is_not_to_be_asked_again(message: str) -> None:
+    with Stub(lambda _: refusal(503, "not_loaded", message, Retry_After="25")) as stub:
+        found = stub.run("rules")
+        asked = stub.run("refresh", "rules", "--wait")
+    assert (found.exit_code, found.stderr) == (6, f"Error: {message}\n")
+    assert (asked.exit_code, asked.stderr) == (6, f"rules: {message}\n")
+
+
 def test_the_words_of_a_server_control_no_terminal() -> None:
-    with Stub(lambda _: refusal(404, "not_found", "a\x1b[2J\r\n\u202eb")) as stub:
+    with Stub(lambda _: refusal(403, "not_found", "a\x1b[2J\r\n\u202eb")) as stub:
         found = stub.run("rules")
     assert found.stderr == "Error: a\\x1b[2J\\r\\n\\u202eb\n"
 
@@ -104,9 +194,9 @@ def test_why_there_is_no_connection_is_told(monkeypatch: pytest.MonkeyPatch, err
     def fail(*_: Any) -> None:
         raise error
 
-    monkeypatch.setattr(HTTPConnection, "connect", fail)
+    monkeypatch.setattr(Connection, "connect", fail)
     with pytest.raises(Failed) as failed:
-        Client(parse("http://x")).get("/")
+        Client(parse("http://x")).get("/", dict)
     assert (failed.value.message, failed.value.exit_code) == (said, 3)
 
 
@@ -123,22 +213,17 @@ def test_a_daemon_that_does_not_answer_is_given_up() -> None:
 
     with Stub(silent) as first, Stub(half) as second:
         with pytest.raises(Failed, match=r"did not answer within 0.05 s"):
-            Client(parse(first.url)).get("/x", timeout=0.05)
-        with pytest.raises(Failed, match="was lost: nothing came in time"):
-            Client(parse(second.url)).get("/x", timeout=1.0)
+            Client(parse(first.url)).get("/x", dict, timeout=0.05)
+        with pytest.raises(Failed, match="did not end in time"):
+            Client(parse(second.url)).get("/x", dict, timeout=0.05)
         stopped.set()
 
 
-def test_an_answer_that_drips_or_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_is_too_large_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     with Stub(lambda _: raw(b"x" * 9, Content_Type="application/json")) as stub:
         monkeypatch.setattr(module, "LARGEST", 8)
         with pytest.raises(Failed, match="is larger than 8 bytes"):
-            Client(parse(stub.url)).get("/")
-        monkeypatch.setattr(module, "LARGEST", 9)
-        clock = SimpleNamespace(monotonic=iter([0.0, 10.1]).__next__)
-        monkeypatch.setattr(module, "time", clock)
-        with pytest.raises(Failed, match="did not end in time"):
-            Client(parse(stub.url)).get("/")
+            Client(parse(stub.url)).get("/", dict)
 
 
 def test_only_the_address_is_in_a_message_and_no_path() -> None:
@@ -202,11 +287,12 @@ def token_file(folder: Path, text: str = f"{TOKEN}\nold-token-1\n") -> str:
     return str(folder / "token")
 
 
-REFRESH = by_path({"POST /api/v2/rules/refresh": answer({"message": "x", "request_id": REQUEST_ID}, 202)})
+ACCEPTED = {"message": "x", "request_id": REQUEST_ID, "refresh_started_at": "2026-11-26T01:02:03Z"}
+REFRESH = by_path({"POST /api/v2/rules/refresh": answer(ACCEPTED, 202)})
 
 
 def test_the_token_is_sent_with_what_needs_it_and_nothing_else(tmp_path: Path) -> None:
-    script = by_path({"GET /api/v2/rules": GOOD, "POST /api/v2/rules/refresh": answer({"request_id": REQUEST_ID}, 202)})
+    script = by_path({"GET /api/v2/rules": GOOD, "POST /api/v2/rules/refresh": answer(ACCEPTED, 202)})
     with Stub(script) as stub:
         assert stub.run("rules", ALERT_REFRESH_CLIENT_TOKEN_FILE=token_file(tmp_path)).exit_code == 0
         assert stub.run("refresh", "rules", ALERT_REFRESH_CLIENT_TOKEN_FILE=token_file(tmp_path)).exit_code == 0
@@ -252,11 +338,11 @@ def test_a_401_says_which_token_was_sent(tmp_path: Path) -> None:
 
 def test_ages_count_from_the_clock_of_the_daemon() -> None:
     with Stub(lambda _: GOOD) as stub:
-        assert Client(parse(stub.url)).get("/").now == 1795654923.0
+        assert Client(parse(stub.url)).get("/", dict).now == 1795654923.0
     plain = GOOD.replace(b"Date:", b"X-Date:")
     for answered in (plain, GOOD.replace(b"Date: Thu, 26 Nov", b"Date: nonsense, 99 Nov")):
         with Stub(lambda _, answered=answered: answered) as stub:  # type: ignore[misc]
-            assert Client(parse(stub.url)).get("/").now > 1e9
+            assert Client(parse(stub.url)).get("/", dict).now > 1e9
 
 
 def test_a_body_is_json() -> None:
@@ -276,7 +362,7 @@ def test_a_file_of_cas_that_cannot_be_read_is_told(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(ssl, "create_default_context", fail)
     with pytest.raises(Failed, match="SSL_CERT_FILE names cannot be used: Permission denied"):
-        Client(ServerUrl("x", 443, tls=True)).get("/")
+        Client(ServerUrl("x", 443, tls=True)).get("/", dict)
 
 
 def test_an_error_of_a_kind_that_has_no_words_is_the_end() -> None:

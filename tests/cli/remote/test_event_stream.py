@@ -43,7 +43,7 @@ def test_a_comment_and_an_id_alone_are_no_event_but_the_id_counts() -> None:
     lines = Lines("before.1")
     assert events_of(b": ping\nid: after.2\n\nunknown: x\nlonely\n\n", lines) == []
     assert lines.last_id == "after.2"
-    events_of(b"id: a\0b\n\n", lines)
+    events_of(b"id: a\0b\n\n" + "id: é\n\n".encode(), lines)
     assert lines.last_id == "after.2"
 
 
@@ -107,7 +107,7 @@ def scripted(*answers: bytes) -> Any:
 def test_a_stream_that_ends_is_resumed_after_the_last_event_and_that_is_told(told: Told) -> None:
     first = STREAM + b"retry: 100\n\n" + event(1, "sync", **SYNC) + event(2, "refresh", n=2) + b"id: half\ndata: {"
     script = scripted(first, refusal(503, "too_many_streams", "Too many", Retry_After="5"), b"", STREAM, STREAM +
-                      event(3, "refresh", n=3), refusal(404, "not_found"))  # fmt: skip
+                      event(3, "refresh", n=3), refusal(403, "forbidden"))  # fmt: skip
     with Stub(script) as stub:
         followed = follow(Client(parse(stub.url)), {"kinds": "rules"}, "", told.said.append)
         found = [next(followed).data.get("n") for _ in range(3)]
@@ -146,8 +146,12 @@ def test_a_daemon_that_falls_silent_counts_as_lost(told: Told, monkeypatch: pyte
 
 
 def test_a_malformed_event_ends_it(told: Told) -> None:
-    with Stub(scripted(STREAM + b"data: [1]\n\n")) as stub, pytest.raises(Failed, match="sent a malformed event"):
-        next(follow(Client(parse(stub.url)), {}, "", told.said.append))
+    nested = b"data: " + b"[" * 200_000 + b"\n\n"
+    for text in (b"data: [1]\n\n", event(1, "x") + nested):
+        script = scripted(STREAM + text, refusal(403, "forbidden"))
+        with Stub(script) as stub, pytest.raises(Failed, match="sent a malformed event") as failed:
+            list(follow(Client(parse(stub.url)), {}, "", told.said.append))
+        assert failed.value.exit_code == 3 and told.said == []
 
 
 def test_what_is_no_stream_is_told(told: Told) -> None:
@@ -196,4 +200,10 @@ def test_a_stream_that_ends_too_early_is_an_error() -> None:
     short = scripted(STREAM + event(9, "sync", **SYNC), STREAM + event(3, "x"))
     with Stub(short) as stub, pytest.raises(Failed, match="ended before it was read up to now"):
         list(until_now(Client(parse(stub.url)), "a.1"))
-    assert event_stream._number("x") == -1
+    assert event_stream._number("x") == -1 and event_stream._number("a." + "9" * 5000) == 10**18 - 1
+
+
+def test_up_to_now_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "UP_TO_NOW", 0.3)
+    with Stub(endless(b"")) as stub, pytest.raises(Failed, match="was lost"):
+        list(until_now(Client(parse(stub.url)), ""))
