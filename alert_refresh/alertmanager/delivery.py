@@ -52,7 +52,12 @@ class Round:
     @property
     def done(self) -> bool:
         """Whether there is nothing to write and nothing to reload."""
-        return self.current == self.rendering.text and not self.behind
+        return self.current == self.rendering.text and not self.behind and not self.unproven
+
+    @property
+    def unproven(self) -> bool:
+        """Whether nothing is known of what is in the file: no Alertmanager answers, and none was seen to run it."""
+        return bool(self.seen) and not self.answering and self.before.verified is None
 
     @property
     def answering(self) -> bool:
@@ -134,11 +139,18 @@ class Delivery:
                     work = self._without_culprits(work, good, deadline)
                     continue
                 self._write(work.rendering.text)
+            elif work.unproven and self._tool_refuses(work, good, deadline):
+                work = self._without_culprits(work, good, deadline)
+                continue
             work = self._reloaded(work, work.behind, deadline)
             if not any(one.refused for one in work.seen):
                 return work
             self._restore(good, work)
             work = self._without_culprits(work, good, deadline)
+
+    def found(self, work: Round) -> None:
+        """Note that the file is as it should be already: from now on a change is by somebody else."""
+        self._written = _digest(work.current)
 
     def changed_by_others(self) -> bool:
         """Whether the file is not what was written last; False before anything was written."""

@@ -152,7 +152,9 @@ class AlertmanagerSource:
             return replace(_waiting(before, work.seen, NOT_CONFIRMED), in_sync=runs), failure(work.seen)
         error = None
         try:
-            if not work.done:
+            if work.done:
+                self.delivery.found(work)
+            else:
                 work = self.delivery.deliver(work, deadline)
         except AttemptError as raised:
             error = raised

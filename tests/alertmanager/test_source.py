@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import threading
 from typing import TYPE_CHECKING
@@ -268,6 +269,46 @@ def test_s6_of_several_alertmanagers_each_has_its_own_state(world: World, betwee
     assert several.in_sync == [True, False]
     assert [one.error is None for one in several.known.instances] == [True, False]
     assert several.known.state(target("team-a")) == "pending"
+
+
+def test_s6_one_that_never_answers_does_not_keep_the_others_from_being_delivered(
+    world: World, between: Between
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        several = World(world.folder, between.url, url, targets=(target("team-a"),), rules=(TEAM_A,))
+        several.refresh(timeout=6.0)
+    assert isinstance(several.error, Transient) and several.error.error_type == "timeout"
+    assert several.in_sync == [True, False]
+    assert "alert-refresh/team-a" in between.alertmanager.receivers()
+
+
+def test_a_refused_file_that_a_killed_process_left_is_mended_though_no_alertmanager_starts_with_it(
+    tmp_path: Path,
+) -> None:
+    bad = rule("bad", r'x=~"\\p{Kawi}"', targets=["team-a"])
+    rules = (rule("good", 'team="ops"', targets=["team-a"]), bad)
+    url = f"http://127.0.0.1:{closed_port()}"
+    killed = World(tmp_path, targets=(target("team-a"),), rules=rules, tool=False)
+    killed.good()
+    assert "Kawi" in killed.file.read_text()
+    world = World(tmp_path, url, targets=(target("team-a"),), rules=rules)
+    world.refresh()
+    assert isinstance(world.error, Transient) and world.error.error_type == "network"
+    assert "Kawi" not in world.file.read_text()
+    assert "alert-refresh/team-a" in world.file.read_text()
+    assert list(world.known.undeliverable_rules) == ["bad"]
+
+
+def test_s6_a_change_by_hand_is_seen_also_if_the_file_was_right_at_the_start(world: World) -> None:
+    world.good()
+    world.restart()
+    world.good()
+    assert not world.source.delivery.changed_by_others()
+    world.file.write_text(CONFIG)
+    assert world.source.delivery.changed_by_others()
+    world.good()
+    assert world.source.delivery.drift == 1
 
 
 def test_filters_need_no_rules(between: Between) -> None:

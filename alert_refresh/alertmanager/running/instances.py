@@ -16,7 +16,7 @@ import msgspec
 from alert_refresh.alertmanager.inputs import Capabilities
 from alert_refresh.alertmanager.running.client import API, CONFIG, Access, Answer, Request, judge
 from alert_refresh.alertmanager.template import MARKER
-from alert_refresh.engine import AttemptError, Permanent, Transient
+from alert_refresh.engine import AttemptError, Deadline, Permanent, Transient
 from alert_refresh.engine.errors import TIMEOUT
 from alert_refresh.engine.threads import Call, spawn
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from alert_refresh.alertmanager.running.amtool import Amtool
-    from alert_refresh.engine import Clock, Deadline
+    from alert_refresh.engine import Clock
 
 T = TypeVar("T")
 
@@ -51,6 +51,10 @@ def config_hash(text: bytes) -> int:
     return int.from_bytes(hashlib.md5(text, usedforsecurity=False).digest()[:HASH_BYTES], "little")
 
 
+LOOK_SHARE = 1 / 3
+"""Of an attempt's time, for the question what the Alertmanagers run."""
+
+
 @dataclass(frozen=True, slots=True)
 class Instance:
     """What one Alertmanager said when it was asked last.
@@ -69,10 +73,10 @@ class Instance:
     refused: bool = False
 
     def runs(self, text: bytes, digest: str) -> bool:
-        """Whether it runs this configuration, which has that digest, and has nothing to say against it."""
+        """Whether it runs this configuration, which has that digest (empty if that is not known), and accepts it."""
         if self.error is not None or self.reloaded is False:
             return False
-        return config_hash(text) == self.hash if self.hash is not None else self.marker == digest
+        return config_hash(text) == self.hash if self.hash is not None else bool(digest) and self.marker == digest
 
 
 class _Version(msgspec.Struct):
@@ -116,8 +120,10 @@ class Instances:
         return tuple(self._capabilities[name][0] if name in self._capabilities else None for name in self.names)
 
     def look(self, deadline: Deadline) -> tuple[Instance, ...]:
-        """What each of them runs now."""
-        return self._each(self.names, lambda name: self._look(name, deadline), deadline)
+        """What each of them runs now. One that does not answer leaves most of the time to the others."""
+        share = Deadline(self._clock, max(0.0, deadline.remaining()) * LOOK_SHARE)
+        share.stopping = deadline.stopping
+        return self._each(self.names, lambda name: self._look(name, share), share)
 
     def reload(self, names: Sequence[str], deadline: Deadline) -> tuple[Instance, ...]:
         """Tell these to load the file, and look what they run then."""

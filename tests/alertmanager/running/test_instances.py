@@ -248,3 +248,9 @@ def test_of_one_whose_status_is_not_served_nothing_is_known(tmp_path: Path) -> N
         seen = found.look(deadline())
         assert seen[0].error is None and found.capabilities(seen, deadline()) == Capabilities()
         assert found.versions() == (None,)
+
+
+def test_one_without_a_marker_is_not_known_to_run_a_configuration_of_an_unknown_digest() -> None:
+    assert not Instance("x", marker="").runs(TEXT, "")
+    assert Instance("x", marker=DIGEST).runs(TEXT, DIGEST)
+    assert not Instance("x", marker=DIGEST).runs(TEXT, "")
