@@ -38,6 +38,10 @@ def accepts(matcher: Matcher, value: str) -> bool:
     return (value == matcher.value) == (matcher.op == "=")
 
 
+VALUES_OF_A_STEP = 8
+"""Possible values of labels whose comparison costs about as much as that of two matchers."""
+
+
 class Conjunction:
     """Matchers that must all accept an alert, without repetitions, in the order they were given.
 
@@ -77,6 +81,11 @@ class Conjunction:
                 by_label[name] = (Matcher(name, "=", left[0]),)
         self._by_label = by_label
         self.matchers = tuple(chain.from_iterable(by_label.values()))
+
+    @property
+    def weight(self) -> int:
+        """How much it costs to compare it: 1, and more for labels with many possible values."""
+        return 1 + sum(map(len, self.values.values())) // VALUES_OF_A_STEP
 
     def on(self, name: str) -> tuple[Matcher, ...]:
         """The matchers of a label."""

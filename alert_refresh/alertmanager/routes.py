@@ -23,7 +23,7 @@ MOST_OF_ONE = 64
 MOST_OF_ALL = 5000
 """Routes that all targets whose rules overlap may take together."""
 MOST_STEPS = 100_000
-"""Pairs of rules that are compared, and parts of rules that are made."""
+"""Pairs of rules that are compared, and parts of rules that are made, each by its weight."""
 
 FEW = 16
 """Rules that are compared each with each."""
@@ -122,7 +122,7 @@ def disjoint(rules: Sequence[tuple[int, Conjunction]], budget: int = MOST_STEPS)
             if len(parts) + len(pieces) > MOST_OF_ONE or steps > budget:
                 return Disjoint(whole, (), True, steps)
             pieces = [left for piece in pieces for left in piece.without(rules[other][1])]
-            steps += len(pieces)
+            steps += sum(piece.weight for piece in pieces)
         parts += [(rank * SPACE + number, piece) for number, piece in enumerate(pieces)]
     fits = len(parts) <= MOST_OF_ONE
     return Disjoint(whole, tuple(parts) if fits else (), not fits, steps)
@@ -150,10 +150,11 @@ class _Compared:
         self.count = 0
         self.exhausted = False
         self._rules = [conjunction for _, conjunction in rules]
+        weights = [one.weight for one in self._rules]
         before = _Candidates(self._rules).before if len(rules) > FEW else range
         for at in range(len(rules)):
             earlier = [other for other in before(at) if other in self.kept]
-            self.count += len(earlier)
+            self.count += sum(max(weights[at], weights[other]) for other in earlier)
             if self.count > budget:
                 self.exhausted = True
                 self.kept |= set(range(at, len(rules)))

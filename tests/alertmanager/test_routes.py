@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from alert_refresh.alertmanager import routes
-from alert_refresh.alertmanager.routes import MOST_OF_ALL, MOST_OF_ONE, from_filters, from_rules
+from alert_refresh.alertmanager.matchers import Conjunction
+from alert_refresh.alertmanager.routes import MOST_OF_ALL, MOST_OF_ONE, disjoint, from_filters, from_rules
 from alert_refresh.rules.matcher import Matcher
 from alert_refresh.rules.rule import Rule
 from tests.rules.examples import matchers, rule
@@ -191,3 +192,12 @@ def test_nothing_is_no_text() -> None:
 def test_names_and_values_are_quoted() -> None:
     odd = Rule("one", match=(Matcher('a"b', "=", "c\\d\"\n'é"),), targets=("a",))
     assert written(from_rules([odd], ALL))[0]["matchers"] == ['"a\\"b"="c\\\\d\\"\\n\'é"']
+
+
+def test_rules_with_many_values_use_up_the_steps_sooner() -> None:
+    def steps(values: int) -> int:
+        names = [[f"v{number}" for number in range(first, first + values)] for first in (0, 1)]
+        pair = [matchers(f'service=~"{"|".join(one)}"', f'team!="t{n}"') for n, one in enumerate(names)]
+        return disjoint([(rank, Conjunction(one)) for rank, one in enumerate(pair)]).steps
+
+    assert steps(400) > 10 * steps(4)
