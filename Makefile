@@ -47,7 +47,7 @@ demo-alertmanager: install tools ## an Alertmanager, a webhook, and where alerts
 	$(BIN)/python config/examples/demo_alertmanager.py
 
 test: install tools ## the tests, with branch coverage
-	$(PYTEST) -n $(JOBS) --cov --cov-report=term --cov-fail-under=95
+	$(PYTEST) -n $(JOBS) --dist worksteal --cov --cov-report=term --cov-fail-under=95
 
 lint: install ## style and types
 	$(BIN)/ruff check .
@@ -60,7 +60,7 @@ smoke: ## install, serve and stop on every Python 3.11 or newer here, though all
 	$(PYTHON) tests/smoke.py
 
 late: install tools ## the tests while threads begin late, at random: finds those that depend on timing
-	LATE=0.1 PYTHONPATH=tests/late $(PYTEST) -n $(JOBS)
+	LATE=0.1 PYTHONPATH=tests/late $(PYTEST) -n $(JOBS) --dist worksteal
 
 soak: install tools ## the long runs that CI does in short
 	$(PYTEST) -m soak --timeout=3600

@@ -7,19 +7,20 @@ import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from bench.table import Table, median, seconds, spread
-from tests.process.following import Reader
+from bench.table import Table, median, quantile, seconds, spread
+from tests.process.following import EVENTS, Reader
 from tests.process.program import Program, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 COUNT = 10_000
-FOLLOWERS = 100
+FOLLOWERS, READERS = 100, 200
+TARGETS = "/api/v2/publishing/targets"
 PAUSE = 0.02
 """Seconds between two publications."""
-HEARD, COST = 0.008, 0.005
-"""Seconds promised: until a client hears of a change, and what the followers add to a publication."""
+HEARD, COST, ANSWERED = 0.008, 0.005, 0.1
+"""Seconds promised: until a client hears of a change, what the followers add to a publication, and an answer."""
 
 
 def feed(rounds: int) -> Table:
@@ -45,7 +46,31 @@ def feed(rounds: int) -> Table:
         cost = median(beside) - median(alone)
         what = f"what {FOLLOWERS} clients add to the median"
         table.promise(what, seconds(max(cost, 1e-9)), f"<= {seconds(COST)}", kept=cost <= COST)
+    with Program("tests.process.publishing") as program:
+        assert eventually(lambda: program.get("/readyz")[0] == 200)
+        program.fixed_port = program.port
+        took = beside_readers(program, 20 * rounds)
+        what = f"status, health, readiness and metrics beside {READERS} that wait, with 32 threads"
+        table.promise(what, spread(took), f"p99 < {seconds(ANSWERED)}", kept=quantile(took, 0.99) < ANSWERED)
     return table
+
+
+def beside_readers(program: Program, rounds: int) -> list[float]:
+    """The seconds of requests for status, health, readiness and metrics while many others follow or wait."""
+    generation = program.get(f"{TARGETS}/status")[2]["generation"]
+    paths = (EVENTS, f"{TARGETS}?generation={generation}&wait=60s")
+    with ExitStack() as stack:
+        for number in range(READERS):
+            client = stack.enter_context(program.connect())
+            client.sendall(f"GET {paths[number % 2]} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        time.sleep(0.5)
+        took = []
+        for _ in range(rounds):
+            for path in (f"{TARGETS}/status", "/healthz", "/readyz", "/health", "/metrics"):
+                began = time.perf_counter()
+                assert program.get(path)[0] == 200
+                took.append(time.perf_counter() - began)
+    return took
 
 
 def heard(program: Program, count: int) -> list[float]:
