@@ -170,7 +170,7 @@ def asked(whole: Whole, wait: str) -> Any:
 
     def over() -> bool:
         answers.append(whole.client.post(f"/api/v2/alertmanager/refresh?wait={wait}"))
-        return answers[-1].json["error"] != "refresh_in_progress"
+        return bool(answers[-1].json["error"] != "refresh_in_progress")
 
     eventually(over, "a refresh")
     return answers[-1]
