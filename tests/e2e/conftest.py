@@ -22,6 +22,7 @@ EXPECTED = (
     "status of 502",
     "status of 503",
     "ERR_CONNECTION_REFUSED",
+    "Failed to fetch dynamically imported module",
 )
 """What the console says of answers and refusals that the page deals with."""
 

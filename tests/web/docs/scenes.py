@@ -355,8 +355,8 @@ def alertmanager(folder: Path) -> Iterator[Seen]:
             yield "getTarget 200 undeliverable", whole.client.get(f"{TARGETS}/bad")
             alert = {"labels": {"severity": "critical", "größe": "x"}}
             yield "matchRules 200 undeliverable", whole.client.post(f"{RULES}/match", json=alert)
-            yield "refreshAlertmanager 200 finished", whole.client.post(f"{ALERTMANAGER}/refresh?wait=20s")
-            yield "refreshAlertmanager 202 accepted", whole.client.post(f"{ALERTMANAGER}/refresh")
+            yield "refreshAlertmanager 200 finished", in_turn(whole.client, f"{ALERTMANAGER}/refresh?wait=20s")
+            yield "refreshAlertmanager 202 accepted", in_turn(whole.client, f"{ALERTMANAGER}/refresh")
             eventually(whole.settled, "another one")
             between.answers["*"] = (503, b"")
             whole.client.post(f"{ALERTMANAGER}/refresh")
@@ -364,6 +364,18 @@ def alertmanager(folder: Path) -> Iterator[Seen]:
             yield "getAlertmanagerStatus 200 failed", on_its_usual_port(whole.client.get(f"{ALERTMANAGER}/status"))
         finally:
             whole.daemon.stop()
+
+
+def in_turn(client: Any, path: str) -> TestResponse:
+    """The answer to a POST, once no refresh runs that something else asked for."""
+    answers: list[TestResponse] = []
+
+    def over() -> bool:
+        answers.append(client.post(path))
+        return answers[-1].status_code != 503
+
+    eventually(over, "a refresh")
+    return answers[-1]
 
 
 def on_its_usual_port(answer: TestResponse) -> TestResponse:
