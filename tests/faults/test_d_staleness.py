@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ def test_d19_a_view_whose_lock_stays_held_is_not_a_success_and_fails_after_two_i
         state = world.refresh(Trigger.PERIODIC)[VIEW]
         assert (state.failed, state.outcome) == (True, "busy")
         assert failure(world) == (Transient, "storage")
-        assert f"process {pid} (psql), for at least 300 s" in state.reason
+        assert re.search(rf"process {pid} \(psql\), for at least 3[0-4]\d s", state.reason), "the clock goes on, too"
         assert world.refresh(Trigger.PERIODIC, retry=True)[VIEW].failed, "the retry refreshes it"
     assert world.refresh(Trigger.PERIODIC, retry=True)[VIEW].refreshed and world.error is None
     rows = world.database.rows("select success, outcome from refresh_metrics order by id")
@@ -75,7 +76,7 @@ def test_d19_a_new_holder_is_named_and_its_name_is_made_printable(world: World) 
     with hold(world, ""):
         world.clock.ahead += 50
         reason = world.refresh(Trigger.MANUAL)[VIEW].reason
-        assert "(application_name unknown), for at least 0 s" in reason
+        assert re.search(r"\(application_name unknown\), for at least [0-4]?\d s", reason), "less than 50 s"
 
 
 def test_d19_a_daemon_that_starts_while_a_lock_has_been_held_for_days_fails_immediately(world: World) -> None:

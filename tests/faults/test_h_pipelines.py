@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from alert_refresh.server.server import QUICK_SECONDS
 from tests.faults.test_h_server import gauge, parts
 from tests.process.program import PATIENCE, Program, eventually, read_all
 
@@ -314,6 +315,8 @@ def test_h30_a_request_on_a_kept_connection_soon_after_sigterm_is_answered(progr
         threading.Event().wait(max(0.0, began + milliseconds / 1000 - time.monotonic()))
         for client in kept:
             client.sendall(GET)
+        if time.monotonic() - began >= QUICK_SECONDS:
+            pytest.skip("this machine had no time for the client to ask in time")
         for client in kept:
             status, headers, body = parts(read_all(client))
             assert (status, headers["connection"]) == (200, "close")
