@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.secrets import fill, put, remove
 from tests.e2e.state import at, card, headline
-from tests.process.program import Program
+from tests.process.program import Program, eventually
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make install")
 expect = playwright.expect
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
     Visit = Callable[..., AbstractContextManager[Page]]
 
@@ -52,6 +52,20 @@ def test_a_list_that_is_refused_at_first_is_read_again_without_a_poll(folder: Pa
         page.route("**/api/v2/publishing/targets", lambda route: route.fulfill(status=503, json={}), times=3)
         page.goto(at(program))
         expect(page.get_by_role("button", name="team-00")).to_be_visible()
+
+
+def test_a_refresh_that_ends_before_the_stream_is_open_is_in_the_history(folder: Path, visit: Visit) -> None:
+    held: list[Route] = []
+    with Program(env={"TARGET_DIRECTORY": str(folder)} | PATIENT) as program, visit("about:blank") as page:
+        program.wait_for("Targets refreshed successfully")
+        page.route("**/api/v2/events", lambda route: held.append(route), times=1)
+        page.goto(at(program))
+        history = card(page, "targets").get_by_role("img")
+        expect(history).to_have_attribute("aria-label", re.compile("last 1 refresh"))
+        put(folder, "newcomer")
+        assert eventually(lambda: len(program.get("/api/v2/refreshes")[2]["refreshes"]) == 2)
+        held[0].continue_()
+        expect(history).to_have_attribute("aria-label", re.compile("last 2 refreshes"))
 
 
 def test_where_as_many_follow_as_may_it_says_so_and_polls(folder: Path, visit: Visit) -> None:

@@ -9,9 +9,9 @@ import { Live } from "./live.js";
 import { PANELS, Panels } from "./panels.js";
 import { path, problems, state, title, worstFirst, worstLevel } from "./words.js";
 
-const FIRST = ["targets", "rules", "views"]; // kinds that are asked for before the daemon has told which there are
-const PAST = 300; // refreshes that are read at first
-const NEWS = 20; // refreshes that are read when one has ended, and targets that are read one by one
+const FIRST = ["targets", "rules", "views"]; // asked for before the daemon tells which kinds there are
+const PAST = 300; // refreshes read at first
+const NEWS = 20; // refreshes read when one has ended, and targets read one by one
 const SOON = 300; // milliseconds
 const LOOK = 1000; // between two looks at a refresh that runs
 const ADVICE = 3;
@@ -114,7 +114,7 @@ const events = {
     for (const [kind, generation] of Object.entries(generations)) {
       if (missed || generation !== world.kinds.get(kind)?.status?.generation) later(kind, 0, () => readKind(kind));
     }
-    if (missed) later("refreshes", 0, readRefreshes);
+    later("refreshes", 0, () => readRefreshes(missed ? PAST : NEWS)); // what ended before the stream
   },
   async published(event) {
     if (event.kind === "targets") {
