@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -89,3 +90,10 @@ def every_answer_is_described() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FlaskClient, "open", open_and_check)
         yield
+
+
+@pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The programs that a test starts do not measure coverage: others do in the same places, and it takes long."""
+    for name in [name for name in os.environ if name.startswith("COVERAGE")]:
+        monkeypatch.delenv(name)

@@ -30,6 +30,8 @@ RULES = CONFIG / "alert-refresh.rules.yml"
 SHORTER = 200
 """Times of the alerts are divided by this: a quarter of an hour is 4.5 seconds."""
 TICK = "500ms"
+EVERY = 0.1
+"""Seconds between two questions to Prometheus."""
 PATIENCE = 90.0
 """Seconds after which an alert will not come any more. Prometheus alone takes up to 5 s to begin with a new target."""
 SECONDS = {"s": 1, "m": 60, "h": 3600}
@@ -145,12 +147,12 @@ class Scraped:
 
     def fires(self, alert: str, **labels: str) -> dict[str, Any]:
         """Wait for an alert; returns it."""
-        assert eventually(lambda: bool(self.firing(alert, **labels)), PATIENCE), f"{alert} does not fire"
+        assert eventually(lambda: bool(self.firing(alert, **labels)), PATIENCE, EVERY), f"{alert} does not fire"
         return next(iter(self.firing(alert, **labels)), {})
 
     def resolves(self, alert: str, **labels: str) -> None:
         """Wait for an alert to be over."""
-        assert eventually(lambda: not self.firing(alert, **labels), PATIENCE), f"{alert} goes on"
+        assert eventually(lambda: not self.firing(alert, **labels), PATIENCE, EVERY), f"{alert} goes on"
 
     def query(self, template: str) -> list[dict[str, Any]]:
         """The vector of an expression in which `%s` is replaced by the label of this program."""
@@ -158,7 +160,7 @@ class Scraped:
 
     def waits_for(self, template: str) -> None:
         """Wait for an expression to have a value."""
-        assert eventually(lambda: bool(self.query(template)), PATIENCE), template
+        assert eventually(lambda: bool(self.query(template)), PATIENCE, EVERY), template
 
     def ever(self) -> set[str]:
         """The names of all alerts of this program that were pending or fired at any time.

@@ -86,8 +86,10 @@ def imports_of(path: Path, *, at_import: bool = False) -> Iterator[str]:
 
 def dotted(node: ast.AST) -> str:
     """`a.b.c` as text; other expressions are an empty text."""
-    if isinstance(node, ast.Attribute | ast.Name):
-        return ast.unparse(node)
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value) or ast.unparse(node.value)}.{node.attr}"
     return ""
 
 

@@ -27,6 +27,11 @@ EXPECTED = (
 """What the console says of answers and refusals that the page deals with."""
 
 
+@pytest.fixture(autouse=True)
+def programs_beside_a_browser(unmeasured: None) -> None:
+    """They leave the processors to it."""
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with running() as started:

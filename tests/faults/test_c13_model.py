@@ -313,7 +313,7 @@ class WorkerMachine(RuleBasedStateMachine):
 
 
 class TestC13(WorkerMachine.TestCase):  # type: ignore[valid-type,misc]  # made by Hypothesis
-    settings = hypothesis.settings(max_examples=400, stateful_step_count=50, deadline=None)
+    settings = hypothesis.settings(max_examples=150, stateful_step_count=50, deadline=None)
 
 
 @pytest.mark.soak

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 TARGETS = "/api/v2/publishing/targets"
 UNLIMITED = {"TARGET_REFRESH_RATE_LIMIT": "0s"}
 CLIENTS, ROUNDS = 1000, 20

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 from contextlib import contextmanager
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
 import pytest
@@ -24,7 +26,7 @@ from alert_refresh.targets.keep import TargetCodec
 from tests.fakes import FakeSource
 from tests.kube import secret
 from tests.process.keeping import version_of
-from tests.process.program import PATIENCE, ROOT, Program
+from tests.process.program import PATIENCE, ROOT, Program, eventually
 from tests.web.world import TARGETS
 
 if TYPE_CHECKING:
@@ -136,17 +138,27 @@ def served(program: Program) -> int:
     return int(url.removeprefix("https://version-").partition(".")[0])
 
 
+def written(program: Program) -> bool:
+    """Whether something is kept."""
+    text = program.get("/metrics")[2].decode()
+    found = re.search(
+        r'^alert_refresh_snapshot_last_write_timestamp_seconds\{kind="targets"\} (\S+)', text, re.MULTILINE
+    )
+    return found is not None and float(found[1]) > 0
+
+
 def kill_the_program(folder: Path, times: int) -> None:
     state, source, away = (folder / name for name in ("state", "source", "away"))
     state.mkdir()
     source.mkdir()
     put(source, 0)
     env = {"TARGET_DIRECTORY": str(source), "ALERT_REFRESH_STATE_DIR": str(state), "ALERT_REFRESH_DEBUG_SAMPLE": "0"}
-    chance, known = random.Random(times), 0
+    chance, kept, known = random.Random(times), 0, 0
     for turn in range(times):
         with Program(env=env, bare=True) as program:
             program.wait_for("Targets refreshed successfully")
             assert served(program) == known
+            assert eventually(partial(written, program)), "that there is something to restore"
             put(source, turn + 1)
             threading.Event().wait(chance.uniform(0, 0.1))
             program.process.kill()
@@ -157,7 +169,8 @@ def kill_the_program(folder: Path, times: int) -> None:
             began = time.monotonic()
             version = served(program)
             assert time.monotonic() - began < 2
-            assert version in (known, turn + 1)
+            assert version in (kept, known, turn + 1), "nobody waits for a write, which the kill may come before"
+            kept = version
             status: Any = program.get(f"{TARGETS}/status")[2]
             assert status["restored"] is True and status["restored_age_seconds"] >= 0
             assert program.get("/readyz")[0] == 200

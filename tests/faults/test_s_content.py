@@ -25,7 +25,7 @@ from tests.targets.secret.samples import only_fault
 if TYPE_CHECKING:
     from pathlib import Path
 
-EXAMPLES = 1000
+EXAMPLES = 400
 """For each of the two tests that are fed anything at all."""
 PATIENCE = 5.0
 """Seconds of the processor one text may take, a hundred times what it should."""

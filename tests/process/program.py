@@ -197,13 +197,13 @@ class Program:
         return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))
 
 
-def eventually(true: Callable[[], bool], seconds: float = PATIENCE) -> bool:
+def eventually(true: Callable[[], bool], seconds: float = PATIENCE, every: float = 0.02) -> bool:
     """Poll until a condition in another process is true; there is no event to wait for."""
     until = time.monotonic() + seconds
     while not true():
         if time.monotonic() > until:
             return False
-        threading.Event().wait(0.02)
+        threading.Event().wait(every)
     return True
 
 

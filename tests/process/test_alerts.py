@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from tests.kube import Exchange
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 RULES = "rules:\n- {id: one, match: ['severity=\"critical\"'], targets: [good]}\n"
 
 

@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 COMMAND = [sys.executable, "-m", "alert_refresh"]
 TOKEN = "canary-3b7e"
 
 
 def environment(**more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name == "PATH" or name.startswith("COVERAGE")}
-    return kept | {"PYTHONPATH": str(ROOT)} | more
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)} | more
 
 
 def ask(url: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from tests.prometheus import Scraped
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 DASHBOARD: dict[str, Any] = json.loads((ROOT / "config" / "grafana" / "alert-refresh.json").read_text())
 PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
 ROWS = [panel["title"] for panel in PANELS if panel["type"] == "row"]

@@ -20,6 +20,8 @@ from tests.proxy import Proxy
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 EXAMPLES = ROOT / "config/examples"
 
 

@@ -19,6 +19,8 @@ from tests.process.program import ROOT, Program
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 ADMIN, READ = "admin-token-of-the-fuzzer", "read-token-of-the-fuzzer"
 FOLLOW = b"GET /api/v2/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
