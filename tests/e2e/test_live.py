@@ -83,7 +83,7 @@ def test_a_daemon_that_is_gone_is_told_with_what_to_look_at_and_its_return_is_no
             expect(page.locator("#advice")).to_contain_text(
                 re.compile(r"Since [\d:]+, for \d+ s\. What is below was true")
             )
-            expect(page.locator("#advice")).to_contain_text("systemctl status alert-refresh")
+            expect(page.locator("#verdict")).to_contain_text("systemctl status alert-refresh")
             expect(page.locator("#live")).to_contain_text("Not live")
             page.get_by_role("button", name="Refresh targets").click()
             expect(page.locator("#toast")).to_contain_text("The daemon does not answer")

@@ -121,8 +121,16 @@ def test_held_removals_are_counted_with_since_when() -> None:
         world.source.answer = lambda n: targets(target("t0"), digest="two")
         world.change()
         world.attempt_ends()
-        held = f"the removal of 11 is held since {BEGAN}"
-        assert said(world) == f"Not fresh: targets ({held}; 11 stale since {BEGAN}: t1, t10 and 9 more)."
+        assert said(world) == f"Not fresh: targets (the removal of 11 is held since {BEGAN}: t1, t10 and 9 more)."
+
+
+def test_held_removals_are_not_told_as_stale_again_but_other_stale_items_are() -> None:
+    with World(answer=lambda n: targets(*(target(f"t{number}") for number in range(12)))).start() as world:
+        world.source.answer = lambda n: targets(target("t0", stale_since=START), digest="two")
+        world.change()
+        world.attempt_ends()
+        held = f"the removal of 11 is held since {BEGAN}: t1, t10 and 9 more"
+        assert said(world) == f"Not fresh: targets ({held}; 1 stale since {BEGAN}: t0)."
 
 
 def test_removals_that_are_kept_as_was_decided_are_no_fault() -> None:
