@@ -41,7 +41,6 @@ async function readHealth() {
 	});
 	world.stuck = found.stuck;
 	world.summary = found.summary;
-	for (const kind of world.kinds.keys()) if (!found.kinds[kind]) world.kinds.delete(kind); // another version's
 	Object.entries(found.kinds).forEach(([kind, health]) => change(kind, { health }));
 	draw();
 }
@@ -227,7 +226,7 @@ function drawAdvice(judged, gone) {
 	const worst = found.filter(({ text, level }) => text && level !== "ok").sort(worstFirst);
 	const off = judged.size > 0 && [...judged.values()].every((one) => one.state.word === "off");
 	const { since } = world.live;
-	show($("advice"), [gone && since, off, worst], () => {
+	show($("advice"), [gone && since, off && world.causes.states.off, worst], () => {
 		if (gone) return el("p", "Since ", moment(since), ", for ", distance(since, "for"), ". What is below was true then.");
 		if (off) return el("p", world.causes.states.off[0], " ", help(world.causes.states.off[1]));
 		return worst.map((problem) => el("p", el("strong", `${title(problem.kind)}: `), line(problem), " ", help(problem.section)));
