@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
     Visit = Callable[..., AbstractContextManager[Page]]
 
@@ -81,6 +81,19 @@ def test_ages_are_by_the_daemons_clock_whatever_the_browsers_is(program: Program
         page.clock.install(time=datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=hours))
         page.goto(at(program))
         expect(card(page, "targets")).to_contain_text(re.compile(r"Refreshed (just now|\d+ s ago)"))
+        expect(card(page, "targets")).to_contain_text(re.compile(r"Next in (59 min|1 h)"))
+
+
+def test_an_answer_from_the_cache_of_the_browser_does_not_tell_the_time(program: Program, visit: Visit) -> None:
+    def old(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, headers=answer.headers | {"date": "Thu, 01 Jan 2026 00:00:00 GMT"})
+
+    with visit("about:blank") as page:
+        page.route("**/api/v2/*/status", old)
+        page.route("**/api/v2/publishing/*/status", old)
+        page.goto(at(program))
+        expect(page.locator("#live")).to_have_text("Live")
         expect(card(page, "targets")).to_contain_text(re.compile(r"Next in (59 min|1 h)"))
 
 

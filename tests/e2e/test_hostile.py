@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
     Visit = Callable[..., AbstractContextManager[Page]]
 
@@ -112,6 +112,35 @@ def test_a_stream_that_is_silent_about_what_a_poll_finds_is_opened_anew(
                 break
         assert streams(page) == 2
         expect(card(page, "targets")).to_contain_text("13 targets fresh")
+
+
+def test_of_refreshes_as_many_are_kept_as_the_daemon_keeps(program: Program, visit: Visit) -> None:
+    known = program.get("/api/v2/refreshes")[2]
+    one = known["refreshes"][0]
+    reads = iter(range(100))
+
+    def others(route: Route) -> None:
+        read = next(reads)
+        found = [one | {"request_id": f"{read}-{number}"} for number in range(300)]
+        route.fulfill(json=known | {"refreshes": found})
+
+    with visit("about:blank") as page:
+        page.add_init_script(OWN_STREAM)
+        page.route("**/api/v2/refreshes?*", others)
+        page.goto(at(program))
+        page.get_by_role("tab", name="History").click()
+        rows = page.get_by_role("tabpanel").get_by_role("status")
+        for number in ("300", "600", "900", "1,000", "1,000"):
+            expect(rows).to_have_text(f"{number} refreshes")
+            page.evaluate("streams[0].tell('sync', JSON.stringify({ generations: {}, missed: true }))")
+
+
+@pytest.mark.parametrize("rest", ["#__proto__", "#panel", '#"><img src=x>', "?q=<script>alert(1)</script>#rules"])
+def test_what_is_behind_the_address_chooses_a_tab_or_nothing(program: Program, visit: Visit, rest: str) -> None:
+    with visit(at(program) + rest) as page:
+        expect(page.locator("#live")).to_have_text("Live")
+        wanted = "Rules" if rest.endswith("#rules") else "Targets"
+        expect(page.get_by_role("tab", name=wanted)).to_have_attribute("aria-selected", "true")
 
 
 def test_a_page_that_comes_back_from_the_cache_of_the_browser_begins_anew(program: Program, visit: Visit) -> None:

@@ -24,7 +24,7 @@ export function now() {
 
 async function answered(response) {
 	const sent = Date.parse(response.headers.get("Date"));
-	if (!Number.isNaN(sent)) {
+	if (sent && response.headers.get("Cache-Control") === "no-store") {
 		const apart = sent - Date.now();
 		skew = Math.abs(apart) > 2000 ? apart : 0; // the header has whole seconds
 	}

@@ -11,10 +11,11 @@ import { path, problems, state, title, worstFirst } from "./words.js";
 
 const FIRST = ["targets", "rules", "views"]; // before the daemon has told which kinds there are
 const PAST = 300; // refreshes that are read at first
+const MOST = 1000; // refreshes that are kept, as by the daemon
 const NEWS = 20; // refreshes that are read when one has ended, and targets that are read one by one
 const SOON = 300; // milliseconds
-const LATE = 5000; // by which an event has come, if it does
-const ASLEEP = 30000; // between two ticks, which come every second
+const LATE = 5000; // by which an event has come
+const ASLEEP = 30000; // between two ticks
 const LOOK = 1000; // between two looks at a refresh that runs
 
 const $ = (id) => document.getElementById(id);
@@ -83,7 +84,7 @@ async function readRefreshes(limit = PAST, cursor = "") {
 	const keys = new Set(read.map(keyOf));
 	const over = ({ result }) => !["running", "queued", "retrying"].includes(result);
 	const others = world.refreshes.filter((one) => !keys.has(keyOf(one)) && over(one));
-	world.refreshes = cursor ? [...others, ...read] : [...read, ...others];
+	world.refreshes = (cursor ? [...others, ...read] : [...read, ...others]).slice(0, MOST);
 	if (cursor || limit === PAST) world.cursor = found.next_cursor;
 	draw();
 }
