@@ -59,7 +59,7 @@ def test_where_as_many_follow_as_may_it_says_so_and_polls(folder: Path, visit: V
     with Program(env=env) as program, visit(at(program)) as first:
         expect(first.locator("#live")).to_have_text("Live")
         with visit(at(program)) as page:
-            expect(page.locator("#live")).to_contain_text("Not live, read every 5 s: 1 requests wait for changes")
+            expect(page.locator("#live")).to_contain_text("Not live, read every 5 s: As many requests wait")
             expect(page.locator("#live")).to_contain_text("ALERT_REFRESH_MAX_STREAMS")
             put(folder, "newcomer")
             expect(page.get_by_role("button", name="newcomer")).to_be_visible(timeout=15_000)
