@@ -12,7 +12,7 @@ import { path, problems, state, title, worstFirst } from "./words.js";
 const FIRST = ["targets", "rules", "views"]; // before the daemon has told which kinds there are
 const PAST = 300; // refreshes that are read at first
 const MOST = 1000; // refreshes that are kept, as by the daemon
-const NEWS = 20; // refreshes that are read when one has ended, and targets that are read one by one
+const NEWS = 20; // refreshes that are read when one has ended, and targets that are read alone
 const SOON = 300; // milliseconds
 const LATE = 5000; // by which an event has come
 const ASLEEP = 30000; // between two ticks
@@ -98,7 +98,7 @@ async function readCauses() {
 async function readVersion() {
 	const { version } = await get("api/v2/version");
 	const shown = $("version").textContent;
-	if (shown && shown !== version && !$("dialog").open) location.reload();
+	if (shown && shown !== version && !document.querySelector("dialog[open]")) location.reload();
 	say($("version"), version);
 }
 
@@ -116,7 +116,7 @@ async function poll() {
 
 const asked = new Map(); // what is to be done, and whether again
 
-/** Do this in so many milliseconds, once for all who ask, and again if it is asked for while it runs. */
+/** Do this in so many milliseconds, once for all who ask, and again if somebody asks while it runs. */
 async function soon(what, work, milliseconds = SOON) {
 	if (asked.has(what)) return asked.set(what, true);
 	do {
