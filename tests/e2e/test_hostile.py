@@ -121,7 +121,7 @@ def test_of_refreshes_as_many_are_kept_as_the_daemon_keeps(program: Program, vis
 
     def others(route: Route) -> None:
         read = next(reads)
-        found = [one | {"request_id": f"{read}-{number}"} for number in range(300)]
+        found = [one | {"request_id": f"{read}-{number}", "result": "success"} for number in range(300)]
         route.fulfill(json=known | {"refreshes": found})
 
     with visit("about:blank") as page:

@@ -201,6 +201,9 @@ def test_what_alertmanager_does_not_deliver_to_or_run_is_named() -> None:
             "Not fresh: alertmanager (1 target undeliverable: team-a; 2 rules undeliverable: r, s; "
             "1 of 2 instances out of sync: am-2:9093)."
         )
+    alone = Delivered(instances=(Instance("am-2:9093"),))
+    with beside(alertmanager.KIND, Snapshot(items={}, memo=alone, digest="d")) as world:
+        assert said(world) == "Not fresh: alertmanager (out of sync: am-2:9093)."
     waits = Delivered(waits_for="targets are not loaded yet")
     with beside(alertmanager.KIND, Snapshot(items={}, memo=waits, digest="d")) as world:
         assert said(world) == "Not fresh: alertmanager (nothing is written yet: targets are not loaded yet)."

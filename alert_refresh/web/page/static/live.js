@@ -4,7 +4,7 @@ import { now } from "./api.js";
 
 const EVENTS = "api/v2/events";
 const POLL = { live: 15000, hidden: 60000, other: 5000 }; // also while live: of age no event tells
-const HIDDEN = 60000; // a page that nobody sees gives its stream back: the daemon has few
+const HIDDEN = 5000; // a hidden page gives its stream back: daemon and browser have few
 
 function backoff(first, times, most) {
 	return Math.min(first * 2 ** times, most);
