@@ -98,4 +98,5 @@ def remarks(snapshots: Mapping[str, Snapshot[Any] | None]) -> Iterator[Remark]:
             yield f"{len(lost)} {what}{'s' if len(lost) > 1 else ''} undeliverable", tuple(lost)
     out = tuple(one.name for one in known.instances if one.name not in known.in_sync)
     if out:
-        yield f"{len(out)} of {len(known.instances)} instances out of sync", out
+        number = len(known.instances)
+        yield ("out of sync" if number == 1 else f"{len(out)} of {number} instances out of sync"), out

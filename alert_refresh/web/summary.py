@@ -41,7 +41,7 @@ class Summary:
         self._daemon = daemon
         on = (kind for kind in kinds.KINDS if kind.name in daemon.workers)
         self._remarks = {kind.name: load(kind.remarks) for kind in on if kind.remarks}
-        self._stale: dict[str, tuple[Snapshot[Any], Stale | None]] = {}
+        self._stale: dict[str, tuple[Snapshot[Any], tuple[str, ...], Stale | None]] = {}
 
     def __call__(self) -> str:
         """The sentence: printable, in one line, without credentials."""
@@ -52,7 +52,8 @@ class Summary:
         statuses = {kind: worker.get_status() for kind, worker in workers.items()}
         snapshots = {kind: status.snapshot for kind, status in statuses.items()}
         for kind, worker in workers.items():
-            if found := "; ".join((*self._not_fresh(worker, statuses[kind]), *self._faulty(worker, kind, snapshots))):
+            status = statuses[kind]
+            if found := "; ".join((*self._not_fresh(worker, status), *self._faulty(worker, status, snapshots))):
                 wrong.append(f"{kind} ({found})")
         if wrong:
             return escape(f"Not fresh: {', '.join(wrong)}.")
@@ -73,14 +74,18 @@ class Summary:
         if watch is not None and not watch.connected:
             yield "not watched"
         if status.hold is not None and not status.hold.rejected:
-            yield f"the removal of {len(status.hold.names)} is held since {_time(status.hold.since)}"
+            names = _named(status.hold.names[:MAX_NAMES], len(status.hold.names))
+            yield f"the removal of {len(status.hold.names)} is held since {_time(status.hold.since)}{names}"
 
-    def _faulty(self, worker: Worker[Any], kind: str, snapshots: Mapping[str, Snapshot[Any] | None]) -> Iterator[str]:
+    def _faulty(
+        self, worker: Worker[Any], status: Status[Any], snapshots: Mapping[str, Snapshot[Any] | None]
+    ) -> Iterator[str]:
         """What is wrong with the items of one kind."""
-        snapshot = snapshots[kind]
+        kind, snapshot = worker.kind.name, status.snapshot
         if snapshot is None:
             return
-        if stale := self._stale_of(worker, snapshot):
+        held = () if status.hold is None or status.hold.rejected else status.hold.names
+        if stale := self._stale_of(worker, snapshot, held):
             since, names, count = stale
             yield f"{count} stale since {_time(since)}{_named(names, count)}"
         if kind in self._remarks:
@@ -89,15 +94,20 @@ class Summary:
         elif snapshot.rejected:
             yield f"{len(snapshot.rejected)} rejected"
 
-    def _stale_of(self, worker: Worker[Any], snapshot: Snapshot[Any]) -> Stale | None:
-        """The stale items of a snapshot, which is immutable: the answer of the last one is kept."""
+    def _stale_of(self, worker: Worker[Any], snapshot: Snapshot[Any], held: tuple[str, ...]) -> Stale | None:
+        """The stale items of a snapshot but those whose removal is held, which are told as such.
+
+        Snapshots and holds are immutable: the answer of the last ones is kept.
+        """
         kind = worker.kind
         known = self._stale.get(kind.name)
-        if known is not None and known[0] is snapshot:
-            return known[1]
-        times = {name: since for name, item in snapshot.items.items() if (since := kind.stale_since(item)) is not None}
+        if known is not None and known[0] is snapshot and known[1] is held:
+            return known[2]
+        stale_since, told = kind.stale_since, frozenset(held)
+        found = ((name, stale_since(item)) for name, item in snapshot.items.items() if name not in told)
+        times = {name: since for name, since in found if since is not None}
         stale = (min(times.values()), tuple(times)[:MAX_NAMES], len(times)) if times else None
-        self._stale[kind.name] = (snapshot, stale)
+        self._stale[kind.name] = (snapshot, held, stale)
         return stale
 
 

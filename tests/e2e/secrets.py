@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from tests.process.program import Program
 
 CANARY = "canary-9f3c71"
 """In the path of every URL and the value of every header: it must never reach a browser."""
@@ -58,3 +61,11 @@ def spoil(folder: Path, name: str) -> None:
 def remove(folder: Path, name: str) -> None:
     """Delete the Secret of this target."""
     (folder / f"{name}.json").unlink()
+
+
+def remove_together(program: Program, folder: Path, names: Iterable[str]) -> None:
+    """Delete the Secrets of these targets while the daemon is stopped, so that it misses all of them at once."""
+    program.process.send_signal(signal.SIGSTOP)
+    for name in names:
+        remove(folder, name)
+    program.process.send_signal(signal.SIGCONT)

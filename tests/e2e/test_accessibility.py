@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.secrets import fill, put, remove, spoil
+from tests.e2e.secrets import fill, put, remove_together, spoil
 from tests.e2e.state import at, headline
 from tests.process.program import ROOT, Program
 
@@ -82,12 +82,11 @@ def test_nothing_configured(visit: Visit) -> None:
 
 def test_failing_and_held(program: Program, folder: Path, visit: Visit) -> None:
     with visit(at(program)) as page:
-        for name in NAMES[2:]:
-            remove(folder, name)
-        expect(headline(page)).to_contain_text("Not fresh: targets (the removal of 10 is held since 20")
+        remove_together(program, folder, NAMES[2:])
+        expect(headline(page)).to_contain_text("Not fresh: targets (the removal of 10 is held since ")
         assert in_both_schemes(page) == []
         folder.rename(folder.with_name("away"))
-        expect(headline(page)).to_contain_text("Not fresh: targets (not refreshed since 20")
+        expect(headline(page)).to_contain_text("Not fresh: targets (not refreshed since ")
         assert in_both_schemes(page) == []
 
 

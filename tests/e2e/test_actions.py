@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.secrets import fill, put, remove
+from tests.e2e.secrets import fill, put, remove_together
 from tests.e2e.state import at, card, headline
 from tests.process.program import Program
 
@@ -101,7 +101,7 @@ def test_a_refresh_that_comes_too_soon_or_fails_tells_why(folder: Path, visit: V
         program.wait_for("Targets refreshed successfully")
         with visit(at(program)) as page:
             folder.rename(folder.with_name("away"))
-            expect(headline(page)).to_contain_text("Not fresh: targets (not refreshed since 20")
+            expect(headline(page)).to_contain_text("Not fresh: targets (not refreshed since ")
             refresh = page.get_by_role("button", name="Refresh targets")
             refresh.click()
             told = "Targets: the refresh failed. The folder of manifests cannot be read."
@@ -116,9 +116,8 @@ def test_held_removals_are_approved_after_a_question_or_kept(
 ) -> None:
     with visit(at(program)) as page:
         expect(headline(page)).to_contain_text("Everything is fresh")
-        for name in NAMES[2:]:
-            remove(folder, name)
-        expect(headline(page)).to_contain_text("Not fresh: targets (the removal of 10 is held since 20")
+        remove_together(program, folder, NAMES[2:])
+        expect(headline(page)).to_contain_text("Not fresh: targets (the removal of 10 is held since ")
         if approve:
             page.get_by_role("button", name="Remove them now").click()
             expect(page.get_by_role("dialog")).to_contain_text("Remove 10 targets?")
@@ -137,8 +136,7 @@ def test_held_removals_are_approved_after_a_question_or_kept(
 def test_a_question_that_is_cancelled_removes_nothing(program: Program, folder: Path, visit: Visit) -> None:
     with visit(at(program)) as page:
         expect(headline(page)).to_contain_text("Everything is fresh")
-        for name in NAMES[2:]:
-            remove(folder, name)
+        remove_together(program, folder, NAMES[2:])
         page.get_by_role("button", name="Remove them now").click()
         page.get_by_role("button", name="Cancel").click()
         expect(page.get_by_role("dialog")).to_have_count(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -77,6 +78,21 @@ def test_every_row_passes_by_when_one_scrolls(program: Program, visit: Visit) ->
             if len(seen) == 100:
                 break
         assert sorted(seen) == [f"target-{number:04}" for number in range(100)]
+
+
+def test_on_paper_there_are_as_many_rows_as_one_may_want_and_it_says_so(program: Program, visit: Visit) -> None:
+    with visit(at(program)) as page:
+        expect(count(page)).to_have_text("5,200 targets and rejected Secrets")
+        pages = len(re.findall(rb"/Type\s*/Page\b", page.pdf()))
+        assert 10 < pages < 150, "unprinted rows leave no empty paper"
+        caption = "table => getComputedStyle(table, '::after').content"
+        page.emulate_media(media="print")
+        table = page.get_by_role("table", name="Targets")
+        assert table.evaluate(caption) == '"Only the first 1,000 rows are printed."'
+        page.emulate_media(media="screen")
+        page.get_by_label("State").select_option("rejected")
+        page.emulate_media(media="print")
+        assert table.evaluate(caption) == "none"
 
 
 def test_search_and_filter(program: Program, visit: Visit) -> None:

@@ -73,7 +73,7 @@ def test_where_as_many_follow_as_may_it_says_so_and_polls(folder: Path, visit: V
     with Program(env=env) as program, visit(at(program)) as first:
         expect(first.locator("#live")).to_have_text("Live")
         with visit(at(program)) as page:
-            expect(page.locator("#live")).to_contain_text("Not live, read every 5 s: 1 requests wait for changes")
+            expect(page.locator("#live")).to_contain_text("Not live, read every 5 s: As many requests wait")
             expect(page.locator("#live")).to_contain_text("ALERT_REFRESH_MAX_STREAMS")
             put(folder, "newcomer")
             expect(page.get_by_role("button", name="newcomer")).to_be_visible(timeout=15_000)
@@ -97,7 +97,7 @@ def test_a_daemon_that_is_gone_is_told_with_what_to_look_at_and_its_return_is_no
             expect(page.locator("#advice")).to_contain_text(
                 re.compile(r"Since [\d:]+, for \d+ s\. What is below was true")
             )
-            expect(page.locator("#advice")).to_contain_text("systemctl status alert-refresh")
+            expect(page.locator("#verdict")).to_contain_text("systemctl status alert-refresh")
             expect(page.locator("#live")).to_contain_text("Not live")
             page.get_by_role("button", name="Refresh targets").click()
             expect(page.locator("#toast")).to_contain_text("The daemon does not answer")
@@ -107,6 +107,30 @@ def test_a_daemon_that_is_gone_is_told_with_what_to_look_at_and_its_return_is_no
                 expect(headline(page)).to_contain_text("Everything is fresh", timeout=30_000)
                 expect(page.locator("#live")).to_have_text("Live", timeout=30_000)
                 expect(page.get_by_role("button", name="newcomer")).to_be_visible()
+
+
+def test_a_page_that_nobody_sees_gives_its_stream_back_and_is_live_again_when_it_is_seen(
+    folder: Path, visit: Visit
+) -> None:
+    seen = "is => { Object.defineProperty(document, 'hidden', { value: !is, configurable: true });"
+    seen += " document.dispatchEvent(new Event('visibilitychange')) }"
+    env = {"TARGET_DIRECTORY": str(folder), "ALERT_REFRESH_MAX_STREAMS": "1"} | PATIENT
+    with Program(env=env) as program, visit("about:blank") as page:
+        page.clock.install()
+        page.goto(at(program))
+        expect(page.locator("#live")).to_have_text("Live")
+        page.evaluate(seen, False)
+        page.clock.run_for(6_000)
+        expect(page.locator("#live")).to_contain_text("Paused while hidden, since ")
+        with visit(at(program)) as other:
+            expect(other.locator("#live")).to_have_text("Live")
+        put(folder, "newcomer")
+        page.evaluate(seen, True)
+        page.clock.run_for(1_000)
+        expect(page.locator("#live")).to_have_text("Live")
+        for _ in range(10):
+            page.clock.run_for(500)
+        expect(page.get_by_role("button", name="newcomer")).to_be_visible()
 
 
 def test_a_daemon_that_hangs_is_told_too(folder: Path, visit: Visit) -> None:

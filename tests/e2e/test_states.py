@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.secrets import CANARY, fill, put, remove, spoil
+from tests.e2e.secrets import CANARY, fill, put, remove, remove_together, spoil
 from tests.e2e.state import at, card, headline
 from tests.process.program import ROOT, Program
 
@@ -79,7 +79,7 @@ def test_a_failure_tells_its_cause_since_when_and_what_to_do(program: Program, f
     with visit(at(program)) as page:
         expect(headline(page)).to_contain_text("Everything is fresh")
         folder.rename(folder.with_name("away"))
-        expect(headline(page)).to_contain_text("Not fresh: targets (not refreshed since 20")
+        expect(headline(page)).to_contain_text("Not fresh: targets (not refreshed since ")
         expect(page).to_have_title(re.compile(r"^\(!\) Not fresh: targets \(.* - alert-refresh$"))
         advice = page.locator("#advice")
         expect(advice).to_contain_text(
@@ -107,7 +107,7 @@ def test_a_stale_target_and_a_rejected_secret_show_their_faults_by_field(
         spoil(folder, "team-03")
         put(folder, "new", url="hooks.example.com")
         expect(headline(page)).to_have_text(
-            re.compile(r"^Not fresh: targets \(1 stale since [-\d]+ [:\d]+ UTC: team-03; 1 rejected\)\.$")
+            re.compile(r"^Not fresh: targets \(1 stale since \d\d:\d\d:\d\d: team-03; 1 rejected\)\.$")
         )
         card(page, "targets").get_by_role("button", name="Show which").first.click()
         rows = page.get_by_role("table", name="Targets").locator("tbody tr")
@@ -125,9 +125,8 @@ def test_a_stale_target_and_a_rejected_secret_show_their_faults_by_field(
 def test_held_removals_are_named_with_what_can_be_decided(program: Program, folder: Path, visit: Visit) -> None:
     with visit(at(program)) as page:
         expect(headline(page)).to_contain_text("Everything is fresh")
-        for name in NAMES[2:]:
-            remove(folder, name)
-        expect(headline(page)).to_contain_text("Not fresh: targets (the removal of 10 is held since 20")
+        remove_together(program, folder, NAMES[2:])
+        expect(headline(page)).to_contain_text("Not fresh: targets (the removal of 10 is held since ")
         held = card(page, "targets")
         expect(held).to_contain_text("The source no longer has 10 targets. They are still served.")
         expect(held).to_contain_text("team-02, team-03")
@@ -252,7 +251,7 @@ def test_an_alertmanager_that_is_away_is_told_with_its_cause(folder: Path, tmp_p
         }
         with Program(env=env | PATIENT) as program, visit(at(program)) as page:
             expect(headline(page)).to_contain_text(
-                ": it refused the connection; 12 targets undeliverable: team-00, team-01 and 10 more; 1 of 1 "
+                ": it refused the connection; 12 targets undeliverable: team-00, team-01 and 10 more; out of sync: "
             )
             expect(page.locator("#advice")).to_contain_text("An Alertmanager cannot be reached.")
             page.get_by_role("tab", name="Alertmanager").click()
@@ -269,7 +268,7 @@ def test_no_credential_ever_reaches_the_browser(program: Program, folder: Path, 
         page.goto(at(program))
         expect(headline(page)).to_contain_text("Everything is fresh")
         spoil(folder, "team-03")
-        expect(headline(page)).to_contain_text("Not fresh: targets (1 stale since 20")
+        expect(headline(page)).to_contain_text("Not fresh: targets (1 stale since ")
         page.get_by_role("button", name="team-03").click()
         expect(page.get_by_role("dialog")).to_contain_text("https://hooks.example.com")
         assert any("team-03" in body for body in bodies)

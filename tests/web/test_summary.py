@@ -121,8 +121,16 @@ def test_held_removals_are_counted_with_since_when() -> None:
         world.source.answer = lambda n: targets(target("t0"), digest="two")
         world.change()
         world.attempt_ends()
-        held = f"the removal of 11 is held since {BEGAN}"
-        assert said(world) == f"Not fresh: targets ({held}; 11 stale since {BEGAN}: t1, t10 and 9 more)."
+        assert said(world) == f"Not fresh: targets (the removal of 11 is held since {BEGAN}: t1, t10 and 9 more)."
+
+
+def test_held_removals_are_not_told_as_stale_again_but_other_stale_items_are() -> None:
+    with World(answer=lambda n: targets(*(target(f"t{number}") for number in range(12)))).start() as world:
+        world.source.answer = lambda n: targets(target("t0", stale_since=START), digest="two")
+        world.change()
+        world.attempt_ends()
+        held = f"the removal of 11 is held since {BEGAN}: t1, t10 and 9 more"
+        assert said(world) == f"Not fresh: targets ({held}; 1 stale since {BEGAN}: t0)."
 
 
 def test_removals_that_are_kept_as_was_decided_are_no_fault() -> None:
@@ -193,6 +201,9 @@ def test_what_alertmanager_does_not_deliver_to_or_run_is_named() -> None:
             "Not fresh: alertmanager (1 target undeliverable: team-a; 2 rules undeliverable: r, s; "
             "1 of 2 instances out of sync: am-2:9093)."
         )
+    alone = Delivered(instances=(Instance("am-2:9093"),))
+    with beside(alertmanager.KIND, Snapshot(items={}, memo=alone, digest="d")) as world:
+        assert said(world) == "Not fresh: alertmanager (out of sync: am-2:9093)."
     waits = Delivered(waits_for="targets are not loaded yet")
     with beside(alertmanager.KIND, Snapshot(items={}, memo=waits, digest="d")) as world:
         assert said(world) == "Not fresh: alertmanager (nothing is written yet: targets are not loaded yet)."

@@ -40,7 +40,8 @@ def begin(daemon: Daemon, after: str = "", *, streams: bool = False) -> Follower
     try:
         follower = daemon.feed.follow(after)
     except TooManyFollowers:
-        message = f"{daemon.config.max_streams} requests wait for changes already, as many as ALERT_REFRESH_MAX_STREAMS"
+        most = daemon.config.max_streams
+        message = f"As many requests wait for changes already as ALERT_REFRESH_MAX_STREAMS allows: {most}"
         raise ApiError(503, message, error="too_many_streams", retry_after=FULL_RETRY) from None
     when_gone = request.environ.get(WHEN_GONE)
     if when_gone is not None:

@@ -97,6 +97,7 @@ STATES: dict[str, Cause] = {
     "restored": Cause(
         "What was good before the restart is served; no refresh has confirmed it yet.", "keep.md#after-a-restart"
     ),
+    "starting": Cause("Nothing is loaded yet: the first refresh has not ended.", f"{_ALERTS}alertrefreshnosuccess"),
     "skipped": Cause("They were read and are no targets.", f"{_TARGETS}a-secret-is-not-listed-at-all"),
     "stale": Cause("The last valid version of a stale target is served.", f"{_TARGETS}a-target-is-stale", "some stale"),
     "stopped": Cause("The automated service is stopped: nothing is refreshed by schedule.", "views.md#views"),
@@ -114,7 +115,7 @@ STATES: dict[str, Cause] = {
         "some undeliverable",
     ),
     "unsynced": Cause(
-        "They do not run what was rendered last.", f"{_ALERTMANAGER}alertmanager-is-out-of-sync", "out of sync"
+        "What runs is not what was rendered last.", f"{_ALERTMANAGER}alertmanager-is-out-of-sync", "out of sync"
     ),
     "unwatched": Cause(
         "The watch is not connected: a change is noticed by the next refresh only.",
