@@ -24,6 +24,7 @@ from alert_refresh.engine import (
 from alert_refresh.files.write import write
 from tests.alertmanager.amtool import amtool
 from tests.alertmanager.examples import PLAIN
+from tests.alertmanager.server import UNPACKED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +85,7 @@ class World:
         rules: tuple[Rule, ...] = (),
         template: str = PLAIN,
         tool: bool = True,
+        unpacked: Path = UNPACKED,
         clock: Clock | None = None,
         **more: Any,
     ) -> None:
@@ -95,6 +97,7 @@ class World:
         self.clock = clock or SystemClock()
         self._settings = settings(folder, *urls, **more)
         self._tool = tool
+        self._unpacked = unpacked
         self.snapshot: Snapshot[Any] | None = None
         self.error: AttemptError | None = None
         self.restart()
@@ -105,7 +108,7 @@ class World:
         if self._settings.routes is not Mode.RULES:
             del workers["rules"]
         self.source = AlertmanagerSource(self._settings, workers, self.clock)
-        self.source.amtool.path = amtool() if self._tool else None
+        self.source.amtool.path = amtool(self._unpacked) if self._tool else None
         self.snapshot = None
 
     @property
