@@ -7,6 +7,7 @@ every Alertmanager, and verified.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os.path import realpath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -97,7 +98,7 @@ def _together(env: Env, template: Path | None, file: Path | None, urls: list[str
             env.warnings.append(f"{FILE} is not set, so nothing is written for Alertmanager")
     elif template is None and not env.is_wrong(TEMPLATE):
         env.fault(TEMPLATE, f"is not set and {FILE} is")
-    elif template is not None and template.resolve() == file.resolve():
+    elif template is not None and realpath(template) == realpath(file):
         env.fault(TEMPLATE, f"names the same file as {FILE}, which is written")
 
 

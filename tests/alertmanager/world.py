@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +111,11 @@ class World:
         self.source = AlertmanagerSource(self._settings, workers, self.clock)
         self.source.amtool.path = amtool(self._unpacked) if self._tool else None
         self.snapshot = None
+
+    def configure(self, **changes: Any) -> None:
+        """A new process with other settings."""
+        self._settings = replace(self._settings, **changes)
+        self.restart()
 
     @property
     def known(self) -> Delivered:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import secrets
 import shutil
 import subprocess
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from alert_refresh.alertmanager.file import unwritable
+from alert_refresh.alertmanager.file import ConfigFile, unwritable
 from alert_refresh.alertmanager.inputs import Capabilities
 from alert_refresh.engine import Transient
 from alert_refresh.engine.errors import TIMEOUT
@@ -34,7 +33,7 @@ class Amtool:
     """The tool in the PATH, if there is one. What it checks is written to a 0600 file beside `file` meanwhile."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
+        self._file = ConfigFile(file)
         self.path = shutil.which("amtool")
         self._version: str | None = None
         self._capabilities: Capabilities | None = None
@@ -47,7 +46,7 @@ class Amtool:
             Transient, Permanent: the temporary file could not be written (`storage`).
         """
         assert self.path is not None
-        temporary = self._file.with_name(f".{self._file.name}.{secrets.token_hex(4)}")
+        temporary = atomic_file.temporary_for(self._file.real)
         try:
             atomic_file.write_new(temporary, text)
             return self._run(deadline, "check-config", str(temporary)).returncode != 0
