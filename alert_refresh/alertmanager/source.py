@@ -134,7 +134,9 @@ class AlertmanagerSource:
         seen = self.instances.look(deadline)
         capabilities = self.instances.capabilities(seen, deadline)
         rules = () if served.rules is None else tuple(served.rules.items.values())
-        inputs = Inputs(template, served.targets.items, rules, self._settings.routes, capabilities)
+        inputs = Inputs(
+            template, served.targets.items, rules, self._settings.routes, capabilities, check=deadline.check
+        )
         versions = self.instances.versions()
         left_out = {part: one for part, one in before.culprits.items() if one.versions == versions}
         rendering = render(excluding(inputs, left_out, versions))

@@ -12,7 +12,7 @@ from alert_refresh.alertmanager.model import matcher_problem
 from alert_refresh.alertmanager.receivers import receiver
 from alert_refresh.alertmanager.render import render
 from alert_refresh.alertmanager.template import MARKER
-from alert_refresh.engine import Fault
+from alert_refresh.engine import Fault, Transient
 from tests.alertmanager.amtool import Written, accepted
 from tests.alertmanager.examples import PLAIN, configuration, rule, target, template
 from tests.alertmanager.test_same_targets import OWN_ROUTES, TARGETS
@@ -223,3 +223,22 @@ def test_an_exception_about_one_target_or_rule_is_the_fault_of_that_one_alone(
         "Parsing 'bad' raised an unexpected RuntimeError",
     ]
     assert "canary" not in caplog.text
+
+
+@pytest.mark.parametrize("mode", [Mode.RULES, Mode.FILTERS])
+def test_a_rendering_ends_with_the_time_of_its_attempt(mode: Mode) -> None:
+    calls = 0
+
+    def check() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 70:
+            raise Transient("the time is over", "timeout")
+
+    targets = [target(f"t{number}") for number in range(30)]
+    rules = [rule(f"r{number}", f"a=x{number}", targets=[f"t{number}"]) for number in range(30)]
+    counted = configuration(targets, rules, mode=mode, check=lambda: None)
+    assert counted.receivers == 30
+    with pytest.raises(Transient, match="time is over"):
+        for _ in range(3 if mode is Mode.FILTERS else 1):
+            configuration(targets, rules, mode=mode, check=check)

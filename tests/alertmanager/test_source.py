@@ -14,6 +14,7 @@ import pytest
 
 from alert_refresh.alertmanager.inputs import Mode
 from alert_refresh.engine import Deadline, Permanent, Transient, Trigger
+from alert_refresh.engine import Request as ManualRequest
 from alert_refresh.files.at_rest import signature
 from alert_refresh.files.write import temporary_for
 from tests.alertmanager.examples import PLAIN, rule, target
@@ -536,3 +537,19 @@ def test_an_alertmanager_that_refused_what_somebody_else_wrote_loads_ours_again(
     world.good()
     assert between.alertmanager.metric("alertmanager_config_last_reload_successful") == "1"
     assert world.in_sync == [True]
+
+
+def test_a_rendering_that_takes_too_long_ends_with_the_attempt(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.good()
+    before = world.file.read_bytes()
+    deadline = Deadline(world.clock, 20)
+
+    def slow(*_: object) -> str:
+        deadline.at = world.clock.monotonic()
+        return "- name: x\n"
+
+    monkeypatch.setattr("alert_refresh.alertmanager.render.receiver", slow)
+    world.targets.serve(target("team-a"), target("team-b"))
+    with pytest.raises(Transient, match="did not end within"):
+        world.source.refresh(world.snapshot, ManualRequest(Trigger.MANUAL), deadline)
+    assert world.file.read_bytes() == before
