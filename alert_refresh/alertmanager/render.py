@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from hashlib import blake2b, sha256
-from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -138,9 +137,10 @@ def _deliverable(target: Target, inputs: Inputs) -> Deliverable | tuple[Fault, .
 def _rule_faults(inputs: Inputs, rules: Sequence[Rule]) -> Faults:
     """The faults of rules that cannot be routes."""
     bad: dict[Matcher, tuple[Fault, ...]] = {}
-    for matcher in set(chain.from_iterable([rule.match for rule in rules])):
+    users = {matcher: rule.id for rule in rules for matcher in rule.match}
+    for matcher, rule_id in users.items():
         inputs.check()
-        if faults := BULKHEAD.hold("a rule", "match", _match_faults, matcher, inputs):
+        if faults := BULKHEAD.hold(rule_id, "match", _match_faults, matcher, inputs):
             bad[matcher] = faults
     if not bad and not inputs.excluded_rules:
         return {}
