@@ -36,7 +36,8 @@ class Delivered:
     `versions` those that ran then; None before there is one. `contents` maps each target of it to its digest.
     `undeliverable` maps enabled targets to their digests and faults, `undeliverable_rules` rules to their faults.
     `culprits` are by part, such as `target:team-a`. `config_hash` is that of the file, `waiting_since` when the oldest
-    change was seen that is not delivered yet (monotonic), `waits_for` why nothing is rendered.
+    change was seen that is not delivered yet (monotonic), `waits_for` why nothing is rendered, `unchecked` what a dry
+    run could not check.
     """
 
     verified: Rendering | None = field(default=None, repr=False)
@@ -53,6 +54,7 @@ class Delivered:
     in_sync: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
     waits_for: str | None = None
+    unchecked: tuple[str, ...] = ()
 
     def state(self, target: Target) -> str | None:
         """Whether a target as it is now is delivered to; None for one that is disabled."""

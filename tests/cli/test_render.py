@@ -83,7 +83,7 @@ def test_a_setting_that_is_invalid_ends_with_2(env: dict[str, str]) -> None:
     result = run(env | {"ALERTMANAGER_ROUTES": "no"}, "-o", "json")
     found = json.loads(result.stdout)
     assert (result.exit_code, [one["name"] for one in found.pop("settings")]) == (2, ["ALERTMANAGER_ROUTES"])
-    assert found == {"text": None, "errors": [], "undeliverable": []}
+    assert found == {"text": None, "errors": [], "undeliverable": [], "unchecked": []}
 
 
 def test_as_json_it_is_one_object(env: dict[str, str], tmp_path: Path) -> None:

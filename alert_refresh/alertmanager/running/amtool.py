@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import subprocess
@@ -28,15 +29,24 @@ HEADERS = (
 UTF8 = 'route: {receiver: none, routes: [{matchers: [\'"\u00e9"="a"\']}]}\nreceivers: [{name: none}]\n'
 """What is checked to learn whether a field is known."""
 
+TEMPLATES = re.compile(rb"^templates:.*\n(?:- .*\n)*", re.MULTILINE)
+"""The files of templates in a configuration as it is written here."""
+FORBIDDEN = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))
+
 
 class Amtool:
-    """The tool in the PATH, if there is one. What it checks is written to a 0600 file beside `file` meanwhile."""
+    """The tool in the PATH, if there is one. What it checks is written to a 0600 file beside `file` meanwhile.
+
+    Where that folder may not be written, the tool reads it from its input, without the files under `templates`, and
+    `templates_checked` is False from then on.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = ConfigFile(file)
         self.path = shutil.which("amtool")
         self._version: str | None = None
         self._capabilities: Capabilities | None = None
+        self.templates_checked = True
 
     def refuses(self, text: bytes, deadline: Deadline) -> bool:
         """Whether Alertmanager would refuse this configuration.
@@ -51,10 +61,14 @@ class Amtool:
             atomic_file.write_new(temporary, text)
             return self._run(deadline, "check-config", str(temporary)).returncode != 0
         except OSError as error:
-            raise unwritable(error) from error
+            if error.errno not in FORBIDDEN:
+                raise unwritable(error) from error
         finally:
             with suppress(OSError):
                 temporary.unlink()
+        # From its input relative paths would count from /dev, where it must not look for files.
+        self.templates_checked = False
+        return self._run(deadline, "check-config", given=TEMPLATES.sub(b"", text)).returncode != 0
 
     def version(self, deadline: Deadline) -> str | None:
         """Its version, such as `0.25.0`; None without the tool."""
@@ -75,12 +89,12 @@ class Amtool:
             self._capabilities = Capabilities(*known)
         return self._capabilities
 
-    def _run(self, deadline: Deadline, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    def _run(self, deadline: Deadline, *arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         assert self.path is not None
         try:
             # Without an environment it reads no configuration of its own, and its output is never shown.
             return subprocess.run(  # noqa: S603 - the tool of the PATH
-                [self.path, *arguments], env={}, capture_output=True, timeout=deadline.check(), check=False
+                [self.path, *arguments], env={}, input=given, capture_output=True, timeout=deadline.check(), check=False
             )
         except subprocess.TimeoutExpired:
             raise Transient("amtool did not end in time", TIMEOUT) from None

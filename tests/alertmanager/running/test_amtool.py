@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ from alert_refresh.alertmanager.inputs import Capabilities
 from alert_refresh.alertmanager.running.amtool import Amtool
 from alert_refresh.engine import Deadline, Permanent, SystemClock, Transient
 from tests.alertmanager.amtool import amtool
+from tests.alertmanager.server import NEWER, UNPACKED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,7 +99,23 @@ def test_it_cannot_be_started(tmp_path: Path) -> None:
         one.refuses(GOOD, deadline())
 
 
-def test_the_folder_may_not_be_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unpacked", [UNPACKED, NEWER], ids=["0.25", "0.28"])
+def test_where_the_folder_may_not_be_written_it_is_given_by_input_without_templates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unpacked: Path
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "no")
+
+    one = Amtool(tmp_path / "alertmanager.yml")
+    one.path = amtool(unpacked)
+    assert one.templates_checked is True
+    monkeypatch.setattr("alert_refresh.files.write.write_new", refuse)
+    assert not one.refuses(GOOD, deadline()) and one.refuses(GOOD + b"nonsense: 1\n", deadline())
+    assert not one.refuses(GOOD + b"templates:\n- '*'\n- \"[\"\n", deadline())
+    assert vars(one)["templates_checked"] is False and one.capabilities(deadline()).utf8 is (unpacked == NEWER)
+
+
+def test_the_folder_is_missing(tmp_path: Path) -> None:
     one = Amtool(tmp_path / "no" / "alertmanager.yml")
     one.path = "/bin/true"
     with pytest.raises(Permanent) as raised:
