@@ -14,7 +14,7 @@ from alert_refresh.engine import Permanent, Snapshot
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from alert_refresh.alertmanager.delivery import Round
+    from alert_refresh.alertmanager.delivery.round import Round
     from alert_refresh.engine import Deadline, Request, Sink, Source, Watch
 
 

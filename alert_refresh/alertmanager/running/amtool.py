@@ -16,6 +16,7 @@ from alert_refresh.engine.errors import TIMEOUT
 from alert_refresh.files import write as atomic_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from alert_refresh.engine import Deadline
@@ -28,6 +29,10 @@ HEADERS = (
 )
 UTF8 = 'route: {receiver: none, routes: [{matchers: [\'"\u00e9"="a"\']}]}\nreceivers: [{name: none}]\n'
 """What is checked to learn whether a field is known."""
+MOST_FILES, MOST_BYTES = 256, 16 * 1024 * 1024
+"""What is checked in one call, at most; a file may be larger."""
+_VERDICT = re.compile(r"^Checking '[^'\n]*'(?=  (?:SUCCESS|FAILED))", re.MULTILINE)
+"""What stands before the verdict on each file."""
 
 
 class Amtool:
@@ -46,16 +51,22 @@ class Amtool:
             Transient: it took too long, or could not be started.
             Transient, Permanent: the temporary file could not be written (`storage`).
         """
-        assert self.path is not None
-        temporary = self._file.with_name(f".{self._file.name}.{secrets.token_hex(4)}")
-        try:
-            atomic_file.write_new(temporary, text)
-            return self._run(deadline, "check-config", str(temporary)).returncode != 0
-        except OSError as error:
-            raise unwritable(error) from error
-        finally:
-            with suppress(OSError):
-                temporary.unlink()
+        return self._check([text], deadline).returncode != 0
+
+    def refused(self, texts: Iterable[bytes], deadline: Deadline) -> Iterator[bool]:
+        """Whether Alertmanager would refuse each of these, in their order; many are checked in one call.
+
+        Raises:
+            Transient, Permanent: see `refuses`; what was said before stands.
+        """
+        for some in _in_portions(texts):
+            run = self._check(some, deadline)
+            said = _VERDICT.split(run.stdout.decode("utf-8", "replace"))[1:]
+            found = [not one.startswith("  SUCCESS") or "\n  FAILED: " in one for one in said]
+            if len(found) == len(some) and any(found) == (run.returncode != 0):
+                yield from found
+            else:  # another version may say it in other words
+                yield from (self.refuses(text, deadline) for text in some)
 
     def version(self, deadline: Deadline) -> str | None:
         """Its version, such as `0.25.0`; None without the tool."""
@@ -76,6 +87,19 @@ class Amtool:
             self._capabilities = Capabilities(*known)
         return self._capabilities
 
+    def _check(self, texts: Sequence[bytes], deadline: Deadline) -> subprocess.CompletedProcess[bytes]:
+        temporary = [self._file.with_name(f".{self._file.name}.{secrets.token_hex(4)}") for _ in texts]
+        try:
+            for path, text in zip(temporary, texts, strict=True):
+                atomic_file.write_new(path, text)
+            return self._run(deadline, "check-config", *map(str, temporary))
+        except OSError as error:
+            raise unwritable(error) from error
+        finally:
+            for path in temporary:
+                with suppress(OSError):
+                    path.unlink()
+
     def _run(self, deadline: Deadline, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         assert self.path is not None
         try:
@@ -87,3 +111,17 @@ class Amtool:
             raise Transient("amtool did not end in time", TIMEOUT) from None
         except OSError as error:
             raise Transient("amtool cannot be started") from error
+
+
+def _in_portions(texts: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """These in lists that one call checks."""
+    some: list[bytes] = []
+    size = 0
+    for text in texts:
+        if some and (len(some) == MOST_FILES or size + len(text) > MOST_BYTES):
+            yield some
+            some, size = [], 0
+        some.append(text)
+        size += len(text)
+    if some:
+        yield some
