@@ -61,31 +61,32 @@ class Delivery:
         self._reloads.begin()
         work = self._reloads.knock(work, deadline)
         good = self._good(work)
+        work = replace(work, good=good, proven=good is not None and work.loads(good))
         try:
-            return self._deliver(work, good, deadline)
+            return self._deliver(work, deadline)
         except RefreshError:
             self._reloads.go_back()
             raise
 
-    def _deliver(self, work: Round, good: bytes | None, deadline: Deadline) -> Round:
+    def _deliver(self, work: Round, deadline: Deadline) -> Round:
         while True:
             if work.current is not None and self._is_unchecked(work, deadline):
                 return replace(work, current=self.written.without_trial(work.current))
             checked = work.current == work.rendering.text and not work.unproven
-            refused = not checked and _unsure(work) and self._tool.refuses(work, good, deadline)
+            refused = not checked and _unsure(work) and self._tool.refuses(work, deadline)
             if not refused:
                 if work.current != work.rendering.text:
-                    self.written.write(work.rendering.text, good if work.answering else None)
+                    self.written.write(work.rendering.text, work.good if work.answering else None)
                 work = self._reloads.load(work, work.behind, deadline)
                 if not work.refusing:
                     if work.answering:
                         self.written.loaded()
                     return replace(work, current=work.rendering.text)
-                work = self._taken_back(work, good, deadline)
+                work = self._taken_back(work, deadline)
             if refused or work.refusing:
                 over = work.error is not None
                 if not over:
-                    work = self._search.find(work, good, deadline)
+                    work = self._search.find(work, deadline)
                     over = work.error is not None and not work.untried
                 if over:
                     self._reloads.go_back()
@@ -108,29 +109,30 @@ class Delivery:
         """Whether nothing can say if Alertmanager would load the rendering: what is in the file stays, then."""
         return bool(work.seen) and not work.answering and not self._tool.fits(work, deadline)
 
-    def _taken_back(self, work: Round, good: bytes | None, deadline: Deadline) -> Round:
+    def _taken_back(self, work: Round, deadline: Deadline) -> Round:
         """Put back what was there before a refused one, and let those load it that refused; set those aside that refuse
         everything. Whoever accepted the refused one goes on with it: it is told when the search is over.
         """
         log.warning(
             "Alertmanager refuses the new configuration; the one before it is put back", extra={"kind": "alertmanager"}
         )
-        self.written.put_back(good)
+        self.written.put_back(work.good)
         refusing: Sequence[str] = work.refusing
-        proven = any(one.error is None for one in work.seen)
-        if good is not None:
-            refusing = [one.name for one in self._reloads.again(refusing) if one.refused]
-            proven = proven or work.loads(good)
-        if not refusing or (not proven and len(refusing) == 1):
+        others = any(one.error is None for one in work.seen)
+        if work.good is not None:
+            after = self._reloads.again(refusing)
+            refusing = [one.name for one in after if one.refused]
+            work = replace(work, proven=work.proven or any(one.error is None for one in after))
+        if not refusing or (not (work.proven or others) and len(refusing) == 1):
             return work
-        self.written.write(bare(work), good)
+        self.written.write(bare(work), work.good)
         try:
             after = self._reloads.try_out(refusing, deadline)
         finally:
-            self.written.put_back(good)
+            self.written.put_back(work.good)
         mute = {one.name for one in after if one.refused}
-        if not proven and len(mute) == len(refusing):
-            return work
+        if not (work.proven or others) and len(mute) == len(refusing):
+            return work  # then the template may be the cause
         return work.with_seen([set_aside(one) for one in work.seen if one.name in mute])
 
 

@@ -34,7 +34,8 @@ class Round:
 
     `culprits` are the parts that are left out since Alertmanager refused them, `passed` those that it is known to load,
     though a configuration with them is not verified yet. `untried` are the parts that stay as they were verified last,
-    since there was no time to find out whether they are culprits; `error` is why the attempt fails all the same.
+    since there was no time to find out whether they are culprits; `error` is why the attempt fails all the same. `good`
+    is the configuration that a refused one gives way to, and `proven` whether an Alertmanager is known to load it.
     """
 
     before: Delivered
@@ -47,6 +48,8 @@ class Round:
     passed: Mapping[str, Tried] = field(default_factory=dict)
     untried: frozenset[str] = frozenset()
     error: AttemptError | None = None
+    good: bytes | None = field(default=None, repr=False)
+    proven: bool = False
 
     @property
     def done(self) -> bool:
@@ -106,11 +109,11 @@ class Round:
         """The same, with further parts as they were verified last; those that were not are not there."""
         return replace(self, untried=self.untried.union(parts))._rendered()
 
-    def loses(self, parts: Collection[str], good: bytes | None) -> bool:
-        """Whether `holding` these takes something away that is delivered now; `good` is what Alertmanager runs."""
+    def loses(self, parts: Collection[str]) -> bool:
+        """Whether `holding` these takes something away that is delivered now."""
         verified = self.before.verified
         if verified is None:
-            return good is not None and OURS in good
+            return self.good is not None and OURS in self.good
         return any(verified.parts.get(part) == self.rendering.parts[part] for part in parts)
 
     def tried(self, parts: Collection[str]) -> dict[str, Tried]:

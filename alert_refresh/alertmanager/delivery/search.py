@@ -36,11 +36,11 @@ class Search:
         self._written = written
         self._clock = clock
 
-    def find(self, work: Round, good: bytes | None, deadline: Deadline) -> Round:
+    def find(self, work: Round, deadline: Deadline) -> Round:
         """The same without the culprits. If the time ended the search, with an error, and the rest as it was verified.
 
         If something else did, or if holding back the rest would take away what is delivered now, nothing is held back:
-        the error says that this is not to be delivered. `good` is what is in the file, and again after each trial.
+        the error says that this is not to be delivered. The good configuration is in the file after each trial.
 
         Raises:
             Permanent: Alertmanager refuses the template.
@@ -48,18 +48,18 @@ class Search:
         """
         share = Deadline(self._clock, max(0.0, deadline.remaining() * SHARE - self._reloads.interval))
         share.stopping = deadline.stopping
-        by_tool = self._tool.refuses(work, good, deadline)
+        by_tool = self._tool.refuses(work, deadline)
         for parts in suspects(work):
-            split = self._tool.split(work, parts, share) if by_tool else self._by_reloads(work, parts, good, share)
+            split = self._tool.split(work, parts, share) if by_tool else self._by_reloads(work, parts, share)
             if split.culprits or split.error is not None:
-                return self._reloads.look(self._settled(work, split, good, share), work.refusing, deadline)
+                return self._reloads.look(self._settled(work, split, share), work.refusing, deadline)
             if not split.nothing_passes:
                 raise Transient("Alertmanager refused the configuration, and accepts every part of it", CONFIG)
         raise Permanent(
             "Alertmanager refuses the template, even without any target and rule; can it read the file?", CONFIG
         )
 
-    def _settled(self, work: Round, split: Split, good: bytes | None, share: Deadline) -> Round:
+    def _settled(self, work: Round, split: Split, share: Deadline) -> Round:
         """The round with what is known now."""
         if split.culprits:
             log.warning(
@@ -72,9 +72,9 @@ class Search:
             return found
         late = f"{len(split.untried)} changed parts are not tried yet: there was no time; the next attempt goes on"
         found = replace(found, error=Transient(late, TIMEOUT))
-        return found if work.loses(split.untried, good) else found.holding(split.untried)
+        return found if work.loses(split.untried) else found.holding(split.untried)
 
-    def _by_reloads(self, work: Round, parts: Sequence[str], good: bytes | None, share: Deadline) -> Split:
+    def _by_reloads(self, work: Round, parts: Sequence[str], share: Deadline) -> Split:
         """Find the culprits among these parts by what those Alertmanagers load that refused all of it."""
         names = work.refusing
 
@@ -82,11 +82,11 @@ class Search:
             share.check()
             text = with_only(work, parts, accepted)
             self._reloads.rest(names, share)
-            self._written.write(text, good)
+            self._written.write(text, work.good)
             try:
                 after = self._reloads.try_out(names, share)
             finally:
-                self._written.put_back(good)
+                self._written.put_back(work.good)
             failed = next((one.error for one in after if one.error is not None and not one.refused), None)
             refused = any(one.refused for one in after)
             if failed is not None and not refused:

@@ -26,11 +26,11 @@ class Tool:
         versions = {version for version in work.versions if version is not None}
         return self._amtool.path is not None and versions <= {self._amtool.version(deadline)}
 
-    def refuses(self, work: Round, good: bytes | None, deadline: Deadline) -> bool:
-        """Whether it refuses the rendering; not if it refuses what Alertmanager runs, too: it may lack a file."""
+    def refuses(self, work: Round, deadline: Deadline) -> bool:
+        """Whether it refuses the rendering; not if it refuses what Alertmanager loads, too: it may lack a file."""
         if not self.fits(work, deadline) or not self._amtool.refuses(work.rendering.text, deadline):
             return False
-        return good is None or not work.loads(good) or not self._amtool.refuses(good, deadline)
+        return work.good is None or not work.proven or not self._amtool.refuses(work.good, deadline)
 
     def split(self, work: Round, parts: Sequence[str], deadline: Deadline) -> Split:
         """Find the culprits among these parts: many by themselves in one call, then those that are none by themselves.
