@@ -155,7 +155,7 @@ class AlertmanagerSource:
         error = None
         try:
             if work.done:
-                self.delivery.written.found(work.current)
+                self.delivery.found(work)
             else:
                 work = self.delivery.deliver(work, deadline)
         except AttemptError as raised:

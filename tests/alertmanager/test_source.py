@@ -201,6 +201,22 @@ def test_s6_a_file_changed_by_hand_is_written_again_and_counted(world: World, be
     assert between.count("POST", "/-/reload") == 1, "Alertmanager had not loaded the change"
 
 
+def test_s6_a_change_by_hand_is_counted_once_it_is_written_again(world: World, between: Between) -> None:
+    world.source.amtool.path = None
+    world.good()
+    between.answers["*"] = (503, b"")
+    world.file.write_text(CONFIG)
+    for _ in range(3):
+        world.refresh()
+        assert world.file.read_text() == CONFIG, "nothing can check ours"
+    assert world.source.delivery.written.drift == 0
+    between.answers.clear()
+    world.good()
+    assert world.source.delivery.written.drift == 1 and world.file.read_text() != CONFIG
+    world.good()
+    assert world.source.delivery.written.drift == 1
+
+
 def test_a_template_that_is_broken_or_missing_leaves_everything_as_it_is(world: World, between: Between) -> None:
     world.good()
     ours = world.file.read_bytes()
