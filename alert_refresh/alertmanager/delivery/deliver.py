@@ -81,6 +81,7 @@ class Delivery:
             checked = work.current == work.rendering.text and not work.unproven
             refused = not checked and _unsure(work) and self._tool.refuses(work, deadline)
             if not refused:
+                self._reloads.rest(work.behind, deadline)
                 if work.current != work.rendering.text:
                     self.written.write(work.rendering.text, work.good if work.answering else None)
                 work = self._reloads.load(work, work.behind, deadline)

@@ -60,7 +60,6 @@ class Reloads:
         """Let these load the rendering; one that loads another file has an error."""
         if not names:
             return work
-        self.rest(names, deadline)
         after = self._reload(names, deadline)
         other = Permanent("it loaded another configuration; is ALERTMANAGER_CONFIG_FILE the file it reads?", CONFIG)
         return work.with_seen(
