@@ -50,10 +50,9 @@ class Reloads:
         left = max(
             (self._loaded_at[name] + self.interval - now for name in names if name in self._loaded_at), default=0
         )
-        if left > 0:
-            if left >= deadline.check():
-                raise Transient(f"the attempt did not end within {deadline.seconds:g} s", TIMEOUT)
-            deadline.wait(left)
+        if left >= deadline.check():
+            raise Transient(f"the attempt did not end within {deadline.seconds:g} s", TIMEOUT)
+        deadline.wait(max(left, 0))
         return left > 0
 
     def load(self, work: Round, names: Sequence[str], deadline: Deadline) -> Round:

@@ -68,7 +68,8 @@ class Search:
             )  # fmt: skip
         passed = {**work.passed, **work.tried(split.passed)}
         found = replace(work.without(split.culprits), passed=passed, error=split.error)
-        if split.error is None or share.remaining() > 0:
+        # The last second of it may be too short for another trial.
+        if split.error is None or share.remaining() > self._reloads.interval:
             return found
         late = f"{len(split.untried)} changed parts are not tried yet: there was no time; the next attempt goes on"
         found = replace(found, error=Transient(late, TIMEOUT))

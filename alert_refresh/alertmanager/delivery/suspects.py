@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, tuple[str, ...]]
 
+_SYNTAX = re.compile(r"\\.|\(\?.", re.DOTALL)
+"""What an expression may have that depends on the version of Go: escapes and kinds of groups."""
 STAND_IN = Credential("http://127.0.0.1/")
 
 
@@ -72,11 +75,14 @@ def _stand_in(name: str) -> Target:
 
 
 def _shapes(work: Round) -> Callable[[str], Shape]:
-    """The shape of a part by its name: of a target its type and headers, of a rule its labels and operators."""
-    shapes: dict[str, Shape] = {
-        RULE + one.id: (1, tuple(sorted(f"{matcher.name}{matcher.op}" for matcher in one.match)))
-        for one in work.inputs.rules
-    }
+    """The shape of a part by its name: of a target its type and headers, of a rule the syntax of its expressions, its
+    labels and operators.
+    """
+    shapes: dict[str, Shape] = {}
+    for rule in work.inputs.rules:
+        syntax = {found for one in rule.match if one.is_expression for found in _SYNTAX.findall(one.value)}
+        labels = sorted(f"{one.name}{one.op}" for one in rule.match)
+        shapes[RULE + rule.id] = 1, ("".join(sorted(syntax)), *labels)
     for name, one in work.inputs.targets.items():
         shapes[TARGET + name] = 0, (one.type, *sorted(header.lower() for header in one.headers))
     return shapes.__getitem__

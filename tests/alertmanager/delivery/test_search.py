@@ -223,6 +223,39 @@ def test_the_good_file_is_in_place_before_every_trial_and_kept_during_it(
     assert set(seen) == {good} and set(kept) == {good}
 
 
+def test_a_time_that_is_too_short_for_the_interval_is_over(between: Between, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = make(between, delivered=True, tool=False, interval=0.5)
+
+    def shorten(deadline: Deadline, number: int) -> None:
+        if len(reloads.accepted) > 1:
+            deadline.at = min(deadline.at, world.clock.monotonic() + 0.3)
+
+    reloads = Reloads(world, monkeypatch, then=shorten)
+    world.refresh(60.0)
+    assert "are not tried yet" in str(world.error) and world.in_sync == [True]
+    assert NEW in world.file.read_text(), "what passed is delivered"
+
+
+def test_what_is_refused_only_together_is_found_too(between: Between) -> None:
+    world = make(between, delivered=False, tool=True)
+    world.targets.serve(*(target(name) for name in NAMES[:12]))
+    program = world.folder / "amtool"
+    both = "grep -q 'refresh/team-3\"' $2 && grep -q 'refresh/team-7\"' $2 && exit 1; exit 0"
+    program.write_text(f"#!/bin/sh\n[ $1 != --version ] || exec echo amtool, version 0.25.0\n{both}\n")
+    program.chmod(0o755)
+    world.source.amtool.path = str(program)
+    known = world.good()
+    assert list(known.undeliverable) == ["team-7"] and world.in_sync == [True]
+
+
+def test_an_interval_for_which_there_is_no_time_left_ends_the_attempt_and_not_after_a_wait(between: Between) -> None:
+    world = make(between, delivered=True, tool=False, interval=3600.0)
+    ours = world.file.read_bytes()
+    world.refresh()
+    assert isinstance(world.error, Transient) and world.error.error_type == "timeout"
+    assert world.file.read_bytes() == ours
+
+
 def test_stopping_ends_the_search_and_alertmanager_runs_what_is_in_the_file(
     between: Between, monkeypatch: pytest.MonkeyPatch
 ) -> None:
