@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 PREFIX = "ALERTMANAGER_REFRESH_"
 FILE, TEMPLATE, URL = "ALERTMANAGER_CONFIG_FILE", "ALERTMANAGER_CONFIG_TEMPLATE", "ALERTMANAGER_URL"
+INTERVAL = "ALERTMANAGER_MIN_RELOAD_INTERVAL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +66,21 @@ def read(env: Env) -> Settings:
         token_file=env.path("ALERTMANAGER_BEARER_TOKEN_FILE", "File with the token that Alertmanager asks for"),
         ca_file=env.path("ALERTMANAGER_CA_FILE", "File with the certificates to trust instead of the system's"),
         min_reload_interval=env.duration(
-            "ALERTMANAGER_MIN_RELOAD_INTERVAL",
+            INTERVAL,
             "1s",
             "Shortest time between two reloads, each of which cuts Alertmanager's group_interval short",
             zero=True,
         ),
     )
     _together(env, template, file, urls)
+    wrong = any(fault.field.startswith((PREFIX, INTERVAL)) for fault in env.faults)
+    if file is not None and not wrong and settings.min_reload_interval > settings.refresh.timeout / 2:
+        timeout = PREFIX + "TIMEOUT"
+        env.fault(
+            INTERVAL,
+            f"must not be more than half of {timeout}, which is {env.effective[timeout]}",
+            env.effective[INTERVAL],
+        )
     return settings
 
 

@@ -6,18 +6,18 @@ import difflib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from alert_refresh.alertmanager.culprits import culprits
 from alert_refresh.alertmanager.delivered import Delivered, delivered
-from alert_refresh.alertmanager.delivery import RULE, TARGET
+from alert_refresh.alertmanager.delivery.suspects import suspects
+from alert_refresh.alertmanager.delivery.tool import Tool
 from alert_refresh.alertmanager.mask import masked
 from alert_refresh.alertmanager.running.instances import failure
 from alert_refresh.alertmanager.source import AlertmanagerSource, found
 from alert_refresh.engine import Permanent, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from alert_refresh.alertmanager.delivery import Round
+    from alert_refresh.alertmanager.delivery.round import Round
     from alert_refresh.engine import Deadline, Request, Sink, Source, Watch
 
 
@@ -70,20 +70,12 @@ class DryRun(AlertmanagerSource):
         """
         if not self.amtool.refuses(work.rendering.text, deadline):
             return work
-        left_out = {TARGET + name for name in work.rendering.undeliverable}
-        left_out |= {RULE + rule_id for rule_id in work.rendering.undeliverable_rules}
-        parts = [one for one in work.rendering.parts if one.startswith((TARGET, RULE))]
-        suspects = [one for one in parts if one not in left_out]
-
-        def passes(accepted: Collection[str]) -> bool:
-            chosen = frozenset(accepted)
-            tried = work.without([part for part in suspects if part not in chosen])
-            return not self.amtool.refuses(tried.rendering.text, deadline)
-
-        refused = culprits(suspects, passes)
-        if refused is None:
+        split = Tool(self.amtool).split(work, suspects(work)[-1], deadline)
+        if split.nothing_passes:
             raise Permanent("Alertmanager would refuse the template, even without any target and rule", "validate")
-        return work.without(refused)
+        if split.error is not None:
+            raise split.error
+        return work.without(split.culprits)
 
     def watches(self, sink: Sink) -> Sequence[Watch]:
         """None: it is for one refresh."""

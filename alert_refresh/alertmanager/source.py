@@ -10,7 +10,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from alert_refresh.alertmanager.delivered import Delivered, delivered
-from alert_refresh.alertmanager.delivery import Delivery, Round, excluding
+from alert_refresh.alertmanager.delivery.deliver import Delivery
+from alert_refresh.alertmanager.delivery.round import Round, excluding
 from alert_refresh.alertmanager.file import ConfigFile
 from alert_refresh.alertmanager.inputs import Inputs
 from alert_refresh.alertmanager.render import render
@@ -139,8 +140,9 @@ class AlertmanagerSource:
         )
         versions = self.instances.versions()
         left_out = {part: one for part, one in before.culprits.items() if one.versions == versions}
+        passed = {part: one for part, one in before.passed.items() if one.versions == versions}
         rendering = render(excluding(inputs, left_out, versions))
-        work = Round(before, inputs, rendering, self.file.read(), seen, versions, left_out)
+        work = Round(before, inputs, rendering, self.file.read(), seen, versions, left_out, passed)
         changed = [part for part, one in left_out.items() if rendering.parts.get(part) != one.digest]
         if changed:
             work = work.leaving_out({part: one for part, one in left_out.items() if part not in changed})
@@ -148,7 +150,7 @@ class AlertmanagerSource:
 
     def _refresh(self, before: Delivered, deadline: Deadline) -> tuple[Delivered, AttemptError | None]:
         gathered = self.gather(before, deadline)
-        if gathered is not None and gathered[0].confirmed and not gathered[1].done and self.delivery.rest(deadline):
+        if gathered is not None and gathered[0].confirmed and self.delivery.rest(gathered[1], deadline):
             gathered = self.gather(before, deadline)
         if gathered is None:
             return _waiting(before, before.instances, NOT_LOADED), None
@@ -166,7 +168,8 @@ class AlertmanagerSource:
         except AttemptError as raised:
             error = raised
         error = error or failure(work.seen)
-        return found(work, complete=error is None), error
+        complete = error is None and work.current == work.rendering.text
+        return found(work, complete=complete), error or work.error
 
     def _read_template(self, deadline: Deadline) -> Template:
         """The template; one that is written in place is read once it rests, since a part of it may be valid, too.
@@ -202,7 +205,7 @@ class AlertmanagerSource:
 
     def _edited(self, sink: Sink, trigger: Trigger) -> None:
         """Something happened to the file: unless it was our own write, refresh."""
-        if self.delivery.changed_by_others():
+        if self.delivery.written.changed_by_others():
             sink.notify(trigger)
 
     def _warn(self, warnings: Sequence[str]) -> None:
@@ -219,7 +222,8 @@ def _waiting(before: Delivered, seen: tuple[Instance, ...], why: str) -> Deliver
 
 def found(work: Round, *, complete: bool) -> Delivered:
     """What is known after a delivery; a `complete` one is in the file, and run by every Alertmanager."""
-    rendering, targets = work.rendering, work.inputs.targets
+    inputs, rendering = work.delivered, work.rendering
+    targets = inputs.targets
     in_sync = frozenset(one.name for one in work.seen if work.is_run_by(one))
     contents = {
         name: target.digest
@@ -229,10 +233,12 @@ def found(work: Round, *, complete: bool) -> Delivered:
     return Delivered(
         verified=rendering if complete else work.before.verified,
         versions=work.versions if complete else work.before.versions,
+        inputs=inputs if complete else work.before.inputs,
         contents=contents if complete else work.before.contents,
         undeliverable={name: (targets[name].digest, faults) for name, faults in rendering.undeliverable.items()},
         undeliverable_rules=rendering.undeliverable_rules,
         culprits=work.culprits,
+        passed={} if complete else work.passed,
         overlapping=rendering.overlapping,
         receivers=rendering.receivers,
         routes=rendering.routes,

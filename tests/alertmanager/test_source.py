@@ -198,9 +198,25 @@ def test_s6_a_file_changed_by_hand_is_written_again_and_counted(world: World, be
     ours = world.file.read_bytes()
     world.file.write_text(CONFIG)
     world.good()
-    assert world.file.read_bytes() == ours and world.source.delivery.drift == 1
+    assert world.file.read_bytes() == ours and world.source.delivery.written.drift == 1
     assert world.file.with_name("alertmanager.yml.previous").read_text() == CONFIG
     assert between.count("POST", "/-/reload") == 1, "Alertmanager had not loaded the change"
+
+
+def test_s6_a_change_by_hand_is_counted_once_it_is_written_again(world: World, between: Between) -> None:
+    world.source.amtool.path = None
+    world.good()
+    between.answers["*"] = (503, b"")
+    world.file.write_text(CONFIG)
+    for _ in range(3):
+        world.refresh()
+        assert world.file.read_text() == CONFIG, "nothing can check ours"
+    assert world.source.delivery.written.drift == 0
+    between.answers.clear()
+    world.good()
+    assert world.source.delivery.written.drift == 1 and world.file.read_text() != CONFIG
+    world.good()
+    assert world.source.delivery.written.drift == 1
 
 
 def test_a_template_that_is_broken_or_missing_leaves_everything_as_it_is(world: World, between: Between) -> None:
@@ -306,11 +322,11 @@ def test_s6_a_change_by_hand_is_seen_also_if_the_file_was_right_at_the_start(wor
     world.good()
     world.restart()
     world.good()
-    assert not world.source.delivery.changed_by_others()
+    assert not world.source.delivery.written.changed_by_others()
     world.file.write_text(CONFIG)
-    assert world.source.delivery.changed_by_others()
+    assert world.source.delivery.written.changed_by_others()
     world.good()
-    assert world.source.delivery.drift == 1
+    assert world.source.delivery.written.drift == 1
 
 
 def test_filters_need_no_rules(between: Between) -> None:
@@ -519,12 +535,12 @@ def test_a_template_that_goes_away_while_it_is_read_is_a_storage_error(
 
 
 def test_a_file_that_cannot_be_read_any_more_counts_as_changed(world: World) -> None:
-    assert not world.source.delivery.changed_by_others(), "nothing was written"
+    assert not world.source.delivery.written.changed_by_others(), "nothing was written"
     world.good()
-    assert not world.source.delivery.changed_by_others()
+    assert not world.source.delivery.written.changed_by_others()
     world.file.unlink()
     world.file.mkdir()
-    assert world.source.delivery.changed_by_others()
+    assert world.source.delivery.written.changed_by_others()
     world.file.rmdir()
 
 

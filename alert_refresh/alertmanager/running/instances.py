@@ -55,6 +55,13 @@ LOOK_SHARE = 1 / 3
 """Of an attempt's time, for the question what the Alertmanagers run."""
 
 
+class RefusesEverything(Permanent):
+    """Raised, or kept as an Alertmanager's error, when it refuses also what it, or another one, is known to load."""
+
+    def __init__(self) -> None:
+        super().__init__("it refuses every configuration; can it read the file?", CONFIG)
+
+
 @dataclass(frozen=True, slots=True)
 class Instance:
     """What one Alertmanager said when it was asked last.
