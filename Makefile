@@ -6,6 +6,7 @@ PGBOUNCER := .cache/pgbouncer/usr/sbin/pgbouncer
 NGINX := .cache/nginx/usr/sbin/nginx
 CADDY := .cache/caddy/usr/bin/caddy
 ALERTMANAGER := .cache/alertmanager/usr/bin/prometheus-alertmanager
+NEWER := .cache/alertmanager-newer/usr/bin/prometheus-alertmanager
 SHELLS := .cache/shells/usr/bin/fish
 CHROMIUM := .cache/chromium/usr/lib/chromium/chromium
 PYTEST := PATH="$(CURDIR)/$(dir $(PROMTOOL)):$$PATH" $(BIN)/python -m pytest
@@ -85,7 +86,7 @@ lock: ## write the lock files anew from setup.cfg; UPGRADE=--upgrade takes newer
 	$(BIN)/uv pip compile setup.cfg --extra build --extra postgres --extra redis --extra encryption --universal \
 	  --generate-hashes -q $(UPGRADE) -c requirements-dev.lock -o requirements.lock
 
-tools: $(PROMTOOL) $(PGBOUNCER) $(ALERTMANAGER) $(NGINX) $(CADDY) $(SHELLS) $(CHROMIUM) ## what tests need of Debian's packages: Prometheus, pgbouncer, Alertmanager, nginx, Caddy, zsh, fish and Chromium; without one its tests are skipped
+tools: $(PROMTOOL) $(PGBOUNCER) $(ALERTMANAGER) $(NEWER) $(NGINX) $(CADDY) $(SHELLS) $(CHROMIUM) ## what tests need of Debian's packages: Prometheus, pgbouncer, Alertmanager (the system's, and that of Debian 13), nginx, Caddy, zsh, fish and Chromium; without one its tests are skipped
 
 # $(call unpack,FOLDER,PACKAGES): the packages, unpacked into that folder of the cache.
 unpack = @mkdir -p .cache/$(1) && (cd .cache && for package in $(2); do \
@@ -101,6 +102,16 @@ $(PGBOUNCER):
 
 $(ALERTMANAGER):
 	$(call unpack,alertmanager,prometheus-alertmanager)
+
+# Of Debian 13, whose lists apt gets and verifies in a folder of their own; it runs with the libc6 of Debian 12.
+TRIXIE := -o Dir::Etc::sourcelist=$(CURDIR)/.cache/trixie/sources.list -o Dir::Etc::sourceparts=/dev/null \
+  -o Dir::State::lists=$(CURDIR)/.cache/trixie/lists -o Dir::Cache=$(CURDIR)/.cache/trixie
+$(NEWER):
+	@mkdir -p .cache/trixie/lists/partial .cache/alertmanager-newer && (cd .cache/trixie \
+	  && echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian trixie main" >sources.list \
+	  && apt-get $(TRIXIE) update && apt-get $(TRIXIE) download prometheus-alertmanager \
+	  && dpkg -x prometheus-alertmanager_*.deb ../alertmanager-newer) >/dev/null 2>&1 \
+	  || echo "Debian 13's Alertmanager cannot be fetched here: the tests that need it are skipped"; rm -rf .cache/trixie
 
 $(NGINX):
 	$(call unpack,nginx,nginx)

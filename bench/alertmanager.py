@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import time
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from alert_refresh.alertmanager.template import Template
 from alert_refresh.credential import Credential, Credentials
 from alert_refresh.rules.matcher import Matcher
 from alert_refresh.rules.rule import Rule
+from alert_refresh.server.server import COLLECTIONS
 from alert_refresh.targets.secret.json_object import JsonObject
 from alert_refresh.targets.target import Target
 from bench.table import Table, median, seconds, spread
@@ -24,7 +26,9 @@ global: {resolve_timeout: 5m}
 route: {receiver: default, group_by: [alertname, namespace], routes: [{receiver: default, matchers: [team="none"]}]}
 receivers: [{name: default}]
 """
-ROUNDS = 9
+ROUNDS = 25
+PROMISED = 0.1
+"""Seconds of a rendering."""
 
 
 def targets(count: int) -> dict[str, Target]:
@@ -65,12 +69,18 @@ def rules(count: int, of: int) -> list[Rule]:
 
 
 def measured(inputs: Inputs) -> tuple[Rendering, list[float]]:
-    """The rendering, and the seconds of processor time of each round."""
+    """The rendering, and the seconds of each round, with garbage collected as in the daemon: not what was loaded."""
     times = []
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*before[:2], COLLECTIONS)
     for _ in range(ROUNDS):
-        begun = time.thread_time()
+        begun = time.perf_counter()
         rendering = render(inputs)
-        times.append(time.thread_time() - begun)
+        times.append(time.perf_counter() - begun)
+    gc.set_threshold(*before)
+    gc.unfreeze()
     return rendering, times
 
 
@@ -78,8 +88,8 @@ def rendering() -> Table:
     """Rendering, by number of targets and rules; the first time, and once its caches are warm."""
     table = Table(
         "Alertmanager's configuration rendered",
-        note="Processor time of one rendering, from targets and rules in memory to the bytes of the file; it depends "
-        "less on what else runs on the machine than time on the clock.",
+        note="Time on the clock of one rendering, from targets and rules in memory to the bytes of the file. The ratio "
+        "is to the promise; both the first time and the median have to keep it.",
     )
     template = Template.read(TEMPLATE, "alertmanager.yml")
     for many, of_rules in ((50, 200), (2000, 5000)):
@@ -88,7 +98,8 @@ def rendering() -> Table:
             found, times = measured(Inputs(template, targets(many), given, mode, Capabilities()))
             what = f"{many:,} targets, {len(given):,} rules: {found.routes:,} routes, {len(found.text) // 1000:,} kB"
             first = f"the first time {seconds(times[0])}, then {spread(times[1:])}"
-            table.promise(what, first, "100 ms", kept=median(times) <= 0.1)
+            slowest = max(times[0], median(times[1:]))
+            table.promise(what, f"{first}, ratio {slowest / PROMISED:.2f}", "< 100 ms", kept=slowest < PROMISED)
     return table
 
 

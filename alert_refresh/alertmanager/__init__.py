@@ -7,6 +7,7 @@ every Alertmanager, and verified.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os.path import realpath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 PREFIX = "ALERTMANAGER_REFRESH_"
 FILE, TEMPLATE, URL = "ALERTMANAGER_CONFIG_FILE", "ALERTMANAGER_CONFIG_TEMPLATE", "ALERTMANAGER_URL"
+INTERVAL = "ALERTMANAGER_MIN_RELOAD_INTERVAL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +66,21 @@ def read(env: Env) -> Settings:
         token_file=env.path("ALERTMANAGER_BEARER_TOKEN_FILE", "File with the token that Alertmanager asks for"),
         ca_file=env.path("ALERTMANAGER_CA_FILE", "File with the certificates to trust instead of the system's"),
         min_reload_interval=env.duration(
-            "ALERTMANAGER_MIN_RELOAD_INTERVAL",
+            INTERVAL,
             "1s",
             "Shortest time between two reloads, each of which cuts Alertmanager's group_interval short",
             zero=True,
         ),
     )
     _together(env, template, file, urls)
+    wrong = any(fault.field.startswith((PREFIX, INTERVAL)) for fault in env.faults)
+    if file is not None and not wrong and settings.min_reload_interval > settings.refresh.timeout / 2:
+        timeout = PREFIX + "TIMEOUT"
+        env.fault(
+            INTERVAL,
+            f"must not be more than half of {timeout}, which is {env.effective[timeout]}",
+            env.effective[INTERVAL],
+        )
     return settings
 
 
@@ -97,7 +107,7 @@ def _together(env: Env, template: Path | None, file: Path | None, urls: list[str
             env.warnings.append(f"{FILE} is not set, so nothing is written for Alertmanager")
     elif template is None and not env.is_wrong(TEMPLATE):
         env.fault(TEMPLATE, f"is not set and {FILE} is")
-    elif template is not None and template.resolve() == file.resolve():
+    elif template is not None and realpath(template) == realpath(file):
         env.fault(TEMPLATE, f"names the same file as {FILE}, which is written")
 
 

@@ -10,6 +10,7 @@ from alert_refresh.engine import Fault, Rejected, Snapshot
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from alert_refresh.alertmanager.inputs import Inputs
     from alert_refresh.alertmanager.render import Rendering
     from alert_refresh.alertmanager.running.instances import Instance
     from alert_refresh.kind import Remark
@@ -21,8 +22,8 @@ OK, UNDELIVERABLE, PENDING = "ok", "undeliverable", "pending"
 
 
 @dataclass(frozen=True, slots=True)
-class Culprit:
-    """A part that Alertmanager refused: the digest of its content then, and the versions that ran."""
+class Tried:
+    """A part that Alertmanager refused or loaded: the digest of its content then, and the versions that ran."""
 
     digest: str
     versions: tuple[str | None, ...]
@@ -34,17 +35,21 @@ class Delivered:
 
     `verified` is the last rendering that every Alertmanager was seen to run (or that was written, without any), and
     `versions` those that ran then; None before there is one. `contents` maps each target of it to its digest.
+    `inputs` is what it was made of, without what Alertmanager refused.
     `undeliverable` maps enabled targets to their digests and faults, `undeliverable_rules` rules to their faults.
-    `culprits` are by part, such as `target:team-a`. `config_hash` is that of the file, `waiting_since` when the oldest
-    change was seen that is not delivered yet (monotonic), `waits_for` why nothing is rendered.
+    `culprits` are by part, such as `target:team-a`, and so are those that `passed` in a search for culprits that did
+    not end. `config_hash` is that of the file, `waits_for` why nothing is rendered, `unchecked` what a dry run could
+    not check.
     """
 
     verified: Rendering | None = field(default=None, repr=False)
     versions: tuple[str | None, ...] = ()
+    inputs: Inputs | None = field(default=None, repr=False, compare=False)
     contents: Mapping[str, bytes] = field(default_factory=dict)
     undeliverable: Mapping[str, tuple[bytes, Faults]] = field(default_factory=dict)
     undeliverable_rules: Mapping[str, Faults] = field(default_factory=dict)
-    culprits: Mapping[str, Culprit] = field(default_factory=dict)
+    culprits: Mapping[str, Tried] = field(default_factory=dict)
+    passed: Mapping[str, Tried] = field(default_factory=dict)
     overlapping: tuple[str, ...] = ()
     receivers: int = 0
     routes: int = 0
@@ -53,6 +58,7 @@ class Delivered:
     in_sync: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
     waits_for: str | None = None
+    unchecked: tuple[str, ...] = ()
 
     def state(self, target: Target) -> str | None:
         """Whether a target as it is now is delivered to; None for one that is disabled."""

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
-import re
-import secrets
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from alert_refresh.engine import AttemptError, Permanent, Transient
 from alert_refresh.files import write as atomic_file
 from alert_refresh.files.read import STORAGE, Missing, read_file, shown
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LARGEST = 256 * 1024 * 1024
 PREVIOUS = ".previous"
@@ -30,15 +25,20 @@ NO_SECOND_NAMES = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.
 
 
 class ConfigFile:
-    """The file at `path`; where that is a symlink, the file it leads to."""
+    """The file at `path`; where that is a symlink, the file that it leads to at the time."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path = path.absolute()
 
     @property
     def real(self) -> Path:
-        """Where the file is."""
-        return self._path.resolve()
+        """Where the file is now."""
+        return Path(os.path.realpath(self._path))
+
+    @property
+    def places(self) -> tuple[Path, ...]:
+        """The paths at which a change of it is seen: its own, and where it is now."""
+        return tuple(dict.fromkeys((self._path, self.real)))
 
     def read(self) -> bytes | None:
         """Its content; None if there is no file.
@@ -62,7 +62,7 @@ class ConfigFile:
                 it would get another owner.
         """
         path = self.real
-        temporary = self._temporary(path)
+        temporary = atomic_file.temporary_for(path)
         try:
             before = _state(path)
             if before is None:
@@ -108,12 +108,7 @@ class ConfigFile:
     def remove_leftovers(self) -> None:
         """Remove temporary files that a process left which was killed."""
         path = self.real
-        names = re.compile(rf"\.{re.escape(path.name)}(?:{re.escape(PREVIOUS)})?\.[0-9a-f]{{8}}")
-        with suppress(OSError):
-            for entry in list(os.scandir(path.parent)):
-                if names.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
-                    with suppress(OSError):
-                        path.with_name(entry.name).unlink()
+        atomic_file.remove_leftovers(path.parent, (path.name, path.name + PREVIOUS))
 
     def _keep(self, path: Path, state: os.stat_result) -> None:
         """Give the file that is about to be replaced a second name; copy it where a folder has no second names."""
@@ -128,7 +123,7 @@ class ConfigFile:
 
     def _second_name(self, path: Path, other: Path) -> None:
         """Let `other` be a name of the file at `path`, too."""
-        temporary = self._temporary(other)
+        temporary = atomic_file.temporary_for(other)
         try:
             os.link(path, temporary)
             temporary.replace(other)
@@ -136,10 +131,6 @@ class ConfigFile:
             # It is still there if both were names of the same file before.
             with suppress(OSError):
                 temporary.unlink()
-
-    @staticmethod
-    def _temporary(path: Path) -> Path:
-        return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
 
     @staticmethod
     def _kept(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -31,13 +32,21 @@ class Capabilities:
     utf8: bool = False
 
 
+Check = Callable[[], object]
+
+
+def unlimited() -> None:
+    """The check of a rendering that may take any time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Inputs:
     """Everything that a rendering depends on; equal inputs give equal bytes.
 
     `targets` are all targets by name, enabled or not, fresh or stale; `rules` all rules of the file, empty if there are
     none. `excluded_targets` and `excluded_rules` are names and ids that Alertmanager itself refused, with their faults:
-    they are left out and told as undeliverable.
+    they are left out and told as undeliverable. `check` is called between two targets, and between two rules; it
+    raises when there is no time left.
     """
 
     template: Template
@@ -47,3 +56,4 @@ class Inputs:
     capabilities: Capabilities = Capabilities()
     excluded_targets: Mapping[str, tuple[Fault, ...]] = field(default_factory=dict)
     excluded_rules: Mapping[str, tuple[Fault, ...]] = field(default_factory=dict)
+    check: Check = field(default=unlimited, compare=False)

@@ -1,4 +1,4 @@
-"""A configuration as it may be shown: every credential in it masked, also those of the template."""
+"""A configuration as it may be shown: what is not known to be harmless is masked, also in what the template has."""
 
 from __future__ import annotations
 
@@ -11,20 +11,47 @@ from alert_refresh.credential import MASK
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(([^\s/?#]*)\S*)")
-_WHOLE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(([^\s/?#]*).*)", re.DOTALL)
-"""A URL, and one that is the whole value: it may have blanks, in a template for example."""
-_SECRET = re.compile(
-    r"password|passwd|secret|token|(?:^|_)key|credential|_auth_|^auth|(?:^|_)user_?name$", re.IGNORECASE
+SHOWN = frozenset(
+    (
+        "active_time_intervals", "equal", "group_by", "labels", "match", "match_re", "matchers", "mute_time_intervals",
+        "source_match", "source_match_re", "source_matchers", "target_match", "target_match_re", "target_matchers",
+        "templates", "time_intervals",
+    )
+)  # fmt: skip
+"""Keys below which everything is shown: labels, matchers, times, names of intervals and files."""
+NAMES = frozenset(("name", "receiver"))
+FORMED = frozenset(
+    (
+        "chat_id", "continue", "enable_http2", "expire", "follow_redirects", "force_implicit_tls", "group_interval",
+        "group_wait", "html", "insecure_skip_verify", "max_alerts", "message_thread_id", "min_version", "monospace",
+        "proxy_from_environment", "repeat_interval", "require_tls", "resolve_timeout", "retry", "send_resolved",
+        "short_fields", "smtp_force_implicit_tls", "smtp_require_tls", "timeout", "ttl", "type", "update_alerts",
+    )
+)  # fmt: skip
+"""Keys whose value is shown where it has the form of one that is harmless."""
+OPEN = frozenset(
+    (
+        "<<", "authorization", "basic_auth", "global", "http_config", "inhibit_rules", "oauth2", "receivers", "route",
+        "routes", "sigv4", "smtp_tls_config", "tls_config",
+    )
+)  # fmt: skip
+"""Keys below which each key is looked at by itself, as those are that end in `_configs`; below others nothing shows."""
+
+_HARMLESS = re.compile(
+    r"true|false|yes|no|on|off|null|~|-?[0-9]+|(?:[0-9]+(?:ms|[smhdwy]))+|TLS1[0-3]|Basic|Bearer", re.IGNORECASE
 )
-_NO_SECRET = re.compile(r"_file$|_ref$|^key_?id$|^token_url$|^authorization$", re.IGNORECASE)
-_ALL_BELOW = re.compile(r"headers?$|^endpoint_params$|^claims$", re.IGNORECASE)
-"""Keys below which every value may be a credential."""
+_FILE = re.compile(r"[\w ./@+-]+", re.ASCII)
+_KEY = re.compile(r"<<|[A-Za-z][A-Za-z0-9_.-]{0,63}")
+_URL = re.compile(
+    r"(https?://)(?:[^/?#@]*@)?([a-z0-9.-]+(?::[0-9]{1,5})?|\[[0-9a-f:.]+\](?::[0-9]{1,5})?)", re.IGNORECASE
+)
+"""A URL's scheme, and its host with the port."""
 _COMMENT = re.compile(r"# (?:Made by alert-refresh|Changes to this file).*")
 
 
 def masked(content: bytes) -> str:
-    """A configuration of Alertmanager with every credential masked: URLs to scheme and host, tokens, keys, headers.
+    """A configuration of Alertmanager of which only that is shown which is known to be no credential: names, labels,
+    matchers, times, numbers, paths of files, and of URLs scheme and host.
 
     Comments are left out but for those that are written here. Of a text that is not YAML nothing is shown but the line
     where it ends to be.
@@ -37,42 +64,57 @@ def masked(content: bytes) -> str:
     comments = [line for line in source.splitlines()[:2] if _COMMENT.fullmatch(line)]
     shown: Iterator[str] = iter(())
     if document is not None and not isinstance(document, Scalar):
-        hidden = _masked(document, False)
+        hidden = _masked(document, "")
         assert not isinstance(hidden, Scalar)
         shown = write(hidden)
     return "".join(f"{line}\n" for line in (*comments, *shown))
 
 
-def _masked(node: Node, secret: bool) -> Node:
-    """A node with its credentials masked; all scalars below it are credentials if it is `secret`."""
+def _masked(node: Node, key: str) -> Node:
+    """What may be shown of what is below a key that is `OPEN`."""
     if isinstance(node, Scalar):
-        return _scalar(node, secret)
+        return _scalar(node, key)
     if isinstance(node, Sequence):
-        return Sequence(tuple(_masked(one, secret) for one in node.items), node.line)
-    return Mapping(
-        tuple((key, _masked(one, secret or _is_secret(key.text, one))) for key, one in node.pairs), node.line
-    )
+        return Sequence(tuple(_masked(one, "") for one in node.items), node.line)
+    return Mapping(tuple((_key(name), _below(name.text, value)) for name, value in node.pairs), node.line)
 
 
-def _scalar(node: Scalar, secret: bool) -> Scalar:
-    if secret:
-        return node if not node.value else text(MASK)
-    hidden = node.text
-    if whole := _WHOLE.fullmatch(hidden):
-        hidden = _url(whole)
-    elif "://" in hidden:
-        hidden = _URL.sub(_url, hidden)
-    return node if hidden == node.text else text(hidden)
+def _below(key: str, value: Node) -> Node:
+    if key in SHOWN:
+        return value
+    if isinstance(value, Scalar) or key in OPEN or key.endswith("_configs"):
+        return _masked(value, key)
+    return _hidden(value)
 
 
-def _url(found: re.Match[str]) -> str:
+def _hidden(node: Node) -> Node:
+    """A node of which nothing is shown but its shape and its keys."""
+    if isinstance(node, Scalar):
+        return text(MASK) if node.value else node
+    if isinstance(node, Sequence):
+        return Sequence(tuple(map(_hidden, node.items)), node.line)
+    return Mapping(tuple((_key(name), _hidden(value)) for name, value in node.pairs), node.line)
+
+
+def _scalar(node: Scalar, key: str) -> Scalar:
+    if key in NAMES or (key in FORMED and _HARMLESS.fullmatch(node.text)):
+        return node
+    if key.endswith("_file") and _FILE.fullmatch(node.text):
+        return node
+    if (key == "url" or key.endswith("_url")) and node.text.lower().startswith(("http://", "https://")):
+        return text(_url(node.text))
+    return text(MASK) if node.value else node
+
+
+def _url(url: str) -> str:
     """A URL to scheme and host; its host is not shown where an unescaped character of a password may be in it."""
-    host = found[3].rpartition("@")[2] if "@" in found[3] or "@" not in found[2] else ""
-    return f"{found[1]}{host}/{MASK}" if host else f"{found[1]}{MASK}"
+    scheme = url[: url.index("/") + 2]
+    found = _URL.match(url)
+    if found is None or url[found.end() : found.end() + 1] not in ("", "/", "?", "#") or "@" in url[found.end() :]:
+        return f"{scheme}{MASK}"
+    return f"{scheme}{found[2]}/{MASK}"
 
 
-def _is_secret(key: str, value: Node) -> bool:
-    """Whether what is under a key is a credential; of a URL only a part is."""
-    if _ALL_BELOW.search(key) or (key.endswith("url") and isinstance(value, Scalar) and "://" not in value.text):
-        return True
-    return _SECRET.search(key) is not None and _NO_SECRET.search(key) is None
+def _key(key: Scalar) -> Scalar:
+    """A key; what does not look like one is not shown."""
+    return key if _KEY.fullmatch(key.text) else text(MASK)

@@ -72,4 +72,4 @@ class AlertmanagerMetrics(Collector):
         ):
             yield GaugeMetricFamily(f"{NAME}_{name}", help_text, value=value)
         drift = "Times that somebody else had changed the file, which was written again."
-        yield CounterMetricFamily(f"{NAME}_drift_corrected", drift, value=self._source.delivery.drift)
+        yield CounterMetricFamily(f"{NAME}_drift_corrected", drift, value=self._source.delivery.written.drift)

@@ -77,7 +77,7 @@ def render(inputs: Inputs) -> Rendering:
     undeliverable_rules = _rule_faults(inputs, rules)
     routes = Routes("", 0)
     if inputs.mode is Mode.RULES:
-        routes = from_rules([rule for rule in rules if rule.id not in undeliverable_rules], receivers)
+        routes = from_rules([rule for rule in rules if rule.id not in undeliverable_rules], receivers, inputs.check)
     elif inputs.mode is Mode.FILTERS:
         routes = from_filters(matchers)
     empty = sorted(template.named - receivers.keys())
@@ -112,6 +112,7 @@ def _receivers(
     receivers: dict[str, str] = {}
     matchers: dict[str, Sequence[Matcher]] = {}
     for name, target in targets.items():
+        inputs.check()
         found = BULKHEAD.hold(name, "target", _deliverable, target, inputs)
         faults = () if isinstance(found, Deliverable) else found
         faults = faults or inputs.excluded_targets.get(name, ())
@@ -135,24 +136,27 @@ def _deliverable(target: Target, inputs: Inputs) -> Deliverable | tuple[Fault, .
 
 def _rule_faults(inputs: Inputs, rules: Sequence[Rule]) -> Faults:
     """The faults of rules that cannot be routes."""
+    bad: dict[Matcher, tuple[Fault, ...]] = {}
+    users = {matcher: rule.id for rule in rules for matcher in rule.match}
+    for matcher, rule_id in users.items():
+        inputs.check()
+        if faults := BULKHEAD.hold(rule_id, "match", _match_faults, matcher, inputs):
+            bad[matcher] = faults
+    if not bad and not inputs.excluded_rules:
+        return {}
     found: Faults = {}
-    problems: dict[Matcher, str | None] = {}
     for rule in rules:
-        faults = BULKHEAD.hold(rule.id, "match", _match_faults, rule, inputs, problems)
+        placed = [(f"match[{at}]", fault) for at, one in enumerate(rule.match) for fault in bad.get(one, ())]
+        faults = tuple([Fault(place, fault.message) for place, fault in placed])
         if faults or rule.id in inputs.excluded_rules:
             found[rule.id] = faults or inputs.excluded_rules[rule.id]
     return found
 
 
-def _match_faults(rule: Rule, inputs: Inputs, problems: dict[Matcher, str | None]) -> tuple[Fault, ...]:
-    """The faults of a rule's matchers; `problems` are those of matchers that were looked at before."""
-    faults = []
-    for index, matcher in enumerate(rule.match):
-        if matcher not in problems:
-            problems[matcher] = matcher_problem(matcher, inputs.capabilities.utf8)
-        if problem := problems[matcher]:
-            faults.append(Fault(f"match[{index}]", f"undeliverable: {problem}"))
-    return tuple(faults)
+def _match_faults(matcher: Matcher, inputs: Inputs) -> tuple[Fault, ...]:
+    """What is wrong with a matcher, wherever it is."""
+    problem = matcher_problem(matcher, inputs.capabilities.utf8)
+    return (Fault("match", f"undeliverable: {problem}"),) if problem else ()
 
 
 def _header(name: str) -> str:

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from itertools import chain
-from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from alert_refresh.alertmanager.inputs import unlimited
 from alert_refresh.alertmanager.matchers import Conjunction
 from alert_refresh.alertmanager.template import PREFIX
 from alert_refresh.alertmanager.tree import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from alert_refresh.alertmanager.inputs import Check
     from alert_refresh.rules.matcher import Matcher
     from alert_refresh.rules.rule import Rule
+
+T = TypeVar("T")
 
 MOST_OF_ONE = 64
 """Routes that one target may take so as to be notified once."""
@@ -33,9 +36,8 @@ Place = int
 SPACE = 1 << 16
 
 
-Parts = tuple[tuple[Place, Conjunction], ...]
-Placed = tuple[Place, str, Conjunction]
-"""A route: its place, its target, its matchers."""
+Part = tuple[Place, Conjunction]
+"""A rule, or what is left of it, where it comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,8 @@ class Disjoint:
     `overlap`: an alert may be accepted by two. It took this many `steps`.
     """
 
-    whole: Parts
-    split: Parts = ()
+    whole: Sequence[Part]
+    split: Sequence[Part] = ()
     overlap: bool = False
     steps: int = 0
 
@@ -61,14 +63,17 @@ class Routes:
     overlapping: tuple[str, ...] = ()
 
 
-def from_rules(rules: Iterable[Rule], targets: Mapping[str, object]) -> Routes:
-    """The routes of enabled rules, by falling priority, then id, to those targets that are in `targets`."""
+def from_rules(rules: Iterable[Rule], targets: Mapping[str, object], check: Check = unlimited) -> Routes:
+    """The routes of enabled rules, by falling priority, then id, to those targets that are in `targets`.
+
+    `check` is called before each target.
+    """
     ordered = sorted(rules, key=lambda rule: (-rule.priority, rule.id))
-    conjunctions = [Conjunction(rule.match) for rule in ordered]
+    parts = [(rank * SPACE, Conjunction(rule.match)) for rank, rule in enumerate(ordered)]
     ranks: dict[str, list[int]] = defaultdict(list)
     for rank, rule in enumerate(ordered):
-        if not conjunctions[rank].impossible:
-            for name in dict.fromkeys(rule.targets):
+        if not parts[rank][1].impossible:
+            for name in set(rule.targets):
                 if name in targets:
                     ranks[name].append(rank)
     groups: dict[tuple[int, ...], list[str]] = defaultdict(list)
@@ -76,65 +81,66 @@ def from_rules(rules: Iterable[Rule], targets: Mapping[str, object]) -> Routes:
         groups[tuple(of_target)].append(name)
     budget, found = MOST_STEPS, []
     for group, names in sorted(groups.items(), key=lambda one: (len(one[0]), one[0])):
-        result = disjoint([(rank, conjunctions[rank]) for rank in group], budget)
+        check()
+        result = disjoint([parts[rank] for rank in group], budget)
         budget -= result.steps
         found.append((result, names))
     return _written(*_chosen(found))
 
 
-def _chosen(found: list[tuple[Disjoint, list[str]]]) -> tuple[list[Placed], tuple[str, ...]]:
-    """What is written for each target, and which of them overlap: those that would take most are not split."""
+def _chosen(found: list[tuple[Disjoint, list[str]]]) -> tuple[dict[Part, list[str]], tuple[str, ...]]:
+    """The targets of each part that is written, and which of them overlap: those that would take most are not split."""
     left, overlapping = MOST_OF_ALL, []
-    placed: list[Placed] = []
+    chosen: dict[Part, list[str]] = defaultdict(list)
     for result, names in sorted(found, key=lambda one: (len(one[0].split), one[1])):
         for name in names:
             left -= len(result.split)
-            parts = result.split if left >= 0 and result.split else result.whole
             if result.overlap or (result.split and left < 0):
                 overlapping.append(name)
-            placed += [(place, name, part) for place, part in parts]
-    return placed, tuple(sorted(overlapping))
+            for part in result.split if left >= 0 and result.split else result.whole:
+                chosen[part].append(name)
+    return chosen, tuple(sorted(overlapping))
 
 
 def from_filters(filters: Mapping[str, Sequence[Matcher]]) -> Routes:
     """One route to each target, by name."""
-    found = ((name, Conjunction(matchers)) for name, matchers in sorted(filters.items()))
-    return _written([(0, name, one) for name, one in found if not one.impossible], ())
+    found = {(0, Conjunction(matchers)): [name] for name, matchers in sorted(filters.items())}
+    return _written({part: names for part, names in found.items() if not part[1].impossible}, ())
 
 
-def disjoint(rules: Sequence[tuple[int, Conjunction]], budget: int = MOST_STEPS) -> Disjoint:
-    """The rules of one target, by rank, made disjoint in about `budget` steps at most."""
-    if _exclusive(rules):
-        return Disjoint(tuple((rank * SPACE, one) for rank, one in rules))
+def disjoint(rules: Sequence[Part], budget: int = MOST_STEPS) -> Disjoint:
+    """The rules of one target, in their order, made disjoint in about `budget` steps at most."""
+    if len(rules) == 1 or _exclusive(rules):
+        return Disjoint(rules)
     compared = _Compared(rules, budget)
     kept, steps = sorted(compared.kept), compared.count
-    whole = tuple((rules[at][0] * SPACE, rules[at][1]) for at in kept)
+    whole = [rules[at] for at in kept]
     if compared.exhausted or not any(compared.overlaps.values()):
         return Disjoint(whole, (), compared.exhausted, steps)
     overlaps = {at: [other for other in compared.overlaps[at] if other in compared.kept] for at in kept}
     if not any(overlaps.values()):
         return Disjoint(whole, (), False, steps)
-    parts: list[tuple[Place, Conjunction]] = []
+    parts: list[Part] = []
     for at in kept:
-        rank, conjunction = rules[at]
+        place, conjunction = rules[at]
         pieces = [conjunction]
         for other in overlaps[at]:
             if len(parts) + len(pieces) > MOST_OF_ONE or steps > budget:
                 return Disjoint(whole, (), True, steps)
             pieces = [left for piece in pieces for left in piece.without(rules[other][1])]
             steps += sum(piece.weight for piece in pieces)
-        parts += [(rank * SPACE + number, piece) for number, piece in enumerate(pieces)]
+        parts += [(place + number, piece) for number, piece in enumerate(pieces)]
     fits = len(parts) <= MOST_OF_ONE
-    return Disjoint(whole, tuple(parts) if fits else (), not fits, steps)
+    return Disjoint(whole, parts if fits else (), not fits, steps)
 
 
-def _exclusive(rules: Sequence[tuple[int, Conjunction]]) -> bool:
+def _exclusive(rules: Sequence[Part]) -> bool:
     """Whether one label alone shows that no alert is accepted by two of the rules, as it mostly does."""
     for name in rules[0][1].values:
         values = [one.values.get(name, ()) for _, one in rules]
         if () not in values and sum(map(len, values)) == len(set(chain.from_iterable(values))):
             return True
-    return len(rules) == 1
+    return False
 
 
 class _Compared:
@@ -144,7 +150,7 @@ class _Compared:
     same alert; `exhausted`: there are more pairs than may be compared.
     """
 
-    def __init__(self, rules: Sequence[tuple[int, Conjunction]], budget: int) -> None:
+    def __init__(self, rules: Sequence[Part], budget: int) -> None:
         self.kept: set[int] = set()
         self.overlaps: dict[int, list[int]] = {}
         self.count = 0
@@ -206,27 +212,40 @@ class _Candidates:
         return found
 
 
-def _written(placed: list[Placed], overlapping: tuple[str, ...]) -> Routes:
+def _written(chosen: Mapping[Part, list[str]], overlapping: tuple[str, ...]) -> Routes:
     """Routes with equal matchers are one route, at the place of the first, with a child for each target.
 
     There is a child for a single target too: where a route stands is part of the key of an alert's group, and a target
     whose groups got other keys would be notified again because another target came or went.
     """
-    merged: dict[frozenset[Matcher], tuple[tuple[Matcher, ...], list[str]]] = {}
-    known: dict[Conjunction, list[str]] = {}
-    for _, name, one in sorted(placed, key=itemgetter(0, 1)):
-        names = known.get(one)
-        if names is None:
-            names = known[one] = merged.setdefault(frozenset(one.matchers), (one.matchers, []))[1]
-        names.append(name)
-    texts = {one: f"    - {quoted(str(one))}\n" for one in set(chain.from_iterable(merged))}
-    receivers = {name: _child(name) for _, name, _ in placed}
+    texts, children = _Texts(_condition), _Texts(_child)
+    merged: dict[frozenset[str], tuple[list[str], list[str]]] = {}
+    ordered = sorted([(place, min(names), names, one) for (place, one), names in chosen.items()])
+    for _, _, names, one in ordered:
+        conditions = [texts[matcher] for matcher in one.matchers]
+        merged.setdefault(frozenset(conditions), (conditions, []))[1].extend(names)
     written: list[str] = []
-    for matchers, names in merged.values():
-        conditions = f"matchers:\n{''.join([texts[one] for one in matchers])}    " if matchers else ""
-        children = "".join([receivers[name] for name in sorted(names)])
-        written.append(f"  - {conditions}continue: true\n    routes:\n{children}")
-    return Routes("".join(written), len(placed), overlapping)
+    for conditions, names in merged.values():
+        above = f"matchers:\n{''.join(conditions)}    " if conditions else ""
+        below = "".join([children[name] for name in sorted(names)])
+        written.append(f"  - {above}continue: true\n    routes:\n{below}")
+    return Routes("".join(written), sum(map(len, chosen.values())), overlapping)
+
+
+class _Texts(dict[T, str]):
+    """What was written once for each of many things that come again and again."""
+
+    def __init__(self, write: Callable[[T], str]) -> None:
+        super().__init__()
+        self._write = write
+
+    def __missing__(self, one: T) -> str:
+        found = self[one] = self._write(one)
+        return found
+
+
+def _condition(matcher: Matcher) -> str:
+    return f"    - {quoted(str(matcher))}\n"
 
 
 def _child(name: str) -> str:

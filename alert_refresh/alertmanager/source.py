@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from alert_refresh.alertmanager.delivered import Delivered, delivered
-from alert_refresh.alertmanager.delivery import Delivery, Round, excluding
+from alert_refresh.alertmanager.delivery.deliver import Delivery
+from alert_refresh.alertmanager.delivery.round import Round, excluding
 from alert_refresh.alertmanager.file import ConfigFile
 from alert_refresh.alertmanager.inputs import Inputs
 from alert_refresh.alertmanager.render import render
@@ -16,14 +19,14 @@ from alert_refresh.alertmanager.running.amtool import Amtool
 from alert_refresh.alertmanager.running.instances import Instances, config_hash, failure
 from alert_refresh.alertmanager.template import LARGEST, Template
 from alert_refresh.alertmanager.upstream import PublicationWatch, Upstream
-from alert_refresh.engine import AttemptError, Partial, Snapshot, Trigger
+from alert_refresh.engine import AttemptError, Partial, Permanent, Snapshot, Trigger
 from alert_refresh.files.at_rest import SETTLED, signature, written_in_place
 from alert_refresh.files.read import read_file, storage_error
 from alert_refresh.files.watch import DATA, FolderWatch
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from alert_refresh.alertmanager import Settings
     from alert_refresh.alertmanager.running.instances import Instance
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
 
 NOT_LOADED = "targets, or rules, are not loaded yet"
 NOT_CONFIRMED = "what was restored is not confirmed by a refresh yet, and the file that is there stays"
+
+FILES = ("file", "linked-file")
+"""What watches the file: where the setting says, and, where that is a symlink, where it led at the start."""
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +59,7 @@ class AlertmanagerSource:
         self._rested: tuple[int, ...] | None = None  # the signature of the template when it was last read whole
         self._warned: frozenset[str] = frozenset()
         self.file = ConfigFile(settings.file)
-        self.amtool = Amtool(self.file.real)
+        self.amtool = Amtool(settings.file)
         self.instances = Instances(settings.urls, settings.token_file, settings.ca_file, self.amtool, clock)
         self.delivery = Delivery(self.file, self.instances, self.amtool, clock, settings.min_reload_interval)
         self.upstream = Upstream(workers, clock)
@@ -97,19 +103,19 @@ class AlertmanagerSource:
                 "amtool is not in the PATH: a configuration is checked by Alertmanager alone, when it loads it",
                 extra={"kind": "alertmanager"},
             )
-        file = self.file.real
-        folders = (
-            (self._template.parent, (self._template.name, DATA), sink.notify),
-            (file.parent, (file.name,), lambda trigger: self._edited(trigger, sink)),
-        )
+        edited = partial(self._edited, sink)
+        watched: list[tuple[str, Path, tuple[str, ...], Callable[[Trigger], None]]] = [
+            ("template", self._template, (self._template.name, DATA), sink.notify)
+        ]
+        watched += [(name, path, (path.name,), edited) for name, path in zip(FILES, self.file.places, strict=False)]
         watches: list[Watch] = [PublicationWatch(self.upstream, sink, self._clock)]
-        for number, (folder, names, notify) in enumerate(folders):
+        for name, path, names, notify in watched:
             try:
-                watch = FolderWatch(folder, notify, names=names)
+                watch = FolderWatch(path.parent, notify, names=names)
             except OSError as error:
                 log.warning("A file of Alertmanager is not watched: %s", error.strerror, extra={"kind": "alertmanager"})
                 continue
-            watch.name = ("template", "file")[number]
+            watch.name = name
             watches.append(watch)
         return watches
 
@@ -129,11 +135,14 @@ class AlertmanagerSource:
         seen = self.instances.look(deadline)
         capabilities = self.instances.capabilities(seen, deadline)
         rules = () if served.rules is None else tuple(served.rules.items.values())
-        inputs = Inputs(template, served.targets.items, rules, self._settings.routes, capabilities)
+        inputs = Inputs(
+            template, served.targets.items, rules, self._settings.routes, capabilities, check=deadline.check
+        )
         versions = self.instances.versions()
         left_out = {part: one for part, one in before.culprits.items() if one.versions == versions}
+        passed = {part: one for part, one in before.passed.items() if one.versions == versions}
         rendering = render(excluding(inputs, left_out, versions))
-        work = Round(before, inputs, rendering, self.file.read(), seen, versions, left_out)
+        work = Round(before, inputs, rendering, self.file.read(), seen, versions, left_out, passed)
         changed = [part for part, one in left_out.items() if rendering.parts.get(part) != one.digest]
         if changed:
             work = work.leaving_out({part: one for part, one in left_out.items() if part not in changed})
@@ -141,7 +150,7 @@ class AlertmanagerSource:
 
     def _refresh(self, before: Delivered, deadline: Deadline) -> tuple[Delivered, AttemptError | None]:
         gathered = self.gather(before, deadline)
-        if gathered is not None and gathered[0].confirmed and not gathered[1].done and self.delivery.rest(deadline):
+        if gathered is not None and gathered[0].confirmed and self.delivery.rest(gathered[1], deadline):
             gathered = self.gather(before, deadline)
         if gathered is None:
             return _waiting(before, before.instances, NOT_LOADED), None
@@ -159,16 +168,27 @@ class AlertmanagerSource:
         except AttemptError as raised:
             error = raised
         error = error or failure(work.seen)
-        return found(work, complete=error is None), error
+        complete = error is None and work.current == work.rendering.text
+        return found(work, complete=complete), error or work.error
 
     def _read_template(self, deadline: Deadline) -> Template:
-        """The template; one that is written in place is read once it rests, since a part of it may be valid, too."""
+        """The template; one that is written in place is read once it rests, since a part of it may be valid, too.
+
+        While its writer goes on, the last one is used: the watch reports when the new one rests.
+
+        Raises:
+            Transient, Permanent: it cannot be read or used, or it is the file that is written.
+        """
+        if os.path.realpath(self._template) == str(self.file.real):
+            raise Permanent("the configuration file leads to the template, which would be overwritten", "config")
         data, state = self._read(), self._state()
         while self._rested != signature(state) and written_in_place(state, self._clock.time(), self._rested):
             deadline.wait(SETTLED)
             before, data, state = data, self._read(), self._state()
             if before == data:
                 break
+            if self._parsed is not None:
+                return self._parsed[1]
         self._rested = signature(state)
         if self._parsed is None or self._parsed[0] != data:
             self._parsed = data, Template.read(data, self._template.name)
@@ -183,9 +203,9 @@ class AlertmanagerSource:
         except OSError as error:
             raise storage_error(error, "the template") from error
 
-    def _edited(self, trigger: Trigger, sink: Sink) -> None:
+    def _edited(self, sink: Sink, trigger: Trigger) -> None:
         """Something happened to the file: unless it was our own write, refresh."""
-        if self.delivery.changed_by_others():
+        if self.delivery.written.changed_by_others():
             sink.notify(trigger)
 
     def _warn(self, warnings: Sequence[str]) -> None:
@@ -202,7 +222,8 @@ def _waiting(before: Delivered, seen: tuple[Instance, ...], why: str) -> Deliver
 
 def found(work: Round, *, complete: bool) -> Delivered:
     """What is known after a delivery; a `complete` one is in the file, and run by every Alertmanager."""
-    rendering, targets = work.rendering, work.inputs.targets
+    inputs, rendering = work.delivered, work.rendering
+    targets = inputs.targets
     in_sync = frozenset(one.name for one in work.seen if work.is_run_by(one))
     contents = {
         name: target.digest
@@ -212,10 +233,12 @@ def found(work: Round, *, complete: bool) -> Delivered:
     return Delivered(
         verified=rendering if complete else work.before.verified,
         versions=work.versions if complete else work.before.versions,
+        inputs=inputs if complete else work.before.inputs,
         contents=contents if complete else work.before.contents,
         undeliverable={name: (targets[name].digest, faults) for name, faults in rendering.undeliverable.items()},
         undeliverable_rules=rendering.undeliverable_rules,
         culprits=work.culprits,
+        passed={} if complete else work.passed,
         overlapping=rendering.overlapping,
         receivers=rendering.receivers,
         routes=rendering.routes,

@@ -26,7 +26,8 @@ def check_sources(config: Config) -> list[dict[str, Any]]:
 
     With items that were left out also `skipped`, the first of them with the reason, and `skipped_count`. With cron
     expressions also `schedule` and `next_refresh`. A kind's own `check` may add fields. A source that needs rights also
-    has `missing_rights`, and if there are any, `role`: the manifests that grant them. Alertmanager has `instances`.
+    has `missing_rights`, and if there are any, `role`: the manifests that grant them. Alertmanager has `instances`, and
+    what was `unchecked`.
     """
     found: dict[str, tuple[dict[str, Any], Snapshot[Any] | None]] = {}
     before: dict[str, Worker[Any]] = {}
@@ -139,5 +140,5 @@ def text(found: list[dict[str, Any]]) -> str:
         lines += [f"  {'/'.join(skipped['source'].values())}: skipped: {skipped['reason']}" for skipped in left_out]
         if one.get("skipped_count", 0) > len(left_out):
             lines.append(f"  and {one['skipped_count'] - len(left_out)} more skipped")
-        lines += [f"  {warning}" for warning in one.get("warnings", ())]
+        lines += [f"  {said}" for said in (*one.get("warnings", ()), *one.get("unchecked", ()))]
     return "\n".join(escape(line) for line in lines)

@@ -230,23 +230,24 @@ def render(as_json: bool, reveal: bool) -> None:
 
     It is what a daemon with the same settings would write after a first start, but that credentials are masked: of a
     target that is stale or held in a running daemon nothing is known here. What is wrong, and what is undeliverable, is
-    told on standard error; with -o json it is `errors` and `undeliverable` beside `text`.
+    told on standard error, as is what was not checked; with -o json it is `errors`, `undeliverable` and `unchecked`
+    beside `text`.
 
-    Exit status 1: something cannot be read, or Alertmanager would refuse the configuration. 2: a setting is invalid.
+    Exit status 1: something cannot be read, or Alertmanager would refuse the template. 2: a setting is invalid.
     """
     from alert_refresh.cli.render import rendered
     from alert_refresh.observe import logs
     from alert_refresh.observe.formats import escape
 
-    config = _config({"text": None, "errors": [], "undeliverable": []} if as_json else None)
+    config = _config({"text": None, "errors": [], "undeliverable": [], "unchecked": []} if as_json else None)
     with logs.command(lambda line: click.echo(line, err=True)):
         found = rendered(config)
     text = found.shown(reveal=reveal)
     if as_json:
         import json
 
-        shown = {"text": text and text.decode(), "errors": found.errors, "undeliverable": found.undeliverable}
-        click.echo(json.dumps({"settings": []} | shown))
+        shown = {"settings": [], "text": text and text.decode(), "errors": found.errors}
+        click.echo(json.dumps(shown | {"undeliverable": found.undeliverable, "unchecked": found.unchecked}))
     else:
         for line in found.lines():
             click.echo(escape(line), err=True)

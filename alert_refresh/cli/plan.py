@@ -31,7 +31,8 @@ def plan(config: Config) -> list[dict[str, Any]]:
     `kind`, `source`, `error`, `added` and `removed` (names), `changed` (names with their `fields`), `rejected` (items),
     `held` (null, or the `proposal` and the `names` whose removal would be held, and whether it was `rejected`), and
     `problem`: why nothing is known of what is served, so that everything counts as added. A kind that makes one whole
-    has its `difference` instead, as lines. Of a kind that has neither only `kind` and `planned`.
+    has its `difference` instead, as lines, and what was
+    `unchecked`. Of a kind that has neither only `kind` and `planned`.
     """
     clock = SystemClock()
     found = []
@@ -61,6 +62,8 @@ def _whole(kind: Kind, settings: Any, source: Source[Any]) -> dict[str, Any]:
     entry = {"kind": kind.name, "planned": True, "source": source.name, "problem": None, "unusable": False}
     entry |= {name: value for name, value in made.fields().items() if name.startswith("error")}
     rejected = _rejected(made.status.snapshot)
+    checked = load(kind.check)({kind.name: made.status.snapshot}) if kind.check else {}
+    entry["unchecked"] = checked.get("unchecked", [])
     return entry | {"rejected": rejected, "difference": [] if entry["error"] else load(kind.difference)(source)}
 
 
@@ -138,7 +141,8 @@ def _lines(one: dict[str, Any]) -> list[str]:
         return [f"{head}failed ({one['error_type']}): {one['error']}"]
     if "difference" in one:
         lines = [head + ("the file would change" if one["difference"] else "nothing changes")]
-        return lines + [f"  {line}" for line in one["difference"]] + _faults(one)
+        lines += [f"  {line}" for line in one["difference"]]
+        return lines + _faults(one) + [f"  {said}" for said in one["unchecked"]]
     counts = [f"{one[f'{sort}_count']} {sort}" for sort in ("added", "changed", "removed") if one[f"{sort}_count"]]
     lines = [head + (", ".join(counts) or "nothing changes")]
     if one["problem"]:

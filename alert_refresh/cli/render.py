@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alert_refresh import daemon as kinds
 from alert_refresh.alertmanager import KIND, build_check
+from alert_refresh.alertmanager.delivered import delivered
 from alert_refresh.alertmanager.mask import masked
 from alert_refresh.cli.once import attempt
 from alert_refresh.engine import SystemClock
@@ -22,12 +23,13 @@ class Rendered(NamedTuple):
     """The configuration with credentials in the clear, None if there is none, and what is wrong.
 
     `errors` have `kind`, `error` and `error_type`, of the configuration or what it is made of. `undeliverable` have
-    `target` or `rule`, and its `faults`.
+    `target` or `rule`, and its `faults`. `unchecked` says what was not checked.
     """
 
     text: bytes | None
     errors: list[dict[str, Any]]
     undeliverable: list[dict[str, Any]]
+    unchecked: tuple[str, ...] = ()
 
     def shown(self, *, reveal: bool) -> bytes | None:
         """The configuration, masked unless it is to be revealed."""
@@ -35,11 +37,15 @@ class Rendered(NamedTuple):
 
     def lines(self) -> list[str]:
         """What is wrong, for people."""
-        return [f"{one['kind']}: {one['error']}" for one in self.errors] + [
-            f"{next(iter(one.values()))}: {fault['field']}: {fault['message']}"
-            for one in self.undeliverable
-            for fault in one["faults"]
-        ]
+        return (
+            [f"{one['kind']}: {one['error']}" for one in self.errors]
+            + [
+                f"{next(iter(one.values()))}: {fault['field']}: {fault['message']}"
+                for one in self.undeliverable
+                for fault in one["faults"]
+            ]
+            + [f"{KIND.name}: {said}" for said in self.unchecked]
+        )
 
 
 def rendered(config: Config) -> Rendered:
@@ -68,4 +74,5 @@ def rendered(config: Config) -> Rendered:
         {**one.origin, "faults": [fault.fields() for fault in one.faults]}
         for one in (() if snapshot is None else snapshot.rejected)
     ]
-    return Rendered(None if dry.work is None else dry.work.rendering.text, errors, undeliverable)
+    text = None if dry.work is None else dry.work.rendering.text
+    return Rendered(text, errors, undeliverable, delivered(snapshot).unchecked)

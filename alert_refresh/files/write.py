@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
+
+MARK = "alert-refresh-"
+"""What makes the name of a temporary file one that nobody else gives to a file."""
 
 Owner = tuple[int, int]
 """User and group, as numbers."""
@@ -21,7 +26,7 @@ def write(path: Path, data: bytes, *, mode: int = 0o600, owner: Owner | None = N
         OSError: the file is unchanged, and no temporary file is left, for example when the disk is full or when the
             file may not be given to its `owner`.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = temporary_for(path)
     try:
         write_new(temporary, data, mode=mode, owner=owner)
         temporary.replace(path)
@@ -30,6 +35,21 @@ def write(path: Path, data: bytes, *, mode: int = 0o600, owner: Owner | None = N
             temporary.unlink()
         raise
     sync_folder(path.parent)
+
+
+def temporary_for(path: Path) -> Path:
+    """A new name beside `path`, for what is to replace it; `remove_leftovers` knows it again."""
+    return path.with_name(f".{path.name}.{MARK}{secrets.token_hex(8)}")
+
+
+def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
+    """Remove the temporary files of writes to files of these names that did not end, as when a process was killed."""
+    ours = re.compile(rf"\.(?:{'|'.join(map(re.escape, names))})\.{MARK}[0-9a-f]{{16}}")
+    with contextlib.suppress(OSError):
+        for entry in list(os.scandir(folder)):
+            if ours.fullmatch(entry.name):
+                with contextlib.suppress(OSError):
+                    (folder / entry.name).unlink()
 
 
 def write_new(path: Path, data: bytes, *, mode: int = 0o600, owner: Owner | None = None) -> None:

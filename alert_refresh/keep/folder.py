@@ -6,7 +6,6 @@ import contextlib
 import errno
 import logging
 import os
-import re
 import stat
 from typing import TYPE_CHECKING
 
@@ -56,12 +55,7 @@ class StateFolder:
 
     def remove_leftovers(self, *names: str) -> None:
         """Remove the temporary files of writes to these files that did not end."""
-        leftover = re.compile(rf"\.(?:{'|'.join(map(re.escape, names))})\.[0-9a-f]{{8}}")
-        with contextlib.suppress(OSError):
-            for entry in os.scandir(self._path):
-                if leftover.fullmatch(entry.name):
-                    with contextlib.suppress(OSError):
-                        (self._path / entry.name).unlink()
+        atomic_file.remove_leftovers(self._path, names)
 
     def read(self, name: str, limit: int) -> bytes | None:
         """The content of a file that only we can have written; None if there is none.

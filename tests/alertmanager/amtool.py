@@ -1,4 +1,4 @@
-"""Debian's amtool: what Alertmanager 0.25 makes of a configuration."""
+"""Debian's amtool: what Alertmanager 0.25, or 0.28, makes of a configuration."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from alert_refresh.rules.matcher import NAME
 from tests.alertmanager.server import UNPACKED
 
 if TYPE_CHECKING:
@@ -17,18 +18,20 @@ if TYPE_CHECKING:
     from alert_refresh.alertmanager.render import Rendering
 
 
-def amtool() -> str:
-    """The program of Debian's package; skips the test where there is none."""
-    found = shutil.which("amtool", path=f"{UNPACKED}/bin") or shutil.which("amtool")
+def amtool(unpacked: Path = UNPACKED) -> str:
+    """The program of a package; skips the test where there is none."""
+    found = shutil.which("amtool", path=f"{unpacked}/bin")
+    found = found or (shutil.which("amtool") if unpacked == UNPACKED else None)
     if found is None:
         pytest.skip("amtool is not here")
     return found
 
 
 class Written:
-    """A configuration in a file, as amtool reads it."""
+    """A configuration in a file, as the amtool of a package reads it."""
 
-    def __init__(self, folder: Path, text: bytes) -> None:
+    def __init__(self, folder: Path, text: bytes, unpacked: Path = UNPACKED) -> None:
+        self._amtool = amtool(unpacked)
         self._path = folder / "alertmanager.yml"
         self._path.write_bytes(text)
 
@@ -43,13 +46,13 @@ class Written:
 
     def receivers(self, labels: Mapping[str, str]) -> list[str]:
         """The receivers that get an alert with these labels, in order."""
-        given = [f"{name}={quoted(value)}" for name, value in labels.items()]
+        given = [f"{name if NAME.fullmatch(name) else quoted(name)}={quoted(value)}" for name, value in labels.items()]
         run = self._run("config", "routes", "test", f"--config.file={self._path}", *given)
         assert run.returncode == 0, run.stderr
         return run.stdout.rstrip("\n").split(",")
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([amtool(), *arguments], capture_output=True, text=True, timeout=50)
+        return subprocess.run([self._amtool, *arguments], capture_output=True, text=True, timeout=50)
 
 
 def quoted(value: str) -> str:
@@ -58,8 +61,8 @@ def quoted(value: str) -> str:
     return f'"{escaped}"'
 
 
-def accepted(folder: Path, rendering: Rendering) -> bool:
+def accepted(folder: Path, rendering: Rendering, unpacked: Path = UNPACKED) -> bool:
     """Whether amtool accepts a rendering; fails with what it says where it does not."""
-    written = Written(folder, rendering.text)
+    written = Written(folder, rendering.text, unpacked)
     assert written.accepted(), written.why()
     return True

@@ -1,4 +1,4 @@
-"""A real Alertmanager for tests: Debian's binary, what it answers, and what stands between it and the daemon."""
+"""A real Alertmanager for tests: Debian's binaries, what they answer, and what stands between them and the daemon."""
 
 from __future__ import annotations
 
@@ -23,28 +23,34 @@ from tests.process.program import PATIENCE, eventually
 if TYPE_CHECKING:
     from typing import Self
 
-UNPACKED = Path(__file__).parents[2] / ".cache/alertmanager/usr"
+CACHE = Path(__file__).parents[2] / ".cache"
+UNPACKED = CACHE / "alertmanager/usr"
+"""Alertmanager of Debian 12: 0.25."""
+NEWER = CACHE / "alertmanager-newer/usr"
+"""Alertmanager of Debian 13: 0.28."""
 TEMPLATES = "/usr/share/prometheus/alertmanager"
-"""Where Debian's program looks for its templates, whatever it is told."""
-IN_PLACE = f"""
-mount -t tmpfs none /usr/share
-mkdir -p {TEMPLATES}
-cp {UNPACKED}/share/prometheus/alertmanager/*.tmpl {TEMPLATES}
-exec {UNPACKED}/bin/prometheus-alertmanager "$@"
-"""
-"""Starts the unpacked program with its templates in place, seen by no other process."""
+"""Where Debian's programs look for their templates, whatever they are told."""
 CONFIG = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"
 
 
-def command() -> list[str]:
-    """How the program of Debian's package is started; skips the test where there is none."""
+def command(unpacked: Path = UNPACKED) -> list[str]:
+    """How the program of a package is started; skips the test where there is none.
+
+    An unpacked one has its templates in place, seen by no other process.
+    """
     installed = shutil.which("prometheus-alertmanager")
-    if installed and Path(TEMPLATES).exists():
+    if installed and Path(TEMPLATES).exists() and unpacked == UNPACKED:
         return [installed]
     inside = ["unshare", "--map-root-user", "--mount"]
-    if not UNPACKED.exists() or subprocess.run([*inside, "true"], capture_output=True).returncode:
+    if not unpacked.exists() or subprocess.run([*inside, "true"], capture_output=True).returncode:
         pytest.skip("Alertmanager is not here")
-    return [*inside, "sh", "-ec", IN_PLACE, "sh"]
+    in_place = f"""
+        mount -t tmpfs none /usr/share
+        mkdir -p {TEMPLATES}
+        cp {unpacked}/share/prometheus/alertmanager/*.tmpl {TEMPLATES}
+        exec {unpacked}/bin/prometheus-alertmanager "$@"
+    """
+    return [*inside, "sh", "-ec", in_place, "sh"]
 
 
 class Alertmanager:
@@ -53,8 +59,9 @@ class Alertmanager:
     After `stop` or `kill` it may be started again, on another port. `url` is where it is now.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, unpacked: Path = UNPACKED) -> None:
         self.folder = folder
+        self._unpacked = unpacked
         self.file = folder / "alertmanager.yml"
         if not self.file.exists():
             self.file.write_text(CONFIG)
@@ -66,7 +73,7 @@ class Alertmanager:
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
                 [
-                    *command(),
+                    *command(self._unpacked),
                     f"--config.file={self.file}",
                     f"--storage.path={self.folder / 'data'}",
                     "--web.listen-address=127.0.0.1:0",
@@ -181,13 +188,17 @@ class Server(ThreadingHTTPServer):
 
 
 class Webhook(Server):
-    """Receives notifications. `got` are their paths and bodies, with the time (monotonic) at which each arrived."""
+    """Receives notifications. `got` are their paths and bodies, with the time (monotonic) at which each arrived;
+    `headers` are those of each.
+    """
 
     def __init__(self) -> None:
         self.got: list[tuple[str, dict[str, Any], float]] = []
+        self.headers: list[dict[str, str]] = []
         super().__init__()
 
     def handle_one(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+        self.headers.append(headers)
         self.got.append((path, json.loads(body), time.monotonic()))
         return 200, b""
 

@@ -1,6 +1,12 @@
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from alert_refresh.alertmanager.mask import masked
 from tests.alertmanager.examples import ALL, configuration, target
@@ -58,8 +64,8 @@ def test_no_credential_of_a_template_is_shown() -> None:
     assert "0123" not in shown
     for kept in (
         "type: Bearer", "ca_file: /etc/ca.crt", "key_file: /etc/key.pem", "https://example.com/***", "HTTP://example.com/***",
-        "http://proxy.example.com:3128/***", "url_file: /etc/url", "text: hello", "chat_id: 1", "https://***",
-        "https://discord.example.com/***", "profile: p", "see https://example.com/*** now", "client_id: id",
+        "http://proxy.example.com:3128/***", "url_file: /etc/url", "chat_id: 1", "https://***",
+        "https://discord.example.com/***",
     ):  # fmt: skip
         assert kept in shown
 
@@ -88,13 +94,100 @@ def test_what_holds_no_credential_stays_as_it_is() -> None:
     assert masked(text) == text.decode()
 
 
+EVERYWHERE = """
+global: {smtp_from: C, smtp_hello: C, smtp_smarthost: C, resolve_timeout: C, authorization: C, wechat_api_corp_id: C,
+  slack_api_url: C, http_config: {authorization: C, basic_auth: C, no_proxy: C, cookie: C, oauth2: C,
+  proxy_url: "ftp://C/", tls_config: {cert: "-----BEGIN C-----\\nC", server_name: C, min_version: C},
+  http_headers: {Cookie: C, url: "https://C/"}}}
+tracing: {endpoint: C, headers: {a: C}}
+event_recorder: {outputs: [{webhook: {url: "https://C.example.com"}}]}
+x-common: {url: "https://C.example.com", name: C, matchers: [C], deeper: {receiver: C}}
+apikey: C
+receivers:
+- name: shown
+  labels: {a: b}
+  note: C
+  pagerduty_configs:
+  - {details: {apikey: C, name: C, "Bearer C": x, deep: {pass: [C], matchers: [C]}}, client: C, client_url: "x C",
+     description: C, images: [{src: "https://C/x", alt: C}], links: [{href: C}], class: C, component: C, timeout: C}
+  slack_configs: [{channel: C, username: C, title: C, fields: [{title: C, value: C, short: C}],
+    actions: [{url: C, name: C}]}]
+  email_configs: [{to: C, from: C, smarthost: C, html: C, text: "https://C/", headers: {Subject: C, name: C}, type: C}]
+  opsgenie_configs: [{responders: [{id: C, name: C, type: C}], details: {name: C}, tags: C, note: C, entity: C}]
+  jira_configs: [{project: C, issue_type: C, fields: {customfield_1: C, name: C, labels: [C]}, api_url: "https://u:C@x/C"}]
+  webex_configs: [{room_id: C, message: C, http_config: {authorization: {type: C, credentials: C}}}]
+  telegram_configs: [{chat_id: C, parse_mode: C, message: C, api_url: "https://x.example.com/bot/C"}]
+  msteams_configs: [{webhook_url: 'https://x/C', title: C}]
+  msteamsv2_configs: [{webhook_url: 'https://x/?C', title: C}]
+  rocketchat_configs: [{token: C, token_id: C, channel: C, actions: [{msg: C}]}]
+  mattermost_configs: [{webhook_url: "C", attachments: [{fields: [{name: C}]}], props: {card: C}, priority: {name: C}}]
+  pushover_configs: [{pass: C, cookie: C, sound: C, device: C, url: C, retry: C}]
+  sns_configs: [{topic_arn: C, phone_number: C, attributes: {name: C}, sigv4: {role_arn: C, region: C}}]
+  victorops_configs: [{custom_fields: {a: C}, routing_key: C, message_type: C}]
+  wechat_configs: [{agent_id: C, to_user: C, corp_id: C}]
+  incidentio_configs: [{metadata: {name: C}}]
+  webhook_configs:
+  - {payload: {name: C, url: "https://C", list: [[C]]}, url: "https://C:C@example.com"}
+  - {url: "https://example.com/\\nC"}
+  - {url: " https://C/"}
+  - {url: "https://example.com:C/"}
+  - {url: "https://C@x@example.com/"}
+  - {url: "https://a b@C@example.com/"}
+  - {url: !!binary Q0FOQVJZ}
+  - {url_file: "C{"}
+  - [C]
+  - C
+  - |
+    C
+    https://C/
+  - <<: {password: C}
+route:
+  receiver: shown
+  password: C
+  routes: [{receiver: shown, matchers: [a="shown"], group_wait: 30s, continue: true, comment: C}, C]
+inhibit_rules: [{source_matchers: [a=shown], equal: [shown], comment: C}]
+"""
+
+
+def test_of_every_scalar_that_is_no_name_label_time_or_number_nothing_is_shown() -> None:
+    shown = masked(re.sub(r"\bC\b", "CANARY", EVERYWHERE).encode())
+    assert shown.startswith("global:\n") and "CANARY" not in shown and "Q0FO" not in shown
+    assert shown.count("shown") == 6 and "a: b" in shown and "group_wait: 30s" in shown and "continue: true" in shown
+
+
+KEYS = [
+    "url", "api_url", "webhook_configs", "receivers", "route", "routes", "http_config", "authorization", "global", "<<",
+    "type", "timeout", "details", "headers", "payload", "x", "Bearer \n", "password", "http_headers", "fields",
+]  # fmt: skip
+SECRETS = [
+    "CANARY",
+    "a\nCANARY",
+    "https://u:CANARY@example.com/",
+    "https://example.com/CANARY",
+    "https://CANARY@x@y/",
+    "ß CANARY:",
+]
+
+
+@given(
+    st.recursive(
+        st.sampled_from(SECRETS),
+        lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(KEYS), inner, max_size=4)),
+        max_leaves=12,
+    )
+)
+def test_whatever_the_shape_nothing_is_shown(document: Any) -> None:
+    assert "CANARY" not in masked(yaml.safe_dump(document, allow_unicode=True).encode())
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         (b"", ""),
-        (b"# CANARY\na: 1 # CANARY\n", "a: 1\n"),
+        (b"# CANARY\ntimeout: 1 # CANARY\n", "timeout: 1\n"),
+        (b"'CANARY x': 1\n", '"***": "***"\n'),
         (b"a: [CANARY", "# not shown: it is not YAML: line 2, column 1"),
-        (b"a: &CANARY \xff", 'a: "\ufffd"\n'),
+        (b"name: &CANARY \xff", 'name: "\ufffd"\n'),
         (b"CANARY", ""),
         (b"api_url: CANARY\n", 'api_url: "***"\n'),
         (b"password: ~\ntoken:\n", "password: ~\ntoken:\n"),

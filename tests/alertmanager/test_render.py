@@ -12,7 +12,7 @@ from alert_refresh.alertmanager.model import matcher_problem
 from alert_refresh.alertmanager.receivers import receiver
 from alert_refresh.alertmanager.render import render
 from alert_refresh.alertmanager.template import MARKER
-from alert_refresh.engine import Fault
+from alert_refresh.engine import Fault, Transient
 from tests.alertmanager.amtool import Written, accepted
 from tests.alertmanager.examples import PLAIN, configuration, rule, target, template
 from tests.alertmanager.test_same_targets import OWN_ROUTES, TARGETS
@@ -223,3 +223,23 @@ def test_an_exception_about_one_target_or_rule_is_the_fault_of_that_one_alone(
         "Parsing 'bad' raised an unexpected RuntimeError",
     ]
     assert "canary" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("mode", "at"), [(Mode.RULES, 20), (Mode.RULES, 50), (Mode.RULES, 80), (Mode.FILTERS, 20), (Mode.NONE, 20)]
+)
+def test_a_rendering_ends_with_the_time_of_its_attempt(mode: Mode, at: int) -> None:
+    """Between two targets, matchers, or targets' routes."""
+    calls = 0
+
+    def check() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            raise Transient("the time is over", "timeout")
+
+    targets = [target(f"t{number}") for number in range(30)]
+    rules = [rule(f"r{number}", f"a=x{number}", targets=[f"t{number}"]) for number in range(30)]
+    assert configuration(targets, rules, mode=mode).receivers == 30
+    with pytest.raises(Transient, match="time is over"):
+        configuration(targets, rules, mode=mode, check=check)

@@ -18,6 +18,7 @@ from alert_refresh.rules.rule import Rule
 from tests.alertmanager.amtool import Written
 from tests.alertmanager.examples import ALL, OLD, PLAIN, configuration, rule, target
 from tests.alertmanager.route_tree import RouteTree
+from tests.alertmanager.server import NEWER, UNPACKED
 from tests.rules.examples import rule_set
 
 if TYPE_CHECKING:
@@ -35,7 +36,25 @@ receivers: [{name: default}, {name: own}, {name: other}]
 """
 NAMES = ["a", "b", "c", "severity"]
 UTF8 = ["a.b", "größe", 'x"y', "a b", "a,b"]
-VALUES = ["", "x", "y", "xy", "xx", "X", "x y", "x|y", "z\nx", 'q"', "b\\", "é", "1", "x,y={}"]
+VALUES = [
+    "",
+    "x",
+    "y",
+    "xy",
+    "xx",
+    "X",
+    "x y",
+    "x|y",
+    "z\nx",
+    'q"',
+    "b\\",
+    "é",
+    "1",
+    "x,y={}",
+    "\ufffd",
+    "\t",
+    "\x01\x7f",
+]
 EXPRESSIONS = [
     "x", "x|y", "x|y|xx", "x.*", ".*", ".+", "", "x?", "x|", "|y", "[^x]*", "[xy]+", "^x$", "^", "$", "(?i)x",
     "(x|y)y?", "x{1,2}", ".*x", "(?s).*x", "z\nx", "z\\nx", 'q"', "b\\\\", "\\d", "x\\|y", "\\Qx|y\\E", "(?P<n>x)y",
@@ -120,15 +139,21 @@ def test_they_do_so_with_any_label_names(
     same(found, labels, PLAIN, capabilities, lambda text: RouteTree(text).receivers)
 
 
-def with_amtool(found: list[Rule], labels: list[dict[str, str]], text: str) -> None:
+def with_amtool(
+    found: list[Rule],
+    labels: list[dict[str, str]],
+    text: str,
+    capabilities: Capabilities = OLD,
+    unpacked: Path = UNPACKED,
+) -> None:
     with TemporaryDirectory() as folder:
         written = []
 
         def ask(text: bytes) -> Any:
-            written.append(Written(Path(folder), text))
+            written.append(Written(Path(folder), text, unpacked))
             return written[0].receivers
 
-        same(found, labels, text, OLD, ask)
+        same(found, labels, text, capabilities, ask)
         assert written[0].accepted(), written[0].why()
 
 
@@ -154,6 +179,30 @@ def test_alertmanager_and_the_index_name_the_same_targets_two_thousand_times(
     found: list[Rule], labels: list[dict[str, str]], text: str
 ) -> None:
     with_amtool(found, labels, text)
+
+
+newer_examples = given(
+    rules([*NAMES, *NAMES, *UTF8]),
+    st.lists(alerts([*NAMES, *UTF8]), min_size=5, max_size=5),
+    st.sampled_from([PLAIN, OWN_ROUTES]),
+)
+
+
+@settings(max_examples=25)
+@newer_examples
+def test_a_later_alertmanager_and_the_index_name_the_same_targets(
+    found: list[Rule], labels: list[dict[str, str]], text: str
+) -> None:
+    with_amtool(found, labels, text, ALL, NEWER)
+
+
+@pytest.mark.soak
+@settings(max_examples=400)
+@newer_examples
+def test_a_later_alertmanager_and_the_index_name_the_same_targets_two_thousand_times(
+    found: list[Rule], labels: list[dict[str, str]], text: str
+) -> None:
+    with_amtool(found, labels, text, ALL, NEWER)
 
 
 @given(rules(NAMES, most=14), st.lists(alerts(NAMES), min_size=20, max_size=20))

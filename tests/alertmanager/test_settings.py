@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from alert_refresh.alertmanager import FILE, TEMPLATE, URL, Settings, build, build_check, read
+from alert_refresh.alertmanager import FILE, INTERVAL, TEMPLATE, URL, Settings, build, build_check, read
 from alert_refresh.alertmanager.dry import DryRun
 from alert_refresh.alertmanager.inputs import Mode
 from alert_refresh.alertmanager.source import AlertmanagerSource
@@ -51,6 +51,21 @@ def test_s1_where_routes_come_from(environ: dict[str, str], routes: Mode) -> Non
 
 def test_several_urls() -> None:
     assert settings(**ON, **{URL: "http://a:9093, https://b/am/"}).urls == ("http://a:9093", "https://b/am/")
+
+
+@pytest.mark.parametrize(
+    ("interval", "timeout", "fault"),
+    [("15s", "30s", False), ("16s", "30s", True), ("1m", "2m", False), ("16s", "0s", None), ("x", "1s", None)],
+)
+def test_the_wait_for_a_reload_leaves_half_of_an_attempt(interval: str, timeout: str, fault: bool | None) -> None:
+    env = Env(ON | {INTERVAL: interval, "ALERTMANAGER_REFRESH_TIMEOUT": timeout})
+    read(env)
+    said = "must not be more than half of ALERTMANAGER_REFRESH_TIMEOUT, which is 30s"
+    assert [one.reason for one in env.faults if one.field == INTERVAL] == ([said] if fault else []) or fault is None
+    assert fault is not None or said not in str(env.faults)
+    off = Env({INTERVAL: interval, "ALERTMANAGER_REFRESH_TIMEOUT": timeout})
+    read(off)
+    assert fault is None or off.faults == []
 
 
 def test_it_is_off_without_a_file_or_without_targets() -> None:

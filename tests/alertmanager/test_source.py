@@ -13,8 +13,10 @@ from urllib.request import Request, urlopen
 import pytest
 
 from alert_refresh.alertmanager.inputs import Mode
-from alert_refresh.engine import Permanent, Transient, Trigger
+from alert_refresh.engine import Deadline, Permanent, Transient, Trigger
+from alert_refresh.engine import Request as ManualRequest
 from alert_refresh.files.at_rest import signature
+from alert_refresh.files.write import temporary_for
 from tests.alertmanager.examples import PLAIN, rule, target
 from tests.alertmanager.server import CONFIG, Alertmanager, Between, closed_port
 from tests.alertmanager.world import Watched, World
@@ -196,9 +198,25 @@ def test_s6_a_file_changed_by_hand_is_written_again_and_counted(world: World, be
     ours = world.file.read_bytes()
     world.file.write_text(CONFIG)
     world.good()
-    assert world.file.read_bytes() == ours and world.source.delivery.drift == 1
+    assert world.file.read_bytes() == ours and world.source.delivery.written.drift == 1
     assert world.file.with_name("alertmanager.yml.previous").read_text() == CONFIG
     assert between.count("POST", "/-/reload") == 1, "Alertmanager had not loaded the change"
+
+
+def test_s6_a_change_by_hand_is_counted_once_it_is_written_again(world: World, between: Between) -> None:
+    world.source.amtool.path = None
+    world.good()
+    between.answers["*"] = (503, b"")
+    world.file.write_text(CONFIG)
+    for _ in range(3):
+        world.refresh()
+        assert world.file.read_text() == CONFIG, "nothing can check ours"
+    assert world.source.delivery.written.drift == 0
+    between.answers.clear()
+    world.good()
+    assert world.source.delivery.written.drift == 1 and world.file.read_text() != CONFIG
+    world.good()
+    assert world.source.delivery.written.drift == 1
 
 
 def test_a_template_that_is_broken_or_missing_leaves_everything_as_it_is(world: World, between: Between) -> None:
@@ -304,11 +322,11 @@ def test_s6_a_change_by_hand_is_seen_also_if_the_file_was_right_at_the_start(wor
     world.good()
     world.restart()
     world.good()
-    assert not world.source.delivery.changed_by_others()
+    assert not world.source.delivery.written.changed_by_others()
     world.file.write_text(CONFIG)
-    assert world.source.delivery.changed_by_others()
+    assert world.source.delivery.written.changed_by_others()
     world.good()
-    assert world.source.delivery.drift == 1
+    assert world.source.delivery.written.drift == 1
 
 
 def test_filters_need_no_rules(between: Between) -> None:
@@ -346,8 +364,8 @@ def test_s1_our_own_write_triggers_nothing_and_that_of_others_does(world: World)
 
 
 def test_leftovers_of_a_killed_process_are_removed_at_the_start(world: World) -> None:
-    ours = [".alertmanager.yml.0123abcd", ".alertmanager.yml.previous.0123abcd"]
-    others = [".alertmanager.yml.swp", "alertmanager.yml.0123abcd"]
+    ours = [temporary_for(world.folder / f"alertmanager.yml{end}").name for end in ("", ".previous")]
+    others = [".alertmanager.yml.swp", ".alertmanager.yml.20251126", ours[0].removeprefix(".")]
     for name in (*ours, *others):
         (world.folder / name).write_text("x")
     with Watched(world.source):
@@ -383,7 +401,6 @@ def test_the_propagation_is_measured_from_what_was_seen_until_it_is_verified(wor
 
 
 def test_a_template_that_is_being_written_in_place_is_read_once_it_rests(world: World) -> None:
-    world.good()
     half = "route: {receiver: default}\nreceivers: [{name: default}]\n"
     rest = "inhibit_rules: [{source_matchers: [a=b], target_matchers: [a=c]}]\n"
     writing = threading.Event()
@@ -402,6 +419,83 @@ def test_a_template_that_is_being_written_in_place_is_read_once_it_rests(world: 
     world.good()
     thread.join(10)
     assert "inhibit_rules" in world.file.read_text()
+
+
+def test_while_a_template_is_being_written_targets_are_delivered_with_the_one_before(world: World) -> None:
+    world.good()
+    begun, done = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with world.template.open("a") as file:
+            while not done.wait(0.02):
+                file.write("# and more\n")
+                file.flush()
+                begun.set()
+            file.write("inhibit_rules: [{source_matchers: [a=b], target_matchers: [a=c]}]\n")
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    assert begun.wait(10)
+    world.targets.serve(target("team-a"), target("team-b"))
+    try:
+        world.good()
+    finally:
+        done.set()
+        thread.join(10)
+    assert "team-b" in world.file.read_text() and "inhibit_rules" not in world.file.read_text()
+    world.good()
+    assert "inhibit_rules" in world.file.read_text()
+
+
+def test_a_link_that_leads_elsewhere_is_followed_at_each_write_and_seen(tmp_path: Path) -> None:
+    world = World(tmp_path, targets=(target("team-a"),), rules=(TEAM_A,))
+    for name in ("one", "two", "three"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "one/a.yml").write_text(CONFIG)
+    current = tmp_path / "current"
+    current.symlink_to("one")
+    world.file.symlink_to("current/a.yml")
+    world.restart()
+    with Watched(world.source) as watched:
+        assert [one.name for one in watched.watches] == ["publications", "template", "file", "linked-file"]
+        world.good()
+        text = world.file.read_bytes()
+        assert b"team-a" in text and (tmp_path / "one/a.yml").read_bytes() == text
+        (tmp_path / "other").symlink_to("two/b.yml")
+        (tmp_path / "other").replace(world.file)
+        eventually(watched.news.is_set)
+        world.good()
+        assert (tmp_path / "two/b.yml").read_bytes() == text and world.file.is_symlink()
+    assert world.source.amtool.refuses(b"nonsense", Deadline(world.clock, 20))
+    assert {one.name for one in (tmp_path / "two").iterdir()} == {"b.yml"}
+    assert {one.name for one in (tmp_path / "one").iterdir()} == {"a.yml", "a.yml.previous"}
+
+
+def test_a_folder_on_the_way_that_leads_elsewhere_is_followed_and_seen(tmp_path: Path) -> None:
+    world = World(tmp_path, targets=(target("team-a"),), rules=(TEAM_A,))
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "current").symlink_to("one")
+    world.configure(file=tmp_path / "current/a.yml")
+    with Watched(world.source) as watched:
+        world.good()
+        (tmp_path / "other").symlink_to("two")
+        (tmp_path / "other").replace(tmp_path / "current")
+        eventually(watched.news.is_set)
+        world.good()
+    assert (tmp_path / "two/a.yml").read_bytes() == (tmp_path / "one/a.yml").read_bytes()
+
+
+def test_a_link_that_leads_to_the_template_or_to_itself_overwrites_nothing(tmp_path: Path) -> None:
+    world = World(tmp_path, targets=(target("team-a"),), rules=(TEAM_A,))
+    world.file.symlink_to("template.yml")
+    world.refresh()
+    assert isinstance(world.error, Permanent) and "leads to the template" in str(world.error)
+    world.file.unlink()
+    world.file.symlink_to("alertmanager.yml")
+    world.refresh()
+    assert isinstance(world.error, Permanent) and world.error.error_type == "storage"
+    assert world.template.read_text() == PLAIN
 
 
 def test_an_alertmanager_that_runs_the_file_is_in_sync_while_nothing_is_confirmed(world: World) -> None:
@@ -441,12 +535,12 @@ def test_a_template_that_goes_away_while_it_is_read_is_a_storage_error(
 
 
 def test_a_file_that_cannot_be_read_any_more_counts_as_changed(world: World) -> None:
-    assert not world.source.delivery.changed_by_others(), "nothing was written"
+    assert not world.source.delivery.written.changed_by_others(), "nothing was written"
     world.good()
-    assert not world.source.delivery.changed_by_others()
+    assert not world.source.delivery.written.changed_by_others()
     world.file.unlink()
     world.file.mkdir()
-    assert world.source.delivery.changed_by_others()
+    assert world.source.delivery.written.changed_by_others()
     world.file.rmdir()
 
 
@@ -459,3 +553,19 @@ def test_an_alertmanager_that_refused_what_somebody_else_wrote_loads_ours_again(
     world.good()
     assert between.alertmanager.metric("alertmanager_config_last_reload_successful") == "1"
     assert world.in_sync == [True]
+
+
+def test_a_rendering_that_takes_too_long_ends_with_the_attempt(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.good()
+    before = world.file.read_bytes()
+    deadline = Deadline(world.clock, 20)
+
+    def slow(*_: object) -> str:
+        deadline.at = world.clock.monotonic()
+        return "- name: x\n"
+
+    monkeypatch.setattr("alert_refresh.alertmanager.render.receiver", slow)
+    world.targets.serve(target("team-a"), target("team-b"))
+    with pytest.raises(Transient, match="did not end within"):
+        world.source.refresh(world.snapshot, ManualRequest(Trigger.MANUAL), deadline)
+    assert world.file.read_bytes() == before

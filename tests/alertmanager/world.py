@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from alert_refresh.engine import (
 from alert_refresh.files.write import write
 from tests.alertmanager.amtool import amtool
 from tests.alertmanager.examples import PLAIN
+from tests.alertmanager.server import UNPACKED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +86,7 @@ class World:
         rules: tuple[Rule, ...] = (),
         template: str = PLAIN,
         tool: bool = True,
+        unpacked: Path = UNPACKED,
         clock: Clock | None = None,
         **more: Any,
     ) -> None:
@@ -95,6 +98,7 @@ class World:
         self.clock = clock or SystemClock()
         self._settings = settings(folder, *urls, **more)
         self._tool = tool
+        self._unpacked = unpacked
         self.snapshot: Snapshot[Any] | None = None
         self.error: AttemptError | None = None
         self.restart()
@@ -105,8 +109,13 @@ class World:
         if self._settings.routes is not Mode.RULES:
             del workers["rules"]
         self.source = AlertmanagerSource(self._settings, workers, self.clock)
-        self.source.amtool.path = amtool() if self._tool else None
+        self.source.amtool.path = amtool(self._unpacked) if self._tool else None
         self.snapshot = None
+
+    def configure(self, **changes: Any) -> None:
+        """A new process with other settings."""
+        self._settings = replace(self._settings, **changes)
+        self.restart()
 
     @property
     def known(self) -> Delivered:

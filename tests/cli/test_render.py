@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
 
 from alert_refresh.cli.main import main
+from tests.alertmanager.amtool import amtool
 from tests.targets.folder.folders import CANARY, config, secret, write
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from click.testing import Result
 
 
@@ -83,7 +83,7 @@ def test_a_setting_that_is_invalid_ends_with_2(env: dict[str, str]) -> None:
     result = run(env | {"ALERTMANAGER_ROUTES": "no"}, "-o", "json")
     found = json.loads(result.stdout)
     assert (result.exit_code, [one["name"] for one in found.pop("settings")]) == (2, ["ALERTMANAGER_ROUTES"])
-    assert found == {"text": None, "errors": [], "undeliverable": []}
+    assert found == {"text": None, "errors": [], "undeliverable": [], "unchecked": []}
 
 
 def test_as_json_it_is_one_object(env: dict[str, str], tmp_path: Path) -> None:
@@ -105,3 +105,13 @@ def test_as_json_it_says_what_cannot_be_read(env: dict[str, str], tmp_path: Path
     assert (result.exit_code, found["text"], found["undeliverable"]) == (1, None, [])
     assert (error["kind"], error["error_type"]) == ("alertmanager", "validate")
     assert json.loads(run({}, "-o", "json").stdout)["errors"][-1]["error_type"] == "config"
+
+
+def test_what_alertmanager_would_refuse_is_left_out_and_named(env: dict[str, str], tmp_path: Path) -> None:
+    bad = "{id: bad, match: ['instance=~\"\\p{Kawi}\"'], targets: [a]}"
+    (tmp_path / "rules.yaml").write_text(f"rules: [{{id: r, match: ['severity=\"page\"'], targets: [a]}}, {bad}]\n")
+    before = run(env | {"PATH": str(tmp_path)})
+    assert "Kawi" in before.stdout and "alertmanager: not checked: amtool is not in the PATH" in before.stderr
+    found = run(env | {"PATH": str(Path(amtool()).parent)})
+    assert found.exit_code == 0 and "Kawi" not in found.stdout and 'severity="page"' in found.stdout
+    assert found.stderr.startswith("bad: alertmanager: undeliverable: Alertmanager")

@@ -100,3 +100,20 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         atomic_file.write(tmp_path / "no" / "x", b"new")
+
+
+def test_leftovers_of_killed_writes_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    ours = [atomic_file.temporary_for(tmp_path / "x.yml") for _ in range(2)]
+    others = [
+        "x.yml",
+        ".x.yml.20251126",
+        ".x.yml.0123abcd",
+        f"{ours[0].name}.bak",
+        ours[0].name.replace("x.yml", "xayml"),
+    ]
+    for name in (*others, *(one.name for one in ours)):
+        (tmp_path / name).touch()
+    assert ours[0] != ours[1]
+    atomic_file.remove_leftovers(tmp_path, ("x.yml", "y"))
+    assert {one.name for one in tmp_path.iterdir()} == set(others)
+    atomic_file.remove_leftovers(tmp_path / "none", ("x.yml",))

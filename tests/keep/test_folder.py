@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from alert_refresh.files.write import temporary_for
 from alert_refresh.keep.folder import FolderRefused, Refused, StateFolder
 
 if TYPE_CHECKING:
@@ -132,13 +133,20 @@ def test_a_folder_that_is_missing_or_a_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_only_our_leftovers_are_removed(tmp_path: Path) -> None:
-    ours = [".one.0123abcd", ".two.ffffffff"]
-    others = ["one", ".one.0123abcg", ".one.0123abcde", ".three.0123abcd", "one.0123abcd", ".one.rejected"]
+    ours = [temporary_for(tmp_path / name).name for name in ("one", "two")]
+    others = [
+        "one",
+        ".one.0123abcd",
+        temporary_for(tmp_path / "three").name,
+        ours[0].removeprefix("."),
+        ".one.rejected",
+    ]
     for name in (*ours, *others):
         (tmp_path / name).touch()
-    (tmp_path / ".one.00000000").mkdir()
+    folder = temporary_for(tmp_path / "one")
+    folder.mkdir()
     StateFolder(tmp_path).remove_leftovers("one", "two")
-    assert {file.name for file in tmp_path.iterdir()} == {*others, ".one.00000000"}
+    assert {file.name for file in tmp_path.iterdir()} == {*others, folder.name}
     StateFolder(tmp_path / "none").remove_leftovers("one")
 
 

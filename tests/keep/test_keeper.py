@@ -375,7 +375,7 @@ def test_a_folder_that_does_not_answer_holds_up_no_start(
 
 def test_p07_leftovers_of_a_killed_write_are_removed_at_the_start(tmp_path: Path) -> None:
     for name in (FILE, outcomes_file.NAME):
-        (tmp_path / f".{name}.0123abcd").touch()
+        atomic_file.temporary_for(tmp_path / name).touch()
     with World(tmp_path).restore():
         assert list(tmp_path.iterdir()) == []
 

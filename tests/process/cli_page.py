@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.alertmanager.amtool import amtool
 from tests.process.program import ROOT, Program
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def running() -> Iterator[Path]:
                 f'exec "{sys.executable}" -m alert_refresh "$@"\n'
             )
             command.chmod(0o755)
+            (folder / "amtool").symlink_to(amtool())
             (folder / "daemon.env").write_text("".join(f"{name}={value}\n" for name, value in (env | RENDERED).items()))
             shutil.copy(ROOT / "config/examples/alertmanager.yml", folder)
             yield folder

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.alertmanager.amtool import amtool
-from tests.alertmanager.server import Alertmanager, Webhook
+from tests.alertmanager.server import NEWER, Alertmanager, Webhook
 from tests.process.program import Program, eventually
 from tests.targets.folder.folders import LABELS, write
 
@@ -90,6 +90,18 @@ def test_a_secret_that_is_applied_gets_the_next_alert_and_a_broken_one_stops_not
         assert CANARY not in shown + "".join(program.lines)
         assert program.stop() < 5
         assert CANARY not in program.stderr
+
+
+def test_a_header_of_a_secret_arrives_where_alertmanager_can_send_it(tmp_path: Path) -> None:
+    tool = str(Path(amtool(NEWER)).parent)
+    with Alertmanager(tmp_path, NEWER) as alertmanager, Webhook() as webhook:
+        scene = Scene(tmp_path, alertmanager, webhook, PATH=f"{tool}:{os.environ['PATH']}")
+        scene.secret("team-a", headers={"X-Team": CANARY})
+        with Program(env=scene.environ) as program:
+            assert scene.arrives("team-a", "/team-a/")
+            assert webhook.headers[-1]["X-Team"] == CANARY
+            assert program.get(f"{TARGETS}/team-a")[2]["delivery"] == "ok"
+            assert CANARY not in str(program.get(STATUS)) + "".join(program.lines)
 
 
 def test_secret_applied_to_alert_delivered_takes_less_than_a_second_in_the_median(scene: Scene) -> None:

@@ -35,8 +35,8 @@ HASH_BYTES = 6
 """A configuration's hash is exported as a floating-point number, so Alertmanager takes so many bytes of the MD5."""
 HEADERS_FIELD = re.compile(r"^  rocketchat_api_url:", re.MULTILINE)
 """A default that Alertmanager shows in its status since the release that knows `http_config.http_headers`."""
-UTF8_METRIC = "alertmanager_matchers_parse"
-"""A metric that Alertmanager has since it reads matchers as UTF-8."""
+UTF8_METRIC = b"\nalertmanager_inhibition_rules "
+"""A metric that Alertmanager has since it reads matchers as UTF-8 (0.27)."""
 REFUSAL = b"failed to reload config"
 """How Alertmanager's answer to a reload begins that it refuses; used only where its metrics are not served."""
 RESULTS = ("success", "refused", "failed")
@@ -53,6 +53,13 @@ def config_hash(text: bytes) -> int:
 
 LOOK_SHARE = 1 / 3
 """Of an attempt's time, for the question what the Alertmanagers run."""
+
+
+class RefusesEverything(Permanent):
+    """Raised, or kept as an Alertmanager's error, when it refuses also what it, or another one, is known to load."""
+
+    def __init__(self) -> None:
+        super().__init__("it refuses every configuration; can it read the file?", CONFIG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +158,7 @@ class Instances:
         except AttemptError:
             return
         headers = HEADERS_FIELD.search(status.config.original) is not None
-        utf8 = UTF8_METRIC.encode() in metrics.body if metrics.status == 200 else headers
+        utf8 = UTF8_METRIC in metrics.body if metrics.status == 200 else headers
         self._capabilities[one.name] = one.version, Capabilities(headers, utf8)
 
     def _each(self, names: Sequence[str], ask: Callable[[str], Instance], deadline: Deadline) -> tuple[Instance, ...]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import errno
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from alert_refresh.alertmanager.inputs import Capabilities
-from alert_refresh.alertmanager.running.amtool import Amtool
+from alert_refresh.alertmanager.running.amtool import Amtool, _in_portions
 from alert_refresh.engine import Deadline, Permanent, SystemClock, Transient
 from tests.alertmanager.amtool import amtool
+from tests.alertmanager.server import NEWER, UNPACKED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +45,45 @@ def test_it_refuses_what_alertmanager_would_and_leaves_nothing_behind(tool: Amto
     assert not tool.refuses(GOOD, deadline())
     assert tool.refuses(GOOD + b"nonsense: 1\n", deadline())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_many_are_checked_in_one_call_and_each_gets_its_own_verdict(
+    tool: Amtool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bad.tmpl").write_text("{{ define")
+    templates = GOOD + b"templates: ['bad.tmpl']\n"
+    said_twice = GOOD + b"\"Checking '/x'  SUCCESS\\nChecking '/y'  SUCCESS\": 1\n"
+    texts = [GOOD, GOOD + b"nonsense: 1\n", GOOD, templates, b"", GOOD]
+    refused = [False, True, False, True, True, False]
+    calls: list[int] = []
+    run = tool._run
+
+    def counted(*told: Any) -> Any:
+        calls.append(len(told))
+        return run(*told)
+
+    monkeypatch.setattr(tool, "_run", counted)
+    assert list(tool.refused(texts, deadline())) == refused
+    assert len(calls) == 1
+    assert list(tool.refused([], deadline())) == [] and len(calls) == 1
+    assert list(tool.refused([GOOD, said_twice, GOOD], deadline())) == [False, True, False], (
+        "words of a file are no verdict"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.tmpl"]
+
+
+def test_very_many_are_checked_in_several_calls(tool: Amtool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alert_refresh.alertmanager.running.amtool.MOST_FILES", 3)
+    monkeypatch.setattr("alert_refresh.alertmanager.running.amtool.MOST_BYTES", 3 * len(GOOD) + 1)
+    texts = [GOOD, GOOD, GOOD, GOOD, GOOD * 9, GOOD, GOOD]
+    assert list(_in_portions(texts)) == [[GOOD] * 3, [GOOD], [GOOD * 9], [GOOD] * 2]
+    assert list(tool.refused(texts, deadline())) == [False] * 4 + [True, False, False]
+
+
+@pytest.mark.parametrize("says", ["", "Checking '1'  SUCCESS", "Checking '1'  SUCCESS\nChecking '2'  SUCCESS"])
+def test_one_that_says_it_in_other_words_is_asked_about_each(tmp_path: Path, says: str) -> None:
+    one = script(tmp_path, f'echo "{says}"; grep -q nonsense "$2" "${{3:-$2}}" && exit 1; exit 0')
+    assert list(one.refused([GOOD, GOOD + b"nonsense: 1\n"], deadline())) == [False, True]
 
 
 def test_relative_paths_count_from_the_folder_of_the_file(tool: Amtool, tmp_path: Path) -> None:
@@ -97,7 +138,23 @@ def test_it_cannot_be_started(tmp_path: Path) -> None:
         one.refuses(GOOD, deadline())
 
 
-def test_the_folder_may_not_be_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unpacked", [UNPACKED, NEWER], ids=["0.25", "0.28"])
+def test_where_the_folder_may_not_be_written_it_is_given_by_input_without_templates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unpacked: Path
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "no")
+
+    one = Amtool(tmp_path / "alertmanager.yml")
+    one.path = amtool(unpacked)
+    assert one.templates_checked is True
+    monkeypatch.setattr("alert_refresh.files.write.write_new", refuse)
+    assert not one.refuses(GOOD, deadline()) and one.refuses(GOOD + b"nonsense: 1\n", deadline())
+    assert not one.refuses(GOOD + b"templates:\n- '*'\n- \"[\"\n", deadline())
+    assert vars(one)["templates_checked"] is False and one.capabilities(deadline()).utf8 is (unpacked == NEWER)
+
+
+def test_the_folder_is_missing(tmp_path: Path) -> None:
     one = Amtool(tmp_path / "no" / "alertmanager.yml")
     one.path = "/bin/true"
     with pytest.raises(Permanent) as raised:
