@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from alert_refresh.alertmanager.delivery.round import Round
     from alert_refresh.engine import Deadline, Request, Sink, Source, Watch
+    from alert_refresh.targets.target import Target
 
 
 class DryRun(AlertmanagerSource):
@@ -23,7 +24,7 @@ class DryRun(AlertmanagerSource):
 
     work: Round | None = None
 
-    def refresh(self, previous: Snapshot[Any] | None, request: Request, deadline: Deadline) -> Snapshot[bytes]:
+    def refresh(self, previous: Snapshot[Any] | None, request: Request, deadline: Deadline) -> Snapshot[Target]:
         """Render what is served, and have it checked by `amtool`, if it is there.
 
         Raises:
@@ -37,7 +38,7 @@ class DryRun(AlertmanagerSource):
         if self.amtool.path is not None and self.amtool.refuses(work.rendering.text, deadline):
             raise Permanent("Alertmanager would refuse the configuration", "validate")
         known = found(work, complete=True)
-        return Snapshot(items=known.contents, rejected=known.rejected(), digest=work.rendering.digest, memo=known)
+        return Snapshot(items=known.items(), rejected=known.rejected(), digest=work.rendering.digest, memo=known)
 
     def watches(self, sink: Sink) -> Sequence[Watch]:
         """None: it is for one refresh."""
