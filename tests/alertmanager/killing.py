@@ -29,7 +29,7 @@ def deliver(folder: Path, url: str, tool: bool, seed: int) -> None:
     world.source.file.remove_leftovers()
     began = False
     while True:
-        names = [f"team-{number}" for number in range(chance.randrange(1, 30))]
+        names = ["team-a", *(f"team-{number}" for number in range(chance.randrange(1, 30)))]
         world.targets.serve(*(target(name, url=f"https://hooks.example.com/{chance.random()}") for name in names))
         rules = [rule(f"r-{name}", f'team="{name}"', targets=[name, "team-a"]) for name in names]
         if chance.random() < 0.5:
