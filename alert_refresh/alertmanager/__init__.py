@@ -166,5 +166,6 @@ KIND = Kind(
     blueprint="alert_refresh.web.alertmanager.routes:build",
     check="alert_refresh.alertmanager.dry:check",
     difference="alert_refresh.alertmanager.dry:difference",
+    fields="alert_refresh.alertmanager.delivered:compared",
     remarks="alert_refresh.alertmanager.delivered:remarks",
 )  # fmt: skip

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from alert_refresh.engine import Fault, Rejected, Snapshot
+from alert_refresh.targets.target import as_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -73,6 +76,12 @@ class Delivered:
         """Why a target as it is now is undeliverable; empty if it is not."""
         return self.undeliverable[target.name][1] if self.state(target) == UNDELIVERABLE else ()
 
+    def items(self) -> dict[str, Target]:
+        """The targets that are delivered, with their content alone: whether one is stale changes nothing."""
+        targets = {} if self.inputs is None else {name: self.inputs.targets[name] for name in self.contents}
+        fresh: dict[str, Any] = {"stale_since": None, "faults": ()}
+        return {name: structs.replace(one, **fresh) if one.faults else one for name, one in targets.items()}
+
     def rejected(self) -> tuple[Rejected, ...]:
         """What is undeliverable, as the engine counts it."""
         targets = [Rejected({"target": name}, faults) for name, (_, faults) in self.undeliverable.items()]
@@ -86,6 +95,11 @@ class Delivered:
         contents = sorted((name, content.hex()) for name, content in self.contents.items())
         shown = (self.config_hash, seen, sorted(self.in_sync), refused, sorted(self.undeliverable_rules.items()))
         return repr((shown, contents, self.overlapping, self.receivers, self.routes, self.waits_for))
+
+
+def compared(target: Target) -> dict[str, Any]:
+    """The fields of a target by which two deliveries to it differ, with credentials in the clear."""
+    return as_config(target) | {"source": (target.namespace, target.secret)}
 
 
 def delivered(snapshot: Snapshot[Any] | None) -> Delivered:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from alert_refresh.alertmanager.delivery.round import Round
     from alert_refresh.engine import Deadline, Request, Sink, Source, Watch
+    from alert_refresh.targets.target import Target
 
 
 NO_TEMPLATES = "the files under templates are not checked, since the folder of the file cannot be written"
@@ -32,7 +33,7 @@ class DryRun(AlertmanagerSource):
 
     work: Round | None = None
 
-    def refresh(self, previous: Snapshot[Any] | None, request: Request, deadline: Deadline) -> Snapshot[bytes]:
+    def refresh(self, previous: Snapshot[Any] | None, request: Request, deadline: Deadline) -> Snapshot[Target]:
         """Render what is served. Its memo says what was not checked.
 
         Raises:
@@ -47,7 +48,7 @@ class DryRun(AlertmanagerSource):
             unchecked = None if self.amtool.templates_checked else NO_TEMPLATES
         self.work = work
         known = replace(found(work, complete=True), unchecked=() if unchecked is None else (unchecked,))
-        return Snapshot(items=known.contents, rejected=known.rejected(), digest=work.rendering.digest, memo=known)
+        return Snapshot(items=known.items(), rejected=known.rejected(), digest=work.rendering.digest, memo=known)
 
     def _unfit(self, work: Round, deadline: Deadline) -> str | None:
         """Why the tool cannot tell what Alertmanager would refuse; None if it can."""

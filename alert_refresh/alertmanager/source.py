@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from alert_refresh.alertmanager.running.instances import Instance
     from alert_refresh.alertmanager.upstream import Served
     from alert_refresh.engine import Clock, Deadline, Request, Sink, Watch, Worker
+    from alert_refresh.targets.target import Target
 
 NOT_LOADED = "targets, or rules, are not loaded yet"
 NOT_CONFIRMED = "what was restored is not confirmed by a refresh yet, and the file that is there stays"
@@ -64,7 +65,7 @@ class AlertmanagerSource:
         self.delivery = Delivery(self.file, self.instances, self.amtool, clock, settings.min_reload_interval)
         self.upstream = Upstream(workers, clock)
 
-    def refresh(self, previous: Snapshot[Any] | None, request: Request, deadline: Deadline) -> Snapshot[bytes]:
+    def refresh(self, previous: Snapshot[Any] | None, request: Request, deadline: Deadline) -> Snapshot[Target]:
         """Deliver what is served now, unless it is delivered already.
 
         Raises:
@@ -84,7 +85,7 @@ class AlertmanagerSource:
         if complete and seen_at is not None:
             stats["propagation_seconds"] = now - seen_at
         snapshot = Snapshot(
-            items=known.contents,
+            items=known.items(),
             rejected=known.rejected(),
             digest=sha256(known.mark().encode()).hexdigest(),
             taken_at=self._clock.time(),

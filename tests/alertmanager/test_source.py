@@ -12,11 +12,14 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from alert_refresh.alertmanager import KIND
 from alert_refresh.alertmanager.inputs import Mode
-from alert_refresh.engine import Deadline, Permanent, Transient, Trigger
+from alert_refresh.engine import Deadline, Fault, Permanent, Transient, Trigger
 from alert_refresh.engine import Request as ManualRequest
+from alert_refresh.engine.snapshot import difference
 from alert_refresh.files.at_rest import signature
 from alert_refresh.files.write import temporary_for
+from alert_refresh.kind import load
 from tests.alertmanager.examples import PLAIN, rule, target
 from tests.alertmanager.server import CONFIG, Alertmanager, Between, closed_port
 from tests.alertmanager.world import Watched, World
@@ -55,6 +58,24 @@ def test_s1_what_is_served_becomes_what_alertmanager_runs(world: World, between:
     assert known.state(world.targets.status.snapshot.items["team-a"]) == "ok"  # type: ignore[union-attr]
     assert world.snapshot is not None and list(world.snapshot.items) == ["team-a"]
     assert between.count("POST", "/-/reload") == 1
+
+
+def test_what_a_refresh_changed_is_told_by_target_and_field(world: World) -> None:
+    fields = load(KIND.fields)
+    world.good()
+    first = world.snapshot
+    changed = target("team-a", url="https://new.example.com/", severity=["page"])
+    world.targets.serve(changed.stale(1.0, (Fault("url", "is missing"),)), target("team-b"))
+    world.good()
+    assert first is not None and world.snapshot is not None
+    found = difference(first, world.snapshot)
+    assert (found.added, found.removed, found.changed) == (("team-b",), (), ("team-a",))
+    old, new = fields(first.items["team-a"]), fields(world.snapshot.items["team-a"])
+    assert [name for name in new if old[name] != new[name]] == ["url", "filter_config"]
+    before = world.snapshot
+    world.targets.serve(changed, target("team-b"))
+    world.good()
+    assert difference(before, world.snapshot).changed == (), "that it is not stale any more changes no delivery"
 
 
 def test_nothing_changed_writes_nothing_and_reloads_nothing(world: World, between: Between) -> None:
