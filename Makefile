@@ -11,7 +11,7 @@ SHELLS := .cache/shells/usr/bin/fish
 CHROMIUM := .cache/chromium/usr/lib/chromium/chromium
 PYTEST := PATH="$(CURDIR)/$(dir $(PROMTOOL)):$$PATH" $(BIN)/python -m pytest
 # Test processes at once: most tests wait more than they compute.
-JOBS ?= 3
+JOBS ?= 4
 PROTO := alert_refresh/targets/kubernetes/encoding/secrets.proto
 
 .PHONY: install run demo-views demo-alertmanager test lint check smoke late bench bench-views soak proto generated lock tools screenshots clean
