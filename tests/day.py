@@ -5,6 +5,7 @@ In the middle of the day the program is started again. Now and then an attempt f
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import subprocess
@@ -30,10 +31,11 @@ EVERY = 7
 """One cycle of so many needs a retry."""
 
 
-def names() -> set[str]:
+@functools.cache
+def names() -> frozenset[str]:
     """The metrics that the alerts use."""
     rules = [rule["expr"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
-    return set(re.findall(r"\b(?:alert_\w+|process_\w+|up)\b", " ".join(rules)))
+    return frozenset(re.findall(r"\b(?:alert_\w+|process_\w+|up)\b", " ".join(rules)))
 
 
 def of(text: str, incident: str | None = None) -> dict[str, list[float]]:
@@ -41,7 +43,7 @@ def of(text: str, incident: str | None = None) -> dict[str, list[float]]:
     samples = [one for family in text_string_to_metric_families(text) for one in family.samples if one.name in names()]
     intervals = {s.labels["kind"]: s.value for s in samples if s.name == "alert_refresh_interval_seconds"}
     assert set(intervals) == set(USUAL)
-    series = {_name(one): [_value(one, minute, intervals, incident) for minute in range(MINUTES)] for one in samples}
+    series = {_name(one): _values(one, intervals, incident) for one in samples}
     return series | {'up{job="alert-refresh"}': [1.0] * MINUTES}
 
 
@@ -49,13 +51,17 @@ def _name(sample: Sample) -> str:
     return sample.name + "{" + ",".join(f'{name}="{value}"' for name, value in sample.labels.items()) + "}"
 
 
+def _values(sample: Sample, intervals: dict[str, float], incident: str | None) -> list[float]:
+    if sample.name not in (*LIVELY, "process_start_time_seconds"):
+        return [sample.value] * MINUTES
+    return [_value(sample, minute, intervals, incident) for minute in range(MINUTES)]
+
+
 def _value(sample: Sample, minute: int, intervals: dict[str, float], incident: str | None) -> float:
     begun = 0 if minute < RESTART else RESTART
     if sample.name == "process_start_time_seconds":
         return begun * 60
-    kind = sample.labels.get("kind", "")
-    if sample.name not in LIVELY:
-        return sample.value
+    kind = sample.labels["kind"]
     cycles = int((minute - begun) * 60 // intervals[kind])
     if begun and kind == incident:
         return 0
@@ -79,6 +85,13 @@ LIVELY: dict[str, Callable[[dict[str, str], int, float], float]] = {
 """What changes in the course of a day, by labels, cycles since the start and the time of the last one."""
 
 
+def _written(values: list[float]) -> str:
+    """As promtool reads them; `a+0xn` is a value that stays."""
+    if len(set(values)) == 1:
+        return f"{float(values[0]):g}+0x{len(values) - 1}"
+    return " ".join(f"{float(value):g}" for value in values)
+
+
 def alerts(series: dict[str, list[float]], folder: Path) -> set[str]:
     """The alerts that were pending or fired at any time of such a day, by promtool; skips where there is none."""
     tool = binary("promtool")
@@ -87,10 +100,7 @@ def alerts(series: dict[str, list[float]], folder: Path) -> set[str]:
     expected = {"expr": "count by (alertname) (count_over_time(ALERTS[24h]))", "eval_time": f"{MINUTES}m"}
     test: dict[str, Any] = {
         "interval": "1m",
-        "input_series": [
-            {"series": name, "values": " ".join(f"{value:g}" for value in map(float, values))}
-            for name, values in series.items()
-        ],
+        "input_series": [{"series": name, "values": _written(values)} for name, values in series.items()],
         "promql_expr_test": [expected | {"exp_samples": []}],
     }
     file = folder / "day.yml"
