@@ -84,7 +84,9 @@ STATES: dict[str, Cause] = {
     "breaker": Cause(
         "After so many failed cycles there is one attempt an interval.", f"{_ALERTS}alertrefreshnosuccess", "failing"
     ),
-    "dangling": Cause("No alert is delivered to such a target.", f"{_RULES}targets-that-do-not-exist", "missing targets"),
+    "dangling": Cause(
+        "No alert is delivered to such a target.", f"{_RULES}targets-that-do-not-exist", "missing targets"
+    ),
     "held": Cause("What it lacks is still served.", f"{_ALERTS}alertrefreshheld"),
     "kept": Cause("What it lacks is kept, as was decided.", f"{_ALERTS}alertrefreshheld"),
     "off": Cause(
