@@ -208,7 +208,7 @@ def test_a_kind_that_the_page_does_not_know_and_alertmanager_are_shown(program: 
         known = program.get("/api/v2/publishing/targets/status")[2]
         instances = [
             {"url": "am-1:9093", "version": "0.27.0", "in_sync": True, "error": None},
-            {"url": "am-2:9093", "version": None, "in_sync": False, "error": "cannot be connected"},
+            {"url": "am-2:9093", "version": None, "in_sync": False, "error": "it refused the connection"},
         ]
         lost = [{"target": "team-04", "faults": [{"field": "headers", "message": "no version knows them"}]}]
         unrouted = [{"rule": "utf8", "faults": [{"field": "match[0]", "message": "has a label name of other letters"}]}]
