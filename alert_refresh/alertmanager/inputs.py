@@ -26,10 +26,17 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What the least able running Alertmanager knows: `http_config.http_headers`, and matchers with UTF-8 names."""
+    """What the least able running Alertmanager knows: `http_config.http_headers`, and matchers with UTF-8 names.
+
+    `found` is False as long as none has answered and no `amtool` says it: then the least is assumed.
+    """
 
     http_headers: bool = False
     utf8: bool = False
+    found: bool = True
+
+
+UNKNOWN = Capabilities(found=False)
 
 
 Check = Callable[[], object]

@@ -22,6 +22,11 @@ JSON = ("application/json", "application/json;charset=utf-8")
 """The Content-Type that Alertmanager sends by itself."""
 AUTHORIZATIONS = frozenset(("authorization", "basic_auth", "oauth2", "bearer_token", "bearer_token_file"))
 """Fields of `http_config` of which one may be set."""
+NO_HEADERS = "this Alertmanager knows no http_config.http_headers; only Authorization can be sent"
+NOT_KNOWN = (
+    "it is not known yet whether this Alertmanager knows http_config.http_headers (none has answered, and there is no "
+    "amtool that tells); until then only Authorization can be sent"
+)
 
 Pairs = tuple[tuple[Scalar, Node], ...]
 
@@ -81,7 +86,7 @@ def check(kind: str, found: Receiver, capabilities: Capabilities) -> None:
         if problem := header_problem(name, value):
             found.fault("headers", problem)
     if found.headers and not capabilities.http_headers:
-        found.fault("headers", "this Alertmanager knows no http_config.http_headers; only Authorization can be sent")
+        found.fault("headers", NO_HEADERS if capabilities.found else NOT_KNOWN)
 
 
 def write(target: Target, found: Receiver, inherited: Pairs = ()) -> str:

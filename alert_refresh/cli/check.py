@@ -123,8 +123,9 @@ def text(found: list[dict[str, Any]]) -> str:
         if one["source"] is None:
             lines.append(f"{one['kind']}: off; to switch {it(one['kind'])} on, {one['off']}")
             continue
-        said = f"failed ({one['error_type']}): {one['error']}" if one["error"] else f"{one['items']} read"
-        lines.append(f"{one['kind']} from {one['source']}: {said} in {one['duration_ms']} ms")
+        read = f"{one['items']} read in {one['duration_ms']} ms"
+        said = f"failed ({one['error_type']}): {one['error']}" if one["error"] else read
+        lines.append(f"{one['kind']} from {one['source']}: {said}")
         if "schedule" in one:
             lines.append(f"  by the schedule {one['schedule']}, next at {one['next_refresh']}")
         for right in one.get("missing_rights", ()):

@@ -174,11 +174,13 @@ def _print(found: Mapping[str, Any]) -> None:
 
 def lines_of(found: Mapping[str, Any]) -> list[str]:
     """What came of a refresh, and below it what differs, as `alert-refresh plan` shows it."""
+    from alert_refresh.cli.table import quantity
+
     head = f"{found['kind']}: {found['result']}"
     if found.get("error"):
         head += f" ({found['error_type']}): {found['error']}"
     elif found["result"] in ("success", "held"):
-        head += f" in {found['duration_ms']} ms: {found['items']} items, {found['rejected']} rejected, "
+        head += f" in {found['duration_ms']} ms: {quantity(found['items'], 'item')}, {found['rejected']} rejected, "
         head += f"{'changed' if found['changed'] else 'unchanged'}"
     return [head, *differences(found.get("difference") or {})]
 

@@ -107,6 +107,7 @@ def pack(source: Path, warm: Path) -> None:
 
     From YAML, JSON or JSON lines. An existing file is replaced atomically.
     """
+    from alert_refresh.cli.table import quantity
     from alert_refresh.files import write as atomic_file
     from alert_refresh.rules.forms import warm_file
 
@@ -119,7 +120,7 @@ def pack(source: Path, warm: Path) -> None:
         atomic_file.write(warm, warm_file.pack(found), mode=READABLE)
     except OSError as error:
         _refuse([f"file {warm.name!a} cannot be written: {os.strerror(error.errno or 0)}"])
-    click.echo(f"{len(found)} rules packed")
+    click.echo(f"{quantity(len(found), 'rule')} packed")
 
 
 @rules.command(epilog=example("alert-refresh rules unpack rules.warm"))
@@ -186,11 +187,11 @@ def _faults(bad: BadRule) -> list[dict[str, Any]]:
 
 
 def _summary(one: dict[str, Any]) -> str:
-    return (
-        f"{len(one['bad'])} bad rules"
-        if one["bad"]
-        else f"{one['rules']} good rules of {len(one['families'])} families"
-    )
+    from alert_refresh.cli.table import quantity
+
+    if one["bad"]:
+        return quantity(len(one["bad"]), "bad rule")
+    return f"{quantity(one['rules'], 'good rule')} of {quantity(len(one['families']), 'family', 'families')}"
 
 
 def _good(file: Path) -> list[Rule]:

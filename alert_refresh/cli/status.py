@@ -36,7 +36,7 @@ STATUS |= dict.fromkeys(("error", "error_type", "next_attempt", "next_refresh", 
 STATUS |= {"watch": IfThere(OrNull({"connected": bool, "error": OrNull(str)})), "overlapping": IfThere(list)}
 STATUS |= {name: IfThere(float) for names in COUNTS.values() for name in names}
 STATUS |= {"restored_age_seconds": NUMBER, "consecutive_failures": IfThere(float), "targets_invalid": IfThere(float)}
-STATUS |= {"dangling_targets_count": IfThere(float), "views_failed": IfThere(float)}
+STATUS |= {"dangling_targets": IfThere([{"target": str}]), "views_failed": IfThere(float)}
 STATUS |= {"undeliverable_count": IfThere(float), "undeliverable_rules_count": IfThere(float)}
 """The status of a kind; each has fields of its own."""
 OUTDATED = ("stale_targets", "views_failed", "consecutive_failures", "held", "restored")
@@ -144,7 +144,7 @@ def _state(health: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
 
 def reasons(health: Mapping[str, Any], fields: Mapping[str, Any], now: float) -> list[str]:
     """What is not as it should be with a kind, most important first; `now` is the daemon's time in Unix seconds."""
-    from alert_refresh.cli.table import age, since, until
+    from alert_refresh.cli.table import age, quantity, since, until
 
     found = [] if health.get("loaded", True) else ["nothing is loaded yet"]
     if fields.get("waiting_for"):
@@ -156,18 +156,25 @@ def reasons(health: Mapping[str, Any], fields: Mapping[str, Any], now: float) ->
         found.append(f"next attempt in {until(fields['next_attempt'], now)}")
     if held := fields.get("held"):
         word = "rejected" if held["rejected"] else "held"
-        found.append(f"{held['count']} removals {word} for {since(held['since'], now)}, proposal {held['proposal']}")
+        told = f"the removal of {held['count']} is {word}"
+        found.append(f"{told} for {since(held['since'], now)}, proposal {held['proposal']}")
     if fields.get("breaker_open"):
         found.append("the circuit breaker is open")
     if fields.get("restored"):
         found.append(f"restored after a restart, {age(fields.get('restored_age_seconds'))} old")
     stale = fields.get("stale_targets", 0)
-    counts = {"stale": stale, "rejected": fields.get("targets_invalid", 0) - stale}
-    counts |= {"naming no target": fields.get("dangling_targets_count", 0), "failed": fields.get("views_failed", 0)}
-    counts |= {"undeliverable": fields.get("undeliverable_count", 0)}
-    counts |= {"undeliverable rules": fields.get("undeliverable_rules_count", 0)}
-    counts |= {"overlapping": len(fields.get("overlapping", ()))}
-    found += [f"{count} {word}" for word, count in counts.items() if count > 0]
+    missing = {pair["target"] for pair in fields.get("dangling_targets", ())}
+    counts = {
+        "stale": stale,
+        "rejected": fields.get("targets_invalid", 0) - stale,
+        "missing target": len(missing),
+        "failed": fields.get("views_failed", 0),
+        "undeliverable": fields.get("undeliverable_count", 0),
+        "undeliverable rule": fields.get("undeliverable_rules_count", 0),
+        "overlapping": len(fields.get("overlapping", ())),
+    }
+    nouns = ("missing target", "undeliverable rule")
+    found += [quantity(count, word, "" if word in nouns else word) for word, count in counts.items() if count > 0]
     watch = fields.get("watch")
     if watch and not watch["connected"]:
         found.append(": ".join(filter(None, ("the watch is not connected", watch["error"]))))

@@ -24,6 +24,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     )
 
 
+def quantity(number: int, noun: str, nouns: str = "") -> str:
+    """Such as `1 rule`, `2 rules` or `2 families`; `nouns` is for those that do not end with an s alone."""
+    return f"{number} {noun if number == 1 else nouns or f'{noun}s'}"
+
+
 def pairs(fields: Mapping[str, object]) -> str:
     """`name: value` lines, aligned; a list has a line for each element, and an empty one is left out."""
     from alert_refresh.observe.formats import escape

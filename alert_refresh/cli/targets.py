@@ -163,12 +163,14 @@ def as_fields(report: Report, errors: list[tuple[str, AttemptError]]) -> dict[st
 
 def lines_of(report: Report) -> list[str]:
     """A report as lines of text, a summary at the end."""
+    from alert_refresh.cli.table import quantity
     from alert_refresh.targets.folder.validate import counted
 
     lines = [f"{_where(one.place, 'secret')}: {one.fault.field}: {one.fault.message}" for one in report.faults]
     lines += [f"{_where(one.place, 'object')}: skipped: {one.reason}" for one in report.skipped]
-    faults = f"{len(report.faults)} faults in {counted(report.faults)} Secrets or files"
-    return [*lines, f"{report.targets} valid targets, {faults}, {len(report.skipped)} objects skipped"]
+    targets, faults = quantity(report.targets, "valid target"), quantity(len(report.faults), "fault")
+    where = quantity(counted(report.faults), "Secret or file", "Secrets or files")
+    return [*lines, f"{targets}, {faults} in {where}, {quantity(len(report.skipped), 'object')} skipped"]
 
 
 def _where(place: Place, noun: str) -> str:

@@ -13,10 +13,7 @@ if TYPE_CHECKING:
     from alert_refresh.engine import Rejected, Snapshot
     from alert_refresh.targets.target import Target
 
-HELD = Fault(
-    "held",
-    "its Secret is gone, like those of many other targets, and its removal is held; see `held` in the status",
-)
+HELD = Fault("held", "its Secret is gone, and its removal is held; see `held` in the status")
 
 
 def origin(target: Target) -> tuple[str, str]:

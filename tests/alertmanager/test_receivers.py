@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from alert_refresh.alertmanager.inputs import UNKNOWN
 from alert_refresh.engine import Fault
 from tests.alertmanager.amtool import accepted
 from tests.alertmanager.examples import ALL, OLD, PLAIN, URL, configuration, target
@@ -119,6 +120,12 @@ def test_other_headers_need_an_alertmanager_that_knows_them() -> None:
         "http_headers": {"X-B": {"secrets": ["2"]}, "x-a": {"secrets": ["1"]}},
     }
     assert faults(one, OLD) == ["this Alertmanager knows no http_config.http_headers; only Authorization can be sent"]
+
+
+def test_while_no_alertmanager_has_told_what_it_knows_other_headers_are_not_said_to_be_unknown_to_it() -> None:
+    [fault] = faults(target(headers={"X-B": "2"}), UNKNOWN)
+    assert fault.startswith("it is not known yet whether this Alertmanager knows http_config.http_headers")
+    assert receiver(target(headers={"Authorization": "Bearer x"}), capabilities=UNKNOWN)
 
 
 @pytest.mark.parametrize("value", ["application/json", "Application/JSON; charset=UTF-8"])

@@ -108,7 +108,7 @@ def test_check_fails_when_a_source_does(
     source = answer(monkeypatch, how)
     result = run("check", env={"TARGET_REFRESH_MAX_RETRIES": "5"})
     assert result.exit_code == 1
-    assert f"targets from fake: {said} in " in result.output
+    assert f"targets from fake: {said}\n" in result.output
     assert CANARY not in result.output
     assert source.calls == 1
 

@@ -133,7 +133,7 @@ def test_standard_input_is_read_like_a_file(tmp_path: Path, name: str) -> None:
     bad = fed(b"- {}", "check", name)
     assert (bad.exit_code, bad.output.splitlines()) == (
         1,
-        [f"{name}: 1 bad rules", "  rules[0].id: is missing (line 1)"],
+        [f"{name}: 1 bad rule", "  rules[0].id: is missing (line 1)"],
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alert_refresh.cli.table import GAP, age, json_line, pairs, shown, since, table, until
+from alert_refresh.cli.table import GAP, age, json_line, pairs, quantity, shown, since, table, until
 
 
 def test_columns_are_aligned_and_nothing_is_padded_at_the_end() -> None:
@@ -26,6 +26,11 @@ def test_a_table_controls_no_terminal_and_has_a_line_for_each_row(rows: list[tup
     lines = table(("A", "B"), rows).split("\n")
     assert len(lines) == len(rows) + 1 and all(line.isprintable() for line in lines)
     assert len({line.rstrip().rfind(GAP) < 0 for line in lines[:1]}) == 1
+
+
+def test_one_is_singular() -> None:
+    assert [quantity(number, "rule") for number in (0, 1, 2)] == ["0 rules", "1 rule", "2 rules"]
+    assert [quantity(number, "family", "families") for number in (1, 2)] == ["1 family", "2 families"]
 
 
 def test_pairs_are_aligned_and_a_list_has_a_line_for_each() -> None:

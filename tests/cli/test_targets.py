@@ -60,7 +60,7 @@ def test_every_fault_is_printed_with_its_file_and_line(tmp_path: Path) -> None:
     assert found.output.splitlines() == [
         *sorted(f"{tmp_path}/a.yaml:{line}" for line in LINES),
         f"{tmp_path}/b.yaml:1: object 'default/other': skipped: its kind is not Secret of v1 but 'ConfigMap' of 'v1'",
-        "1 valid targets, 2 faults in 1 Secrets or files, 1 objects skipped",
+        "1 valid target, 2 faults in 1 Secret or file, 1 object skipped",
     ]
 
 

@@ -93,7 +93,7 @@ def test_the_read_token_may_not_refresh(folder: Path, visit: Visit) -> None:
     with Program(env={"TARGET_DIRECTORY": str(folder)} | env) as program, visit(at(program)) as page:
         page.get_by_role("button", name="Refresh targets").click()
         give(page, "read-token-of-the-page")
-        expect(toast(page)).to_have_text("This token may only read; the admin token is wanted.")
+        expect(toast(page)).to_have_text("This token may only read; the admin token is needed.")
 
 
 def test_a_refresh_that_comes_too_soon_or_fails_tells_why(folder: Path, visit: Visit) -> None:
@@ -127,7 +127,7 @@ def test_held_removals_are_approved_after_a_question_or_kept(
             page.get_by_role("button", name="Keep them").click()
         give(page, TOKEN)
         expect(toast(page)).to_have_text("10 targets removed." if approve else "10 targets kept.")
-        text = "2 targets fresh" if approve else "They are kept, as was decided."
+        text = "2 targets fresh" if approve else "What it lacks is kept, as was decided."
         expect(card(page, "targets")).to_contain_text(text)
         served = {one["name"] for one in program.get("/api/v2/publishing/targets")[2]["targets"]}
         assert len(served) == (2 if approve else 12)

@@ -61,11 +61,11 @@ def test_a_refresh_that_ends_before_the_stream_is_open_is_in_the_history(folder:
         page.route("**/api/v2/events", lambda route: held.append(route), times=1)
         page.goto(at(program))
         history = card(page, "targets").get_by_role("img")
-        expect(history).to_have_attribute("aria-label", re.compile("last 1 refresh"))
+        expect(history).to_have_attribute("aria-label", re.compile(": 1 shown"))
         put(folder, "newcomer")
         assert eventually(lambda: len(program.get("/api/v2/refreshes")[2]["refreshes"]) == 2)
         held[0].continue_()
-        expect(history).to_have_attribute("aria-label", re.compile("last 2 refreshes"))
+        expect(history).to_have_attribute("aria-label", re.compile(": 2 shown"))
 
 
 def test_where_as_many_follow_as_may_it_says_so_and_polls(folder: Path, visit: Visit) -> None:

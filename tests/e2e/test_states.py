@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.secrets import CANARY, fill, put, remove, remove_together, spoil
 from tests.e2e.state import at, card, headline
-from tests.process.program import ROOT, Program
+from tests.process.program import ROOT, Program, eventually
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make install")
 expect = playwright.expect
@@ -128,11 +128,41 @@ def test_held_removals_are_named_with_what_can_be_decided(program: Program, fold
         remove_together(program, folder, NAMES[2:])
         expect(headline(page)).to_contain_text("Not fresh: targets (the removal of 10 is held since ")
         held = card(page, "targets")
-        expect(held).to_contain_text("The source no longer has 10 targets. They are still served.")
+        expect(held).to_contain_text("The source no longer has 10 targets. What it lacks is still served.")
         expect(held).to_contain_text("team-02, team-03")
         expect(held.get_by_role("button", name="Remove them now")).to_be_visible()
         expect(held.get_by_role("button", name="Keep them")).to_be_visible()
         expect(held.get_by_role("img")).to_have_attribute("aria-label", re.compile("1 held"))
+
+
+def test_the_removal_of_one_target_is_told_in_the_singular(tmp_path: Path, visit: Visit) -> None:
+    folder = fill(tmp_path / "one", ["alone"])
+    with Program(env={"TARGET_DIRECTORY": str(folder)} | PATIENT) as program, visit(at(program)) as page:
+        expect(headline(page)).to_have_text("Everything is fresh: 1 target.")
+        remove(folder, "alone")
+        held = card(page, "targets")
+        expect(held).to_contain_text("The source no longer has 1 target. What it lacks is still served.")
+        expect(held.get_by_role("button", name="Keep it")).to_be_visible()
+        row = page.get_by_role("table", name="Targets").locator("tbody tr")
+        expect(row).to_contain_text("its Secret is gone, and its removal is held")
+        held.get_by_role("button", name="Remove it now").click()
+        expect(page.get_by_role("dialog")).to_contain_text("Remove 1 target?What is still served is gone at once.")
+
+
+def test_the_scale_of_the_durations_names_no_value_twice(program: Program, visit: Visit) -> None:
+    with visit("about:blank") as page:
+        page.add_init_script(
+            "window.drawn = []; const { fillText } = CanvasRenderingContext2D.prototype;"
+            "CanvasRenderingContext2D.prototype.fillText = function (text, x, y)"
+            "{ drawn.push([text, y]); return fillText.call(this, text, x, y); }"
+        )
+        one = program.get("/api/v2/refreshes")[2]["refreshes"][0]
+        durations = [one | {"request_id": str(ms), "duration_ms": ms} for ms in (0, 4)]
+        change(page, "**/api/v2/refreshes*", lambda found: found | {"refreshes": durations})
+        page.goto(at(program))
+        assert eventually(lambda: "1 ms" in [text for text, _ in page.evaluate("drawn")])
+        labels = [text for text, _ in {(text, y) for text, y in page.evaluate("drawn")} if text.endswith(" ms")]
+        assert len(set(labels)) == len(labels) and "0 ms" not in labels
 
 
 def test_what_was_restored_says_so(folder: Path, tmp_path: Path, visit: Visit) -> None:
@@ -178,7 +208,7 @@ def test_a_kind_that_the_page_does_not_know_and_alertmanager_are_shown(program: 
         known = program.get("/api/v2/publishing/targets/status")[2]
         instances = [
             {"url": "am-1:9093", "version": "0.27.0", "in_sync": True, "error": None},
-            {"url": "am-2:9093", "version": None, "in_sync": False, "error": "cannot be connected"},
+            {"url": "am-2:9093", "version": None, "in_sync": False, "error": "it refused the connection"},
         ]
         lost = [{"target": "team-04", "faults": [{"field": "headers", "message": "no version knows them"}]}]
         unrouted = [{"rule": "utf8", "faults": [{"field": "match[0]", "message": "has a label name of other letters"}]}]

@@ -366,7 +366,7 @@ class TestWatch:
             before = len(watches(kube))
             kube.close()
             kube.store.restore(backup)
-            eventually(lambda: it.health.error == "namespace default: the API server cannot be connected")
+            eventually(lambda: it.health.error == "namespace default: cannot connect to the API server")
             kube.open()
             it.wait_for_outcomes(2)
             it.connected().serves_what_the_cluster_has()

@@ -146,10 +146,12 @@ def test_a_removal_that_is_held_is_shown_and_decided(folder: Path) -> None:
         shown = json.loads(ask(url, "status", "targets", "--json").stdout)["held"]
         assert (shown["count"], shown["rejected"]) == (9, False)
         told = ask(url, "status").stdout
-        assert re.search(rf"9 removals held for \d+s, proposal {shown['proposal']}; 9 stale$", told, re.MULTILINE)
+        assert re.search(
+            rf"the removal of 9 is held for \d+s, proposal {shown['proposal']}; 9 stale$", told, re.MULTILINE
+        )
         rejected = ask(url, "reject", "targets", shown["proposal"])
         assert rejected.stdout.startswith("targets: Removal rejected: 9\n  = target-1\n")
-        assert "9 removals rejected" in ask(url, "status").stdout
+        assert "the removal of 9 is rejected" in ask(url, "status").stdout
         assert ask(url, "approve", "targets", "0" * 16).returncode == 5
         approved = ask(url, "approve", "targets", shown["proposal"])
         assert approved.stdout.startswith("targets: Removal approved: 9\n  - target-1\n")

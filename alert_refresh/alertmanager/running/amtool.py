@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from alert_refresh.alertmanager.file import ConfigFile, unwritable
-from alert_refresh.alertmanager.inputs import Capabilities
+from alert_refresh.alertmanager.inputs import UNKNOWN, Capabilities
 from alert_refresh.engine import Transient
 from alert_refresh.engine.errors import TIMEOUT
 from alert_refresh.files import write as atomic_file
@@ -86,12 +86,12 @@ class Amtool:
         return self._version
 
     def capabilities(self, deadline: Deadline) -> Capabilities:
-        """What Alertmanager of the tool's version knows; nothing without the tool."""
+        """What Alertmanager of the tool's version knows; unknown without the tool."""
         if self.path is None:
-            return Capabilities()
+            return UNKNOWN
         if self._capabilities is None:
             if self.refuses(PLAIN.encode(), deadline):
-                return Capabilities()
+                return UNKNOWN
             known = [not self.refuses(text.encode(), deadline) for text in (HEADERS, UTF8)]
             self._capabilities = Capabilities(*known)
         return self._capabilities

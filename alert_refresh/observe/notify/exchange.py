@@ -168,7 +168,7 @@ def _failure(error: Exception, sent: bool) -> AttemptError:
         case ConnectionRefusedError():
             return Transient("it refused the connection", NETWORK)
         case TimeoutError():
-            return Transient("it cannot be connected in time", TIMEOUT)
+            return Transient("it cannot be reached in time", TIMEOUT)
         case ssl.SSLError() if not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError):
             return Permanent("it does not speak the TLS that is asked for", TLS)
-    return Transient("it cannot be connected", NETWORK)
+    return Transient("it cannot be reached", NETWORK)

@@ -93,7 +93,7 @@ def unreachable(error: exceptions.HTTPError) -> AttemptError:
         case exceptions.NameResolutionError():
             return Transient("the name of the API server does not resolve", "dns")
         case exceptions.NewConnectionError():  # a subclass of urllib3's timeouts
-            return Transient("the API server cannot be connected", "network")
+            return Transient("cannot connect to the API server", "network")
         case exceptions.TimeoutError():
             return Transient("the API server did not answer in time", TIMEOUT)
         case exceptions.LocationValueError():

@@ -84,9 +84,11 @@ STATES: dict[str, Cause] = {
     "breaker": Cause(
         "After so many failed cycles there is one attempt an interval.", f"{_ALERTS}alertrefreshnosuccess", "failing"
     ),
-    "dangling": Cause("Alerts for them are not delivered.", f"{_RULES}targets-that-do-not-exist", "missing targets"),
-    "held": Cause("They are still served.", f"{_ALERTS}alertrefreshheld"),
-    "kept": Cause("They are kept, as was decided.", f"{_ALERTS}alertrefreshheld"),
+    "dangling": Cause(
+        "No alert is delivered to such a target.", f"{_RULES}targets-that-do-not-exist", "missing targets"
+    ),
+    "held": Cause("What it lacks is still served.", f"{_ALERTS}alertrefreshheld"),
+    "kept": Cause("What it lacks is kept, as was decided.", f"{_ALERTS}alertrefreshheld"),
     "off": Cause(
         "Nothing is kept up to date. Each kind below says what switches it on.", "install.md#installing-alert-refresh"
     ),
@@ -105,12 +107,12 @@ STATES: dict[str, Cause] = {
         "A thread makes no progress; if this lasts, the daemon has to be restarted.", f"{_ALERTS}alertrefreshunhealthy"
     ),
     "undeliverable": Cause(
-        "Alertmanager cannot deliver to them, so they are left out.",
+        "What Alertmanager cannot deliver to is left out.",
         f"{_ALERTMANAGER}a-target-is-undeliverable",
         "some undeliverable",
     ),
     "unrouted": Cause(
-        "Alertmanager would refuse them, so they lead nowhere.",
+        "What Alertmanager would refuse is left out and leads nowhere.",
         f"{_ALERTMANAGER}a-rule-is-undeliverable",
         "some undeliverable",
     ),
@@ -125,9 +127,9 @@ STATES: dict[str, Cause] = {
     "waiting": Cause(
         "Nothing is written yet; the file that is there stays.", f"{_ALERTMANAGER}nothing-is-written-after-a-start"
     ),
-    "view": Cause("What they had before is still read.", f"{_ALERTS}alertrefreshviewstale", "some stale"),
+    "view": Cause("What was there before is still read.", f"{_ALERTS}alertrefreshviewstale", "some stale"),
 }
-"""What to say, and to read, in a state that is no failed refresh."""
+"""What to say, and to read, in a state that is no failed refresh; the sentence suits one and many."""
 
 
 def table() -> dict[str, object]:

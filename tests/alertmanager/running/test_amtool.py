@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from alert_refresh.alertmanager.inputs import Capabilities
+from alert_refresh.alertmanager.inputs import UNKNOWN, Capabilities
 from alert_refresh.alertmanager.running.amtool import Amtool, _in_portions
 from alert_refresh.engine import Deadline, Permanent, SystemClock, Transient
 from tests.alertmanager.amtool import amtool
@@ -114,13 +114,13 @@ def test_what_a_later_one_knows(tmp_path: Path) -> None:
 
 def test_one_that_refuses_everything_knows_nothing(tmp_path: Path) -> None:
     one = script(tmp_path, "exit 1")
-    assert one.version(deadline()) == "" and one.capabilities(deadline()) == Capabilities()
+    assert one.version(deadline()) == "" and one.capabilities(deadline()) == UNKNOWN
 
 
 def test_without_the_tool_nothing_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     one = Amtool(tmp_path / "alertmanager.yml")
-    assert one.path is None and one.version(deadline()) is None and one.capabilities(deadline()) == Capabilities()
+    assert one.path is None and one.version(deadline()) is None and one.capabilities(deadline()) == UNKNOWN
 
 
 def test_it_hangs(tmp_path: Path) -> None:

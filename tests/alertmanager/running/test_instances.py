@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from alert_refresh.alertmanager.inputs import Capabilities
+from alert_refresh.alertmanager.inputs import UNKNOWN, Capabilities
 from alert_refresh.alertmanager.running.amtool import Amtool
 from alert_refresh.alertmanager.running.instances import Instance, Instances, config_hash, failure, named
 from alert_refresh.engine import Deadline, Permanent, SystemClock, Transient
@@ -154,7 +154,7 @@ def test_s3_of_several_the_least_able_counts_until_one_answers_as_it_last_did(tm
 def test_of_none_that_ever_answered_nothing_is_known(tmp_path: Path) -> None:
     found = instances(tmp_path, f"http://127.0.0.1:{closed_port()}")
     seen = found.look(deadline())
-    assert found.capabilities(seen, deadline()) == Capabilities() and found.versions() == (None,)
+    assert found.capabilities(seen, deadline()) == UNKNOWN and found.versions() == (None,)
     assert isinstance(seen[0].error, Transient)
 
 
@@ -287,7 +287,7 @@ def test_of_one_whose_status_is_not_served_nothing_is_known(tmp_path: Path) -> N
     with Recorded(metrics=(200, metrics("0.28.1", METRICS_28))) as server:
         found = instances(tmp_path, server.url)
         seen = found.look(deadline())
-        assert seen[0].error is None and found.capabilities(seen, deadline()) == Capabilities()
+        assert seen[0].error is None and found.capabilities(seen, deadline()) == UNKNOWN
         assert found.versions() == (None,)
 
 

@@ -20,7 +20,7 @@ HOST = "alerts-1:8080"
 NOW = 1_700_000_130.0
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
-UNREACHABLE = "the API server cannot be connected"
+UNREACHABLE = "cannot connect to the API server"
 AFTER = 1_700_000_300.0
 
 

@@ -163,7 +163,7 @@ def test_a_tls_handshake_that_takes_too_long_is_tried_again() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         error = error_of(exchange(f"https://127.0.0.1:{listener.getsockname()[1]}/", timeout=0.05))
     assert isinstance(error, Transient)
-    assert (str(error), error.error_type) == ("it cannot be connected in time", "timeout")
+    assert (str(error), error.error_type) == ("it cannot be reached in time", "timeout")
 
 
 def test_a_url_that_http_cannot_carry_is_not_tried_again() -> None:

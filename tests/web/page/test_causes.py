@@ -24,3 +24,9 @@ def test_every_section_that_is_named_exists() -> None:
 def test_every_cause_is_a_sentence() -> None:
     for cause in ALL:
         assert re.fullmatch(r"[A-Z].*\.", cause.sentence), cause
+
+
+def test_every_sentence_suits_one_and_many() -> None:
+    counted = ("held", "kept", "dangling", "undeliverable", "unrouted", "view", "stale", "rejected")
+    for state in counted:
+        assert not re.search(r"(?i)\b(they|them|their)\b", causes.STATES[state].sentence), state

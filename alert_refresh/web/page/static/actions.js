@@ -34,7 +34,7 @@ export class Actions {
 
 	async decide(action, kind, { hold, number, names }) {
 		const noun = singular(kind);
-		const text = "They are served until now, and are gone at once.";
+		const text = "What is still served is gone at once.";
 		if (action === "approve" && !(await confirmed(`Remove ${count(number, noun)}?`, text, "Remove", names))) return;
 		await this.attempt(kind, action, async () => {
 			const done = await post(`${path(kind)}/${action}?proposal=${hold.proposal}`, askToken);
@@ -72,7 +72,7 @@ export class Actions {
 		const { error: code, error_type: type, message, retry_after_seconds: wait } = error.body;
 		if (code === "rate_limit_exceeded") return `${message}. Possible again in ${wait} s.`;
 		if (code === "refresh_failed") return `${title(kind)}: the refresh failed. ${cause(this.world, kind, type)[0]} ${message}`;
-		return code === "forbidden" ? "This token may only read; the admin token is wanted." : error.message;
+		return code === "forbidden" ? "This token may only read; the admin token is needed." : error.message;
 	}
 
 	tell(text, level) {

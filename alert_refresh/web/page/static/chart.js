@@ -57,7 +57,7 @@ export class Chart {
 			scales: { x: { range: () => this.range() }, y: { distr: 3 } },
 			axes: [
 				{ ...axis, size: 28, incrs: STEPS, values: (_, all, axis, space, step) => all.map((value) => (step < 86400 ? HOUR : DAY).format(value * 1000)) },
-				{ ...axis, size: 64, grid: { ...axis.grid, filter: tens }, values: (_, all) => all.map((value) => value && took(value)) },
+				{ ...axis, size: 64, grid: { ...axis.grid, filter: tens }, values: (_, all) => all.map((value) => (value < 1 ? null : took(value))) },
 			],
 			series: [{}, ...this.kinds.map(line)],
 			hooks: { draw: [(plot) => this.mark(plot)] },

@@ -83,6 +83,6 @@ function times(status, busy) {
 /** The last refreshes as a row of marks, the oldest first. */
 function strip(kind, past) {
 	const [bad, held] = ["failed", "held"].map((word) => past.filter(({ result }) => result === word).length);
-	const label = `The last ${past.length} refreshes of ${kind}: ${bad} failed, ${held} held`;
+	const label = `Refreshes of ${kind}: ${past.length} shown, ${bad} failed, ${held} held`;
 	return el("div.ticks", { role: "img", "aria-label": label }, past.map((one) => el("span", { "data-level": levelOf(one.result) })));
 }
