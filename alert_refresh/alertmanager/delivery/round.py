@@ -68,8 +68,16 @@ class Round:
 
     @property
     def behind(self) -> tuple[str, ...]:
-        """The Alertmanagers that answer and run something else."""
-        return tuple(one.name for one in self.seen if one.error is None and not self.is_run_by(one))
+        """The Alertmanagers that answer and run something else.
+
+        One that is known by its marker alone may run what somebody else wrote beside that marker, and loaded.
+        """
+        edited = self.current not in (None, self.rendering.text)
+        return tuple(
+            one.name
+            for one in self.seen
+            if one.error is None and (not self.is_run_by(one) or (edited and one.hash is None))
+        )
 
     @property
     def refusing(self) -> tuple[str, ...]:
