@@ -20,9 +20,10 @@ from alert_refresh.engine.snapshot import difference
 from alert_refresh.files.at_rest import signature
 from alert_refresh.files.write import temporary_for
 from alert_refresh.kind import load
-from tests.alertmanager.examples import PLAIN, rule, target
+from tests.alertmanager.examples import PLAIN, URL, rule, target
 from tests.alertmanager.server import CONFIG, Alertmanager, Between, closed_port
 from tests.alertmanager.world import Watched, World
+from tests.process.program import PATIENCE
 from tests.stage import eventually
 
 if TYPE_CHECKING:
@@ -212,6 +213,22 @@ def test_s6_a_restarted_alertmanager_that_loaded_something_else_loads_the_file_a
     world.file.write_bytes(ours)
     world.good()
     assert world.in_sync == [True] and between.count("POST", "/-/reload") == 2
+
+
+def test_s6_without_metrics_an_edit_beside_the_marker_that_alertmanager_loaded_is_loaded_over(
+    world: World, between: Between
+) -> None:
+    between.answers["/metrics"] = (404, b"")
+    world.good()
+    ours = between.alertmanager.metric("alertmanager_config_hash")
+    world.file.write_bytes(world.file.read_bytes().replace(URL.encode(), b"http://127.0.0.1:9/elsewhere"))
+    urlopen(Request(f"{between.alertmanager.url}/-/reload", method="POST"), timeout=PATIENCE).close()
+    assert between.alertmanager.metric("alertmanager_config_hash") != ours
+    world.good()
+    assert between.alertmanager.metric("alertmanager_config_hash") == ours and world.in_sync == [True]
+    told = between.count("POST", "/-/reload")
+    world.good()
+    assert between.count("POST", "/-/reload") == told
 
 
 def test_s6_a_file_changed_by_hand_is_written_again_and_counted(world: World, between: Between) -> None:
