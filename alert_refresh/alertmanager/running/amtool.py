@@ -39,6 +39,12 @@ TEMPLATES = re.compile(rb"^templates:.*\n(?:- .*\n)*", re.MULTILINE)
 FORBIDDEN = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))
 
 
+class NoVerdict(Transient):
+    """Raised when the tool cannot be started, or was ended by a signal, as where memory is short: that says nothing of
+    a configuration.
+    """
+
+
 class Amtool:
     """The tool in the PATH, if there is one. What it checks is written to a 0600 file beside `file` meanwhile.
 
@@ -57,7 +63,7 @@ class Amtool:
         """Whether Alertmanager would refuse this configuration.
 
         Raises:
-            Transient: it took too long, or could not be started.
+            Transient: it took too long, or did not come to a verdict (`NoVerdict`).
             Transient, Permanent: the temporary file could not be written (`storage`).
         """
         return self._check([text], deadline).returncode != 0
@@ -118,13 +124,16 @@ class Amtool:
         assert self.path is not None
         try:
             # Without an environment it reads no configuration of its own, and its output is never shown.
-            return subprocess.run(  # noqa: S603 - the tool of the PATH
+            run = subprocess.run(  # noqa: S603 - the tool of the PATH
                 [self.path, *arguments], env={}, input=given, capture_output=True, timeout=deadline.check(), check=False
             )
         except subprocess.TimeoutExpired:
             raise Transient("amtool did not end in time", TIMEOUT) from None
         except OSError as error:
-            raise Transient("amtool cannot be started") from error
+            raise NoVerdict("amtool cannot be started") from error
+        if run.returncode < 0:
+            raise NoVerdict(f"amtool was ended by signal {-run.returncode}; is there enough memory for it?")
+        return run
 
 
 def _in_portions(texts: Iterable[bytes]) -> Iterator[list[bytes]]:

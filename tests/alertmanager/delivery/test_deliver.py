@@ -233,6 +233,24 @@ def test_a_tool_that_refuses_what_alertmanager_runs_is_not_believed(between: Bet
     assert world.good().undeliverable == {} and world.in_sync == [True]
 
 
+@pytest.mark.parametrize("away", [False, True])
+def test_a_tool_that_large_configurations_have_killed_makes_no_culprits(between: Between, away: bool) -> None:
+    world = make(between)
+    world.rules.serve(*RULES[:2])
+    world.good()
+    size = world.file.stat().st_size + 100
+    other_tool(world, f'for one; do [ ! -f "$one" ] || [ $(wc -c < "$one") -lt {size} ] || kill -9 $$; done')
+    world.rules.serve(*RULES)
+    if away:
+        between.answers["*"] = (503, b"")
+    world.refresh()
+    assert (world.undeliverable, world.known.undeliverable_rules) == ({}, {})
+    if away:
+        assert "ended by signal 9" in str(world.error)
+    else:
+        assert world.error is None and world.in_sync == [True]
+
+
 def test_a_tool_of_another_version_is_not_asked(between: Between) -> None:
     world = make(between)
     other_tool(world, "touch asked; exit 1")

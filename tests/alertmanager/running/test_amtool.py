@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from alert_refresh.alertmanager.inputs import Capabilities
-from alert_refresh.alertmanager.running.amtool import Amtool, _in_portions
+from alert_refresh.alertmanager.running.amtool import Amtool, NoVerdict, _in_portions
 from alert_refresh.engine import Deadline, Permanent, SystemClock, Transient
 from tests.alertmanager.amtool import amtool
 from tests.alertmanager.server import NEWER, UNPACKED
@@ -129,6 +129,15 @@ def test_it_hangs(tmp_path: Path) -> None:
         one.refuses(GOOD, deadline(0.3))
     assert raised.value.error_type == "timeout"
     assert [path.name for path in tmp_path.iterdir()] == ["bin"]
+
+
+def test_one_that_is_ended_by_a_signal_has_refused_nothing(tmp_path: Path) -> None:
+    tool = script(tmp_path, "kill -9 $$")
+    with pytest.raises(NoVerdict, match="ended by signal 9"):
+        tool.refuses(GOOD, deadline())
+    with pytest.raises(NoVerdict):
+        list(tool.refused([GOOD, GOOD], deadline()))
+    assert [one.name for one in tmp_path.iterdir()] == ["bin"]
 
 
 def test_it_cannot_be_started(tmp_path: Path) -> None:
