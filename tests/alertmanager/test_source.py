@@ -339,6 +339,54 @@ def test_s6_one_that_never_answers_does_not_keep_the_others_from_being_delivered
     assert "alert-refresh/team-a" in between.alertmanager.receivers()
 
 
+class Ended(Between):
+    """An Alertmanager whose process ends in a reload of what has this target."""
+
+    ends_it = b"alert-refresh/team-b"
+
+    def handle_one(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+        if method == "POST" and self.ends_it in self.alertmanager.file.read_bytes():
+            self.answers["*"] = (503, b"")
+        return super().handle_one(method, path, body, headers)
+
+
+def test_a_configuration_in_whose_reload_alertmanager_ended_gives_way_to_the_one_before_so_that_it_starts_again(
+    alertmanager: Alertmanager,
+) -> None:
+    alertmanager.reset()
+    with Ended(alertmanager) as between:
+        world = World(alertmanager.folder, between.url, targets=(target("team-a"),), tool=False, routes=Mode.NONE)
+        world.good()
+        ours = world.file.read_bytes()
+        world.targets.serve(target("team-a"), target("team-b"))
+        world.refresh()
+        assert isinstance(world.error, Transient) and Ended.ends_it in world.file.read_bytes()
+        world.refresh()
+        assert isinstance(world.error, Transient) and world.file.read_bytes() == ours
+        world.refresh()
+        assert world.file.read_bytes() == ours, "it stays until an Alertmanager answers"
+        between.answers.clear()
+        between.ends_it = b"nothing"
+        world.good()
+        assert world.in_sync == [True] and Ended.ends_it in world.file.read_bytes()
+
+
+def test_an_alertmanager_that_went_away_in_a_reload_and_runs_the_file_again_is_told_nothing(
+    alertmanager: Alertmanager,
+) -> None:
+    alertmanager.reset()
+    with Ended(alertmanager) as between:
+        world = World(alertmanager.folder, between.url, targets=(target("team-a"),), tool=False, routes=Mode.NONE)
+        world.good()
+        world.targets.serve(target("team-a"), target("team-b"))
+        world.refresh()
+        urlopen(Request(f"{alertmanager.url}/-/reload", method="POST"), timeout=PATIENCE).close()
+        between.answers.clear()
+        told = between.count("POST", "/-/reload")
+        world.good()
+        assert world.in_sync == [True] and between.count("POST", "/-/reload") == told
+
+
 def test_a_refused_file_that_a_killed_process_left_is_mended_though_no_alertmanager_starts_with_it(
     tmp_path: Path,
 ) -> None:
