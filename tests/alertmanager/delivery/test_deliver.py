@@ -216,11 +216,11 @@ def test_the_search_ends_with_the_time_of_the_attempt_and_the_good_file_is_in_pl
     assert between.alertmanager.metric("alertmanager_config_last_reload_successful") == "1"
 
 
-def other_tool(world: World, text: str) -> None:
+def other_tool(world: World, text: str, version: str = "0.25.0") -> None:
     """A program that stands for the tool."""
     (world.folder / "bin").mkdir(exist_ok=True)
     program = world.folder / "bin" / "amtool"
-    program.write_text(f"#!/bin/sh\n[ $1 != --version ] || exec echo amtool, version 0.25.0\n{text}\n")
+    program.write_text(f"#!/bin/sh\n[ $1 != --version ] || exec echo amtool, version {version}\n{text}\n")
     program.chmod(0o755)
     world.source.amtool.path = str(program)
 
@@ -253,8 +253,7 @@ def test_a_tool_that_large_configurations_have_killed_makes_no_culprits(between:
 
 def test_a_tool_of_another_version_is_not_asked(between: Between) -> None:
     world = make(between)
-    other_tool(world, "touch asked; exit 1")
-    world.source.amtool._version = "0.24.0"
+    other_tool(world, "touch asked; exit 1", version="0.24.0")
     world.good()
     assert world.known.undeliverable == {} and world.in_sync == [True]
     between.answers["*"] = (503, b"")

@@ -105,11 +105,25 @@ def test_its_version_and_what_that_knows(tool: Amtool) -> None:
 
 
 def test_what_a_later_one_knows(tmp_path: Path) -> None:
-    one = script(tmp_path, "[ $1 = check-config ] || echo amtool, version 0.28.1")
+    asked = tmp_path / "asked"
+    one = script(tmp_path, f"echo $1 >> {asked}; [ $1 = check-config ] || echo amtool, version 0.28.1")
     assert one.version(deadline()) == "0.28.1"
     assert one.capabilities(deadline()) == Capabilities(http_headers=True, utf8=True)
-    one.path = "/nowhere"
-    assert one.version(deadline()) == "0.28.1", "it is asked once"
+    said = asked.read_text()
+    assert one.version(deadline()) == "0.28.1" and one.capabilities(deadline()) == Capabilities(True, True)
+    assert asked.read_text() == said, "it is asked once"
+
+
+def test_one_that_is_upgraded_is_looked_at_again(tmp_path: Path) -> None:
+    path = tmp_path / "amtool"
+    path.symlink_to(amtool())
+    one = Amtool(tmp_path / "alertmanager.yml")
+    one.path = str(path)
+    assert one.version(deadline()) == "0.25.0" and one.capabilities(deadline()) == Capabilities()
+    path.unlink()
+    path.symlink_to(amtool(NEWER))
+    assert one.capabilities(deadline()) == Capabilities(http_headers=True, utf8=True)
+    assert str(one.version(deadline())).startswith("0.28.1")
 
 
 def test_one_that_refuses_everything_knows_nothing(tmp_path: Path) -> None:
