@@ -100,7 +100,7 @@ def test_a_header_of_a_secret_arrives_where_alertmanager_can_send_it(tmp_path: P
         with Program(env=scene.environ) as program:
             assert scene.arrives("team-a", "/team-a/")
             assert webhook.headers[-1]["X-Team"] == CANARY
-            assert program.get(f"{TARGETS}/team-a")[2]["delivery"] == "ok"
+            assert eventually(lambda: program.get(f"{TARGETS}/team-a")[2]["delivery"] == "ok")
             assert CANARY not in str(program.get(STATUS)) + "".join(program.lines)
 
 
