@@ -116,7 +116,12 @@ def _unusable(url: str) -> str | None:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
+        # What no request can be made of would end the attempt for the other Alertmanagers, too.
+        (host or "").encode("idna")
+        askable = all("!" <= character <= "~" for character in parts.path)
     except ValueError:
+        askable = False
+    if not askable:
         return "has a URL that cannot be read"
     if parts.scheme not in ("http", "https") or not host:
         return "has an element that is no URL such as http://localhost:9093"

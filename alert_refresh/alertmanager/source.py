@@ -143,7 +143,9 @@ class AlertmanagerSource:
         left_out = {part: one for part, one in before.culprits.items() if one.versions == versions}
         passed = {part: one for part, one in before.passed.items() if one.versions == versions}
         rendering = render(excluding(inputs, left_out, versions))
-        work = Round(before, inputs, rendering, self.file.read(), seen, versions, left_out, passed)
+        current = self.file.read()
+        on_trial = self.delivery.written.on_trial(current)
+        work = Round(before, inputs, rendering, current, seen, versions, left_out, passed, on_trial=on_trial)
         changed = [part for part, one in left_out.items() if rendering.parts.get(part) != one.digest]
         if changed:
             work = work.leaving_out({part: one for part, one in left_out.items() if part not in changed})

@@ -88,10 +88,15 @@ class _Check:
         self._receivers: set[str] = set()
 
     def document(self, document: Mapping) -> tuple[Mapping, Node | None]:
-        """The root route and the receivers; not to be used if there are faults."""
+        """The root route and the receivers; not to be used if there are faults.
+
+        Some empty values end the process of an Alertmanager that loads them, so they are faults here.
+        """
         receivers = document.get("receivers")
         for one in self._items(receivers, "receivers"):
             self._receiver(one)
+        self._items(document.get("inhibit_rules"), "inhibit_rules")
+        self._global(document.get("global"))
         route = document.get("route")
         if not isinstance(route, Mapping):
             self._fault(document if route is None else route, "there is no root route: expected route, a mapping")
@@ -112,6 +117,14 @@ class _Check:
             self._fault(name, "a receiver has the name of an earlier one")
         else:
             self._receivers.add(name.value)
+        for key, value in receiver.merged():
+            if key.text.endswith("_configs") and not is_null(value):
+                self._items(value, "a list of a receiver")
+
+    def _global(self, section: Node | None) -> None:
+        for key, value in section.merged() if isinstance(section, Mapping) else ():
+            if key.text == "http_config" and is_null(value):
+                self._fault(key, "global.http_config is empty; leave it out")
 
     def _route(self, route: Mapping) -> None:
         name = route.get("receiver")

@@ -54,6 +54,23 @@ def test_several_urls() -> None:
 
 
 @pytest.mark.parametrize(
+    "url",
+    ["http://a..b:9093", f"http://{'a' * 64}:9093", "http://a:9093/\u00e4", "http://a:9093/b c"],
+)
+def test_a_url_that_can_never_be_asked_is_a_fault_since_its_error_would_stop_the_others(url: str) -> None:
+    env = Env(ON | {URL: f"http://localhost:9093,{url}"})
+    read(env)
+    assert [(one.field, one.reason) for one in env.faults] == [(URL, "has a URL that cannot be read")]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1]:9093", "http://[fe80::1%25eth0]:9093", "https://b\u00fccher.example/am%20x/"]
+)
+def test_unusual_urls_that_can_be_asked(url: str) -> None:
+    assert settings(**ON, **{URL: url}).urls == (url,)
+
+
+@pytest.mark.parametrize(
     ("interval", "timeout", "fault"),
     [("15s", "30s", False), ("16s", "30s", True), ("1m", "2m", False), ("16s", "0s", None), ("x", "1s", None)],
 )

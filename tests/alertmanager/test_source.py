@@ -20,29 +20,16 @@ from alert_refresh.engine.snapshot import difference
 from alert_refresh.files.at_rest import signature
 from alert_refresh.files.write import temporary_for
 from alert_refresh.kind import load
-from tests.alertmanager.examples import PLAIN, rule, target
+from tests.alertmanager.examples import PLAIN, URL, rule, target
 from tests.alertmanager.server import CONFIG, Alertmanager, Between, closed_port
 from tests.alertmanager.world import Watched, World
+from tests.process.program import PATIENCE
 from tests.stage import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 TEAM_A = rule("a", targets=["team-a"])
-
-
-@pytest.fixture(scope="module")
-def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alertmanager]:
-    with Alertmanager(tmp_path_factory.mktemp("alertmanager")) as one:
-        yield one
-
-
-@pytest.fixture
-def between(alertmanager: Alertmanager) -> Iterator[Between]:
-    alertmanager.reset()
-    with Between(alertmanager) as one:
-        yield one
 
 
 @pytest.fixture
@@ -214,6 +201,22 @@ def test_s6_a_restarted_alertmanager_that_loaded_something_else_loads_the_file_a
     assert world.in_sync == [True] and between.count("POST", "/-/reload") == 2
 
 
+def test_s6_without_metrics_an_edit_beside_the_marker_that_alertmanager_loaded_is_loaded_over(
+    world: World, between: Between
+) -> None:
+    between.answers["/metrics"] = (404, b"")
+    world.good()
+    ours = between.alertmanager.metric("alertmanager_config_hash")
+    world.file.write_bytes(world.file.read_bytes().replace(URL.encode(), b"http://127.0.0.1:9/elsewhere"))
+    urlopen(Request(f"{between.alertmanager.url}/-/reload", method="POST"), timeout=PATIENCE).close()
+    assert between.alertmanager.metric("alertmanager_config_hash") != ours
+    world.good()
+    assert between.alertmanager.metric("alertmanager_config_hash") == ours and world.in_sync == [True]
+    told = between.count("POST", "/-/reload")
+    world.good()
+    assert between.count("POST", "/-/reload") == told
+
+
 def test_s6_a_file_changed_by_hand_is_written_again_and_counted(world: World, between: Between) -> None:
     world.good()
     ours = world.file.read_bytes()
@@ -320,6 +323,54 @@ def test_s6_one_that_never_answers_does_not_keep_the_others_from_being_delivered
     assert isinstance(several.error, Transient) and several.error.error_type == "timeout"
     assert several.in_sync == [True, False]
     assert "alert-refresh/team-a" in between.alertmanager.receivers()
+
+
+class Ended(Between):
+    """An Alertmanager whose process ends in a reload of what has this target."""
+
+    ends_it = b"alert-refresh/team-b"
+
+    def handle_one(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+        if method == "POST" and self.ends_it in self.alertmanager.file.read_bytes():
+            self.answers["*"] = (503, b"")
+        return super().handle_one(method, path, body, headers)
+
+
+def test_a_configuration_in_whose_reload_alertmanager_ended_gives_way_to_the_one_before_so_that_it_starts_again(
+    alertmanager: Alertmanager,
+) -> None:
+    alertmanager.reset()
+    with Ended(alertmanager) as between:
+        world = World(alertmanager.folder, between.url, targets=(target("team-a"),), tool=False, routes=Mode.NONE)
+        world.good()
+        ours = world.file.read_bytes()
+        world.targets.serve(target("team-a"), target("team-b"))
+        world.refresh()
+        assert isinstance(world.error, Transient) and Ended.ends_it in world.file.read_bytes()
+        world.refresh()
+        assert isinstance(world.error, Transient) and world.file.read_bytes() == ours
+        world.refresh()
+        assert world.file.read_bytes() == ours, "it stays until an Alertmanager answers"
+        between.answers.clear()
+        between.ends_it = b"nothing"
+        world.good()
+        assert world.in_sync == [True] and Ended.ends_it in world.file.read_bytes()
+
+
+def test_an_alertmanager_that_went_away_in_a_reload_and_runs_the_file_again_is_told_nothing(
+    alertmanager: Alertmanager,
+) -> None:
+    alertmanager.reset()
+    with Ended(alertmanager) as between:
+        world = World(alertmanager.folder, between.url, targets=(target("team-a"),), tool=False, routes=Mode.NONE)
+        world.good()
+        world.targets.serve(target("team-a"), target("team-b"))
+        world.refresh()
+        urlopen(Request(f"{alertmanager.url}/-/reload", method="POST"), timeout=PATIENCE).close()
+        between.answers.clear()
+        told = between.count("POST", "/-/reload")
+        world.good()
+        assert world.in_sync == [True] and between.count("POST", "/-/reload") == told
 
 
 def test_a_refused_file_that_a_killed_process_left_is_mended_though_no_alertmanager_starts_with_it(

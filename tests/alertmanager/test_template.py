@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from contextlib import suppress
+from http.client import HTTPException
 from typing import TYPE_CHECKING
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -9,6 +12,8 @@ from alert_refresh.engine import Permanent
 from tests.alertmanager.amtool import Written, accepted
 from tests.alertmanager.examples import PLAIN, configuration, rule, target, template
 from tests.alertmanager.route_tree import RouteTree
+from tests.alertmanager.server import Alertmanager
+from tests.process.program import PATIENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -154,11 +159,41 @@ def test_the_warning_says_that_a_target_is_undeliverable() -> None:
          "line 1: the receiver of a route is not defined"),
         ("route: {receiver: d, routes: x}\nreceivers: [{name: d}]", "line 1: routes is not a list"),
         ("route: {receiver: d, routes: [x]}\nreceivers: [{name: d}]", "line 1: an item of routes is not a mapping"),
+        (f"{PLAIN[:-1]}\ninhibit_rules:\n-", "line 4: an item of inhibit_rules is empty"),
+        ("route: {receiver: d}\nreceivers:\n- name: d\n  slack_configs:\n  -",
+         "line 5: an item of a list of a receiver is empty"),
+        ("route: {receiver: d}\nreceivers:\n- name: d\n  <<: {webhook_configs: [~]}",
+         "line 4: an item of a list of a receiver is empty"),
+        (f"{PLAIN}global:\n  http_config:\n", "line 4: global.http_config is empty; leave it out"),
         ("a: [", "it is not YAML: line 2, column 1"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_template_is_named_by_line(text: str, expected: str) -> None:
     assert expected in faults(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "global:\n  http_config:\nroute: {receiver: d}\nreceivers: [{name: d, webhook_configs: [{url: 'http://x/'}]}]\n",
+        "route: {receiver: d}\nreceivers:\n- {name: d, slack_configs: [~]}\n",
+        "inhibit_rules:\n-\nroute: {receiver: d}\nreceivers:\n- name: d\n",
+    ],
+)
+def test_what_would_end_the_process_of_alertmanager_is_refused_here(text: str, tmp_path: Path) -> None:
+    with Alertmanager(tmp_path) as alertmanager:
+        alertmanager.file.write_text(text)
+        with suppress(HTTPException, OSError):
+            urlopen(Request(f"{alertmanager.url}/-/reload", method="POST"), timeout=PATIENCE).close()
+        assert alertmanager.process.wait(PATIENCE) == 2
+    assert "empty" in faults(text)
+
+
+def test_empty_lists_and_sections_that_alertmanager_loads_are_kept(tmp_path: Path) -> None:
+    text = (
+        "global: {}\ninhibit_rules:\nroute: {receiver: d}\nreceivers: [{name: d, slack_configs: , email_configs: []}]\n"
+    )
+    assert accepted(tmp_path, configuration(text=text))
 
 
 def test_only_the_first_faults_are_named() -> None:

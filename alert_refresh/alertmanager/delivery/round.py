@@ -36,6 +36,7 @@ class Round:
     though a configuration with them is not verified yet. `untried` are the parts that stay as they were verified last,
     since there was no time to find out whether they are culprits; `error` is why the attempt fails all the same. `good`
     is the configuration that a refused one gives way to, and `proven` whether an Alertmanager is known to load it.
+    `on_trial`: what is in the file was written, and no Alertmanager has loaded it.
     """
 
     before: Delivered
@@ -50,6 +51,7 @@ class Round:
     error: AttemptError | None = None
     good: bytes | None = field(default=None, repr=False)
     proven: bool = False
+    on_trial: bool = False
 
     @property
     def done(self) -> bool:
@@ -58,8 +60,11 @@ class Round:
 
     @property
     def unproven(self) -> bool:
-        """Whether nothing is known of what is in the file: no Alertmanager answers, and none was seen to run it."""
-        return bool(self.seen) and not self.answering and self.before.verified is None
+        """Whether nothing is known of what is in the file: no Alertmanager answers, and none was seen to run it.
+
+        Where it is on trial, the reload may have ended the process, which then could not start again.
+        """
+        return bool(self.seen) and not self.answering and (self.before.verified is None or self.on_trial)
 
     @property
     def answering(self) -> bool:
@@ -68,8 +73,16 @@ class Round:
 
     @property
     def behind(self) -> tuple[str, ...]:
-        """The Alertmanagers that answer and run something else."""
-        return tuple(one.name for one in self.seen if one.error is None and not self.is_run_by(one))
+        """The Alertmanagers that answer and run something else.
+
+        One that is known by its marker alone may run what somebody else wrote beside that marker, and loaded.
+        """
+        edited = self.current not in (None, self.rendering.text)
+        return tuple(
+            one.name
+            for one in self.seen
+            if one.error is None and (not self.is_run_by(one) or (edited and one.hash is None))
+        )
 
     @property
     def refusing(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from alert_refresh.alertmanager.delivery.culprits import Split, apart, halve
 from alert_refresh.alertmanager.delivery.suspects import Alone, bare, with_only
+from alert_refresh.alertmanager.running.amtool import NoVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -27,10 +28,19 @@ class Tool:
         return self._amtool.path is not None and versions <= {self._amtool.version(deadline)}
 
     def refuses(self, work: Round, deadline: Deadline) -> bool:
-        """Whether it refuses the rendering; not if it refuses what Alertmanager loads, too: it may lack a file."""
-        if not self.fits(work, deadline) or not self._amtool.refuses(work.rendering.text, deadline):
+        """Whether it refuses the rendering; not if it refuses what Alertmanager loads, too: it may lack a file.
+
+        Raises:
+            Transient, Permanent: see `Amtool.refuses`. Without a verdict nothing is refused where Alertmanager answers.
+        """
+        try:
+            if not self.fits(work, deadline) or not self._amtool.refuses(work.rendering.text, deadline):
+                return False
+            return work.good is None or not work.proven or not self._amtool.refuses(work.good, deadline)
+        except NoVerdict:
+            if not work.answering:
+                raise
             return False
-        return work.good is None or not work.proven or not self._amtool.refuses(work.good, deadline)
 
     def split(self, work: Round, parts: Sequence[str], deadline: Deadline) -> Split:
         """Find the culprits among these parts: many by themselves in one call, then those that are none by themselves.

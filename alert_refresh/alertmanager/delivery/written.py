@@ -77,6 +77,11 @@ class Written:
         with suppress(OSError):
             self._marked.unlink()
 
+    def on_trial(self, current: bytes | None) -> bool:
+        """Whether this content was written, and no Alertmanager is known to have loaded it."""
+        mark = self._read_mark()
+        return bool(mark) and current is not None and mark.startswith(sha256(current).hexdigest())
+
     def without_trial(self, current: bytes) -> bytes:
         """Replace a configuration that a killed process left before any Alertmanager had loaded it by the one before.
 

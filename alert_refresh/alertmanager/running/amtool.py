@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alert_refresh.alertmanager.file import ConfigFile, unwritable
@@ -14,10 +15,10 @@ from alert_refresh.alertmanager.inputs import UNKNOWN, Capabilities
 from alert_refresh.engine import Transient
 from alert_refresh.engine.errors import TIMEOUT
 from alert_refresh.files import write as atomic_file
+from alert_refresh.files.at_rest import signature
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from alert_refresh.engine import Deadline
 
@@ -39,6 +40,12 @@ TEMPLATES = re.compile(rb"^templates:.*\n(?:- .*\n)*", re.MULTILINE)
 FORBIDDEN = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))
 
 
+class NoVerdict(Transient):
+    """Raised when the tool cannot be started, or was ended by a signal, as where memory is short: that says nothing of
+    a configuration.
+    """
+
+
 class Amtool:
     """The tool in the PATH, if there is one. What it checks is written to a 0600 file beside `file` meanwhile.
 
@@ -49,6 +56,7 @@ class Amtool:
     def __init__(self, file: Path) -> None:
         self._file = ConfigFile(file)
         self.path = shutil.which("amtool")
+        self._seen: tuple[int, ...] | None = None  # the signature of the tool of which the following is known
         self._version: str | None = None
         self._capabilities: Capabilities | None = None
         self.templates_checked = True
@@ -57,7 +65,7 @@ class Amtool:
         """Whether Alertmanager would refuse this configuration.
 
         Raises:
-            Transient: it took too long, or could not be started.
+            Transient: it took too long, or did not come to a verdict (`NoVerdict`).
             Transient, Permanent: the temporary file could not be written (`storage`).
         """
         return self._check([text], deadline).returncode != 0
@@ -79,6 +87,7 @@ class Amtool:
 
     def version(self, deadline: Deadline) -> str | None:
         """Its version, such as `0.25.0`; None without the tool."""
+        self._look()
         if self.path is not None and self._version is None:
             said = self._run(deadline, "--version").stdout.decode("utf-8", "replace")
             found = re.match(r"amtool, version (\S+)", said)
@@ -89,12 +98,21 @@ class Amtool:
         """What Alertmanager of the tool's version knows; unknown without the tool."""
         if self.path is None:
             return UNKNOWN
+        self._look()
         if self._capabilities is None:
             if self.refuses(PLAIN.encode(), deadline):
                 return UNKNOWN
             known = [not self.refuses(text.encode(), deadline) for text in (HEADERS, UTF8)]
             self._capabilities = Capabilities(*known)
         return self._capabilities
+
+    def _look(self) -> None:
+        """Forget what is known of the tool if it was replaced, as by an upgrade together with Alertmanager."""
+        seen = None
+        with suppress(OSError):
+            seen = None if self.path is None else signature(Path(self.path).stat())
+        if seen != self._seen:
+            self._seen, self._version, self._capabilities = seen, None, None
 
     def _check(self, texts: Sequence[bytes], deadline: Deadline) -> subprocess.CompletedProcess[bytes]:
         temporary = [atomic_file.temporary_for(self._file.real) for _ in texts]
@@ -118,13 +136,16 @@ class Amtool:
         assert self.path is not None
         try:
             # Without an environment it reads no configuration of its own, and its output is never shown.
-            return subprocess.run(  # noqa: S603 - the tool of the PATH
+            run = subprocess.run(  # noqa: S603 - the tool of the PATH
                 [self.path, *arguments], env={}, input=given, capture_output=True, timeout=deadline.check(), check=False
             )
         except subprocess.TimeoutExpired:
             raise Transient("amtool did not end in time", TIMEOUT) from None
         except OSError as error:
-            raise Transient("amtool cannot be started") from error
+            raise NoVerdict("amtool cannot be started") from error
+        if run.returncode < 0:
+            raise NoVerdict(f"amtool was ended by signal {-run.returncode}; is there enough memory for it?")
+        return run
 
 
 def _in_portions(texts: Iterable[bytes]) -> Iterator[list[bytes]]:

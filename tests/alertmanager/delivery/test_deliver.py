@@ -15,8 +15,6 @@ from tests.alertmanager.server import CONFIG, Alertmanager, Between
 from tests.alertmanager.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from alert_refresh.alertmanager.inputs import Capabilities
     from tests.alertmanager.breakages import Breakage
 
@@ -24,19 +22,6 @@ GOOD = ["team-a", *(f"team-{number}" for number in range(48))]
 RULES = tuple(rule(f"rule-{name}", 'team="ops"', targets=[name]) for name in GOOD)
 NATURAL = [one for one in BREAKAGES if one.field is None]
 """Those that our own model leaves to Alertmanager."""
-
-
-@pytest.fixture(scope="module")
-def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alertmanager]:
-    with Alertmanager(tmp_path_factory.mktemp("alertmanager")) as one:
-        yield one
-
-
-@pytest.fixture
-def between(alertmanager: Alertmanager) -> Iterator[Between]:
-    alertmanager.reset()
-    with Between(alertmanager) as one:
-        yield one
 
 
 def make(between: Between, **more: Any) -> World:
@@ -216,11 +201,11 @@ def test_the_search_ends_with_the_time_of_the_attempt_and_the_good_file_is_in_pl
     assert between.alertmanager.metric("alertmanager_config_last_reload_successful") == "1"
 
 
-def other_tool(world: World, text: str) -> None:
+def other_tool(world: World, text: str, version: str = "0.25.0") -> None:
     """A program that stands for the tool."""
     (world.folder / "bin").mkdir(exist_ok=True)
     program = world.folder / "bin" / "amtool"
-    program.write_text(f"#!/bin/sh\n[ $1 != --version ] || exec echo amtool, version 0.25.0\n{text}\n")
+    program.write_text(f"#!/bin/sh\n[ $1 != --version ] || exec echo amtool, version {version}\n{text}\n")
     program.chmod(0o755)
     world.source.amtool.path = str(program)
 
@@ -233,10 +218,27 @@ def test_a_tool_that_refuses_what_alertmanager_runs_is_not_believed(between: Bet
     assert world.good().undeliverable == {} and world.in_sync == [True]
 
 
+@pytest.mark.parametrize("away", [False, True])
+def test_a_tool_that_large_configurations_have_killed_makes_no_culprits(between: Between, away: bool) -> None:
+    world = make(between)
+    world.rules.serve(*RULES[:2])
+    world.good()
+    size = world.file.stat().st_size + 100
+    other_tool(world, f'for one; do [ ! -f "$one" ] || [ $(wc -c < "$one") -lt {size} ] || kill -9 $$; done')
+    world.rules.serve(*RULES)
+    if away:
+        between.answers["*"] = (503, b"")
+    world.refresh()
+    assert (world.undeliverable, world.known.undeliverable_rules) == ({}, {})
+    if away:
+        assert "ended by signal 9" in str(world.error)
+    else:
+        assert world.error is None and world.in_sync == [True]
+
+
 def test_a_tool_of_another_version_is_not_asked(between: Between) -> None:
     world = make(between)
-    other_tool(world, "touch asked; exit 1")
-    world.source.amtool._version = "0.24.0"
+    other_tool(world, "touch asked; exit 1", version="0.24.0")
     world.good()
     assert world.known.undeliverable == {} and world.in_sync == [True]
     between.answers["*"] = (503, b"")

@@ -11,32 +11,19 @@ import pytest
 from alert_refresh.alertmanager.inputs import Capabilities
 from alert_refresh.engine import Deadline, Permanent, Stopping, Transient
 from tests.alertmanager.examples import PLAIN, rule, target
-from tests.alertmanager.server import Alertmanager, Between
 from tests.alertmanager.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from alert_refresh.alertmanager.delivery.round import Round
     from alert_refresh.alertmanager.running.instances import Instance
+    from tests.alertmanager.server import Between
 
 NAMES = [f"team-{number}" for number in range(120)]
 BROKEN = NAMES[::3]
 RULES = tuple(rule(f"rule-{name}", f'team="{name}"', targets=[name]) for name in NAMES)
 OLD, NEW = "https://old.example.com/", "https://new.example.com/"
-
-
-@pytest.fixture(scope="module")
-def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alertmanager]:
-    with Alertmanager(tmp_path_factory.mktemp("alertmanager")) as one:
-        yield one
-
-
-@pytest.fixture
-def between(alertmanager: Alertmanager) -> Iterator[Between]:
-    alertmanager.reset()
-    with Between(alertmanager) as one:
-        yield one
 
 
 def make(between: Between, *, delivered: bool, **more: Any) -> World:

@@ -43,6 +43,15 @@ def test_what_was_loaded_stays(file: ConfigFile) -> None:
     assert Written(file).without_trial(b"new") == b"new" and file.read() == b"new"
 
 
+def test_what_is_on_trial_is_known_by_the_mark(file: ConfigFile) -> None:
+    written = Written(file)
+    assert not written.on_trial(b"good") and not written.on_trial(None)
+    written.write(b"trial", b"good")
+    assert written.on_trial(b"trial") and not written.on_trial(b"good") and not written.on_trial(None)
+    written.loaded()
+    assert not written.on_trial(b"trial")
+
+
 @pytest.mark.parametrize("lost", [".alertmanager.yml.trial", "alertmanager.yml.previous"])
 def test_a_mark_that_does_not_fit_means_nothing(file: ConfigFile, lost: str) -> None:
     Written(file).write(b"trial", b"good")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from alert_refresh.alertmanager.inputs import UNKNOWN, Capabilities
-from alert_refresh.alertmanager.running.amtool import Amtool, _in_portions
+from alert_refresh.alertmanager.running.amtool import Amtool, NoVerdict, _in_portions
 from alert_refresh.engine import Deadline, Permanent, SystemClock, Transient
 from tests.alertmanager.amtool import amtool
 from tests.alertmanager.server import NEWER, UNPACKED
@@ -105,11 +105,25 @@ def test_its_version_and_what_that_knows(tool: Amtool) -> None:
 
 
 def test_what_a_later_one_knows(tmp_path: Path) -> None:
-    one = script(tmp_path, "[ $1 = check-config ] || echo amtool, version 0.28.1")
+    asked = tmp_path / "asked"
+    one = script(tmp_path, f"echo $1 >> {asked}; [ $1 = check-config ] || echo amtool, version 0.28.1")
     assert one.version(deadline()) == "0.28.1"
     assert one.capabilities(deadline()) == Capabilities(http_headers=True, utf8=True)
-    one.path = "/nowhere"
-    assert one.version(deadline()) == "0.28.1", "it is asked once"
+    said = asked.read_text()
+    assert one.version(deadline()) == "0.28.1" and one.capabilities(deadline()) == Capabilities(True, True)
+    assert asked.read_text() == said, "it is asked once"
+
+
+def test_one_that_is_upgraded_is_looked_at_again(tmp_path: Path) -> None:
+    path = tmp_path / "amtool"
+    path.symlink_to(amtool())
+    one = Amtool(tmp_path / "alertmanager.yml")
+    one.path = str(path)
+    assert one.version(deadline()) == "0.25.0" and one.capabilities(deadline()) == Capabilities()
+    path.unlink()
+    path.symlink_to(amtool(NEWER))
+    assert one.capabilities(deadline()) == Capabilities(http_headers=True, utf8=True)
+    assert str(one.version(deadline())).startswith("0.28.1")
 
 
 def test_one_that_refuses_everything_knows_nothing(tmp_path: Path) -> None:
@@ -129,6 +143,15 @@ def test_it_hangs(tmp_path: Path) -> None:
         one.refuses(GOOD, deadline(0.3))
     assert raised.value.error_type == "timeout"
     assert [path.name for path in tmp_path.iterdir()] == ["bin"]
+
+
+def test_one_that_is_ended_by_a_signal_has_refused_nothing(tmp_path: Path) -> None:
+    tool = script(tmp_path, "kill -9 $$")
+    with pytest.raises(NoVerdict, match="ended by signal 9"):
+        tool.refuses(GOOD, deadline())
+    with pytest.raises(NoVerdict):
+        list(tool.refused([GOOD, GOOD], deadline()))
+    assert [one.name for one in tmp_path.iterdir()] == ["bin"]
 
 
 def test_it_cannot_be_started(tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ class Raw:
     def stop(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._thread.join(10)  # it may be about to add the last one
         for connection in self._open:
             connection.close()
 

@@ -14,7 +14,6 @@ from alert_refresh.engine import Deadline, Permanent, SystemClock, Transient
 from tests.alertmanager.server import Alertmanager, Between, Server, closed_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 TEXT = b"route: {receiver: a}\nreceivers: [{name: a}]\n"
@@ -251,12 +250,6 @@ class TestFailure:
         assert str(error) == "Alertmanager c: away (and 1 more of 3 Alertmanagers failed)"
         error = failure(seen[:2])
         assert isinstance(error, Permanent) and str(error) == "Alertmanager a: no"
-
-
-@pytest.fixture(scope="module")
-def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alertmanager]:
-    with Alertmanager(tmp_path_factory.mktemp("alertmanager")) as one:
-        yield one
 
 
 def test_the_hash_of_a_file_is_the_one_that_a_real_alertmanager_shows(
