@@ -30,6 +30,8 @@ HEADERS = (
 )
 UTF8 = 'route: {receiver: none, routes: [{matchers: [\'"\u00e9"="a"\']}]}\nreceivers: [{name: none}]\n'
 """What is checked to learn whether a field is known."""
+SHARE = 1 / 3
+"""Of the time that an attempt has left, for one call: one that hangs leaves the rest to what goes on without it."""
 MOST_FILES, MOST_BYTES = 256, 16 * 1024 * 1024
 """What is checked in one call, at most; a file may be larger."""
 _VERDICT = re.compile(r"^Checking '[^'\n]*'(?=  (?:SUCCESS|FAILED))", re.MULTILINE)
@@ -41,8 +43,8 @@ FORBIDDEN = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))
 
 
 class NoVerdict(Transient):
-    """Raised when the tool cannot be started, or was ended by a signal, as where memory is short: that says nothing of
-    a configuration.
+    """Raised when the tool cannot be started, does not end in time, or was ended by a signal, as where memory is short:
+    that says nothing of a configuration.
     """
 
 
@@ -65,7 +67,7 @@ class Amtool:
         """Whether Alertmanager would refuse this configuration.
 
         Raises:
-            Transient: it took too long, or did not come to a verdict (`NoVerdict`).
+            Transient: it did not come to a verdict (`NoVerdict`).
             Transient, Permanent: the temporary file could not be written (`storage`).
         """
         return self._check([text], deadline).returncode != 0
@@ -134,13 +136,14 @@ class Amtool:
 
     def _run(self, deadline: Deadline, *arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         assert self.path is not None
+        seconds = deadline.check() * SHARE
         try:
             # Without an environment it reads no configuration of its own, and its output is never shown.
             run = subprocess.run(  # noqa: S603 - the tool of the PATH
-                [self.path, *arguments], env={}, input=given, capture_output=True, timeout=deadline.check(), check=False
+                [self.path, *arguments], env={}, input=given, capture_output=True, timeout=seconds, check=False
             )
         except subprocess.TimeoutExpired:
-            raise Transient("amtool did not end in time", TIMEOUT) from None
+            raise NoVerdict(f"amtool did not end within {seconds:.3g} s", TIMEOUT) from None
         except OSError as error:
             raise NoVerdict("amtool cannot be started") from error
         if run.returncode < 0:

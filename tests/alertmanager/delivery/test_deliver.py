@@ -210,6 +210,16 @@ def other_tool(world: World, text: str, version: str = "0.25.0") -> None:
     world.source.amtool.path = str(program)
 
 
+def test_a_tool_that_hangs_leaves_it_to_alertmanager(between: Between) -> None:
+    world = make(between)
+    world.rules.serve(*RULES[:2])
+    world.good()
+    other_tool(world, "exec sleep 60")
+    world.rules.serve(*RULES)
+    world.refresh(timeout=3)
+    assert world.error is None and world.in_sync == [True]
+
+
 def test_a_tool_that_refuses_what_alertmanager_runs_is_not_believed(between: Between) -> None:
     world = make(between)
     other_tool(world, "exit 1")
