@@ -52,6 +52,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # Tests of processes wait longest. Begun first, they are not what is waited for at the end.
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/process/"))
     if soaking(config):
         return
     long = [item for item in items if item.get_closest_marker("soak")]
