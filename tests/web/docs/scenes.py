@@ -297,6 +297,7 @@ def views(_: Path) -> Iterator[Seen]:
     """The views over a real database."""
     with ViewsWorld() as world:
         world.start()
+        eventually(lambda: world.get("/refresh/status").json["notifications"]["connected"], "LISTEN")
         yield "getEntityViewsStatus 200 available", world.get("/refresh/status")
         yield "getAncestors 200 ancestors", world.get("/e1.e2/ancestors")
         yield "countDescendants 200 descendants", world.get("/e1/descendants/count")
