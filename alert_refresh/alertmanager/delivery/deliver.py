@@ -12,7 +12,6 @@ from alert_refresh.alertmanager.delivery.search import Search
 from alert_refresh.alertmanager.delivery.suspects import bare
 from alert_refresh.alertmanager.delivery.tool import Tool
 from alert_refresh.alertmanager.delivery.written import Written
-from alert_refresh.engine.errors import RefreshError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,9 +63,8 @@ class Delivery:
         work = replace(work, good=good, proven=good is not None and work.loads(good))
         try:
             return self._deliver(work, deadline)
-        except RefreshError:
+        finally:
             self._reloads.go_back()
-            raise
 
     def found(self, work: Round) -> None:
         """Note that the file is as it should be already: from now on a change is by somebody else."""
@@ -96,7 +94,6 @@ class Delivery:
                     work = self._search.find(work, deadline)
                     over = work.error is not None and not work.untried
                 if over:
-                    self._reloads.go_back()
                     return work
             work = replace(work, current=self._file.read())
 

@@ -60,6 +60,7 @@ class Reloads:
         if not names:
             return work
         after = self._reload(names, deadline)
+        self._astray.difference_update(one.name for one in after if one.error is None)
         other = Permanent("it loaded another configuration; is ALERTMANAGER_CONFIG_FILE the file it reads?", CONFIG)
         return work.with_seen(
             [replace(one, error=other) if one.error is None and not work.is_run_by(one) else one for one in after]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from alert_refresh.alertmanager.delivery.reloads import Reloads
 from alert_refresh.engine import Deadline, Permanent, SystemClock, Transient
 from alert_refresh.targets.target import Target
 from tests.alertmanager.breakages import BREAKAGES
@@ -15,6 +16,9 @@ from tests.alertmanager.server import CONFIG, Alertmanager, Between
 from tests.alertmanager.world import World
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from alert_refresh.alertmanager.delivery.round import Round
     from alert_refresh.alertmanager.inputs import Capabilities
     from tests.alertmanager.breakages import Breakage
 
@@ -192,12 +196,29 @@ def test_the_search_ends_with_the_time_of_the_attempt_and_the_good_file_is_in_pl
     world.good()
     ours = world.file.read_bytes()
     believe(world, replace(NATURAL[-1].capabilities, http_headers=True))
-    world.targets.serve(*map(target, GOOD), *[target(f"bad-{n}", headers={"X-A": "a"}) for n in range(40)])
-    deadline = Deadline(SystemClock(), 0.4)
+    world.targets.serve(*map(target, GOOD), *[target(f"bad-{n}", headers={"X-A": "a"}) for n in range(400)])
+    deadline = Deadline(SystemClock(), 2.0)
     monkeypatch.setattr("tests.alertmanager.world.Deadline", lambda *_: deadline)
     world.refresh()
     assert isinstance(world.error, Transient) and world.error.error_type == "timeout"
     assert world.file.read_bytes() == ours
+    assert between.alertmanager.metric("alertmanager_config_last_reload_successful") == "1"
+
+
+def test_an_alertmanager_that_is_away_at_the_end_of_a_search_is_told_to_load_the_good_file_again(
+    between: Between, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: Reloads, work: Round, names: Sequence[str], __: Deadline) -> Round:
+        gone = Transient("it does not answer")
+        return work.with_seen([replace(one, error=gone, refused=False) for one in work.seen if one.name in names])
+
+    world = make(between, tool=False)
+    world.good()
+    believe(world, replace(NATURAL[-1].capabilities, http_headers=True))
+    world.targets.serve(*map(target, GOOD), *[target(f"bad-{n}", headers={"X-A": "a"}) for n in range(400)])
+    monkeypatch.setattr(Reloads, "look", away)
+    world.refresh(timeout=2)
+    assert isinstance(world.error, Transient)
     assert between.alertmanager.metric("alertmanager_config_last_reload_successful") == "1"
 
 
