@@ -85,11 +85,9 @@ def test_s5_killed_at_any_of_8_moments_without_amtool(alertmanager: Alertmanager
 
 @pytest.mark.soak
 def test_s5_killed_at_any_of_200_moments(alertmanager: Alertmanager) -> None:
-    assert kill_and_mend(alertmanager, 80) > 0, "none was killed while it wrote"
+    assert kill_and_mend(alertmanager, 200) > 0, "none was killed while it wrote"
 
 
 @pytest.mark.soak
 def test_s5_killed_at_any_of_200_moments_without_amtool(alertmanager: Alertmanager) -> None:
-    left = kill_and_mend(alertmanager, 80, tool=False)
-    print(left)  # noqa: T201
-    assert left > 0, "none was killed in a trial"
+    assert kill_and_mend(alertmanager, 200, tool=False) > 0, "none was killed in a trial"
