@@ -284,6 +284,7 @@ def test_an_alertmanager_that_is_away_is_told_with_its_cause(folder: Path, tmp_p
                 ": it refused the connection; 12 targets undeliverable: team-00, team-01 and 10 more; out of sync: "
             )
             expect(page.locator("#advice")).to_contain_text("An Alertmanager cannot be reached.")
+            expect(card(page, "alertmanager")).to_contain_text("failed. Nothing is served. Next attempt in")
             page.get_by_role("tab", name="Alertmanager").click()
             expect(page.get_by_role("tabpanel")).to_contain_text("out of sync")
             expect(page.get_by_role("tabpanel")).to_contain_text("it refused the connection")

@@ -120,7 +120,7 @@ export function problems(kind, one, world) {
 	if (status.consecutive_failures) {
 		const [text, section] = cause(world, kind, status.error_type);
 		const level = unhealthy || status.consecutive_failures >= ALARMING ? "bad" : "warn";
-		const note = `${count(status.consecutive_failures, "attempt")} failed. ${health.loaded ? "The last good version is" : "Nothing is"} served.`;
+		const note = `${count(status.consecutive_failures, "attempt")} failed. ${health.loaded && status.config_hash !== null ? "The last good version is" : "Nothing is"} served.`;
 		const since = failingSince(kind, world.refreshes) || status.last_refresh;
 		found.push({ word: "failing", level, text, section, raw: status.error, since, note, next: status.next_attempt || status.next_refresh });
 	} else if (health.stale) add("outdated", unhealthy ? "bad" : "warn", "", { since: status.last_refresh });
