@@ -209,7 +209,7 @@ def refreshes(_: Path) -> Iterator[Seen]:
         yield "refreshTarget 404 unknown", world.client.post(f"{TARGETS}/nobody/refresh", headers=AUTH)
         begun, _release = world.hang()
         world.post(token=ADMIN)
-        assert begun.wait(20)
+        assert begun.wait(30)
         yield "RefreshUnavailable in_progress", world.post(token=ADMIN)
 
 
