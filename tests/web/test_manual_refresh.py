@@ -325,7 +325,7 @@ def asking(world: World, query: str) -> Callable[[], Any]:
     thread.start()
 
     def answer() -> Any:
-        thread.join(20)
+        thread.join(30)
         return answers[0]
 
     return answer
@@ -370,7 +370,7 @@ def test_of_many_parallel_refreshes_exactly_one_is_accepted() -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join(30)
         assert begun.wait(30)
         assert sorted(codes) == [202] + [503] * 19
         assert world.source.calls == 2
