@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -169,15 +170,20 @@ def test_p05_a_second_sigterm_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGQUIT])
-def test_p05_a_second_interrupt_does_not_wait_for_a_running_attempt(second: signal.Signals) -> None:
-    with scripted("hang") as program, program.connect() as client:
+@pytest.mark.parametrize("asked", [True, False], ids=["with a request", "without"])
+def test_p05_a_second_interrupt_does_not_wait_for_a_running_attempt(second: signal.Signals, asked: bool) -> None:
+    with scripted("hang") as program, ExitStack() as stack:
+        program.wait_for("Serving")
         program.wait_for("Attempt 1")
-        client.sendall(b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n")
-        program.wait_for("Hanging")
+        if asked:
+            client = stack.enter_context(program.connect())
+            client.sendall(b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n")
+            program.wait_for("Hanging")
         program.send(signal.SIGINT)
         program.wait_for("Stopping")
         assert program.stop(second) < 5 + SLOW_MACHINE
         assert program.process.returncode == 0
+        assert program.log[-1]["message"] == "Stopped; a running refresh was abandoned"
 
 
 def test_p05_a_quit_does_not_wait_for_a_running_attempt() -> None:
