@@ -93,6 +93,9 @@ def with_more_routes(create_app: Callable[..., Flask]) -> Callable[..., Flask]:
     def create(daemon: program.Daemon) -> Flask:
         from flask import request
 
+        from alert_refresh.server import server
+
+        server.GRACE = 20.0  # not earlier: with it gunicorn is imported, which reads the environment
         app = create_app(daemon)
 
         @app.get("/slow")
@@ -183,14 +186,14 @@ def run() -> None:
     """Replace the targets' source, and the application's factory, then serve."""
     from alert_refresh.engine import attempt_threads
     from alert_refresh.observe.notify import delivery
-    from alert_refresh.server import connection, server
+    from alert_refresh.server import connection
     from alert_refresh.web import app
 
     script = json.loads(sys.argv[1]) if len(sys.argv) > 1 else ["ok"]
     if len(sys.argv) > 2:
         connection.READ_SECONDS = connection.TimedSocket.write_seconds = float(sys.argv[2])
         attempt_threads.ABANDON_AFTER = float(sys.argv[-1])
-    delivery.TIMEOUT, server.GRACE = 60.0, 20.0
+    delivery.TIMEOUT = 60.0
     program.KINDS = with_source("targets", lambda _settings, _clock: Scripted(script))
     app.create_app = with_more_routes(app.create_app)
     Breaking.install()
