@@ -201,6 +201,7 @@ def other(number: int) -> Outcome:
 
 def test_one_whose_schedule_was_paused_has_failed(world: World) -> None:
     world.fail(Transient("connection refused", "network"))
+    world.clock.wait_for_sleeper(30)
     world.clock.advance(30)
     world.attempt_ends()
     world.clock.wait_for_sleeper(30)

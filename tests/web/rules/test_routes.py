@@ -123,8 +123,8 @@ def test_a_post_during_a_load_is_refused_and_a_file_trigger_is_kept(tmp_path: Pa
         release.set()
         world.attempt_ends()
         world.attempt_ends()
-        world.settles()
-        assert world.word == "three" and len(calls) == 2
+        eventually(lambda: world.word == "three", "the last version")
+        assert len(calls) in (2, 3), "the event of the last one may come when the load that was kept has begun"
 
 
 def test_a_family_can_be_refreshed_alone(tmp_path: Path) -> None:
