@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from tests.ports import lasting_port
+
 if TYPE_CHECKING:
     from typing import Self
 
@@ -36,9 +38,7 @@ class PgBouncer:
     def __init__(self, database: Database, mode: str, size: int = 5) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="ar-pgb-"))
         self.database = database
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = lasting_port()
         settings = [
             "[databases]", f"* = host={database.server.folder} port=5432 user=postgres",
             "[pgbouncer]", "listen_addr = 127.0.0.1",

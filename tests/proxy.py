@@ -8,6 +8,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from tests.ports import lasting_port
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
@@ -34,7 +36,7 @@ class Proxy:
         """Listen, on the same port as before."""
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", self.port))
+        listener.bind(("127.0.0.1", self.port or lasting_port()))
         listener.listen(64)
         self.port = listener.getsockname()[1]
         self._listener = listener

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import redis
 
+from tests.ports import lasting_port
+
 if TYPE_CHECKING:
     from typing import Self
 
@@ -28,9 +30,7 @@ class Valkey:
     def __init__(self, *options: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="ar-valkey-"))
         self.options = options
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = lasting_port()
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -43,7 +43,7 @@ class Valkey:
         return redis.Redis(port=self.port)
 
     def start(self) -> None:
-        """Start it; again while the port is taken, which any client on this machine may do between two starts."""
+        """Start it, again while the port is taken."""
         command = [str(BINARY), "--port", str(self.port), "--save", "", "--dir", str(self.folder), *self.options]
         until = time.monotonic() + 30
         while not self._answers():

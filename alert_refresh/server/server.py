@@ -236,6 +236,11 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         faulthandler.dump_traceback_later(self.config.shutdown_timeout + GRACE, exit=True, file=STDERR)
         return self.config.shutdown_timeout
 
+    def refreshing(self) -> bool:
+        """Whether a refresh is running."""
+        assert self.daemon is not None
+        return any(worker.get_status().in_progress for worker in self.daemon.workers.values())
+
 
 def serve(config: Config, variables: Mapping[str, str]) -> None:
     """Run until a signal stops the server.

@@ -31,7 +31,9 @@ log = logging.getLogger(__name__)
 
 
 class DeadlineWorker(Clients):
-    """The only worker, in the only process. Calls `serving`, `feed_watchdog`, `tell_status` and `halt` of `app`."""
+    """The only worker, in the only process. Calls `serving`, `feed_watchdog`, `tell_status`, `halt` and `refreshing` of
+    `app`.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -115,7 +117,10 @@ class DeadlineWorker(Clients):
         self._drain(self.app.halt())
 
     def _drain(self, seconds: float) -> None:
-        """Answer the requests received so far, for at most `seconds` and a margin; then close everything."""
+        """Answer the requests received so far, for at most `seconds` and a margin; then close everything.
+
+        A running refresh is waited for here too: the loop notices a signal that says to wait no longer.
+        """
         if self._accepting:
             for listener in self.sockets:
                 self.accept(listener)
@@ -125,7 +130,7 @@ class DeadlineWorker(Clients):
         now = time.monotonic()
         for conn in self.waiting:
             conn.deadline = min(conn.deadline, now + STOP_LINGER)
-        while self.nr_conns > 0 and not self.quick and time.monotonic() < now + seconds + STOP_MARGIN:
+        while not self.quick and self._waits_for(now + seconds):
             self.wait_for_and_dispatch_events(STOP_LINGER / 6)
             self.sweep()
             if time.monotonic() >= now + STOP_LINGER:
@@ -134,6 +139,11 @@ class DeadlineWorker(Clients):
             self.drop(conn)
         for pool in (self.tpool, self.reserve, self.lists):
             pool.stop()
+
+    def _waits_for(self, until: float) -> bool:
+        """Whether there is something that a stop waits for, until then and for responses a margin longer."""
+        left = until - time.monotonic()
+        return (left > 0 and self.app.refreshing()) or (left > -STOP_MARGIN and self.nr_conns > 0)
 
     # Called in a thread of a pool
 

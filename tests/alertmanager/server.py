@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -18,6 +17,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from tests.ports import lasting_port
 from tests.process.program import PATIENCE, eventually
 
 if TYPE_CHECKING:
@@ -248,7 +248,5 @@ class Between(Server):
 
 
 def closed_port() -> int:
-    """A loopback port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port on which nobody listens, nor begins to."""
+    return lasting_port()

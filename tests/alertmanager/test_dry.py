@@ -32,7 +32,7 @@ def dry(folder: Path, *urls: str, targets: Any = None, rules: Any = None) -> Dry
 
 
 def run(source: DryRun) -> Snapshot[Any]:
-    return source.refresh(None, Request(Trigger.MANUAL), Deadline(SystemClock(), 20))
+    return source.refresh(None, Request(Trigger.MANUAL), Deadline(SystemClock(), 60))
 
 
 @pytest.fixture

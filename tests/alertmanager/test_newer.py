@@ -53,7 +53,7 @@ def world(alertmanager: Alertmanager, *urls: str, tool: bool = True, **more: obj
 @pytest.mark.parametrize("tool", [True, False], ids=["by its tool", "by what it shows"])
 def test_s3_what_it_knows_is_found(alertmanager: Alertmanager, tool: bool) -> None:
     source = world(alertmanager, tool=tool).source
-    deadline = Deadline(SystemClock(), 20)
+    deadline = Deadline(SystemClock(), 60)
     [seen] = source.instances.look(deadline)
     assert seen.error is None
     assert source.instances.capabilities([seen], deadline) == ALL
@@ -131,4 +131,4 @@ def test_the_tools_know_what_their_versions_do(tmp_path: Path) -> None:
     for unpacked, known in ((NEWER, ALL), (None, OLD)):
         source = World(tmp_path).source
         source.amtool.path = amtool(unpacked) if unpacked else amtool()
-        assert source.amtool.capabilities(Deadline(SystemClock(), 20)) == known == Capabilities(*[known.utf8] * 2)
+        assert source.amtool.capabilities(Deadline(SystemClock(), 60)) == known == Capabilities(*[known.utf8] * 2)

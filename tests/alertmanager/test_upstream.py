@@ -85,7 +85,9 @@ def test_those_that_never_end_are_taken_over_every_second(scene: Scene) -> None:
     eventually(lambda: scene.triggers == [0.0], "the first one")
     for _ in range(40):
         scene.publish()
+        scene.clock.wait_for_sleeper()
         scene.clock.advance(QUIET / 2)
+    scene.clock.wait_for_sleeper()
     scene.clock.advance(QUIET)
     eventually(lambda: len(scene.triggers) in (3, 4), "every second")
 

@@ -26,10 +26,13 @@ from alert_refresh.files.write import write
 from tests.alertmanager.amtool import amtool
 from tests.alertmanager.examples import PLAIN
 from tests.alertmanager.server import UNPACKED
+from tests.process.program import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    import pytest
 
     from alert_refresh.engine import Clock, Outcome, Publication
     from alert_refresh.rules.rule import Rule
@@ -131,7 +134,7 @@ class World:
         """The undeliverable targets, with the fields that are at fault."""
         return {name: [fault.field for fault in faults] for name, (_, faults) in self.known.undeliverable.items()}
 
-    def refresh(self, timeout: float = 20.0) -> Delivered:
+    def refresh(self, timeout: float = 60.0) -> Delivered:
         """One attempt."""
         self.error = None
         try:
@@ -148,6 +151,20 @@ class World:
         known = self.refresh()
         assert self.error is None, self.error
         return known
+
+
+class Leaping(SystemClock):
+    """The system's clock; where an attempt only waits (`Deadline.wait`), that time passes at once."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._ahead = 0.0
+        monkeypatch.setattr(Deadline, "wait", lambda _, seconds: self._leap(seconds))
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self._ahead
+
+    def _leap(self, seconds: float) -> None:
+        self._ahead += seconds
 
 
 class Watched:
@@ -173,4 +190,4 @@ class Watched:
         for watch in self.watches:
             watch.stop()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(PATIENCE)

@@ -233,7 +233,7 @@ def test_check_does_not_wait_for_rights_that_cannot_be_checked(monkeypatch: pyte
     source = Asked(hang)
     monkeypatch.setattr(daemon, "KINDS", with_source("targets", lambda _settings, _clock: source))
     monkeypatch.setattr("alert_refresh.cli.once.ABANDON_AFTER", 0.01)
-    result = run("check", "--json", env={"TARGET_REFRESH_TIMEOUT": "200ms"})
+    result = run("check", "--json", env={"TARGET_REFRESH_TIMEOUT": "2s"})
     let_go.set()
     found = json.loads(result.output)["sources"][0]
     assert result.exit_code == 0

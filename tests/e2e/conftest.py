@@ -34,6 +34,8 @@ def programs_beside_a_browser(unmeasured: None) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make install")
+    api.expect.set_options(timeout=PATIENCE)
     with running() as started:
         yield started
 

@@ -6,6 +6,8 @@ import json
 import signal
 from typing import TYPE_CHECKING, Any
 
+from tests.process.program import eventually
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -66,6 +68,7 @@ def remove(folder: Path, name: str) -> None:
 def remove_together(program: Program, folder: Path, names: Iterable[str]) -> None:
     """Delete the Secrets of these targets while the daemon is stopped, so that it misses all of them at once."""
     program.process.send_signal(signal.SIGSTOP)
+    assert eventually(lambda: "\nState:\tT" in program.proc("status"))
     for name in names:
         remove(folder, name)
     program.process.send_signal(signal.SIGCONT)

@@ -10,6 +10,13 @@ if TYPE_CHECKING:
     from tests.process.program import Program
 
 
+NO_POLLS = """
+const { setTimeout } = window;
+window.setTimeout = (call, wait, ...more) => setTimeout(call, wait >= 15000 ? 2 ** 30 : wait, ...more);
+"""
+"""A script with which a page that is live never polls: what is seen came with an event."""
+
+
 def at(program: Program) -> str:
     """The address of the page."""
     return f"http://127.0.0.1:{program.port}/"

@@ -129,6 +129,9 @@ def test_axe_would_find_something(program: Program, visit: Visit) -> None:
 def test_everything_is_reached_and_done_by_keyboard(program: Program, visit: Visit) -> None:
     with visit(at(program)) as page:
         expect(page.get_by_role("tab", name="Targets")).to_be_visible()
+        expect(page.get_by_role("searchbox")).to_be_visible()
+        expect(page.get_by_role("button", name="Show which")).to_be_visible()
+        expect(page.locator("#advice").get_by_role("link")).to_be_visible()
         reached = []
         for _ in range(12):
             page.keyboard.press("Tab")
@@ -160,6 +163,7 @@ def test_nothing_is_wider_than_the_window(program: Program, folder: Path, visit:
         expect(headline(page)).to_contain_text("rejected")
         for tab in ("Targets", "Rules", "History"):
             page.get_by_role("tab", name=tab).click()
+            expect(page.get_by_role("table", name=tab)).to_be_visible()
             page.evaluate("scrollTo(0, document.body.scrollHeight)")
             assert page.evaluate("document.documentElement.scrollWidth") <= width
 

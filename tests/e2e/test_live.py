@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import signal
-import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.e2e.secrets import fill, put, remove
-from tests.e2e.state import at, card, headline
+from tests.e2e.state import NO_POLLS, at, card, headline
+from tests.ports import lasting_port
 from tests.process.program import Program, eventually
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make install")
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     Visit = Callable[..., AbstractContextManager[Page]]
 
 PATIENT = {"TARGET_REFRESH_INTERVAL": "1h", "TARGET_REFRESH_WARMUP": "1h"}
+NEXT_TRY = 90_000
+"""Milliseconds after which a page that was refused again and again tries once more, and room."""
 
 
 @pytest.fixture
@@ -34,9 +36,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_change_is_seen_without_a_poll(folder: Path, visit: Visit) -> None:
-    with Program(env={"TARGET_DIRECTORY": str(folder)} | PATIENT) as program, visit(at(program)) as page:
+    with Program(env={"TARGET_DIRECTORY": str(folder)} | PATIENT) as program, visit("about:blank") as page:
+        page.add_init_script(NO_POLLS)
+        page.goto(at(program))
         expect(page.locator("#live")).to_have_text("Live")
-        # Polls come every 15 seconds; an expectation waits for 5.
         put(folder, "newcomer")
         expect(page.get_by_role("button", name="newcomer")).to_be_visible()
         expect(card(page, "targets")).to_contain_text("13 targets fresh")
@@ -49,6 +52,7 @@ def test_a_change_is_seen_without_a_poll(folder: Path, visit: Visit) -> None:
 def test_a_list_that_is_refused_at_first_is_read_again_without_a_poll(folder: Path, visit: Visit) -> None:
     with Program(env={"TARGET_DIRECTORY": str(folder)} | PATIENT) as program, visit("about:blank") as page:
         program.wait_for("Targets refreshed successfully")
+        page.add_init_script(NO_POLLS)
         page.route("**/api/v2/publishing/targets", lambda route: route.fulfill(status=503, json={}), times=3)
         page.goto(at(program))
         expect(page.get_by_role("button", name="team-00")).to_be_visible()
@@ -76,18 +80,15 @@ def test_where_as_many_follow_as_may_it_says_so_and_polls(folder: Path, visit: V
             expect(page.locator("#live")).to_contain_text("Not live, read every 5 s: As many requests wait")
             expect(page.locator("#live")).to_contain_text("ALERT_REFRESH_MAX_STREAMS")
             put(folder, "newcomer")
-            expect(page.get_by_role("button", name="newcomer")).to_be_visible(timeout=15_000)
+            expect(page.get_by_role("button", name="newcomer")).to_be_visible()
             first.close()
-            expect(page.locator("#live")).to_have_text("Live", timeout=30_000)
+            expect(page.locator("#live")).to_have_text("Live", timeout=NEXT_TRY)
 
 
 def test_a_daemon_that_is_gone_is_told_with_what_to_look_at_and_its_return_is_noticed(
     folder: Path, visit: Visit
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    env = {"TARGET_DIRECTORY": str(folder), "ALERT_REFRESH_BIND": f"127.0.0.1:{port}"} | PATIENT
+    env = {"TARGET_DIRECTORY": str(folder), "ALERT_REFRESH_BIND": f"127.0.0.1:{lasting_port()}"} | PATIENT
     with Program(env=env) as program:
         program.wait_for("Targets refreshed successfully")
         with visit(at(program)) as page:
@@ -104,8 +105,8 @@ def test_a_daemon_that_is_gone_is_told_with_what_to_look_at_and_its_return_is_no
             put(folder, "newcomer")
             with Program(env=env) as again:
                 again.wait_for("Serving")
-                expect(headline(page)).to_contain_text("Everything is fresh", timeout=30_000)
-                expect(page.locator("#live")).to_have_text("Live", timeout=30_000)
+                expect(headline(page)).to_contain_text("Everything is fresh", timeout=NEXT_TRY)
+                expect(page.locator("#live")).to_have_text("Live", timeout=NEXT_TRY)
                 expect(page.get_by_role("button", name="newcomer")).to_be_visible()
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from tests.e2e.secrets import fill, put
 from tests.e2e.state import headline
+from tests.ports import lasting_port
 from tests.process.program import ROOT, Program, eventually
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make install")
@@ -57,9 +58,7 @@ http {{
 @contextmanager
 def nginx(folder: Path, upstream: int, path: str) -> Iterator[str]:
     """nginx before that port; with the path "/" it takes the prefix off, with "" it leaves it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = lasting_port()
     folder.mkdir()
     user = "user root;" if os.geteuid() == 0 else ""
     file = folder / "nginx.conf"

@@ -15,6 +15,7 @@ from tests.kube.faults import Faults, Rule
 from tests.kube.negotiation import PROTOBUF, negotiate
 from tests.kube.store import Store
 from tests.kube.wire import Response, Wire, failure
+from tests.ports import lasting_port
 
 if TYPE_CHECKING:
     import ssl
@@ -131,7 +132,7 @@ class KubeServer:
 
     def open(self) -> None:
         """Listen, on the same port as before if it did before."""
-        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
+        self._listener = socket.create_server(("127.0.0.1", self.port or lasting_port()), backlog=128)
         self.port = self._listener.getsockname()[1]
         self._acceptor = threading.Thread(target=self._accept, args=(self._listener,), name="kube-accept", daemon=True)
         self._acceptor.start()

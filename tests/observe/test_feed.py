@@ -96,7 +96,7 @@ def test_a_refresh_that_ends_is_an_event_also_if_nothing_changed(stage: Stage) -
     follower = feed.follow()
     stage.source.answer = lambda _: snapshot("version-1")
     request = stage.worker.refresh_now("0a4c45a0-61a5-4f9c-8ad5-2b5a4f9e0c11")
-    assert request.done.wait(20)
+    assert request.done.wait(30)
     [event] = follower.take()
     assert names([event]) == ["refresh"]
     told = data(event)
@@ -234,8 +234,8 @@ def test_generations_reach_followers_that_come_again_and_again_each_once_and_in_
 
     def follow(into: list[int]) -> None:
         follower = feed.follow()
-        ready.wait(20)
-        while len(into) < count and follower.news.wait(20):
+        ready.wait(30)
+        while len(into) < count and follower.news.wait(30):
             follower.news.clear()
             while events := follower.take():
                 into.extend(data(event)["generation"] for event in events)
@@ -248,7 +248,7 @@ def test_generations_reach_followers_that_come_again_and_again_each_once_and_in_
     threads = [threading.Thread(target=follow, args=(into,)) for into in kept]
     for thread in threads:
         thread.start()
-    ready.wait(20)
+    ready.wait(30)
     generations = [publish(stage, a=str(number)) for number in range(count)]
     for thread in threads:
         thread.join(60)
@@ -263,5 +263,5 @@ def test_a_permanent_failure_is_told_as_such(stage: Stage) -> None:
         raise Permanent("HTTP 403", "auth")
 
     stage.source.answer = fail
-    assert stage.worker.refresh_now().done.wait(20)
+    assert stage.worker.refresh_now().done.wait(30)
     assert [data(event)["result"] for event in follower.take()] == ["failed"]

@@ -98,7 +98,7 @@ def test_in_progress_is_1_only_while_an_attempt_runs() -> None:
     with World() as world:
         begun, release = world.hang()
         world.daemon.start()
-        assert begun.wait(10)
+        assert begun.wait(30)
         assert world.metrics()[name] == 1
         world.fail(Transient("refused", "network"))
         release.set()
@@ -117,7 +117,7 @@ def test_an_attempt_that_a_stop_ended_is_cancelled_and_neither_a_failure_nor_a_d
 
         world.source.answer = cut_off
         world.post()
-        assert begun.wait(10)
+        assert begun.wait(30)
         world.worker.halt()
         release.set()
         world.attempt_ends()
@@ -137,7 +137,7 @@ def test_durations_fall_into_their_buckets() -> None:
     with World() as world:
         begun, release = world.hang()
         world.daemon.start()
-        assert begun.wait(10)
+        assert begun.wait(30)
         world.clock.advance(1.5)
         release.set()
         world.attempt_ends()
@@ -229,7 +229,7 @@ def test_an_abandoned_attempt_is_counted_until_it_ends_and_two_are_not_healthy()
         world.daemon.start()
         assert shown(world) == (0, 0, 1)
         for count, expected in ((1, (1, 0, 1)), (2, (2, 1, 0))):
-            assert begun.wait(10)
+            assert begun.wait(30)
             begun.clear()
             world.clock.wait_for_sleeper(35)
             world.clock.advance(35)

@@ -60,7 +60,7 @@ def refresh(stage: Stage, *answers: Snapshot[Any] | Exception) -> str:
     """A manual refresh that ends so; returns its id."""
     answering(stage, *answers)
     request = stage.worker.refresh_now()
-    assert request.done.wait(20)
+    assert request.done.wait(30)
     return request.request_id
 
 
@@ -126,7 +126,7 @@ def test_the_attempts_of_a_cycle_are_one_record_with_all_that_they_changed(stage
     first = newest(refreshes)
     assert (first.outcome.attempt, first.outcome.retry_in) == (1, 30)
     stage.fake.advance(30)
-    assert request.done.wait(20)
+    assert request.done.wait(30)
     record = newest(refreshes)
     assert (record.number, record.outcome.attempt, record.outcome.retry_in) == (first.number, 2, None)
     assert record.made is not None
@@ -139,7 +139,7 @@ def test_a_cycle_that_was_replaced_keeps_no_snapshot(stage: Stage) -> None:
     answering(stage, Partial(of(a="2"), Transient("connection reset", "network")), of(a="3"))
     stage.worker.notify(Trigger.WATCH)
     stage.fake.wait_for_sleeper(30)
-    assert stage.worker.refresh_now().done.wait(20)
+    assert stage.worker.refresh_now().done.wait(30)
     assert not refreshes._swaps
 
 

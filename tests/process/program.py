@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0
 """Seconds a test waits for what should happen immediately: the machine may be busy."""
+SLOW_MACHINE = 12.0
+"""Seconds added to a bound; the shutdown timeout, which is the next thing to end a program, is longer by default."""
 KEPT = ("PATH", "HOME", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "COVERAGE_FILE", "LATE", "LD_LIBRARY_PATH")
 
 Line = dict[str, Any]
@@ -152,9 +154,10 @@ class Program:
     # Processes and signals
 
     def send(self, number: signal.Signals) -> float:
-        """Send a signal; returns the time."""
+        """Send a signal; returns the time just before."""
+        now = time.monotonic()
         self.process.send_signal(number)
-        return time.monotonic()
+        return now
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
         """Send a signal and wait for the end; returns the seconds it took."""

@@ -4,7 +4,8 @@
 
 It serves COUNT targets (10 if not given). `GET /publish?count=N` publishes N generations, each with one changed target,
 as a watch would, and answers with the first and the last of them, when each began (`time.perf_counter`, which the
-processes of a machine share), and the seconds until its listeners had returned.
+processes of a machine share), and the seconds until its listeners had returned. A client that reads nothing is kept
+for minutes.
 """
 
 from __future__ import annotations
@@ -89,8 +90,10 @@ def with_publish(create_app: Callable[..., Flask]) -> Callable[..., Flask]:
 
 def run() -> None:
     """Replace the targets' source, and the application's factory, then serve."""
+    from alert_refresh.server import connection
     from alert_refresh.web import app
 
+    connection.TimedSocket.write_seconds = 300.0
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 10
     program.KINDS = with_source("targets", lambda _settings, _clock: Some(count))
     app.create_app = with_publish(app.create_app)

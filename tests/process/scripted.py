@@ -1,11 +1,12 @@
 """The program with a scripted source, and with routes that hang.
 
-    python -m tests.process.scripted '["ok", "fail", "hang"]' [SECONDS]
+    python -m tests.process.scripted '["ok", "fail", "hang"]' [SECONDS [LATE]]
 
 Each word is what one attempt does, the last one again and again: `ok`, `fail`, `denied` (permanent), `later`
 (asks to wait an hour), `slow` (1 s), `hang` (until stopped or forever), `until PATH` (until there is such a file),
-`exit`, `memory`, `crash`. SECONDS are what a client has to send a request, and to take an answer, and how long past
-its timeout an attempt is abandoned. Each attempt logs `Attempt N: WORD` when it begins.
+`while PATH` (as long as there is one), `exit`, `memory`, `crash`. SECONDS are what a client has to send a request, and
+to take an answer; LATE, if not the same, is how long past its timeout an attempt is abandoned. Each attempt logs
+`Attempt N: WORD` when it begins. A webhook has a minute to answer, and a stop that is late is not cut short.
 """
 
 from __future__ import annotations
@@ -61,8 +62,9 @@ class Scripted:
             case "hang":
                 threading.Event().wait()
             case _ if word.startswith("until "):
-                while not Path(word.removeprefix("until ")).exists():
-                    threading.Event().wait(0.02)
+                wait_for_file(word.removeprefix("until "))
+            case _ if word.startswith("while "):
+                wait_for_file(word.removeprefix("while "), there=False)
             case "exit":
                 raise SystemExit(CANARY)
             case "memory":
@@ -80,17 +82,31 @@ class Scripted:
         pass
 
 
+def wait_for_file(path: str, *, there: bool = True) -> None:
+    while Path(path).exists() is not there:
+        threading.Event().wait(0.02)
+
+
 def with_more_routes(create_app: Callable[..., Flask]) -> Callable[..., Flask]:
     """The application, and routes that are slow, hang, break or answer a lot."""
 
     def create(daemon: program.Daemon) -> Flask:
         from flask import request
 
+        from alert_refresh.server import server
+
+        server.GRACE = 20.0  # not earlier: with it gunicorn is imported, which reads the environment
         app = create_app(daemon)
 
         @app.get("/slow")
         def slow() -> str:
             threading.Event().wait(float(request.args["seconds"]))
+            return "{}"
+
+        @app.get("/until")
+        def until() -> str:
+            log.info("Waiting")
+            wait_for_file(request.args["path"])
             return "{}"
 
         @app.get("/hang")
@@ -169,13 +185,15 @@ class Breaking:
 def run() -> None:
     """Replace the targets' source, and the application's factory, then serve."""
     from alert_refresh.engine import attempt_threads
+    from alert_refresh.observe.notify import delivery
     from alert_refresh.server import connection
     from alert_refresh.web import app
 
     script = json.loads(sys.argv[1]) if len(sys.argv) > 1 else ["ok"]
     if len(sys.argv) > 2:
         connection.READ_SECONDS = connection.TimedSocket.write_seconds = float(sys.argv[2])
-        attempt_threads.ABANDON_AFTER = float(sys.argv[2])
+        attempt_threads.ABANDON_AFTER = float(sys.argv[-1])
+    delivery.TIMEOUT = 60.0
     program.KINDS = with_source("targets", lambda _settings, _clock: Scripted(script))
     app.create_app = with_more_routes(app.create_app)
     Breaking.install()

@@ -17,6 +17,7 @@ import pytest
 from alert_refresh.cli.remote import event_stream
 from alert_refresh.cli.remote.client import Client, Failed
 from alert_refresh.cli.remote.server_url import ServerUrl
+from tests.ports import lasting_port
 from tests.postgres import VIEWS, hierarchy
 from tests.process import cli_page
 from tests.process.program import PATIENCE, ROOT, Program
@@ -113,7 +114,8 @@ def test_the_page_of_the_command_line_shows_what_is_printed() -> None:
 
 
 def test_following_goes_on_across_a_restart_of_the_daemon(folder: Path) -> None:
-    with Program(env=settings(folder)) as first:
+    bind = {"ALERT_REFRESH_BIND": f"127.0.0.1:{lasting_port()}"}
+    with Program(env=settings(folder, **bind)) as first:
         url = url_of(first)
         first.wait_for("Targets refreshed")
         with Following(url, "--kind", "targets") as following:
@@ -124,7 +126,7 @@ def test_following_goes_on_across_a_restart_of_the_daemon(folder: Path) -> None:
             assert [json.loads(line)["id"] for line in since.stdout.splitlines()] == [refreshed["id"]]
             assert first.stop() < PATIENCE
             assert following.told().startswith("The stream has ended; connecting again in 2 s, after event ")
-            with Program(env=settings(folder, ALERT_REFRESH_BIND=url.removeprefix("http://"))) as second:
+            with Program(env=settings(folder, **bind)) as second:
                 second.wait_for("Serving")
                 resumed = following.next("sync")
                 assert resumed["missed"] is True, "the new process does not have the events of the old one"

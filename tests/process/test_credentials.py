@@ -84,7 +84,7 @@ def test_the_program_takes_its_credentials_as_systemd_hands_them_over(mode: int,
                 program.wait_for("Targets refreshed successfully")
                 assert program.get(f"{TARGETS}/refresh", "POST")[0] == 401
                 admin = f"Bearer {CANARY}-admin"
-                assert program.get(f"{TARGETS}/refresh?wait=10s", "POST", Authorization=admin)[0] == 200
+                assert program.get(f"{TARGETS}/refresh?wait=60s", "POST", Authorization=admin)[0] == 200
                 assert program.get(f"{TARGETS}?reveal=true", Authorization=f"Bearer {CANARY}-read")[0] == 200
                 program.stop()
             assert CANARY not in "\n".join(program.lines)

@@ -30,10 +30,10 @@ DASHBOARD: dict[str, Any] = json.loads((ROOT / "config" / "grafana" / "alert-ref
 PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
 ROWS = [panel["title"] for panel in PANELS if panel["type"] == "row"]
 SHOWN = [panel for panel in PANELS if panel["type"] != "row"]
-WINDOW = "20s"
+WINDOW = "2m"
 """What `$__rate_interval` is here."""
 
-SOON = 15.0
+SOON = 30.0
 """Seconds after which a query that has no data will have none."""
 ANY = "an address"
 VIEWS = ("mv_entity_ancestors", "mv_descendant_counts")
@@ -97,7 +97,7 @@ def test_every_query_may_be_narrowed_to_an_instance() -> None:
 
 @pytest.fixture
 def seen(tmp_path: Path) -> Iterator[Scraped]:
-    """A program of which everything is on, with something wrong of each sort, scraped for longer than the window."""
+    """A program of which everything is on, with something wrong of each sort, scraped for a while."""
     database = hierarchy()
     database.run("analyze")  # else PostgreSQL has no estimate of the rows
     rules = tmp_path / "rules.yaml"

@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tests.process.program import Program, eventually
-from tests.process.test_stop import SLOW_MACHINE
+from tests.process.program import SLOW_MACHINE, Program, eventually
 from tests.targets.folder.folders import secret, write
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from tests.process.program import PATIENCE, ROOT, Program, eventually, read_all
 ENDS = (0, -signal.SIGTERM)
 
 
-def closed(*numbers: int, port: int) -> subprocess.Popen[bytes]:
-    """The program with these of its standard files closed."""
+def closed(*numbers: int, at: Path) -> subprocess.Popen[bytes]:
+    """The program with these of its standard files closed, on a Unix socket."""
     redirect = " ".join(f"{number}>&-" for number in numbers)
-    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "ALERT_REFRESH_BIND": f"127.0.0.1:{port}"}
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "ALERT_REFRESH_BIND": f"unix:{at}"}
     env |= {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
     command = f"exec {sys.executable} -m alert_refresh {redirect}"
     streams = [None if number in numbers else subprocess.PIPE for number in (0, 1, 2)]
@@ -42,25 +42,26 @@ def files(process: subprocess.Popen[bytes]) -> dict[int, str]:
     return found
 
 
-def answers(port: int) -> bool:
-    """Whether something serves on this port."""
+def answers(at: Path) -> bool:
+    """Whether something serves on this Unix socket."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(PATIENCE)
+            client.connect(str(at))
             client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             return read_all(client).startswith(b"HTTP/1.1 200")
-    except ConnectionError:
+    except (ConnectionError, FileNotFoundError):
         return False
 
 
 @pytest.mark.parametrize("numbers", [(0,), (1,), (2,), (0, 1), (1, 2), (0, 1, 2)], ids=str)
 def test_p05_with_standard_files_closed_it_serves_ends_with_0_and_writes_into_no_other_file(
-    numbers: tuple[int, ...],
+    numbers: tuple[int, ...], tmp_path: Path
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    process = closed(*numbers, port=port)
+    at = tmp_path / "socket"
+    process = closed(*numbers, at=at)
     try:
-        assert eventually(lambda: answers(port))
+        assert eventually(lambda: answers(at))
         assert {files(process)[number] for number in numbers} == {"/dev/null"}
         process.send_signal(signal.SIGTERM)
         output, errors = process.communicate(timeout=PATIENCE)

@@ -7,24 +7,19 @@ import signal
 import socket
 import threading
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.process.program import Program, eventually, read_all
+from tests.process.program import PATIENCE, SLOW_MACHINE, Program, eventually, read_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-FAST = {
-    "TARGET_REFRESH_BASE_BACKOFF": "200ms",
-    "TARGET_REFRESH_MAX_BACKOFF": "1600ms",
-    "TARGET_REFRESH_MAX_RETRIES": "3",
-}
+LAST_BACKOFF_IS_LONG = {"TARGET_REFRESH_BASE_BACKOFF": "10ms", "TARGET_REFRESH_MAX_BACKOFF": "5m"}
 STOP_BUDGET = {"ALERT_REFRESH_SHUTDOWN_TIMEOUT": "2s"}
-SLOW_MACHINE = 3.0
-"""Seconds added to every bound: other work may run on the machine."""
 
 
 def scripted(*words: str, **env: str) -> Program:
@@ -74,43 +69,51 @@ def test_p02_a_silent_api_server_does_not_delay_the_end(silent_server: SilentSer
     env = {"KUBECONFIG": silent_server.kubeconfig, "TARGET_REFRESH_TIMEOUT": "30s", **STOP_BUDGET}
     with Program(env=env) as program:
         program.wait_for("Serving")
-        assert silent_server.asked.wait(20), "the program never connected to the API server"
+        assert silent_server.asked.wait(PATIENCE), "the program never connected to the API server"
         took = program.stop()
         assert took < 5 + SLOW_MACHINE
         assert program.process.returncode == 0, program.stderr
         assert not program.find("Targets refreshed")
 
 
-def test_a_running_attempt_may_finish_and_counts() -> None:
-    with scripted("slow") as program:
+def test_a_running_attempt_may_finish_and_counts(tmp_path: Path) -> None:
+    end = tmp_path / "end"
+    with scripted(f"until {end}") as program:
         program.wait_for("Serving")
         program.wait_for("Attempt 1")
-        program.stop()
+        program.send(signal.SIGTERM)
+        program.wait_for("Stopping")
+        end.touch()
+        program.wait()
         messages = [line["message"] for line in program.log]
         assert messages.index("Stopping") < messages.index("Targets refreshed successfully")
         assert messages[-1] == "shutdown_clean"
 
 
-def test_p03_a_request_in_flight_is_answered_with_the_notice_that_the_connection_closes() -> None:
+def test_p03_a_request_in_flight_is_answered_with_the_notice_that_the_connection_closes(tmp_path: Path) -> None:
+    end = tmp_path / "end"
     with scripted("ok") as program, program.connect() as idle, program.connect() as busy:
         idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"keep-alive" in idle.recv(4096)
-        busy.sendall(b"GET /slow?seconds=3 HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert eventually(lambda: b"alert_refresh_http_threads_busy 2.0" in program.get("/metrics")[2])
-        began = program.send(signal.SIGTERM)
+        busy.sendall(f"GET /until?path={end} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        program.wait_for("Waiting")
+        program.send(signal.SIGTERM)
+        program.wait_for("Stopping")
+        end.touch()
+        began = time.monotonic()
         answer = read_all(busy)
         assert answer.startswith(b"HTTP/1.1 200"), answer
         assert b"Connection: close" in answer
         assert read_all(idle) in (b"", b'{"status":"ok"}')
         program.wait()
-        assert time.monotonic() - began < 5.5 + SLOW_MACHINE
+        assert time.monotonic() - began < 2.5 + SLOW_MACHINE
         assert program.process.returncode == 0
 
 
 def test_a_request_that_hangs_does_not_delay_the_end_for_longer_than_the_timeout() -> None:
     with scripted("ok", **STOP_BUDGET) as program, program.connect() as client:
         client.sendall(b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert eventually(lambda: b"alert_refresh_http_threads_busy 2.0" in program.get("/metrics")[2])
+        program.wait_for("Hanging")
         took = program.stop()
         assert 2 <= took < 4 + SLOW_MACHINE
         assert program.process.returncode == 0
@@ -119,7 +122,7 @@ def test_a_request_that_hangs_does_not_delay_the_end_for_longer_than_the_timeout
 
 @pytest.mark.parametrize("wait", [1, 2, 3])
 def test_p04_a_stop_ends_each_backoff_and_starts_no_attempt(wait: int) -> None:
-    with scripted("fail", **FAST) as program:
+    with scripted(*["fail"] * (wait - 1), "later", **LAST_BACKOFF_IS_LONG) as program:
         program.wait_for("Serving")
         program.wait_for("Refresh failed, retrying", wait)
         if wait >= 3:
@@ -150,28 +153,37 @@ def test_p05_each_signal_that_ends_programs_ends_this_one_cleanly(number: signal
         assert program.stderr == ""
 
 
-def test_p05_a_second_sigterm_changes_nothing() -> None:
-    with scripted("slow") as program:
+def test_p05_a_second_sigterm_changes_nothing(tmp_path: Path) -> None:
+    end = tmp_path / "end"
+    with scripted(f"until {end}") as program:
         program.wait_for("Serving")
         program.wait_for("Attempt 1")
         program.send(signal.SIGTERM)
         program.wait_for("Stopping")
-        assert program.stop() < 5 + SLOW_MACHINE
+        program.send(signal.SIGTERM)
+        assert not eventually(lambda: program.process.poll() is not None, 1.0), "it ended before the attempt"
+        end.touch()
+        program.wait()
         assert program.process.returncode == 0
         assert len(program.find("Stopping")) == 1
         assert program.find("Targets refreshed successfully")
 
 
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGQUIT])
-def test_p05_a_second_interrupt_does_not_wait_for_a_running_attempt(second: signal.Signals) -> None:
-    with scripted("hang") as program, program.connect() as client:
+@pytest.mark.parametrize("asked", [True, False], ids=["with a request", "without"])
+def test_p05_a_second_interrupt_does_not_wait_for_a_running_attempt(second: signal.Signals, asked: bool) -> None:
+    with scripted("hang") as program, ExitStack() as stack:
+        program.wait_for("Serving")
         program.wait_for("Attempt 1")
-        client.sendall(b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert eventually(lambda: b"alert_refresh_http_threads_busy 2.0" in program.get("/metrics")[2])
+        if asked:
+            client = stack.enter_context(program.connect())
+            client.sendall(b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n")
+            program.wait_for("Hanging")
         program.send(signal.SIGINT)
         program.wait_for("Stopping")
         assert program.stop(second) < 5 + SLOW_MACHINE
         assert program.process.returncode == 0
+        assert program.log[-1]["message"] == "Stopped; a running refresh was abandoned"
 
 
 def test_p05_a_quit_does_not_wait_for_a_running_attempt() -> None:

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from alert_refresh.server.connection import WRITE_SECONDS
 from alert_refresh.web.feed.events import HEARTBEAT
 from tests.process.following import EVENTS, Reader, connection_to
-from tests.process.program import PATIENCE, ROOT, Program, eventually
+from tests.process.program import PATIENCE, ROOT, Program, eventually, read_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,8 +66,9 @@ def test_a_stop_ends_streams_and_blocking_queries_at_once_and_completely(served:
         waiting.sendall(f"GET {TARGETS}?generation={generation(served)}&wait=60s HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         assert eventually(lambda: gauge(served, STREAMS) == 2)
         assert served.stop() < PATIENCE
-        assert reader.read() is None
-        answer = waiting.recv(65536)
+        while (event := reader.read()) is not None:
+            assert event.name == "", "a heartbeat, of a machine that is slow"
+        answer = read_all(waiting)
         assert answer.startswith(b"HTTP/1.1 200 ")
         assert b"Connection: close" in answer
     assert served.find("shutdown_clean")
@@ -89,7 +89,7 @@ def test_a_client_that_never_reads_does_not_delay_a_stop(served: Program) -> Non
         while reader.read_until("published").data["generation"] < last:
             pass
         assert gauge(served, STREAMS) == 5, "they are stuck"
-        assert served.stop() < WRITE_SECONDS / 2
+        assert served.stop() < PATIENCE
 
 
 def test_a_byte_behind_a_stream_does_not_hold_its_events_back(served: Program) -> None:
@@ -174,19 +174,25 @@ def test_200_blocking_readers_and_streams_leave_room_for_status_health_and_metri
                 slowest = max(slowest, time.monotonic() - began)
         assert slowest < PATIENCE
         assert eventually(lambda: gauge(served, "alert_refresh_http_threads_busy") <= 17)
-        refused = 0
-        for client in clients:
-            client.settimeout(0.2)
-            try:
-                head = client.recv(4096).decode()
-            except TimeoutError:
-                continue
-            if head.startswith("HTTP/1.1 503"):
-                refused += 1
-                assert "Retry-After: 5\r\n" in head
-                assert "too_many_streams" in head
-        assert refused == 200 - 16
+        assert eventually(lambda: sum(is_refused(client) for client in clients) >= 200 - 16)
+        refused = [client for client in clients if is_refused(client)]
+        assert len(refused) == 200 - 16
+        assert all(b"Retry-After: 5\r\n" in arrived(client) for client in refused)
+        assert eventually(lambda: all(b"too_many_streams" in arrived(client) for client in refused))
     assert eventually(lambda: gauge(served, STREAMS) == 0)
+
+
+def arrived(client: socket.socket) -> bytes:
+    """What has arrived so far, left where it is."""
+    client.setblocking(False)
+    try:
+        return client.recv(4096, socket.MSG_PEEK)
+    except BlockingIOError:
+        return b""
+
+
+def is_refused(client: socket.socket) -> bool:
+    return arrived(client).startswith(b"HTTP/1.1 503")
 
 
 @contextmanager

@@ -85,7 +85,7 @@ def test_the_summary_is_degraded_from_two_and_unhealthy_from_six_intervals(age: 
     with World().start() as world:
         begun, _ = world.hang()
         world.post()
-        assert begun.wait(10)
+        assert begun.wait(30)
         object.__setattr__(world.worker.get_status(), "last_success", world.clock.monotonic() - age)
         response = world.client.get("/health")
         assert (response.status_code, response.json["status"]) == (code, word)
@@ -107,7 +107,7 @@ def test_before_the_first_success_its_age_counts_from_the_start_and_is_not_shown
         world.clock.advance(100)
         begun, _ = world.hang()
         world.daemon.start()
-        assert begun.wait(10)
+        assert begun.wait(30)
         object.__setattr__(world.worker.get_status(), "started", world.clock.monotonic() - age)
         kind = world.client.get("/health").json["kinds"]["targets"]
         assert (kind["status"], kind["seconds_since_success"]) == (word, None)

@@ -46,7 +46,7 @@ def test_a_refresh_while_one_runs_is_a_503_that_says_since_when_and_until_when()
     with World().start() as world:
         begun, _ = world.hang()
         assert world.post().status_code == 202
-        assert begun.wait(10)
+        assert begun.wait(30)
         world.clock.advance(7.5)
         response = world.post()
         assert shown(response) == (
@@ -265,7 +265,7 @@ def test_a_wait_that_ends_during_the_second_attempt_is_a_502_of_the_first() -> N
         world.clock.wait_for_sleeper(30)
         begun, _ = world.hang()
         world.clock.advance(30)
-        assert begun.wait(20)
+        assert begun.wait(30)
         world.clock.advance(1)
         code, body = shown(ask())
         assert (code, body["result"], body["attempts"], body["next_attempt"]) == (502, "retrying", 1, None)
@@ -275,7 +275,7 @@ def test_a_wait_that_ends_before_any_attempt_has_is_a_202() -> None:
     with World().start() as world:
         begun, _ = world.hang()
         ask = asking(world, "?wait=10s")
-        assert begun.wait(20)
+        assert begun.wait(30)
         world.clock.wait_for_sleeper(10)
         world.clock.advance(10)
         code, body = shown(ask())
@@ -311,7 +311,7 @@ def test_a_stop_that_fails_the_running_attempt_ends_the_wait_with_a_503() -> Non
         world.fail(Transient("the request was interrupted", "network"))
         begun, release = world.hang()
         ask = asking(world, "?wait=60s")
-        assert begun.wait(20)
+        assert begun.wait(30)
         world.daemon.halt()
         release.set()
         code, body = shown(ask())
@@ -325,7 +325,7 @@ def asking(world: World, query: str) -> Callable[[], Any]:
     thread.start()
 
     def answer() -> Any:
-        thread.join(20)
+        thread.join(30)
         return answers[0]
 
     return answer
@@ -363,15 +363,15 @@ def test_of_many_parallel_refreshes_exactly_one_is_accepted() -> None:
 
         def ask() -> None:
             client = world.app.test_client()
-            barrier.wait(10)
+            barrier.wait(30)
             codes.append(client.post(f"{TARGETS}/refresh").status_code)
 
         threads = [threading.Thread(target=ask) for _ in range(20)]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
-        assert begun.wait(10)
+            thread.join(30)
+        assert begun.wait(30)
         assert sorted(codes) == [202] + [503] * 19
         assert world.source.calls == 2
 
@@ -381,7 +381,7 @@ def test_a_client_that_leaves_after_its_post_changes_nothing_c11() -> None:
         begun, release = world.hang()
         with world.app.test_client() as leaving:
             leaving.post(f"{TARGETS}/refresh", buffered=False).close()
-        assert begun.wait(10)
+        assert begun.wait(30)
         assert world.get("/status").json["status"] == "in_progress"
         release.set()
         world.attempt_ends()

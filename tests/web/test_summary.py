@@ -101,7 +101,7 @@ def test_a_kind_that_is_overdue_without_failing_says_since_when() -> None:
     with World(answer=lambda n: targets(target("one"))).start() as world:
         begun, _ = world.hang()
         world.post()
-        assert begun.wait(10)
+        assert begun.wait(30)
         object.__setattr__(world.worker.get_status(), "last_success", world.clock.monotonic() - 600)
         assert said(world) == f"Not fresh: targets (not refreshed since {BEGAN})."
 

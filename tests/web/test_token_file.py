@@ -50,7 +50,7 @@ def test_what_is_not_a_regular_file_is_refused_immediately(kind: str, tmp_path: 
     for _ in range(3):
         with pytest.raises((Permanent, IsADirectoryError)):
             read_tokens(path)
-    assert len(list(Path("/proc/self/fd").iterdir())) == before, "a descriptor was left open"
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before, "a descriptor was left open"
 
 
 def test_a_missing_file_has_its_own_error(tmp_path: Path) -> None:

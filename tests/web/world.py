@@ -111,7 +111,7 @@ class World:
 
     def attempt_ends(self) -> None:
         """Wait for one more attempt to end and for all listeners to be called."""
-        assert self._ended.acquire(timeout=20)
+        assert self._ended.acquire(timeout=30)
 
     def fail(self, error: Exception) -> None:
         """Make every attempt from now on fail."""
@@ -128,7 +128,7 @@ class World:
 
         def answer(number: int) -> Snapshot[Any]:
             begun.set()
-            assert release.wait(20)
+            assert release.wait(30)
             return before(number)
 
         self.source.answer = answer

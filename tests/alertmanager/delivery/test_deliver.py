@@ -237,7 +237,7 @@ def test_a_tool_that_hangs_leaves_it_to_alertmanager(between: Between) -> None:
     world.good()
     other_tool(world, "exec sleep 60")
     world.rules.serve(*RULES)
-    world.refresh(timeout=3)
+    world.refresh(timeout=9)
     assert world.error is None and world.in_sync == [True]
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 GOOD = b"route: {receiver: a}\nreceivers: [{name: a}]\n"
 
 
-def deadline(seconds: float = 20.0) -> Deadline:
+def deadline(seconds: float = 60.0) -> Deadline:
     return Deadline(SystemClock(), seconds)
 
 
@@ -139,8 +139,8 @@ def test_without_the_tool_nothing_is_known(tmp_path: Path, monkeypatch: pytest.M
 
 def test_it_hangs(tmp_path: Path) -> None:
     one = script(tmp_path, "exec sleep 60")
-    with pytest.raises(NoVerdict, match=r"amtool did not end within 0\.\d+ s") as raised:
-        one.refuses(GOOD, deadline(0.3))
+    with pytest.raises(NoVerdict, match=r"amtool did not end within [01][.\d]* s") as raised:
+        one.refuses(GOOD, deadline(3))
     assert raised.value.error_type == "timeout"
     assert [path.name for path in tmp_path.iterdir()] == ["bin"]
 

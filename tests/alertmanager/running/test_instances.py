@@ -106,7 +106,7 @@ class Recorded(Server):
         return self.answers.get(path.rpartition("/")[2], (404, b""))
 
 
-def deadline(seconds: float = 10.0) -> Deadline:
+def deadline(seconds: float = 60.0) -> Deadline:
     return Deadline(SystemClock(), seconds)
 
 
@@ -224,7 +224,7 @@ def test_one_that_hangs_does_not_hold_up_the_others(tmp_path: Path) -> None:
     released = threading.Event()
     with Hanging() as slow, Recorded(metrics=(200, metrics("0.25.0"))) as quick:
         found = instances(tmp_path, slow.url, quick.url)
-        late, seen = found.look(deadline(6.0))
+        late, seen = found.look(deadline(9.0))
         released.set()
     assert isinstance(late.error, Transient) and late.error.error_type == "timeout"
     assert seen.error is None

@@ -131,7 +131,7 @@ def test_without_a_first_connection_there_is_nothing_to_resume(told: Told) -> No
 
 
 def test_a_daemon_that_falls_silent_counts_as_lost(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_stream, "SILENCE", 0.05)
+    monkeypatch.setattr(event_stream, "SILENCE", 2.0)
     stopped = threading.Event()
 
     def silent(_: Asked) -> Iterator[bytes]:
@@ -204,6 +204,6 @@ def test_a_stream_that_ends_too_early_is_an_error() -> None:
 
 
 def test_up_to_now_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_stream, "UP_TO_NOW", 0.3)
+    monkeypatch.setattr(event_stream, "UP_TO_NOW", 2.0)
     with Stub(endless(b"")) as stub, pytest.raises(Failed, match="was lost"):
         list(until_now(Client(parse(stub.url)), ""))

@@ -31,7 +31,7 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def exchange(url: str, timeout: float = 10.0, path: str = "") -> Exchange:
+def exchange(url: str, timeout: float = 30.0, path: str = "") -> Exchange:
     return Exchange(lambda: Credential(url), BODY, FakeClock(), timeout, path)
 
 

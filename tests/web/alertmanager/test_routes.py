@@ -121,8 +121,7 @@ def test_s7_the_delivery_of_each_target(whole: Whole) -> None:
     eventually(lambda: whole.deliveries()["team-a"] == "pending", "the change")
     assert whole.deliveries()["team-b"] == "ok"
     whole.between.answers.clear()
-    answer = whole.client.post("/api/v2/alertmanager/refresh?wait=20s")
-    assert answer.status_code in (200, 503)
+    assert asked(whole, "60s").status_code == 200
     eventually(lambda: whole.deliveries()["team-a"] == "ok", "being caught up")
 
 
@@ -156,12 +155,19 @@ def test_s7_the_metrics(whole: Whole) -> None:
 
 
 def test_a_refresh_that_a_user_asks_for(whole: Whole) -> None:
-    answer = asked(whole, "20s")
+    answer = asked(whole, "60s")
     assert answer.status_code == 200
     assert answer.json["items"] == 2 and answer.json["rejected"] == 2
     whole.between.answers["*"] = (503, b"")
-    answer = asked(whole, "1s")
-    assert answer.status_code == 502 and "503" in answer.json["message"]
+    answers: list[Any] = []
+
+    def failed() -> bool:
+        """Whether it failed in the time it was given; on a slow machine it may still run then."""
+        answers.append(asked(whole, "1s"))
+        return bool(answers[-1].status_code == 502)
+
+    eventually(failed, "the failure")
+    assert "503" in answers[-1].json["message"]
 
 
 def asked(whole: Whole, wait: str) -> Any:
@@ -170,7 +176,7 @@ def asked(whole: Whole, wait: str) -> Any:
 
     def over() -> bool:
         answers.append(whole.client.post(f"/api/v2/alertmanager/refresh?wait={wait}"))
-        return bool(answers[-1].json["error"] != "refresh_in_progress")
+        return bool(answers[-1].json.get("error") != "refresh_in_progress")
 
     eventually(over, "a refresh")
     return answers[-1]
@@ -204,10 +210,10 @@ def test_f7_what_is_delivered_is_an_event_and_its_refresh_is_remembered(whole: W
 def test_f7_a_blocking_query_ends_with_the_next_generation(whole: Whole) -> None:
     generation = whole.get(STATUS)["generation"]
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(whole.app.test_client().get, f"{STATUS}?generation={generation}&wait=20s")
+        asked = pool.submit(whole.app.test_client().get, f"{STATUS}?generation={generation}&wait=60s")
         eventually(lambda: whole.daemon.feed.followers == 1, "the query")
         whole.secret("team-c")
-        answer = asked.result(20).get_json()
+        answer = asked.result(60).get_json()
     assert answer["generation"] > generation and answer["receivers"] == 3
 
 
@@ -219,7 +225,7 @@ def test_f7_the_etag_of_the_targets_covers_their_delivery(whole: Whole) -> None:
     known = {"If-None-Match": listed.headers["ETag"]}
     assert whole.client.get(TARGETS, headers=known).status_code == 304
     whole.between.answers.clear()
-    assert whole.client.post("/api/v2/alertmanager/refresh").status_code == 202
+    assert asked(whole, "0s").status_code in (200, 202)
     eventually(lambda: whole.deliveries()["team-a"] == "ok", "being caught up")
     again = whole.client.get(TARGETS, headers=known)
     assert again.status_code == 200 and again.json is not None and listed.json is not None

@@ -21,14 +21,13 @@ from alert_refresh.server.refusals import refusal
 from alert_refresh.web.app import create_app
 from tests.alertmanager.server import Alertmanager, Between
 from tests.fakes import FakeClock
-from tests.faults.test_d_postgres import slow_view
 from tests.process.program import Program, raw
 from tests.rules.examples import packed
 from tests.rules.world import World as RulesWorld
 from tests.stage import eventually
 from tests.web.alertmanager.test_routes import Whole
 from tests.web.test_manual_refresh import asking
-from tests.web.views.world import ViewsWorld
+from tests.web.views.world import ViewsWorld, held_view, holding
 from tests.web.world import ADMIN, READ, World, target, targets
 
 if TYPE_CHECKING:
@@ -209,7 +208,7 @@ def refreshes(_: Path) -> Iterator[Seen]:
         yield "refreshTarget 404 unknown", world.client.post(f"{TARGETS}/nobody/refresh", headers=AUTH)
         begun, _release = world.hang()
         world.post(token=ADMIN)
-        assert begun.wait(20)
+        assert begun.wait(30)
         yield "RefreshUnavailable in_progress", world.post(token=ADMIN)
 
 
@@ -329,17 +328,20 @@ def views(_: Path) -> Iterator[Seen]:
 def slow_views(_: Path) -> Iterator[Seen]:
     """A refresh of a view that takes long."""
     with ViewsWorld() as first:
-        slow_view(first.database, seconds=1)
+        held_view(first.database, "mv_slow")
         settings = {"VIEWS": "mv_slow", "VIEWS_REFRESH_RATE_LIMIT": "1h", "VIEWS_REFRESH_ENABLED": "false"}
         with ViewsWorld(first.database, **settings) as world:
             world.start()
-            yield "refreshEntityViews 202 accepted", world.post("?wait=0s")
-            yield "DetailUnavailable in_progress", world.post()
-            world.attempt_ends()
+            with holding(first.database) as let_go:
+                yield "refreshEntityViews 202 accepted", world.post("?wait=0s")
+                yield "DetailUnavailable in_progress", world.post()
+                let_go()
+                world.attempt_ends()
             yield "DetailRateLimited too_soon", world.post()
         with ViewsWorld(first.database, VIEWS="mv_slow") as world:
             world.start()
-            yield "forceAutomatedRefresh 202 accepted", world.post("/automated/force?wait=0s")
+            with holding(first.database):
+                yield "forceAutomatedRefresh 202 accepted", world.post("/automated/force?wait=0s")
         with ViewsWorld(first.database, VIEWS="mv_slow", VIEWS_REFRESH_ENABLED="false") as world:
             world.start()
             yield "refreshViews 202 accepted", world.app.test_client().post(f"{VIEWS}/refresh")

@@ -25,8 +25,8 @@ VARYING = {
     "generation", "hit_ratio", "hits", "id", "last_manual_refresh", "last_proof_of_life", "last_refresh",
     "last_refreshed", "last_run", "last_success", "max_duration_ms", "min_duration_ms", "misses", "next_attempt",
     "next_refresh", "next_run", "p95_duration_ms", "p99_duration_ms", "proposal", "python", "refresh_duration_ms",
-    "refresh_started_at", "refreshed_at", "request_id", "rows", "size_bytes", "started_at", "targets_generation",
-    "uptime_seconds",
+    "refresh_started_at", "refreshed_at", "request_id", "retry_after_seconds", "rows", "size_bytes", "started_at",
+    "targets_generation", "uptime_seconds",
 }  # fmt: skip
 """Fields that two runs may have different values of; their types are compared."""
 BEGINNINGS = {

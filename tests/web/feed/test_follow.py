@@ -108,7 +108,7 @@ def test_a_client_can_wait_for_what_is_loaded_first() -> None:
     with World() as world:
         begun, release = world.hang()
         world.daemon.start()
-        assert begun.wait(20)
+        assert begun.wait(30)
         asked = [asking(world, f"{TARGETS}{path}?generation=0&wait=25s") for path in ROUTES]
         eventually(lambda: world.daemon.feed.followers == len(asked))
         release.set()

@@ -94,7 +94,7 @@ def test_the_answer_of_a_post_that_waits_is_the_same_record(world: World) -> Non
 def test_one_that_is_queued_and_then_running_says_so(world: World) -> None:
     begun, release = world.hang()
     world.change()
-    assert begun.wait(20)
+    assert begun.wait(30)
     assert [row["result"] for row in listed(world)][:1] == ["running"]
     world.change()
     queued, running, *_ = listed(world)
@@ -118,7 +118,7 @@ def test_one_that_waits_for_its_next_attempt_is_retrying_and_a_newer_one_superse
     assert (waits["error"], waits["error_type"], waits["attempts"]) == ("connection refused", "network", 1)
     begun, release = world.hang()
     world.clock.advance(30)
-    assert begun.wait(20)
+    assert begun.wait(30)
     again = one(world)
     assert (again["result"], again["next_attempt"], again["attempts"]) == ("running", None, 1)
     release.set()
@@ -138,7 +138,7 @@ def test_a_wait_for_one_ends_as_soon_as_a_newer_one_takes_its_place(world: World
     follower = world.daemon.feed.follow()
     begun, release = world.hang()
     begin(world, ID.replace("0a", "0b"))
-    assert begun.wait(20)
+    assert begun.wait(30)
     assert ask().json["result"] == "superseded", "though the newer one still runs"
     [event] = follower.take()
     assert b'"result":"superseded"' in event.text
@@ -165,7 +165,7 @@ def test_an_id_that_is_used_again_means_the_newer_refresh_from_its_begin(world: 
     world.clock.advance(1)
     begun, release = world.hang()
     begin(world)
-    assert begun.wait(20)
+    assert begun.wait(30)
     assert (one(world)["result"], one(world)["started_at"]) == ("running", "2023-11-14T22:13:21Z")
     assert [row["result"] for row in listed(world)][:2] == ["running", "success"]
     ask = asking(world, f"{REFRESHES}/{ID}?wait=25s")
@@ -201,6 +201,7 @@ def other(number: int) -> Outcome:
 
 def test_one_whose_schedule_was_paused_has_failed(world: World) -> None:
     world.fail(Transient("connection refused", "network"))
+    world.clock.wait_for_sleeper(30)
     world.clock.advance(30)
     world.attempt_ends()
     world.clock.wait_for_sleeper(30)
@@ -220,7 +221,7 @@ def test_one_that_a_stop_cut_is_cancelled(world: World) -> None:
     world.fail(Transient("the request was interrupted", "network"))
     begun, release = world.hang()
     begin(world)
-    assert begun.wait(20)
+    assert begun.wait(30)
     world.daemon.halt()
     release.set()
     world.attempt_ends()
@@ -255,7 +256,7 @@ def test_one_that_has_just_ended_is_found_before_it_is_recorded(world: World) ->
 def test_wait_answers_when_it_is_over(world: World) -> None:
     begun, release = world.hang()
     begin(world)
-    assert begun.wait(20)
+    assert begun.wait(30)
     ask = asking(world, f"{REFRESHES}/{ID}?wait=30s")
     eventually(lambda: world.daemon.feed.followers == 1)
     release.set()
@@ -266,7 +267,7 @@ def test_wait_answers_when_it_is_over(world: World) -> None:
 def test_a_wait_that_ends_before_answers_with_the_current_state(world: World) -> None:
     begun, _ = world.hang()
     begin(world)
-    assert begun.wait(20)
+    assert begun.wait(30)
     ask = asking(world, f"{REFRESHES}/{ID}?wait=20s")
     world.clock.wait_for_sleeper(20)
     world.clock.advance(20)
@@ -337,7 +338,7 @@ def test_one_that_is_running_is_in_the_first_page_alone(world: World) -> None:
     made(world)
     begun, release = world.hang()
     begin(world)
-    assert begun.wait(20)
+    assert begun.wait(30)
     body = world.client.get(f"{REFRESHES}?limit=1").json
     assert [row["result"] for row in body["refreshes"]] == ["running"]
     rest = listed(world, f"?cursor={body['next_cursor']}")

@@ -15,7 +15,7 @@ from alert_refresh.targets import KIND as TARGETS
 from tests.fakes import START, FakeSource
 from tests.rules.examples import packed, rule, rules
 from tests.rules.world import World
-from tests.stage import eventually
+from tests.stage import HANG_GUARD, eventually
 from tests.web.world import ADMIN, target, targets
 from tests.web.world import TARGETS as TARGETS_PATH
 
@@ -108,7 +108,7 @@ def test_a_post_during_a_load_is_refused_and_a_file_trigger_is_kept(tmp_path: Pa
 
         def held(*arguments: Any) -> Any:
             calls.append(arguments)
-            assert release.wait(20)
+            assert release.wait(30)
             return refresh(*arguments)
 
         source: Any = world.worker.source
@@ -123,8 +123,8 @@ def test_a_post_during_a_load_is_refused_and_a_file_trigger_is_kept(tmp_path: Pa
         release.set()
         world.attempt_ends()
         world.attempt_ends()
-        world.settles()
-        assert world.word == "three" and len(calls) == 2
+        eventually(lambda: world.word == "three", "the last version")
+        assert len(calls) in (2, 3), "the event of the last one may come when the load that was kept has begun"
 
 
 def test_a_family_can_be_refreshed_alone(tmp_path: Path) -> None:
@@ -318,9 +318,9 @@ def test_from_a_post_to_swapped_in_takes_a_moment(tmp_path: Path) -> None:
     with World(tmp_path, packed(1234)).start() as world:
         world.read_from(tmp_path / "elsewhere", packed(1234, word="two"))
         began = time.perf_counter()
-        assert world.post("/refresh?wait=10s").status_code == 200
+        assert world.post("/refresh?wait=60s").status_code == 200
         assert world.loaded.rules["rule-000000"].description == "two"
-        assert time.perf_counter() - began < 1  # 100 ms on an idle machine
+        assert time.perf_counter() - began < HANG_GUARD / 2, "100 ms on an idle machine"
         world.attempt_ends()
         assert rules(1234, word="two") == list(world.loaded.all())
 

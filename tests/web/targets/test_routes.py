@@ -82,7 +82,7 @@ def test_while_an_attempt_runs_the_status_is_in_progress_and_its_duration_the_la
     with World().start() as world:
         begun, release = world.hang()
         world.post()
-        assert begun.wait(10)
+        assert begun.wait(30)
         world.clock.advance(2.25)
         status = world.get("/status").json
         assert (status["status"], status["attempt"], status["refresh_duration_ms"]) == ("in_progress", 1, 0)
@@ -127,7 +127,7 @@ def test_an_attempt_that_a_stop_ended_keeps_the_status_of_the_one_before() -> No
     with World().start() as world:
         begun, release = world.hang()
         world.post()
-        assert begun.wait(10)
+        assert begun.wait(30)
         world.worker.halt()
         world.fail(Transient("cut off", "network"))
         release.set()
@@ -307,7 +307,7 @@ def test_before_anything_is_known_targets_are_not_loaded_and_the_status_is_p15()
         assert world.client.get("/healthz").status_code == 200
         begun, release = world.hang()
         world.post()
-        assert begun.wait(10)
+        assert begun.wait(30)
         world.clock.advance(4)
         assert world.get().headers["Retry-After"] == "26"
         world.source.answer = lambda n: targets(target("one"))

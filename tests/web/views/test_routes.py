@@ -16,11 +16,13 @@ from tests.faults.test_d_postgres import backend, slow_view, wait_for
 from tests.postgres import VIEWS, Server
 from tests.views.test_source import block
 from tests.views.world import in_thread
-from tests.web.views.world import AUTOMATED, REFRESH, ViewsWorld
+from tests.web.views.world import AUTOMATED, REFRESH, ViewsWorld, held_view, holding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from werkzeug.test import TestResponse
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def test_some_failed_views_make_a_partial_success(world: ViewsWorld) -> None:
 
 
 def test_a_retry_takes_up_the_failed_view_and_what_reads_it_and_ends_the_failure() -> None:
-    with ViewsWorld(VIEWS_REFRESH_BASE_BACKOFF="1s") as world:
+    with ViewsWorld(VIEWS_REFRESH_BASE_BACKOFF="3s") as world:
         world.start()
         with world.database.connect() as blocker, blocker.transaction():
             block(blocker, "mv_descendant_counts")
@@ -139,8 +141,11 @@ def test_a_wrong_question_is_refused_in_detail(world: ViewsWorld, path: str, sta
 
 
 def test_a_refresh_that_takes_long_is_a_202_and_a_second_one_a_503(world: ViewsWorld) -> None:
-    slow_view(world.database, seconds=2)
-    with ViewsWorld(world.database, VIEWS="mv_slow", VIEWS_REFRESH_ENABLED="false") as other:
+    held_view(world.database, "mv_slow")
+    with (
+        ViewsWorld(world.database, VIEWS="mv_slow", VIEWS_REFRESH_ENABLED="false") as other,
+        holding(world.database),
+    ):
         other.start()
         response = other.post("?wait=100ms")
         assert response.status_code == 202
@@ -152,14 +157,18 @@ def test_a_refresh_that_takes_long_is_a_202_and_a_second_one_a_503(world: ViewsW
 
 
 def test_d17_fifty_concurrent_forced_refreshes_are_one_refresh_and_forty_nine_503s(world: ViewsWorld) -> None:
-    slow_view(world.database, seconds=1)
+    held_view(world.database, "mv_slow")
+    answers: list[TestResponse] = []
     with ViewsWorld(world.database, VIEWS="mv_slow") as other:
         other.start()
-        calls = [in_thread(lambda: other.post("/automated/force")) for _ in range(50)]
-        started = time.monotonic()
-        assert other.get("/refresh/status").status_code == 200
-        assert time.monotonic() - started < 1
-        answers = [call() for call in calls]
+        with holding(world.database) as let_go:
+            calls = [in_thread(lambda: answers.append(other.post("/automated/force"))) for _ in range(50)]
+            wait_for(lambda: len(answers) == 49, 30)
+            assert other.get("/refresh/status").status_code == 200
+            assert other.worker.get_status().in_progress, "the status did not wait for its end"
+            let_go()
+            for call in calls:
+                call()
         codes = [answer.status_code for answer in answers]
         assert codes.count(200) == 1 and codes.count(503) == 49
         assert all(int(answer.headers["Retry-After"]) >= 1 for answer in answers if answer.status_code == 503)
@@ -181,10 +190,11 @@ def test_a_busy_view_is_false_in_the_results_and_a_503_where_all_are(world: View
 
 
 def test_two_daemons_never_refresh_a_view_concurrently(world: ViewsWorld) -> None:
-    slow_view(world.database, seconds=1)
+    held_view(world.database, "mv_slow")
     with (
         ViewsWorld(world.database, VIEWS="mv_slow", VIEWS_REFRESH_ENABLED="false") as one,
         ViewsWorld(world.database, VIEWS="mv_slow", VIEWS_REFRESH_ENABLED="false") as two,
+        holding(world.database) as let_go,
     ):
         one.start()
         two.start()
@@ -192,6 +202,7 @@ def test_two_daemons_never_refresh_a_view_concurrently(world: ViewsWorld) -> Non
         wait_for(lambda: backend(world.database))
         second = two.post()
         assert second.status_code == 503 and "Retry-After" in second.headers
+        let_go()
         assert first().status_code == 200
 
 

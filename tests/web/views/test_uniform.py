@@ -27,7 +27,7 @@ def get(world: ViewsWorld, path: str = "", **arguments: Any) -> Any:
     return world.app.test_client().get(PREFIX + path, **arguments)
 
 
-def post(world: ViewsWorld, query: str = "?wait=30s") -> Any:
+def post(world: ViewsWorld, query: str = "?wait=60s") -> Any:
     return world.app.test_client().post(f"{PREFIX}/refresh{query}")
 
 
@@ -68,7 +68,7 @@ def test_a_view_that_fails_is_stale_with_the_cause(world: ViewsWorld) -> None:
 
 
 def test_one_view_can_be_refreshed_and_the_record_says_which(world: ViewsWorld) -> None:
-    body = post(world, "?wait=30s&view=mv_descendant_counts").json
+    body = post(world, "?wait=60s&view=mv_descendant_counts").json
     assert (body["result"], body["scope"]) == ("success", "mv_descendant_counts")
     changed = body["difference"]["changed"]
     assert [one["name"] for one in changed] == ["mv_descendant_counts"]

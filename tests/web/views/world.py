@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from alert_refresh.daemon import Daemon, read_config
@@ -10,6 +11,7 @@ from alert_refresh.web.app import create_app
 from tests.postgres import hierarchy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from typing import Self
 
     from alert_refresh.engine import Worker
@@ -19,6 +21,28 @@ if TYPE_CHECKING:
 ENTITIES = "/api/entities"
 REFRESH = f"{ENTITIES}/refresh"
 AUTOMATED = f"{REFRESH}/automated"
+
+
+HELD = 77
+"""The number of the advisory lock for which the refresh of a held view waits."""
+
+
+def held_view(database: Database, name: str) -> None:
+    """A populated view whose refresh waits while `holding`, for as long as that takes."""
+    database.run(
+        "create function held() returns integer language plpgsql set lock_timeout = 0"
+        f" as 'begin perform pg_advisory_xact_lock_shared({HELD}); return 1; end'",
+        f"create materialized view {name} as select held() as id",
+        f"create unique index on {name} (id)",
+    )
+
+
+@contextmanager
+def holding(database: Database) -> Iterator[Callable[[], object]]:
+    """Refreshes of a held view do not end, until what is yielded is called."""
+    with database.connect() as holder:
+        holder.execute("select pg_advisory_lock(%s)", [HELD])
+        yield lambda: holder.execute("select pg_advisory_unlock(%s)", [HELD])
 
 
 class ViewsWorld:
