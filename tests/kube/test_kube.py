@@ -320,6 +320,19 @@ class TestWatches:
         kube.open()
         assert call(kube, LIST)[0] == 200
 
+    def test_a_cut_ends_the_connections_there_are_and_refuses_no_new_one(self, kube: KubeServer) -> None:
+        with Watching(kube, f"resourceVersion={kube.store.version}") as watch:
+            kube.cut()
+            assert call(kube, LIST)[0] == 200
+            with pytest.raises(http.client.IncompleteRead):
+                watch.answer.read()
+
+    def test_nobody_else_gets_the_port_of_a_closed_server(self, kube: KubeServer) -> None:
+        kube.close()
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", kube.port))
+        kube.open()
+
 
 class TestFaults:
     def test_a_rule_skips_fires_and_counts(self, kube: KubeServer) -> None:
