@@ -77,7 +77,7 @@ class FakeClock:
             return [one for one in self.sleeping() if seconds is None or one == seconds or abs(one - seconds) < 1e-6]
 
         with self._changed:
-            if not self._changed.wait_for(lambda: bool(found()), timeout=10):
+            if not self._changed.wait_for(lambda: bool(found()), timeout=30):
                 raise AssertionError(f"nobody waits {seconds} s; waits now: {self.sleeping()}")
             return found()[0]
 

@@ -9,7 +9,17 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alert_refresh.engine import NotHeld, Outcome, RefreshSettings, Request, Result, Snapshot, SystemClock, Worker
+from alert_refresh.engine import (
+    NotHeld,
+    Outcome,
+    RefreshInProgress,
+    RefreshSettings,
+    Request,
+    Result,
+    Snapshot,
+    SystemClock,
+    Worker,
+)
 from alert_refresh.observe.outcomes import log_outcome
 from alert_refresh.targets import KIND, Settings
 from alert_refresh.targets.kubernetes.applier import Applier
@@ -107,11 +117,17 @@ class World:
             return list(self.outcomes)
 
     def refresh(self) -> list[Outcome]:
-        """One manual refresh to the end of its cycle; returns its attempts."""
-        before = len(self.outcomes)
-        request = self.worker.refresh_now()
-        assert request.done.wait(TIMEOUT * (RETRIES + 1))
-        return self.outcomes[before:]
+        """One manual refresh to the end of its cycle, once no other is in progress; returns its attempts."""
+        accepted: list[Request] = []
+
+        def accept() -> bool:
+            with contextlib.suppress(RefreshInProgress):
+                accepted.append(self.worker.refresh_now())
+            return bool(accepted)
+
+        eventually(accept, "the end of another refresh")
+        assert accepted[0].done.wait(TIMEOUT * (RETRIES + 1))
+        return [one for one in self.outcomes if one.request_id == accepted[0].request_id]
 
     @contextlib.contextmanager
     def soon_out_of_time(self, seconds: float = 1.5) -> Iterator[None]:

@@ -138,21 +138,23 @@ def test_p05_sighup_refreshes_every_kind_any_number_of_times_regardless_of_the_r
         assert program.process.returncode == 0
 
 
-def test_p05_sighup_ends_a_wait_between_attempts_and_many_of_them_make_one_more_run() -> None:
-    with scripted("fail", "slow", "ok") as program:
+def test_p05_sighup_ends_a_wait_between_attempts_and_many_of_them_make_one_more_run(tmp_path: Path) -> None:
+    held = f"until {tmp_path / 'released'}"
+    with scripted("fail", held, "ok") as program:
         program.wait_for("Serving")
         program.wait_for("Refresh failed, retrying")
         program.send(signal.SIGHUP)
-        program.wait_for("Attempt 2: slow")
+        program.wait_for("Attempt 2: until")
         for count in range(2, 6):
             program.send(signal.SIGHUP)
             program.wait_for("SIGHUP", count)
+        (tmp_path / "released").touch()
         program.wait_for("Targets refreshed", 2)
         assert program.get("/healthz")[0] == 200
         program.stop()
         assert [line["message"] for line in program.find("Attempt ")] == [
             "Attempt 1: fail",
-            "Attempt 2: slow",
+            f"Attempt 2: {held}",
             "Attempt 3: ok",
         ]
 

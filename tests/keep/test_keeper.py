@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 KEY = Key(bytes(range(32)))
 
 
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop writes what is still to be written also where the disk is busy with others."""
+    monkeypatch.setattr(keeping, "STOP_WITHIN", 60.0)
+
+
 def broken(number: int) -> Snapshot[str]:
     raise Permanent("the source is away", "network")
 
@@ -365,7 +371,7 @@ def test_a_folder_that_does_not_answer_holds_up_no_start(
     monkeypatch.setattr(keeping, "RESTORE_WITHIN", 0.05)
     try:
         with World(tmp_path, broken).start() as world:
-            assert reached.is_set()
+            assert reached.wait(20)
             release.set()
             assert world.served is None and not world.worker.get_status().restored
     finally:
@@ -527,6 +533,7 @@ def test_outcomes_that_could_not_be_written_are_written_later(
         tmp_path.chmod(0o777)
         for count in (1, 2):
             world.change()
+            eventually(lambda: logged(caplog, "The outcomes of refreshes cannot be written"), "a failure")
             eventually(partial(waits, world, count), "it is put back")
         tmp_path.chmod(0o700)
         world.change()
