@@ -66,7 +66,7 @@ SWAPS = 3
 
 @contextmanager
 def swapping(root: Path, several: bool) -> Iterator[tuple[list[int], threading.Event]]:
-    """Put a new version in place every few milliseconds; yields the versions so far, and what one sets that read one."""
+    """Put a new version in place every few milliseconds; yields the versions, and what one sets that read one."""
     versions: list[int] = []
     stop, read = threading.Event(), threading.Event()
 
