@@ -36,16 +36,13 @@ class PgBouncer:
     def __init__(self, database: Database, mode: str, size: int = 5) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="ar-pgb-"))
         self.database = database
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        settings = [
+        self.port = 0
+        self.settings = [
             "[databases]", f"* = host={database.server.folder} port=5432 user=postgres",
             "[pgbouncer]", "listen_addr = 127.0.0.1",
-            f"listen_port = {self.port}", "auth_type = any", f"pool_mode = {mode}", f"default_pool_size = {size}",
+            "auth_type = any", f"pool_mode = {mode}", f"default_pool_size = {size}",
             "unix_socket_dir =", "ignore_startup_parameters = extra_float_digits", f"logfile = {self.folder}/log",
         ]  # fmt: skip
-        (self.folder / "ini").write_text("\n".join(settings) + "\n")
         self.folder.chmod(0o777)
 
     def dsn(self) -> str:
@@ -54,19 +51,28 @@ class PgBouncer:
         )
 
     def __enter__(self) -> Self:
-        libraries = ":".join(str(folder) for folder in UNPACKED.glob("usr/lib/*-linux-gnu"))
-        command = [program(), *(["-u", "nobody"] if os.geteuid() == 0 else []), str(self.folder / "ini")]
-        self.process = subprocess.Popen(
-            command, env={"LD_LIBRARY_PATH": libraries}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        until = time.monotonic() + 20
+        self._start()
+        until = time.monotonic() + 30
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port)).close()
                 return self
             except OSError:
-                assert time.monotonic() < until and self.process.poll() is None, "pgbouncer does not start"
+                assert time.monotonic() < until, "pgbouncer does not start"
                 time.sleep(0.05)
+            if self.process.poll() is not None:  # as when somebody else has taken the port
+                self._start()
+
+    def _start(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        (self.folder / "ini").write_text("\n".join([*self.settings, f"listen_port = {self.port}"]) + "\n")
+        libraries = ":".join(str(folder) for folder in UNPACKED.glob("usr/lib/*-linux-gnu"))
+        command = [program(), *(["-u", "nobody"] if os.geteuid() == 0 else []), str(self.folder / "ini")]
+        self.process = subprocess.Popen(
+            command, env={"LD_LIBRARY_PATH": libraries}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()

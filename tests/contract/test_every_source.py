@@ -209,7 +209,7 @@ def test_a_watch_stopped_before_it_runs_never_runs(world: World) -> None:
     watch = watch_of(world, lambda _: None)
     watch.stop()
     thread = running(watch)
-    thread.join(10)
+    thread.join(30)
     assert not thread.is_alive()
 
 
@@ -219,7 +219,7 @@ def test_a_watch_stopped_while_it_runs_ends_immediately_and_reports_nothing_more
     watch = watch_of(world, seen.append)
     thread = running(watch)
     watch.stop()
-    thread.join(10)
+    thread.join(30)
     assert not thread.is_alive()
     before = len(seen)
     world.write(2)
@@ -241,7 +241,7 @@ def test_a_watch_reports_each_change_also_one_before_it_ran(world: World) -> Non
         assert set(seen) <= {Trigger.WATCH, Trigger.FILE}
     finally:
         watch.stop()
-        thread.join(10)
+        thread.join(30)
     assert not thread.is_alive()
 
 
@@ -253,6 +253,6 @@ def test_watches_that_were_stopped_hold_nothing_open(world: World) -> None:
         watch = watch_of(world, lambda _: None)
         thread = running(watch)
         watch.stop()
-        thread.join(10)
+        thread.join(30)
         del watch, thread
     eventually(lambda: open_files() <= before, "the end of what was opened")

@@ -192,7 +192,7 @@ def test_refresh_now_needs_a_running_worker() -> None:
 def test_refresh_now_runs_immediately_with_the_given_id() -> None:
     with Stage().start().idle() as stage:
         request = stage.worker.refresh_now("11111111-2222-3333-4444-555555555555", scope="one")
-        assert request.done.wait(10)
+        assert request.done.wait(30)
         assert stage.source.requests[-1] is request
         assert request.scope == "one"
         assert stage.outcomes[-1].request_id == "11111111-2222-3333-4444-555555555555"
@@ -204,7 +204,7 @@ def test_every_request_has_an_id_of_its_own() -> None:
         ids = []
         for _ in range(10):
             request = stage.worker.refresh_now()
-            request.done.wait(10)
+            request.done.wait(30)
             ids.append(request.request_id)
         assert len(set(ids)) == 10
 

@@ -193,11 +193,11 @@ def test_f03_without_inotify_changes_are_found_by_the_schedule(
     worker = Worker(KIND, ten.source, settings, clock=ten.clock, listeners=[lambda _: ended.release()])
     for _ in range(2):
         worker.start()
-        assert ended.acquire(timeout=10)
+        assert ended.acquire(timeout=30)
         write(ten.root / "0.yaml", secret("t0", data={}))
         ten.clock.wait_for_sleeper(60.0)
         ten.clock.advance(60.0)
-        assert ended.acquire(timeout=10)
+        assert ended.acquire(timeout=30)
         snapshot = worker.get_status().snapshot
         assert snapshot is not None and snapshot.items["t0"].stale_since is not None
         worker.stop()

@@ -217,7 +217,7 @@ def test_held_removals_are_kept(tmp_path: Path, rejected: bool) -> None:
 
 def test_a_second_start_of_the_same_process_keeps_on_keeping(tmp_path: Path) -> None:
     with World(tmp_path).start() as world:
-        world.worker.stop(5)
+        world.worker.stop(30)
         world.keeper.stop()
         world.keeper.start({KIND.name: world.worker}, {KIND.name: TextCodec})
         world.worker.start()
@@ -563,7 +563,7 @@ def test_what_a_stop_left_queued_hinders_no_later_start(
     with World(tmp_path).start() as world:
         assert blocked.reached.wait(20)
         world.change()
-        world.worker.stop(5)
+        world.worker.stop(30)
         world.keeper.stop()
         blocked.release.set()
         world.keeper.start({KIND.name: world.worker}, {KIND.name: TextCodec})

@@ -61,7 +61,7 @@ def noted(tmp_path: Path) -> Iterator[Noted]:
 def test_a_token_replaced_while_refreshes_fail_is_used_immediately(noted: Noted) -> None:
     noted.watch.refreshed(ended(Result.FAILED))
     noted.replace()
-    assert noted.came.wait(10)
+    assert noted.came.wait(30)
     assert set(noted.triggers) == {Trigger.FILE}
 
 

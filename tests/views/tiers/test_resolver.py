@@ -142,7 +142,7 @@ def test_readers_of_two_daemons_never_see_rows_from_before_a_refresh_that_report
             published.append(before + 1)
         stop.set()
         for thread in threads:
-            thread.join(10)
+            thread.join(30)
         assert one.source.resolver.l1.hits > 100 and two.source.resolver.l1.hits > 100
         tiers = [daemon.source.resolver.l2 for daemon in daemons]
         assert sum(tier.hits for tier in tiers if tier is not None) > 0 and None not in tiers
