@@ -65,7 +65,10 @@ def test_x01_redis_down_at_start_then_up_then_down_then_up(valkey: Valkey, caplo
 
 
 @pytest.mark.parametrize("how", ["slow", "blackhole"])
-def test_x02_a_slow_or_silent_redis_costs_its_timeout_once_and_a_refresh_nothing(valkey: Valkey, how: str) -> None:
+def test_x02_a_slow_or_silent_redis_costs_its_timeout_once_and_a_refresh_nothing(
+    valkey: Valkey, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered_however_late(monkeypatch, redis=False)
     with Proxy(tcp(valkey.port)) as proxy:
         if how == "slow":
             proxy.delay = 0.5

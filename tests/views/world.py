@@ -37,9 +37,10 @@ class TestClock(SystemClock):
         return super().monotonic() + self.ahead
 
 
-def answered_however_late(patch: pytest.MonkeyPatch) -> None:
+def answered_however_late(patch: pytest.MonkeyPatch, *, redis: bool = True) -> None:
     """Give a read, and Redis, the time that a busy machine needs: what should be answered is."""
-    patch.setattr(redis_cache, "TIMEOUT", 30.0)
+    if redis:
+        patch.setattr(redis_cache, "TIMEOUT", 30.0)
     patch.setattr(reads, "WAIT", 30.0)
     patch.setattr(reads, "SLOW", 30.0)
 
