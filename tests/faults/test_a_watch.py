@@ -15,6 +15,7 @@ from kubernetes.client.rest import RESTClientObject
 from alert_refresh.engine import Backoff, RefreshSettings, Result, Trigger
 from alert_refresh.targets.kubernetes import list as kube_list
 from alert_refresh.targets.kubernetes import store as listed
+from alert_refresh.targets.kubernetes.applier import SETTLED
 from alert_refresh.targets.kubernetes.errors import HINTS
 from alert_refresh.targets.kubernetes.reflector import Reflector
 from alert_refresh.targets.kubernetes.snapshot import Memo
@@ -441,7 +442,10 @@ class TestRefusals:
             it.refresh()
             it.change()
             it.connected().told_everything()
-            assert it.health.counts["drift_corrected"] == 0
+            clock.advance(SETTLED)
+            it.change()
+            it.told_everything()
+            assert it.health.counts["drift_corrected"] == 0, "what was listed before there was a watch is no drift"
 
     def test_a_right_that_comes_back_is_used_without_a_list(self, kube: KubeServer, tmp_path: Path) -> None:
         """An API server that has just started answers 403 until it has read the roles."""
