@@ -240,10 +240,9 @@ class KubeServer:
 
 
 def _bound(port: int) -> socket.socket:
-    """A socket that is bound, and does not listen yet; others of this user may be bound to the same port."""
+    """A socket that is bound, and does not listen yet; another of this kind may be bound to the same port."""
     sock = socket.socket()
-    for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
-        sock.setsockopt(socket.SOL_SOCKET, option, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind(("127.0.0.1", port))
     return sock
 
