@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from werkzeug.test import TestResponse
 
-THREAD_GRACE = 3.0
+THREAD_GRACE = 20.0
 """Seconds the threads of a test may take to end once it is over."""
 
 # freeze_time would import every model of these with a false datetime, and fail in the middle.

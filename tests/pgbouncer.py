@@ -59,7 +59,7 @@ class PgBouncer:
         self.process = subprocess.Popen(
             command, env={"LD_LIBRARY_PATH": libraries}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        until = time.monotonic() + 20
+        until = time.monotonic() + 30
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port)).close()

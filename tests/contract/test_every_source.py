@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 HANGING = [world for world in WORLDS if world.hang]
 WATCHING = [world for world in WORLDS if world.watches]
 
+HANGS = 1.5
+"""Seconds given to an attempt that gets no answer; a busy machine must send its request within them."""
+
 hanging = pytest.mark.parametrize("world", HANGING, indirect=True)
 watching = pytest.mark.parametrize("world", WATCHING, indirect=True)
 
@@ -51,7 +54,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 
 
 def refresh(
-    world: World, previous: Snapshot[Any] | None = None, *, seconds: float = 10.0, scope: str | None = None
+    world: World, previous: Snapshot[Any] | None = None, *, seconds: float = 60.0, scope: str | None = None
 ) -> Snapshot[Any]:
     request = Request(Trigger.MANUAL, scope=scope)
     return world.source.refresh(previous, request, Deadline(SystemClock(), seconds))
@@ -129,7 +132,7 @@ def test_every_fault_is_an_error_of_the_engine_and_contains_no_secret(world: Wor
     for word, fault in each_fault(world):
         with fault() as fired:
             with pytest.raises((Transient, Permanent, Partial)) as raised:
-                refresh(world, good, seconds=1.0)
+                refresh(world, good, seconds=HANGS if word == world.hang else 60.0)
             assert fired(), f"{word}: the fault was not met"
             error = raised.value.cause if isinstance(raised.value, Partial) else raised.value
             assert isinstance(error, AttemptError)
@@ -150,8 +153,8 @@ def test_an_attempt_ends_with_its_deadline_without_any_response(world: World) ->
     with world.faults()[world.hang]() as fired:
         began = time.monotonic()
         with pytest.raises(Transient) as raised:
-            refresh(world, seconds=0.3)
-        assert time.monotonic() - began < 5
+            refresh(world, seconds=HANGS)
+        assert HANGS <= time.monotonic() - began < HANGS + 15
         assert raised.value.error_type == "timeout"
         assert fired()
 
@@ -206,7 +209,7 @@ def test_a_watch_stopped_before_it_runs_never_runs(world: World) -> None:
     watch = watch_of(world, lambda _: None)
     watch.stop()
     thread = running(watch)
-    thread.join(10)
+    thread.join(30)
     assert not thread.is_alive()
 
 
@@ -216,7 +219,7 @@ def test_a_watch_stopped_while_it_runs_ends_immediately_and_reports_nothing_more
     watch = watch_of(world, seen.append)
     thread = running(watch)
     watch.stop()
-    thread.join(10)
+    thread.join(30)
     assert not thread.is_alive()
     before = len(seen)
     world.write(2)
@@ -238,7 +241,7 @@ def test_a_watch_reports_each_change_also_one_before_it_ran(world: World) -> Non
         assert set(seen) <= {Trigger.WATCH, Trigger.FILE}
     finally:
         watch.stop()
-        thread.join(10)
+        thread.join(30)
     assert not thread.is_alive()
 
 
@@ -250,6 +253,6 @@ def test_watches_that_were_stopped_hold_nothing_open(world: World) -> None:
         watch = watch_of(world, lambda _: None)
         thread = running(watch)
         watch.stop()
-        thread.join(10)
+        thread.join(30)
         del watch, thread
     eventually(lambda: open_files() <= before, "the end of what was opened")

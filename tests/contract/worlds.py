@@ -157,8 +157,7 @@ class KubernetesWorld(World):
     def build(self) -> Source[Any]:
         from alert_refresh.targets.kubernetes.source import KubernetesSource
 
-        self.kube = KubeServer()
-        self.kube.open()
+        self.kube = KubeServer().__enter__()
         file = kubeconfig(self.folder / "kubeconfig", self.kube.url)
         settings = target_settings(source="kubernetes", kubeconfig=str(file), watch=False)
         return KubernetesSource(settings, SystemClock())
@@ -195,7 +194,7 @@ class KubernetesWorld(World):
         }
 
     def close(self) -> None:
-        self.kube.close()
+        self.kube.__exit__()
 
 
 class RulesWorld(World):

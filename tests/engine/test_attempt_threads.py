@@ -169,7 +169,7 @@ def test_p14_a_worker_that_dies_in_mid_attempt_is_reported_restarted_and_not_in_
         stage.source.release_all()
         request = stage.worker.refresh_now()
         stage.source.wait_for_call(2).answer()
-        assert request.done.wait(10)
+        assert request.done.wait(30)
         status = stage.idle().status
         assert status.succeeded + status.failed + status.cancelled == stage.source.calls == 2
 

@@ -82,7 +82,7 @@ def test_a_manual_refresh_in_each_wait_starts_a_fresh_cycle_with_all_its_retries
         failing.pass_backoffs(*WAITS[1 : 1 + passed]).backing_off(WAITS[1 + passed])
         waiting = failing.source.requests[-1]
         request = failing.worker.refresh_now("11111111-2222-3333-4444-555555555555")
-        assert waiting.done.wait(10)
+        assert waiting.done.wait(30)
         failing.pass_backoffs(*WAITS[1:]).idle()
         assert request.done.is_set()
         mine = [outcome for outcome in failing.outcomes if outcome.request_id == request.request_id]
@@ -97,7 +97,7 @@ def test_a_manual_refresh_in_warm_up_runs_immediately() -> None:
     with Stage().start().idle() as stage:
         assert stage.fake.sleeping() == [30]
         request = stage.worker.refresh_now()
-        assert request.done.wait(10)
+        assert request.done.wait(30)
         assert request.outcome is not None and request.outcome.result is Result.SUCCESS
         assert stage.source.calls == 2
         assert stage.idle().status.next_due == 30

@@ -39,9 +39,10 @@ def test_join_waits_for_all_under_one_deadline_and_names_the_late() -> None:
     event = threading.Event()
     late = [spawn("fake-late", lambda: wait_for(event)) for _ in range(3)]
     quick = spawn("fake-quick", lambda: None)
+    quick.join()
     began = time.perf_counter()
     assert join([*late, quick], Deadline(SystemClock(), 0.1)) == late
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 15
     event.set()
     assert join(late, Deadline(SystemClock(), 30)) == []
 
@@ -106,7 +107,7 @@ def test_c12_a_full_mailbox_drops_and_counts_and_never_blocks() -> None:
     began = time.perf_counter()
     for item in range(1, 1001):
         box.put(item)
-    assert time.perf_counter() - began < 1
+    assert time.perf_counter() - began < 15
     assert box.dropped == 997
     gate.set()
     box.stop(30)
@@ -150,7 +151,7 @@ def test_a_mailbox_whose_delivery_hangs_is_left_at_stop_and_its_thread_ends_with
         box.put(item)
     began = time.perf_counter()
     box.stop(0.05)
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 15
     gate.set()
     eventually(lambda: not [one for one in threading.enumerate() if one.name == "fake-box"], "the thread's end")
     assert got == [0]

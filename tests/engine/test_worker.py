@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from alert_refresh.engine import Sink, Snapshot, Watch
 
 
+ATTEMPT = "fake-attempt"
+
+
 class WatchedSource(FakeSource):
     """A source with a watch; `made` holds each one created."""
 
@@ -69,7 +72,7 @@ def test_start_returns_immediately_while_the_first_refresh_runs() -> None:
     with Stage(GatedSource()) as stage:
         began = time.perf_counter()
         stage.start()
-        assert time.perf_counter() - began < 1  # 1 ms is promised and measured in bench; this guards against a hang
+        assert time.perf_counter() - began < 15  # 1 ms is promised and measured in bench; this guards against a hang
         stage.source.wait_for_call(1)
         assert stage.status.in_progress
 
@@ -115,7 +118,7 @@ def test_an_attempt_that_outlives_stop_is_abandoned_cancelled_and_never_publishe
         with pytest.raises(ShutdownTimeout, match="did not end within 0 s"):
             stage.worker.stop(0)
         assert (stage.status.running, stage.status.in_progress, stage.status.cancelled) == (False, False, 1)
-        assert [thread.name for thread in threading.enumerate() if thread.name.startswith("fake-")] == ["fake-attempt"]
+        eventually(lambda: [one.name for one in threading.enumerate() if one.name.startswith("fake-")] == [ATTEMPT])
         before = stage.status
         stage.worker.stop(0)  # nothing runs any more: no second timeout
         call.answer(snapshot("ghost"))
@@ -189,7 +192,7 @@ def test_refresh_now_needs_a_running_worker() -> None:
 def test_refresh_now_runs_immediately_with_the_given_id() -> None:
     with Stage().start().idle() as stage:
         request = stage.worker.refresh_now("11111111-2222-3333-4444-555555555555", scope="one")
-        assert request.done.wait(10)
+        assert request.done.wait(30)
         assert stage.source.requests[-1] is request
         assert request.scope == "one"
         assert stage.outcomes[-1].request_id == "11111111-2222-3333-4444-555555555555"
@@ -201,7 +204,7 @@ def test_every_request_has_an_id_of_its_own() -> None:
         ids = []
         for _ in range(10):
             request = stage.worker.refresh_now()
-            request.done.wait(10)
+            request.done.wait(30)
             ids.append(request.request_id)
         assert len(set(ids)) == 10
 
@@ -456,8 +459,8 @@ def test_a_worker_runs_on_the_machine_s_clock_with_no_clock_given() -> None:
     worker.start()
     eventually(lambda: worker.get_status().succeeded == 1)
     began = time.perf_counter()
-    worker.stop(10)
-    assert time.perf_counter() - began < 5
+    worker.stop(30)
+    assert time.perf_counter() - began < 15
     assert worker.get_status().running is False
 
 
@@ -470,8 +473,8 @@ def test_a_refresh_far_away_on_the_machine_s_clock_is_stopped_immediately() -> N
     worker.start()
     eventually(lambda: worker.get_status().next_attempt is not None)
     began = time.perf_counter()
-    worker.stop(10)
-    assert time.perf_counter() - began < 5
+    worker.stop(30)
+    assert time.perf_counter() - began < 15
     assert source.calls == 1
 
 

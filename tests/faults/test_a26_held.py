@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from alert_refresh.engine import Outcome, Worker
 
 
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop writes what is still to be written also where the disk is busy with others."""
+    monkeypatch.setattr("alert_refresh.keep.keeper.STOP_WITHIN", 60.0)
+
+
 @pytest.fixture
 def kube() -> Iterator[KubeServer]:
     with KubeServer() as server:

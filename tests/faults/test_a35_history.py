@@ -67,7 +67,7 @@ class Lists:
         self.last: Snapshot[Target] | None = None
 
     def refresh(self) -> Snapshot[Target]:
-        self.last = self.source.refresh(self.last, Request(Trigger.MANUAL), Deadline(self.clock, 5.0))
+        self.last = self.source.refresh(self.last, Request(Trigger.MANUAL), Deadline(self.clock, 60.0))
         return self.last
 
     def shows(self, kube: KubeServer, *namespaces: str) -> None:

@@ -147,7 +147,7 @@ class Model:
         with contextlib.suppress(AttemptError):
             try:
                 request = Request(Trigger.MANUAL, scope=scope)
-                snapshot = self.source.refresh(before, request, Deadline(self.clock, 5.0))
+                snapshot = self.source.refresh(before, request, Deadline(self.clock, 60.0))
             except Partial as partial:
                 snapshot = partial.snapshot
             while self.sink.snapshot is not before:

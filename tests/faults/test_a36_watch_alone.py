@@ -134,7 +134,7 @@ def test_a37_an_hour_of_a_watch_that_fails_is_healthy_and_says_why(kube: KubeSer
             eventually(hour.at_rest)
             clock.advance(300)
         eventually(lambda: name in it.served.items and it.health.connected)
-        it.worker.stop(5)
+        it.worker.stop(30)
 
 
 def test_a37_the_namespace_whose_watch_is_refused_is_named(kube: KubeServer, tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_a37_the_namespace_whose_watch_is_refused_is_named(kube: KubeServer, tmp
         eventually(lambda: any("watch is lost" in one.getMessage() for one in it.lines))
         (line,) = [one for one in it.lines if "watch is lost" in one.getMessage()]
         assert vars(line)["namespace"] == "a"
-        it.worker.stop(5)
+        it.worker.stop(30)
 
 
 def test_a36_a_server_that_comes_back_without_the_version_is_listed_within_a_second(
@@ -181,7 +181,7 @@ def test_a36_a_server_that_comes_back_without_the_version_is_listed_within_a_sec
         it.connected()
         first, *others = [one.trigger for one in it.outcomes]
         assert first is Trigger.STARTUP and set(others) == {Trigger.WATCH}, "no periodic refresh was needed"
-        it.worker.stop(5)
+        it.worker.stop(30)
 
 
 @pytest.mark.parametrize("code", [410, 504, 400])
@@ -208,7 +208,7 @@ def test_a36_a_relist_after_many_refused_connections_is_immediate(kube: KubeServ
         eventually(lambda: len(kube.lists()) > lists)
         it.connected()
         assert clock.monotonic() == at, "there was no wait"
-        it.worker.stop(5)
+        it.worker.stop(30)
 
 
 @pytest.mark.parametrize("action", [faults.status(500), faults.status(429), refused], ids=["500", "429", "refused"])
@@ -225,7 +225,7 @@ def test_a_list_restarts_the_watch_immediately(kube: KubeServer, tmp_path: Path,
         it.worker.refresh_now()
         it.connected()
         assert clock.monotonic() == at
-        it.worker.stop(5)
+        it.worker.stop(30)
 
 
 def test_a_watch_of_one_namespace_is_tried_again_though_another_is_never_listed(
@@ -243,4 +243,4 @@ def test_a_watch_of_one_namespace_is_tried_again_though_another_is_never_listed(
         before = len([one for one in kube.requests if is_watch(one)])
         it.worker.refresh_now().done.wait(20)
         eventually(lambda: len([one for one in kube.requests if is_watch(one)]) > before)
-        it.worker.stop(5)
+        it.worker.stop(30)

@@ -15,9 +15,11 @@ from kubernetes.client.rest import RESTClientObject
 from alert_refresh.engine import Backoff, RefreshSettings, Result, Trigger
 from alert_refresh.targets.kubernetes import list as kube_list
 from alert_refresh.targets.kubernetes import store as listed
+from alert_refresh.targets.kubernetes.applier import SETTLED
 from alert_refresh.targets.kubernetes.errors import HINTS
 from alert_refresh.targets.kubernetes.reflector import Reflector
-from alert_refresh.targets.kubernetes.timings import WatchTimings
+from alert_refresh.targets.kubernetes.snapshot import Memo
+from alert_refresh.targets.kubernetes.timings import REFUSED, WatchTimings
 from alert_refresh.targets.secret import parse as parsing
 from tests.fakes import FakeClock
 from tests.faults.kubernetes import TOKEN, World, at_page, refresh_settings, watches_are_gone, world
@@ -51,6 +53,12 @@ def kube() -> Iterator[KubeServer]:
 
 def watches(kube: KubeServer) -> list[Request]:
     return [one for one in kube.requests if is_watch(one)]
+
+
+def nothing_was_heard_of_the_first(it: World) -> None:
+    """Assert that nothing was yet taken for a proof of life, unless another watch has begun already."""
+    proof = it.health.last_proof_of_life
+    assert proof is None or len(watches(it.kube)) > 1
 
 
 def line(kind: str, document: Any) -> bytes:
@@ -132,21 +140,20 @@ class TestEvents:
     def test_a_list_that_hangs_does_not_hold_up_the_watch_and_does_not_undo_it(
         self, kube: KubeServer, tmp_path: Path
     ) -> None:
-        go = threading.Event()
+        made, go = threading.Event(), threading.Event()
 
         def late(exchange: Exchange) -> bool:
             response = exchange.compute()
             response.body()
-            assert go.wait(20)
+            made.set()
+            assert go.wait(60)
             return exchange.wire.respond(response)
 
-        with watch_of(tmp_path, kube, refresh=refresh_settings(timeout=20.0)) as it:
+        with watch_of(tmp_path, kube, refresh=refresh_settings(timeout=60.0)) as it:
             it.connected()
-            rule = kube.fault(late, when=lambda request: not is_watch(request), times=1)
+            kube.fault(late, when=lambda request: not is_watch(request), times=1)
             refresh = it.worker.refresh_now()
-            assert rule.happened.wait(10)
-            eventually(lambda: kube.lists())
-            time.sleep(0.05)  # so that the list is made before the change
+            assert made.wait(20), "the list is made before the change"
             kube.store.delete("default", "target-00004")
             it.serves(it.change())
             assert it.worker.get_status().in_progress
@@ -206,17 +213,17 @@ class TestDoubts:
 
     def test_a11_endless_relists_are_delayed_by_the_backoff(self, kube: KubeServer, tmp_path: Path) -> None:
         gone = faults.events(line("ERROR", {"kind": "Status", "code": 410}))
-        rule = kube.fault(gone, when=is_watch)
-        with watch_of(tmp_path, kube, WatchTimings()) as it:
-            it.wait_for_outcomes(2)
-            eventually(lambda: rule.fired == 2)
-            time.sleep(1.5)
-            assert len(kube.lists()) == 2
-            assert len([one for one in it.messages() if "watch is lost" in one]) <= 2
-            assert (
-                not it.health.connected
-                and it.health.error == "namespace default: the API server ended the watch with code 410"
-            )
+        rule, clock = kube.fault(gone, when=is_watch), FakeClock()
+        with watch_of(tmp_path, kube, WatchTimings(), clock=clock) as it:
+            for times in (2, 3, 4):
+                eventually(partial(lambda times: rule.fired == times and it.at_rest(), times), "the wait")
+                assert len(kube.lists()) == times
+                assert len([one for one in it.messages() if "watch is lost" in one]) <= times
+                assert not it.health.connected
+                assert it.health.error == "namespace default: the API server ended the watch with code 410"
+                backoff = REFUSED.seconds(times - 1)
+                (wait,) = [one for one in clock.sleeping() if backoff <= one <= 1.25 * backoff]
+                clock.advance(wait)
 
     def test_a33_bookmarks_alone_are_proof_of_life_and_nothing_else(self, kube: KubeServer, tmp_path: Path) -> None:
         with watch_of(tmp_path, kube) as it:
@@ -250,9 +257,9 @@ class TestConnection:
     def test_a20_a_half_open_watch_is_found_and_replaced(self, kube: KubeServer, tmp_path: Path) -> None:
         rule = kube.fault(faults.half_open, when=is_watch, times=1)
         with watch_of(tmp_path, kube, SHORT) as it:
-            assert rule.happened.wait(10)
+            assert rule.happened.wait(20)
             name = it.change()
-            assert it.health.last_proof_of_life is None
+            nothing_was_heard_of_the_first(it)
             it.serves(name)
             eventually(lambda: len(watches(kube)) >= 2)
             assert rule.fired == 1
@@ -265,7 +272,8 @@ class TestConnection:
             timings = WatchTimings(
                 lifetimes=(1.0, 1.0), margin=0.5, broken=Backoff(0.02, 0.2), refused=Backoff(0.2, 1.0), reset_after=0.2
             )
-            with watch_of(tmp_path, kube, timings, file=file) as it:
+            # The list that comes next gets no answer on its dead connection either.
+            with watch_of(tmp_path, kube, timings, file=file) as it, it.soon_out_of_time():
                 it.connected()
                 before = len(watches(kube))
                 proxy.go_dead()
@@ -283,8 +291,8 @@ class TestConnection:
 
         rule = kube.fault(blanks, when=is_watch, times=1)
         with watch_of(tmp_path, kube, SHORT) as it:
-            assert rule.happened.wait(10)
-            assert it.health.last_proof_of_life is None
+            assert rule.happened.wait(20)
+            nothing_was_heard_of_the_first(it)
             it.serves(it.change())
 
     def test_a20_earlier_events_do_not_extend_the_timeout_of_a_watch(self, kube: KubeServer, tmp_path: Path) -> None:
@@ -292,7 +300,7 @@ class TestConnection:
 
         def once(exchange: Exchange) -> bool:
             exchange.wire.head(200, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
-            assert go.wait(20)
+            assert go.wait(60)
             line = bookmark(kube.store.version)
             exchange.wire.send(b"%x\r\n%b\r\n" % (len(line), line))
             exchange.wire.wait()
@@ -308,7 +316,7 @@ class TestConnection:
             eventually(lambda: len(kube.lists()) == 2)
             assert rule.fired == 1
             it.wait_for_outcomes(2)
-            it.worker.stop(5)
+            it.worker.stop(30)
 
     @pytest.mark.parametrize("count", [10, pytest.param(100, marks=pytest.mark.soak)])
     def test_a20_every_half_open_watch_is_replaced(self, kube: KubeServer, tmp_path: Path, count: int) -> None:
@@ -329,35 +337,47 @@ class TestConnection:
     def test_a28_what_was_deleted_while_the_watch_was_disconnected_is_removed(
         self, kube: KubeServer, tmp_path: Path
     ) -> None:
+        go = threading.Event()
+
+        def when_told(exchange: Exchange) -> bool:
+            assert go.wait(60)
+            return exchange.answer()
+
         with watch_of(tmp_path, kube) as it:
             it.connected()
-            kube.close()
-            eventually(lambda: not it.health.connected)
+            # The server is not away: then it would be listed.
+            again = kube.fault(when_told, when=is_watch, times=1)
+            kube.cut()
+            assert again.happened.wait(20)
             kube.store.delete("default", "target-00001")
-            assert "target-00001" in it.served.items
-            kube.open()
+            assert "target-00001" in it.served.items and not it.health.connected
+            go.set()
             it.connected().serves_what_the_cluster_has()
             assert len(kube.lists()) == 1
 
     def test_a_watch_that_ends_in_its_time_continues_from_where_it_was(self, kube: KubeServer, tmp_path: Path) -> None:
-        timings = WatchTimings(lifetimes=(0.6, 0.6), margin=5.0)
+        timings = WatchTimings(lifetimes=(0.6, 0.6), margin=30.0)
         with watch_of(tmp_path, kube, timings) as it:
             it.connected()
             it.serves(it.change())
-            eventually(lambda: len(watches(kube)) >= 2)
-            assert int(watches(kube)[1].query["resourceVersion"]) >= kube.store.version
+            before = len(watches(kube))
+            eventually(lambda: len(watches(kube)) > before)
+            assert int(watches(kube)[before].query["resourceVersion"]) >= kube.store.version
             it.connected().serves(it.change())
             assert len(kube.lists()) == 1 and not it.messages()
             assert it.health.counts["reconnects"] == 0
 
     def test_watches_that_end_immediately_are_delayed_by_the_backoff(self, kube: KubeServer, tmp_path: Path) -> None:
-        rule = kube.fault(faults.events(), when=is_watch)
-        with watch_of(tmp_path, kube, WatchTimings(broken=Backoff(0.2, 30.0))) as it:
-            eventually(lambda: rule.fired >= 2)
-            time.sleep(0.5)
-            assert rule.fired <= 4
-            kube.faults.clear()
-            it.serves(it.change())
+        rule, clock = kube.fault(faults.events(), when=is_watch), FakeClock()
+        with watch_of(tmp_path, kube, WatchTimings(broken=Backoff(0.2, 30.0)), clock=clock) as it:
+            for times, backoff in enumerate((0.2, 0.4, 0.8, 1.6), 1):
+                eventually(partial(lambda times: rule.fired == times and it.at_rest(), times), "the wait")
+                (wait,) = [one for one in clock.sleeping() if backoff <= one <= 1.25 * backoff]
+                if times == 4:
+                    kube.faults.clear()
+                clock.advance(wait)
+            it.change()
+            it.connected().told_everything()
 
     def test_the_event_of_a_truncated_line_is_received_again(self, kube: KubeServer, tmp_path: Path) -> None:
         def torn(exchange: Exchange) -> bool:
@@ -380,6 +400,7 @@ class TestConnection:
             kube.close()
             it.worker.refresh_now()
             it.wait_for_outcomes(2)
+            eventually(lambda: "cannot connect" in (it.health.error or ""), "that the watch finds the server away")
             kube.open()
             assert it.wait_for_outcomes(3)[-1].result is Result.SUCCESS
 
@@ -396,38 +417,42 @@ class TestConnection:
         monkeypatch.setattr(RESTClientObject, "__init__", counted)
         rule = kube.fault(faults.events(bookmark(2000).strip()), when=is_watch, times=1000)
         with watch_of(tmp_path, kube, WatchTimings(broken=Backoff(0.001, 0.001))) as it:
+            eventually(lambda: rule.fired >= 10)
             threads = threading.active_count()
             eventually(lambda: rule.fired == 1000)
             it.connected()
             assert len(made) == 1
-            assert threading.active_count() <= threads + 1
+            eventually(lambda: threading.active_count() <= threads + 1, "that there are no more threads than before")
             assert kube.connections <= 4
 
 
 class TestRefusals:
     def test_without_the_right_it_says_so_once_and_polls(self, kube: KubeServer, tmp_path: Path) -> None:
         kube.denied = {("watch", "default")}
-        with watch_of(tmp_path, kube, WatchTimings()) as it:
+        clock = FakeClock()
+        with watch_of(tmp_path, kube, WatchTimings(), clock=clock) as it:
             eventually(lambda: it.health.error == "namespace default: the API server answered 403" + HINTS[403])
-            for number in (2, 3, 4):
+            for number in (1, 2, 3, 4):
+                eventually(partial(lambda number: len(watches(kube)) == number and it.at_rest(), number), "a refusal")
                 name = it.change()
                 it.refresh()
                 assert name in it.served.items
-                eventually(partial(lambda number: len(watches(kube)) == number, number))
-                time.sleep(0.05)  # so that the answer has come
             assert len(it.messages()) == 1
             kube.denied = set()
             it.refresh()
-            it.connected().serves(it.change())
-            assert it.health.counts["drift_corrected"] == 0
+            it.change()
+            it.connected().told_everything()
+            clock.advance(SETTLED)
+            it.change()
+            it.told_everything()
+            assert it.health.counts["drift_corrected"] == 0, "what was listed before there was a watch is no drift"
 
     def test_a_right_that_comes_back_is_used_without_a_list(self, kube: KubeServer, tmp_path: Path) -> None:
         """An API server that has just started answers 403 until it has read the roles."""
         with watch_of(tmp_path, kube) as it:
             it.connected()
             kube.denied = {("watch", "default")}
-            kube.close()
-            kube.open()
+            kube.cut()
             eventually(lambda: it.health.error == "namespace default: the API server answered 403" + HINTS[403])
             lists = len(kube.requests) - len(watches(kube))
             kube.denied = set()
@@ -459,10 +484,9 @@ class TestRefusals:
             when = is_watch if what == "watch" else None
             rule = kube.fault(faults.status(code), when=when)
             before, end = len(kube.requests), clock.monotonic() + 600
-            kube.close()
-            kube.open()
+            kube.cut()
             while clock.monotonic() < end:
-                eventually(lambda: at_rest(it, clock), "everybody's being asleep")
+                eventually(it.at_rest, "everybody's being asleep")
                 step = min([one for one in clock.sleeping() if one < 1e9], default=600.0)
                 clock.advance(min(step, end - clock.monotonic()) + 1e-6)
             assert rule.fired >= 3
@@ -473,7 +497,7 @@ class TestRefusals:
             def healed() -> bool:
                 if name in it.served.items and it.health.connected:
                     return True
-                if at_rest(it, clock):
+                if it.at_rest():
                     clock.advance(min(one for one in clock.sleeping() if one < 1e9))
                 elif it.health.connected and it.worker.get_status().attempt is None:
                     clock.advance(0.01)  # the applier gathers events for a moment
@@ -482,7 +506,7 @@ class TestRefusals:
             end = clock.monotonic() + 600
             eventually(healed)
             assert clock.monotonic() < end
-            it.worker.stop(5)
+            it.worker.stop(30)
 
     def test_a_refusal_waits_as_long_as_the_server_asks(self, kube: KubeServer, tmp_path: Path) -> None:
         clock = FakeClock()
@@ -491,20 +515,22 @@ class TestRefusals:
             clock.wait_for_sleeper(100)
             clock.advance(100)
             it.connected()
-            it.worker.stop(5)
+            it.worker.stop(30)
 
 
-def at_rest(it: World, clock: FakeClock) -> bool:
-    """Whether worker, reflector and applier all sleep, and nothing is under way."""
-    status = it.worker.get_status()
-    return len(clock.sleeping()) == 3 and status.attempt is None and status.pending is None
+def no_drift(it: World) -> None:
+    """Assert that every correction by a list had its event, so that none was and none will be counted as drift."""
+    it.told_everything()
+    memo = it.served.memo
+    assert isinstance(memo, Memo) and not any(one.unconfirmed for one in memo.known.values())
+    assert it.health.counts["drift_corrected"] == 0
 
 
 class TestDrift:
     def test_a_change_without_an_event_is_corrected_and_counted(self, kube: KubeServer, tmp_path: Path) -> None:
         rule = kube.fault(faults.half_open, when=is_watch, times=1)
         with watch_of(tmp_path, kube) as it:
-            assert rule.happened.wait(10)
+            assert rule.happened.wait(20)
             it.connected()
             kube.store.delete("default", "target-00001")
             kube.store.replace(secret("target-00002", format="webhook"))
@@ -514,14 +540,13 @@ class TestDrift:
             eventually(lambda: it.health.counts["drift_corrected"] == 3)
 
     def test_a_change_with_an_event_is_not_counted(self, kube: KubeServer, tmp_path: Path) -> None:
-        with watch_of(tmp_path, kube) as it:
+        clock = FakeClock()
+        with watch_of(tmp_path, kube, clock=clock) as it:
             it.connected()
             for _ in range(20):
                 it.change()
                 it.refresh()
-            time.sleep(1.2)
-            it.refresh()
-            assert it.health.counts["drift_corrected"] == 0
+            no_drift(it)
 
 
 class TestStorm:
@@ -531,7 +556,7 @@ class TestStorm:
         with watch_of(tmp_path, kube) as it:
             it.worker.listen_publish(published.append)
             it.connected()
-            began = time.thread_time()
+            began, at = time.thread_time(), time.monotonic()
             for number in range(1000 * seconds):
                 name = f"target-{number % 10:05d}"
                 kube.store.replace(secret(name, url=f"https://hooks.example.com/{number}"))
@@ -540,12 +565,14 @@ class TestStorm:
             it.serves_what_the_cluster_has()
             assert it.served.items["target-00009"].url.reveal() == f"https://hooks.example.com/{1000 * seconds - 1}"
             assert len(kube.lists()) == 1
-            assert len(published) < 100 * seconds
+            # It takes a second and a bit; on a busy machine the changes come slower, each in a batch of its own.
+            assert len(published) < 100 * max(seconds, time.monotonic() - at)
 
     def test_a_storm_with_refreshes_back_to_back_ends_with_what_the_cluster_has(
         self, kube: KubeServer, tmp_path: Path
     ) -> None:
-        with watch_of(tmp_path, kube) as it:
+        clock = FakeClock()
+        with watch_of(tmp_path, kube, clock=clock) as it:
             it.connected()
             over = threading.Event()
 
@@ -566,28 +593,27 @@ class TestStorm:
             thread.start()
             while not over.is_set():
                 it.refresh()
+                clock.advance(0.0005)  # an event is not late, however slow the machine is
             thread.join()
-            it.serves_what_the_cluster_has()
-            time.sleep(1.2)
+            no_drift(it)
             it.refresh()
             it.serves_what_the_cluster_has()
-            assert it.health.counts["drift_corrected"] == 0
+            no_drift(it)
 
 
 def test_stop_is_quick_while_a_watch_reads_and_while_it_connects(kube: KubeServer, tmp_path: Path) -> None:
     with watch_of(tmp_path, kube) as it:
         it.connected()
-        it.worker.stop(5)
+        it.worker.stop(30)
         eventually(watches_are_gone)
         it.worker.start()
         it.connected().serves(it.change())
         kube.fault(faults.silence, when=is_watch)
-        kube.close()
-        kube.open()
+        kube.cut()
         eventually(lambda: len(watches(kube)) >= 3)
         began = time.monotonic()
         it.worker.stop(30)
-        assert time.monotonic() - began < 10, "a thread that waits for a response is leaked"
+        assert time.monotonic() - began < 20, "a thread that waits for a response is leaked"
     assert not [name for name in it.messages(logging.ERROR) if "died" in name]
 
 
@@ -723,6 +749,7 @@ class TestBatchesThatFail:
             kube.store.replace(secret(NAMES[3], format="webhook"))
             it.serves_what_the_cluster_has()
             assert fired and it.served.items[NAMES[3]].format == "webhook"
+            eventually(lambda: heard, "the death of the thread")
             assert [one.exc_type for one in heard] == [error]
             assert it.health.error is None or "could not be applied" in it.health.error
             it.connected().serves(it.change())

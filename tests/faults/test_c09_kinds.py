@@ -110,4 +110,4 @@ def test_c09_the_other_kinds_keep_their_schedule_while_one_is_blocked_forever(
         assert ended[blocked] == 1 or (blocked == UPON and ended[blocked] <= 3)
     finally:
         release.set()
-        daemon.stop(5)
+        daemon.stop(30)

@@ -402,6 +402,7 @@ def test_c09_a_kind_that_is_blocked_forever_delays_no_other() -> None:
             clock.advance(5)
             well.idle()
         assert began == [0, *range(30, 3601, 300)]
+        eventually(lambda: blocked.source.calls == 2)
         assert blocked.source.calls == 2  # two hang forever, a third is not started
         eventually(lambda: blocked.worker.health() == "blocked-attempt")
         assert blocked.status.succeeded == 0

@@ -11,7 +11,6 @@ from alert_refresh.engine import Permanent, Transient
 from alert_refresh.views.database.failure import connect_failure
 from tests.faults.test_d_postgres import backend, slow_view, wait_for
 from tests.postgres import Server
-from tests.process.program import eventually
 from tests.views.test_source import failure
 from tests.views.world import World, in_thread
 
@@ -36,7 +35,15 @@ def private() -> Iterator[Server]:
     server.remove()
 
 
+def vacant(server: Server) -> None:
+    """Wait until nobody has a connection but us: a server ends a session a moment after its client has closed it."""
+    with server.connect() as connection:
+        query = "select count(*) = 0 from pg_stat_activity where usename in ('limited', 'stranger')"
+        wait_for(lambda: connection.execute(query).fetchall() == [(True,)])
+
+
 def limited(server: Server, password: str = "right-canary", user: str = "limited") -> World:
+    vacant(server)
     database = server.database()
     database.run(
         "create materialized view mv_one as select 1 as id", "create unique index on mv_one (id)",
@@ -51,12 +58,13 @@ def test_d23_a_role_without_a_free_connection_is_transient_once_its_password_has
     with limited(private) as world:
         assert world.refresh()["mv_one"].refreshed
         world.source.reads.close()
+        vacant(private)
         with psycopg.connect(world.database.dsn("limited", password="right-canary"), autocommit=True):
             reason = world.refresh()["mv_one"].reason
             assert failure(world) == (Transient, "network")
             assert "CONNECTION LIMIT" in reason and "max_connections" in reason and "password" in reason
-        # The server ends a session a moment after its client has closed it.
-        assert eventually(lambda: world.refresh(retry=True)["mv_one"].refreshed)
+        vacant(private)
+        assert world.refresh(retry=True)["mv_one"].refreshed
         assert failure(world) is None
 
 

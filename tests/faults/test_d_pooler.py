@@ -14,12 +14,17 @@ from alert_refresh.daemon import read_config
 from alert_refresh.engine import Permanent, Trigger
 from alert_refresh.views.database.pooler import SHARED
 from tests.pgbouncer import PgBouncer
-from tests.views.world import World
+from tests.views.world import World, answered_however_late
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOCKS = "select count(*) from pg_locks where locktype = 'advisory'"
+
+
+@pytest.fixture(autouse=True)
+def answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered_however_late(monkeypatch)
 
 
 @pytest.fixture

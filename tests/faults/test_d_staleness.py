@@ -20,7 +20,7 @@ from tests.faults.test_d_postgres import wait_for
 from tests.postgres import VIEWS, Server
 from tests.stage import eventually
 from tests.views.test_source import block, failure
-from tests.views.world import World
+from tests.views.world import World, answered_however_late
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
 VIEW = "mv_entity_ancestors"
 INTERVAL = 300.0
+
+
+@pytest.fixture(autouse=True)
+def answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered_however_late(monkeypatch)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ STATUS = "/api/v2/publishing/targets/status"
 
 @pytest.fixture(scope="module")
 def program() -> Iterator[Program]:
-    with Program("tests.process.scripted", '["ok"]', "2", env={"ALERT_REFRESH_THREADS": "4"}) as one:
+    with Program("tests.process.scripted", '["ok"]', "60", env={"ALERT_REFRESH_THREADS": "4"}) as one:
         one.wait_for("Serving")
         one.wait_for("Targets refreshed")
         yield one
@@ -202,8 +202,8 @@ def test_empty_lines_before_a_request_are_ignored(program: Program, lines: bytes
         assert read_all(client).count(b"HTTP/1.1 200") == 2
 
 
-def test_a_client_that_sends_nothing_but_empty_lines_is_closed_in_time(program: Program) -> None:
-    with program.connect() as client:
+def test_a_client_that_sends_nothing_but_empty_lines_is_closed_in_time() -> None:
+    with Program("tests.process.scripted", '["ok"]', "1") as program, program.connect() as client:
         client.settimeout(0.1)
         answer: bytes | None = None
         for _ in range(300):

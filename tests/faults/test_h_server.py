@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections import deque
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,25 +21,40 @@ from tests.process.program import Program, eventually, raw, read_all
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SECONDS = 1.0
-"""Seconds a client has to send a request, in these tests."""
+SECONDS = 2.0
+"""Seconds a client has to send a request where a test waits until they are over; it sends its own within them."""
+PLENTY = 60.0
+"""The same where no test waits for their end."""
 THREADS = 4
-SLOW_MACHINE = 3.0
+SLOW_MACHINE = 12.0
+
+
+@contextmanager
+def serving(seconds: float) -> Iterator[Program]:
+    env = {"ALERT_REFRESH_THREADS": str(THREADS)}
+    with Program("tests.process.scripted", '["ok"]', str(seconds), env=env) as one:
+        one.wait_for("Serving")
+        one.wait_for("Targets refreshed")
+        yield one
 
 
 @pytest.fixture
 def program() -> Iterator[Program]:
-    with Program("tests.process.scripted", '["ok"]', str(SECONDS), env={"ALERT_REFRESH_THREADS": str(THREADS)}) as one:
-        one.wait_for("Serving")
-        one.wait_for("Targets refreshed")
+    with serving(PLENTY) as one:
+        yield one
+
+
+@pytest.fixture
+def strict() -> Iterator[Program]:
+    """A program that waits `SECONDS` for a client."""
+    with serving(SECONDS) as one:
         yield one
 
 
 @pytest.fixture(scope="module")
 def lasting() -> Iterator[Program]:
     """One program for all tests that do not change it."""
-    with Program("tests.process.scripted", '["ok"]', str(SECONDS), env={"ALERT_REFRESH_THREADS": str(THREADS)}) as one:
-        one.wait_for("Serving")
+    with serving(PLENTY) as one:
         yield one
 
 
@@ -212,23 +227,22 @@ def test_h15_a_500_of_the_server_does_not_reveal_its_cause(lasting: Program, pat
 
 
 @pytest.mark.parametrize("clients", [4, 16, 64])
-def test_h19_clients_stalled_in_a_header_occupy_no_thread_and_get_a_408(program: Program, clients: int) -> None:
-    base = program.threads()
+def test_h19_clients_stalled_in_a_header_occupy_no_thread_and_get_a_408(strict: Program, clients: int) -> None:
+    base = strict.threads()
     with ExitStack() as stack:
-        stalled = [stack.enter_context(program.connect()) for _ in range(clients)]
+        stalled = [stack.enter_context(strict.connect()) for _ in range(clients)]
         for client in stalled:
             client.sendall(b"GET /healthz HTTP/1.1\r\nHost:")
-        assert eventually(lambda: gauge(program, "http_connections") > clients)
-        assert healthz_takes(program) < SECONDS + SLOW_MACHINE
+        assert healthz_takes(strict) < SECONDS + SLOW_MACHINE
         for client in stalled:
             status, _, body = parts(read_all(client))
             assert (status, json.loads(body)["error"]) == (408, "request_timeout")
-    assert eventually(lambda: gauge(program, "http_connections") == 1)
-    assert program.threads() <= base + 2
+    assert eventually(lambda: gauge(strict, "http_connections") == 1)
+    assert eventually(lambda: strict.threads() <= base + 2)
 
 
-def test_h19_a_client_that_drips_is_cut_off_in_time(program: Program) -> None:
-    with program.connect() as client:
+def test_h19_a_client_that_drips_is_cut_off_in_time(strict: Program) -> None:
+    with strict.connect() as client:
         began = time.monotonic()
         sent = 0
         client.settimeout(0.2)
@@ -241,33 +255,33 @@ def test_h19_a_client_that_drips_is_cut_off_in_time(program: Program) -> None:
             except TimeoutError:
                 continue
         assert parts(answer)[0] == 408
-        assert sent > 2
-        assert time.monotonic() - began < SECONDS + 1 + SLOW_MACHINE
+        assert sent > 1
+        assert time.monotonic() - began < SECONDS + SLOW_MACHINE
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 100", b"Content-Length: 50000", b"Transfer-Encoding: chunked"])
-def test_h19_clients_stalled_in_a_body_are_cut_off_in_time(program: Program, framing: bytes) -> None:
+def test_h19_clients_stalled_in_a_body_are_cut_off_in_time(strict: Program, framing: bytes) -> None:
     with ExitStack() as stack:
-        stalled = [stack.enter_context(program.connect()) for _ in range(2 * THREADS)]
+        stalled = [stack.enter_context(strict.connect()) for _ in range(2 * THREADS)]
         for client in stalled:
             client.sendall(POST + framing + b"\r\n\r\n4")
-        assert healthz_takes(program) < SECONDS + 1 + SLOW_MACHINE
+        assert healthz_takes(strict) < SECONDS + SLOW_MACHINE
         for client in stalled:
             answer = read_all(client)
             assert parts(answer)[0] in (400, 408, 413), answer
-    assert eventually(lambda: gauge(program, "http_threads_busy") == 1)
+    assert eventually(lambda: gauge(strict, "http_threads_busy") == 1)
 
 
-def test_h19_readers_that_do_not_read_are_cut_off_in_time(program: Program) -> None:
+def test_h19_readers_that_do_not_read_are_cut_off_in_time(strict: Program) -> None:
     with ExitStack() as stack:
-        slow = [stack.enter_context(program.connect()) for _ in range(2 * THREADS)]
+        slow = [stack.enter_context(strict.connect()) for _ in range(2 * THREADS)]
         for client in slow:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.sendall(b"GET /big?bytes=50000000 HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert healthz_takes(program) < SECONDS + 1 + SLOW_MACHINE
-        assert eventually(lambda: gauge(program, "http_threads_busy") == 1), "a thread still writes"
+        assert healthz_takes(strict) < SECONDS + SLOW_MACHINE
+        assert eventually(lambda: gauge(strict, "http_threads_busy") == 1), "a thread still writes"
         # A client that reads makes progress, so it begins only after the server has abandoned the others.
-        assert eventually(lambda: gauge(program, "http_connections") == 1), "a connection is still open"
+        assert eventually(lambda: gauge(strict, "http_connections") == 1), "a connection is still open"
         with pytest.raises(ConnectionResetError):
             deque(iter(lambda: slow[0].recv(1 << 20), b""), maxlen=0)
 
@@ -315,7 +329,7 @@ def test_h20_liveness_is_correct_while_every_thread_hangs() -> None:
         "TARGET_REFRESH_MAX_BACKOFF": "10ms",
         "ALERT_REFRESH_SHUTDOWN_TIMEOUT": "1s",
     }
-    with Program("tests.process.scripted", '["hang"]', "0.5", env=env) as program, ExitStack() as stack:
+    with Program("tests.process.scripted", '["hang"]', str(SECONDS), env=env) as program, ExitStack() as stack:
         program.wait_for("Serving")
         for _ in range(THREADS):
             stack.enter_context(program.connect()).sendall(b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -388,13 +402,12 @@ def test_h22_a_thousand_idle_connections_do_not_delay_the_end(program: Program) 
 
 def idle_connections(program: Program, count: int) -> None:
     allow_files(count)
-    base = program.fds()
     with ExitStack() as stack:
         for _ in range(count):
             client = stack.enter_context(program.connect())
             client.sendall(GET + b"\r\n")
             assert client.recv(4096).startswith(b"HTTP/1.1 200")
-        assert program.fds() >= base + count
+        assert program.sockets() > count
         took = program.stop()
     assert took < 3.5 + SLOW_MACHINE
     assert program.process.returncode == 0
@@ -411,7 +424,7 @@ def test_more_connections_than_allowed_push_out_those_that_wait_longest(program:
         selector = selectors.DefaultSelector()
         for client in clients:
             selector.register(client, selectors.EVENT_READ)
-        assert selector.select(5), "no connection was closed"
+        assert selector.select(20), "no connection was closed"
         selector.close()
     assert eventually(lambda: gauge(program, "http_connections") == 1)
 

@@ -33,8 +33,7 @@ def test_p06_a_stop_cancels_the_refresh_that_runs_and_closes_the_pool(database: 
         began = time.monotonic()
         took = program.stop()
         wait_for(lambda: backend(database) is None)
-        assert time.monotonic() - began < 2 + 3, "3 s for a busy machine"
-        assert took < 5
+        assert max(took, time.monotonic() - began) < 20, "much less than the minute that the statement would take"
         assert program.process.returncode == 0, program.stderr
         assert program.log[-1]["message"] == "shutdown_clean"
         assert "couldn't stop thread" not in program.stderr + "".join(program.lines)

@@ -168,7 +168,7 @@ def kill_the_program(folder: Path, times: int) -> None:
             program.wait_for("Serving")
             began = time.monotonic()
             version = served(program)
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 15
             assert version in (kept, known, turn + 1), "nobody waits for a write, which the kill may come before"
             kept = version
             status: Any = program.get(f"{TARGETS}/status")[2]

@@ -105,6 +105,12 @@ class Run:
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
 
 
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop writes what is still to be written also where the disk is busy with others."""
+    monkeypatch.setattr("alert_refresh.keep.keeper.STOP_WITHIN", 60.0)
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     return Place(tmp_path)

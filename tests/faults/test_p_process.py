@@ -8,11 +8,11 @@ import os
 import re
 import resource
 import signal
-import socket
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from alert_refresh.engine import Kind, RateLimitExceeded, RefreshSettings, Snapshot, Transient, Trigger, Worker
@@ -70,9 +70,9 @@ def test_p09_a_jump_of_the_wall_clock_moves_no_schedule_no_limit_and_no_duration
         assert worker.health() is None
         clock.wait_for_sleeper(58.5)
         clock.advance(58.5)
-        assert held.wait(10)
+        assert held.wait(30)
     finally:
-        worker.stop(5)
+        worker.stop(30)
 
 
 # P12
@@ -122,7 +122,8 @@ def test_p12_p05_no_signal_makes_a_second_process_or_a_second_refresh(number: si
 def test_p05_sighup_refreshes_every_kind_any_number_of_times_regardless_of_the_rate_limit(tmp_path: Path) -> None:
     rules = tmp_path / "rules.yaml"
     rules.write_text("rules: [{id: one, family: any, targets: [one]}]\n")
-    with scripted("ok", RULES_FILE=str(rules), TARGET_REFRESH_RATE_LIMIT="1h", TARGET_REFRESH_WARMUP="1h") as program:
+    later = {"TARGET_REFRESH_WARMUP": "1h", "RULES_REFRESH_WARMUP": "1h"}
+    with scripted("ok", RULES_FILE=str(rules), TARGET_REFRESH_RATE_LIMIT="1h", **later) as program:
         program.wait_for("Serving")
         program.wait_for("Targets refreshed")
         program.wait_for("Rules refreshed")
@@ -138,21 +139,23 @@ def test_p05_sighup_refreshes_every_kind_any_number_of_times_regardless_of_the_r
         assert program.process.returncode == 0
 
 
-def test_p05_sighup_ends_a_wait_between_attempts_and_many_of_them_make_one_more_run() -> None:
-    with scripted("fail", "slow", "ok") as program:
+def test_p05_sighup_ends_a_wait_between_attempts_and_many_of_them_make_one_more_run(tmp_path: Path) -> None:
+    held = f"until {tmp_path / 'released'}"
+    with scripted("fail", held, "ok") as program:
         program.wait_for("Serving")
         program.wait_for("Refresh failed, retrying")
         program.send(signal.SIGHUP)
-        program.wait_for("Attempt 2: slow")
+        program.wait_for("Attempt 2: until")
         for count in range(2, 6):
             program.send(signal.SIGHUP)
             program.wait_for("SIGHUP", count)
+        (tmp_path / "released").touch()
         program.wait_for("Targets refreshed", 2)
         assert program.get("/healthz")[0] == 200
         program.stop()
         assert [line["message"] for line in program.find("Attempt ")] == [
             "Attempt 1: fail",
-            "Attempt 2: slow",
+            f"Attempt 2: {held}",
             "Attempt 3: ok",
         ]
 
@@ -185,12 +188,14 @@ def test_p13_a_program_without_free_files_answers_again_when_it_has_some(tmp_pat
     secret["stringData"] = {"config": '{"name":"one","type":"webhook","url":"https://example.com","format":"webhook"}'}
     (tmp_path / "one.json").write_text(json.dumps(secret))
     env = {"TARGET_DIRECTORY": str(tmp_path), "TARGET_REFRESH_RATE_LIMIT": "0s", "TARGET_WATCH": "false"}
+    # However late the limit is lifted, an attempt is still to come.
     env |= {"TARGET_REFRESH_BASE_BACKOFF": "50ms", "TARGET_REFRESH_MAX_BACKOFF": "50ms"}
+    env["TARGET_REFRESH_MAX_RETRIES"] = "1000"
     with Program(env=env) as program:
         program.wait_for("Targets refreshed")
         assert program.get(STATUS)[2]["targets_valid"] == 1
         assert eventually(lambda: program.sockets() == 1)
-        base = program.fds()
+        files = program.fds()
         limits = resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE)
         with program.connect() as kept:
             assert eventually(lambda: program.sockets() == 2)
@@ -204,7 +209,7 @@ def test_p13_a_program_without_free_files_answers_again_when_it_has_some(tmp_pat
         program.wait_for("Targets refreshed", 2)
         assert eventually(lambda: program.get(STATUS)[2]["status"] == "success")
         assert program.get(STATUS)[2]["targets_valid"] == 1
-        assert eventually(lambda: program.fds() == base)
+        assert eventually(lambda: program.fds() <= files)
         assert program.stop() < PATIENCE
         assert program.process.returncode == 0
 
@@ -246,10 +251,10 @@ def test_p14_a_watch_that_dies_is_reported_and_runs_again(error: BaseException, 
     worker = Worker(KIND, source, RefreshSettings())
     worker.start()
     try:
-        assert watch.again.wait(10)
+        assert watch.again.wait(30)
         assert worker.health() is None
     finally:
-        worker.stop(5)
+        worker.stop(30)
     heard = [record for record in log.records if record.message == f"Thread died of {type(error).__name__}"]
     assert [vars(record)["thread_name"] for record in heard] == ["fake-watch"]
     assert "DyingWatch" not in log.text
@@ -273,10 +278,10 @@ def test_p14_a_worker_that_dies_is_reported_and_runs_again(error: BaseException,
     worker.tick = tick  # type: ignore[method-assign]  # fault injection
     worker.start()
     try:
-        assert again.wait(10)
+        assert again.wait(30)
         assert worker.health() is None
     finally:
-        worker.stop(5)
+        worker.stop(30)
     heard = [record for record in log.records if record.message == f"Thread died of {type(error).__name__}"]
     assert [vars(record)["thread_name"] for record in heard] == ["fake-worker"]
     assert not any("canary" in str(vars(record)) for record in log.records)
@@ -303,14 +308,15 @@ def test_p14_an_attempt_that_dies_is_reported_and_the_next_one_runs(word: str, n
 
 
 def test_p15_without_its_source_the_program_is_alive_and_not_ready() -> None:
-    env = {"TARGET_REFRESH_BASE_BACKOFF": "300ms", "TARGET_REFRESH_MAX_BACKOFF": "300ms"}
-    with scripted("fail", "fail", "fail", "ok", **env) as program:
+    env = {"TARGET_REFRESH_BASE_BACKOFF": "1h", "TARGET_REFRESH_MAX_BACKOFF": "1h"}
+    with scripted("fail", "ok", **env) as program:
         program.wait_for("Serving")
         program.wait_for("Refresh failed, retrying")
         assert program.get("/healthz")[0] == 200
         assert program.get("/readyz")[0] == 503
         status, _, body = program.get(TARGETS)
         assert (status, body["error"]) == (503, "not_loaded")
+        program.send(signal.SIGHUP)
         program.wait_for("Targets refreshed")
         assert program.get("/readyz")[0] == 200
         assert program.get(TARGETS)[0] == 200
@@ -334,7 +340,7 @@ def test_p16_an_hour_without_the_source_is_not_a_reason_for_a_restart() -> None:
             assert due is not None
             world.clock.wait_for_sleeper(due - world.clock.monotonic())
             world.clock.advance(due - world.clock.monotonic())
-            assert ended.acquire(timeout=10)
+            assert ended.acquire(timeout=30)
         assert worker.get_status().consecutive_failures == 13
         assert world.client.get("/healthz").status_code == 200
         assert world.client.get("/readyz").status_code == 200
@@ -392,16 +398,20 @@ def test_p19_every_fault_has_a_line_of_its_own() -> None:
 
 
 def with_stdout(prepare: Callable[[int, int], None]) -> tuple[Program, int]:
-    """The program on a fixed port, its standard output a pipe that is not read; `prepare` gets both its ends."""
+    """The program, its standard output a pipe that is not read; `prepare` gets both its ends."""
     read, write = os.pipe()
     prepare(read, write)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    env = {"ALERT_REFRESH_BIND": f"127.0.0.1:{port}", "ALERT_REFRESH_LOG_LEVEL": "DEBUG"}
-    program = Program("tests.process.scripted", '["ok"]', env=env, stdout=write)
+    program = Program("tests.process.scripted", '["ok"]', env={"ALERT_REFRESH_LOG_LEVEL": "DEBUG"}, stdout=write)
     os.close(write)
-    program.fixed_port = port
+    assert eventually(lambda: listening(program) is not None)
+    program.fixed_port = listening(program)
     return program, read
+
+
+def listening(program: Program) -> int | None:
+    """The port it listens on, found without its log."""
+    found = psutil.Process(program.process.pid).net_connections("tcp")
+    return next((one.laddr.port for one in found if one.status == psutil.CONN_LISTEN), None)
 
 
 def fill(_read: int, write: int) -> None:
@@ -461,6 +471,6 @@ def test_p20_a_full_log_pipe_does_not_delay_the_end() -> None:
     program, read = with_stdout(fill)
     with program:
         assert eventually(program.answers)
-        assert program.stop() < 2 + 3
+        assert program.stop() < PATIENCE
         assert program.process.returncode == 0
     os.close(read)

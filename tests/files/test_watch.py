@@ -19,6 +19,7 @@ from alert_refresh.engine import Trigger
 from alert_refresh.files import watch as module
 from alert_refresh.files.at_rest import SETTLED
 from alert_refresh.files.watch import FolderWatch
+from tests.stage import eventually
 from tests.unprivileged import as_nobody
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Seen:
 
     def wait(self) -> None:
         """Wait for a report, and for the burst to be over."""
-        assert self._event.wait(5), "nothing was reported"
+        assert self._event.wait(20), "nothing was reported"
         self._event.clear()
 
 
@@ -52,7 +53,7 @@ def watching(path: Path, **options: Any) -> Iterator[Seen]:
         yield seen
     finally:
         watch.stop()
-        thread.join(5)
+        thread.join(20)
         assert not thread.is_alive()
 
 
@@ -263,7 +264,7 @@ def test_what_is_done_before_run_is_not_missed(tmp_path: Path) -> None:
     thread.start()
     seen.wait()
     watch.stop()
-    thread.join(5)
+    thread.join(20)
 
 
 def test_stop_may_come_before_run(tmp_path: Path) -> None:
@@ -284,7 +285,8 @@ def test_nothing_stays_open(tmp_path: Path) -> None:
         watch.stop()
         watch.run()
     del watch
-    assert opened() == before
+    # Another test's thread may still close something.
+    eventually(lambda: opened() <= before, "the end of what was opened")
 
 
 def test_odd_names_are_watched(tmp_path: Path) -> None:

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 KEY = Key(bytes(range(32)))
 
 
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop writes what is still to be written also where the disk is busy with others."""
+    monkeypatch.setattr(keeping, "STOP_WITHIN", 60.0)
+
+
 def broken(number: int) -> Snapshot[str]:
     raise Permanent("the source is away", "network")
 
@@ -211,7 +217,7 @@ def test_held_removals_are_kept(tmp_path: Path, rejected: bool) -> None:
 
 def test_a_second_start_of_the_same_process_keeps_on_keeping(tmp_path: Path) -> None:
     with World(tmp_path).start() as world:
-        world.worker.stop(5)
+        world.worker.stop(30)
         world.keeper.stop()
         world.keeper.start({KIND.name: world.worker}, {KIND.name: TextCodec})
         world.worker.start()
@@ -365,7 +371,7 @@ def test_a_folder_that_does_not_answer_holds_up_no_start(
     monkeypatch.setattr(keeping, "RESTORE_WITHIN", 0.05)
     try:
         with World(tmp_path, broken).start() as world:
-            assert reached.is_set()
+            assert reached.wait(20)
             release.set()
             assert world.served is None and not world.worker.get_status().restored
     finally:
@@ -527,6 +533,7 @@ def test_outcomes_that_could_not_be_written_are_written_later(
         tmp_path.chmod(0o777)
         for count in (1, 2):
             world.change()
+            eventually(lambda: logged(caplog, "The outcomes of refreshes cannot be written"), "a failure")
             eventually(partial(waits, world, count), "it is put back")
         tmp_path.chmod(0o700)
         world.change()
@@ -556,7 +563,7 @@ def test_what_a_stop_left_queued_hinders_no_later_start(
     with World(tmp_path).start() as world:
         assert blocked.reached.wait(20)
         world.change()
-        world.worker.stop(5)
+        world.worker.stop(30)
         world.keeper.stop()
         blocked.release.set()
         world.keeper.start({KIND.name: world.worker}, {KIND.name: TextCodec})

@@ -109,5 +109,5 @@ class World:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.worker.stop(10)
+        self.worker.stop(30)
         self.keeper.stop()

@@ -15,7 +15,6 @@ from tests.kube.faults import Faults, Rule
 from tests.kube.negotiation import PROTOBUF, negotiate
 from tests.kube.store import Store
 from tests.kube.wire import Response, Wire, failure
-from tests.ports import lasting_port
 
 if TYPE_CHECKING:
     import ssl
@@ -113,6 +112,7 @@ class KubeServer:
         self.bookmark_interval = bookmark_interval
         self.protobuf = protobuf
         self.port = port
+        self._reserved: socket.socket | None = None
         self._guard = threading.Lock()
         self._wires: dict[Wire, threading.Thread] = {}
         self._listener: socket.socket | None = None
@@ -129,11 +129,17 @@ class KubeServer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+        if self._reserved is not None:
+            self._reserved.close()
 
     def open(self) -> None:
         """Listen, on the same port as before if it did before."""
-        self._listener = socket.create_server(("127.0.0.1", self.port or lasting_port()), backlog=128)
-        self.port = self._listener.getsockname()[1]
+        if self._reserved is None:
+            # Bound and never listening: nobody else gets the port while this is closed, also not as a client's.
+            self._reserved = _bound(self.port)
+            self.port = self._reserved.getsockname()[1]
+        self._listener = _bound(self.port)
+        self._listener.listen(128)
         self._acceptor = threading.Thread(target=self._accept, args=(self._listener,), name="kube-accept", daemon=True)
         self._acceptor.start()
 
@@ -145,6 +151,10 @@ class KubeServer:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         self._acceptor.join()
+        self.cut()
+
+    def cut(self) -> None:
+        """End the connections there are; a new one is accepted at any time."""
         with self._guard:
             wires = dict(self._wires)
         for wire in wires:
@@ -196,7 +206,7 @@ class KubeServer:
             thread = threading.Thread(target=self._serve, args=(wire,), name=f"kube-{wire.number}", daemon=True)
             with self._guard:
                 self._wires[wire] = thread
-            thread.start()
+                thread.start()
 
     def _serve(self, wire: Wire) -> None:
         try:
@@ -227,6 +237,14 @@ class KubeServer:
             self.handshakes_failed += 1
             return False
         return True
+
+
+def _bound(port: int) -> socket.socket:
+    """A socket that is bound, and does not listen yet; another of this kind may be bound to the same port."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("127.0.0.1", port))
+    return sock
 
 
 def _paced(blocks: Iterable[bytes], seconds: float) -> Iterator[bytes]:

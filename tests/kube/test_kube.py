@@ -37,7 +37,7 @@ def call(
     kube: KubeServer, path: str, method: str = "GET", body: Any = None, **headers: str
 ) -> tuple[int, dict[str, Any], http.client.HTTPMessage]:
     """Status, JSON and headers of one request."""
-    connection = http.client.HTTPConnection("127.0.0.1", kube.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", kube.port, timeout=30)
     try:
         connection.request(method, path, None if body is None else json.dumps(body), headers)
         answer = connection.getresponse()
@@ -54,7 +54,7 @@ class Watching:
     """An open watch, read line by line."""
 
     def __init__(self, kube: KubeServer, query: str, path: str = LIST) -> None:
-        self.connection = http.client.HTTPConnection("127.0.0.1", kube.port, timeout=5)
+        self.connection = http.client.HTTPConnection("127.0.0.1", kube.port, timeout=30)
         self.connection.request("GET", f"{path}?watch=1&{query}")
         self.answer = self.connection.getresponse()
 
@@ -152,7 +152,7 @@ class TestLists:
 
     def test_a_long_answer_is_packed_only_if_asked(self, kube: KubeServer) -> None:
         fill(kube.store, 1, 300_000, prefix="large")
-        connection = http.client.HTTPConnection("127.0.0.1", kube.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", kube.port, timeout=30)
         connection.request("GET", LIST, headers={"Accept-Encoding": "gzip"})
         answer = connection.getresponse()
         assert answer.headers["Content-Encoding"] == "gzip"
@@ -162,7 +162,7 @@ class TestLists:
         assert call(kube, LIST)[2]["Content-Encoding"] is None
 
     def test_several_requests_use_one_connection(self, kube: KubeServer) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", kube.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", kube.port, timeout=30)
         for _ in range(3):
             connection.request("GET", LIST)
             connection.getresponse().read()
@@ -179,7 +179,7 @@ class TestEncodings:
 
     def asked(self, kube: KubeServer, path: str, accept: str) -> tuple[int, str, bytes]:
         """Status, content type and body."""
-        connection = http.client.HTTPConnection("127.0.0.1", kube.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", kube.port, timeout=30)
         connection.request("GET", path, headers={"Accept": accept})
         answer = connection.getresponse()
         with closing(connection):
@@ -320,6 +320,19 @@ class TestWatches:
         kube.open()
         assert call(kube, LIST)[0] == 200
 
+    def test_a_cut_ends_the_connections_there_are_and_refuses_no_new_one(self, kube: KubeServer) -> None:
+        with Watching(kube, f"resourceVersion={kube.store.version}") as watch:
+            kube.cut()
+            assert call(kube, LIST)[0] == 200
+            with pytest.raises(http.client.IncompleteRead):
+                watch.answer.read()
+
+    def test_nobody_else_gets_the_port_of_a_closed_server(self, kube: KubeServer) -> None:
+        kube.close()
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", kube.port))
+        kube.open()
+
 
 class TestFaults:
     def test_a_rule_skips_fires_and_counts(self, kube: KubeServer) -> None:
@@ -378,7 +391,7 @@ class TestAccess:
         with KubeServer(tls=authority.server()) as kube:
             for trusted, good in ((authority, True), (other, False)):
                 context = ssl.create_default_context(cafile=str(trusted.ca))
-                with socket.create_connection(("127.0.0.1", kube.port), timeout=5) as plain:
+                with socket.create_connection(("127.0.0.1", kube.port), timeout=30) as plain:
                     if good:
                         context.wrap_socket(plain, server_hostname="127.0.0.1").close()
                     else:
@@ -393,12 +406,12 @@ class TestAccess:
             assert process.stdout is not None
             url = process.stdout.readline().strip()
             assert json.loads(file.read_text())["clusters"][0]["cluster"]["server"] == url
-            connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=5)
+            connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
             connection.request("GET", LIST, headers={"Authorization": "Bearer t"})
             assert len(json.loads(connection.getresponse().read())["items"]) == 3
             connection.close()
             process.terminate()
-            assert process.wait(5) == 0
+            assert process.wait(30) == 0
 
     def test_a_kubeconfig_names_what_it_is_given(self, tmp_path: Path) -> None:
         file = kubeconfig(tmp_path / "k", "http://x", namespace="n", user={"token": "t"})

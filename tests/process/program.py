@@ -219,8 +219,8 @@ def raw(program: Program, data: bytes) -> bytes:
 
 def read_all(client: socket.socket) -> bytes:
     """The bytes received until the server closes."""
-    found = b""
+    found = bytearray()
     with suppress(ConnectionResetError):
         while part := client.recv(65536):
             found += part
-    return found
+    return bytes(found)

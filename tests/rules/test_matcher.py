@@ -29,9 +29,9 @@ def test_what_alertmanager_refuses_is_not_an_expression(expression: str) -> None
 def test_an_expression_with_catastrophic_backtracking_is_matched_in_linear_time(expression: str) -> None:
     patterns, bad = compile_all([expression], {})
     assert not bad
-    began = time.perf_counter()
+    began = time.thread_time()
     assert patterns[expression].fullmatch("a" * 50_000 + "c") is None
-    assert time.perf_counter() - began < 2
+    assert time.thread_time() - began < 2
 
 
 def test_expressions_compiled_before_are_taken_over() -> None:

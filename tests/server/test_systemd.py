@@ -20,7 +20,7 @@ def listener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[s
     name = str(tmp_path / "notify") if request.param == "path" else f"@alert-refresh-{tmp_path.name}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
         one.bind(name.replace("@", "\0", 1) if name.startswith("@") else name)
-        one.settimeout(5)
+        one.settimeout(30)
         yield name, one
 
 
@@ -72,7 +72,7 @@ def test_a_sentence_that_did_not_arrive_is_told_again(tmp_path: Path) -> None:
     systemd.tell("one")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
         channel.bind(name)
-        channel.settimeout(5)
+        channel.settimeout(30)
         systemd.tell("one")
         assert channel.recv(100) == b"STATUS=one"
 

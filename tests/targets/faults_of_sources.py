@@ -173,12 +173,12 @@ def _answers() -> Iterator[Row]:
         clock = SystemClock()
         source = KubernetesSource(target_settings(kubeconfig(Path(name) / "k", server.url)), clock)
         with contextlib.closing(source):
-            known = source.refresh(None, Request(Trigger.STARTUP), Deadline(clock, 5.0))
+            known = source.refresh(None, Request(Trigger.STARTUP), Deadline(clock, 60.0))
             other = server.store.objects["default", "target-00001"].whole()
             server.fault(faults.page(other), "/api/v1/")
             one = Request(Trigger.MANUAL, scope="target-00000")
             what = "another Secret than the one of the target that is refreshed"
-            yield from _row(lambda: source.refresh(known, one, Deadline(clock, 5.0)), what)
+            yield from _row(lambda: source.refresh(known, one, Deadline(clock, 60.0)), what)
 
 
 def _connections() -> Iterator[Row]:
@@ -198,7 +198,7 @@ def _listed(file: Path | str, what: str, **settings: Any) -> Iterator[Row]:
     clock = SystemClock()
     source = KubernetesSource(target_settings(file, **settings), clock)
     with contextlib.closing(source):
-        yield from _row(lambda: source.refresh(None, Request(Trigger.STARTUP), Deadline(clock, 5.0)), what)
+        yield from _row(lambda: source.refresh(None, Request(Trigger.STARTUP), Deadline(clock, 60.0)), what)
 
 
 def _row(refresh: Callable[[], object], what: str) -> Iterator[Row]:

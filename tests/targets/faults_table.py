@@ -293,7 +293,7 @@ def _answered() -> tuple[Fault, ...]:
         clock = SystemClock()
         source = KubernetesSource(target_settings(kubeconfig(Path(folder) / "k", server.url)), clock)
         with contextlib.closing(source):
-            return _faults(source.refresh(None, Request(Trigger.STARTUP), Deadline(clock, 5.0)))
+            return _faults(source.refresh(None, Request(Trigger.STARTUP), Deadline(clock, 60.0)))
 
 
 def _code(text: str) -> str:

@@ -167,7 +167,7 @@ def test_gauges_stay_what_they_were_through_a_failing_refresh_and_while_it_runs(
         before = [world.metrics()[name] for name in names]
         begun, release = world.hang()
         world.post()
-        assert begun.wait(10)
+        assert begun.wait(30)
         assert [world.metrics()[name] for name in names] == before
         assert world.metrics()[f"{HISTORY}_refresh_in_progress"] == 1
         world.fail(Transient("refused", "network"))
@@ -228,7 +228,7 @@ def test_every_post_is_counted_by_how_it_was_answered() -> None:
         world.post(token=ADMIN, data=b"x" * 2000)
         begun, release = world.hang()
         world.post(token=ADMIN)
-        assert begun.wait(10)
+        assert begun.wait(30)
         world.post(token=ADMIN)
         release.set()
         world.attempt_ends()

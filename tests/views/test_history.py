@@ -63,7 +63,7 @@ def test_concurrent_sessions_create_the_tables_once(world: World) -> None:
 
     def make() -> tables.Tables:
         with world.database.connect() as connection:
-            barrier.wait(10)
+            barrier.wait(30)
             return tables.ensure(connection)
 
     calls = [in_thread(make) for _ in range(6)]

@@ -11,6 +11,7 @@ import pytest
 from alert_refresh.engine import Permanent, Transient, Trigger
 from alert_refresh.views import catalog
 from alert_refresh.views.view import SETTLED, Mode
+from tests.faults.test_d_causes import vacant
 from tests.faults.test_d_postgres import wait_for
 from tests.postgres import HIERARCHY, VIEWS, Server
 from tests.views.skip.test_skip_property import cycles
@@ -130,11 +131,14 @@ def test_d23_causes_are_distinguished_in_any_language_of_the_server(german: Serv
         with psycopg.connect(dsn):
             assert "no connection free" in world.refresh()["mv"].reason
             assert failure(world) == (Permanent, "auth")
+        vacant(german)
         assert world.refresh()["mv"].refreshed
         world.source.reads.close()
+        vacant(german)
         with psycopg.connect(dsn):
             assert "CONNECTION LIMIT" in world.refresh()["mv"].reason
             assert failure(world) == (Transient, "network")
+        vacant(german)
         database.run("insert into t values (1)")
         assert world.refresh()["mv"].reason.startswith("its rows would not be unique")
         database.run("revoke select on t from limited")

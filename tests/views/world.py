@@ -10,6 +10,7 @@ from alert_refresh.credential import Credential
 from alert_refresh.engine import AttemptError, Deadline, Partial, RefreshSettings, Request, SystemClock, Trigger
 from alert_refresh.views import Settings
 from alert_refresh.views.source import PostgresSource
+from alert_refresh.views.tiers import reads, redis_cache
 from alert_refresh.views.upkeep import Upkeep
 from tests.fakes import FakeSink
 from tests.postgres import VIEWS, Database, hierarchy
@@ -17,6 +18,8 @@ from tests.postgres import VIEWS, Database, hierarchy
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
+
+    import pytest
 
     from alert_refresh.engine import Snapshot
     from alert_refresh.views.view import ViewState
@@ -32,6 +35,14 @@ class TestClock(SystemClock):
 
     def monotonic(self) -> float:
         return super().monotonic() + self.ahead
+
+
+def answered_however_late(patch: pytest.MonkeyPatch, *, redis: bool = True) -> None:
+    """Give a read, and Redis, the time that a busy machine needs: what should be answered is."""
+    if redis:
+        patch.setattr(redis_cache, "TIMEOUT", 30.0)
+    patch.setattr(reads, "WAIT", 30.0)
+    patch.setattr(reads, "SLOW", 30.0)
 
 
 class World:
@@ -108,7 +119,7 @@ def in_thread(call: Callable[[], Any]) -> Callable[[], Any]:
     thread.start()
 
     def result() -> Any:
-        thread.join(30)
+        thread.join(60)
         assert not thread.is_alive(), "it hangs"
         if isinstance(answer[0], BaseException):
             raise answer[0]

@@ -151,7 +151,7 @@ class Applier(Watch):
             if self._publish(current, replace(memo, known=known), [], None):
                 for name, one in due.items():
                     for reflector in self.reflectors:
-                        reflector.corrected(name, len(one.unconfirmed))
+                        reflector.corrected(name, len(one.unconfirmed), one.at)
                 return
 
 

@@ -26,12 +26,12 @@ class HealthRecorder:
         self._proof: float | None = None
         self._error: str | None = None
         self._told: bool | None = None
+        self._first: float | None = None
         self.counts = Counter(dict.fromkeys(COUNTED, 0))
 
-    @property
-    def was_connected(self) -> bool:
-        """Whether it has ever been connected."""
-        return self._told is not None and (self._told or self._proof is not None)
+    def was_connected_before(self, at: float) -> bool:
+        """Whether it was connected before that time (monotonic), now or then with a proof of life."""
+        return self._first is not None and self._first < at and (self._told is True or self._proof is not None)
 
     def health(self) -> WatchHealth:
         """The current state."""
@@ -56,6 +56,8 @@ class HealthRecorder:
         """Note that it is connected; returns whether it was lost before."""
         lost = self._error is not None
         self._connected, self._error = True, None
+        if self._first is None:
+            self._first = self._clock.monotonic()
         if self._told is not True:
             self._told = True
             log.info("The watch is connected", extra={"kind": "targets", "namespace": namespace})

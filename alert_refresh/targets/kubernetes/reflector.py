@@ -96,9 +96,11 @@ class Reflector(Watch):
         """Whether the list that is known may be wrong, so that everything has to be listed."""
         return self._unapplied.is_set() or 0 < (self._serial() or 0) <= self._distrusted
 
-    def corrected(self, namespace: str, count: int) -> None:
-        """A list corrected `count` Secrets of a namespace: drift, if a watch of it was connected before."""
-        if self._health.was_connected and namespace == self._key():
+    def corrected(self, namespace: str, count: int, at: float) -> None:
+        """A list at that time (monotonic) corrected `count` Secrets of a namespace: drift, if a watch of it was
+        connected before.
+        """
+        if namespace == self._key() and self._health.was_connected_before(at):
             self._health.counts["drift_corrected"] += count
 
     def relist(self, namespace: str) -> None:

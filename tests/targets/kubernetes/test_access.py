@@ -31,7 +31,7 @@ class Noted:
     def __init__(self, folder: Path) -> None:
         self.triggers: list[Trigger] = []
         self.came = threading.Event()
-        self.file = folder / "token"
+        self.file, self._new = folder / "token", folder.with_name(f"{folder.name}-new")
         self.file.write_text("old")
         (self.watch,) = access_watches([self.file, folder / "ca.crt"], FakeSink(self._notify))
         self._thread = threading.Thread(target=self.watch.run)
@@ -40,6 +40,11 @@ class Noted:
     def _notify(self, trigger: Trigger) -> None:
         self.triggers.append(trigger)
         self.came.set()
+
+    def replace(self) -> None:
+        """Put another token in place, which is one event: of a file that is written in place there are several."""
+        self._new.write_text("new")
+        self._new.rename(self.file)
 
     def stop(self) -> None:
         self.watch.stop()
@@ -55,13 +60,13 @@ def noted(tmp_path: Path) -> Iterator[Noted]:
 
 def test_a_token_replaced_while_refreshes_fail_is_used_immediately(noted: Noted) -> None:
     noted.watch.refreshed(ended(Result.FAILED))
-    noted.file.write_text("new")
-    assert noted.came.wait(10)
+    noted.replace()
+    assert noted.came.wait(30)
     assert set(noted.triggers) == {Trigger.FILE}
 
 
 def test_a_token_that_changes_under_an_attempt_that_fails_is_worth_another(noted: Noted) -> None:
-    noted.file.write_text("new")
+    noted.replace()
     eventually(lambda: noted.watch._changed)
     assert noted.triggers == []
     noted.watch.refreshed(ended(Result.FAILED))
@@ -71,7 +76,7 @@ def test_a_token_that_changes_under_an_attempt_that_fails_is_worth_another(noted
 
 
 def test_a_change_while_all_is_well_waits_for_the_next_refresh(noted: Noted) -> None:
-    noted.file.write_text("new")
+    noted.replace()
     eventually(lambda: noted.watch._changed)
     noted.watch.refreshed(ended(Result.SUCCESS))
     noted.watch.refreshed(ended(Result.FAILED))

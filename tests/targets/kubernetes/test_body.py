@@ -40,7 +40,7 @@ def test_a_body_that_drips_in_protobuf_ends_at_the_deadline(kube: KubeServer, cl
     reader = KubeReader(client)
     with (
         pytest.raises(Transient) as raised,
-        reader.get(PATH, {}, Deadline(SystemClock(), 0.5), PROTOBUF) as answer,
+        reader.get(PATH, {}, Deadline(SystemClock(), 2.0), PROTOBUF) as answer,
     ):
         answer.whole()
     assert raised.value.error_type == "timeout" and rule.fired == 1
@@ -66,8 +66,8 @@ def test_a_deadline_that_passes_before_the_body_is_read_closes_the_connection(
 
 
 def test_shutting_down_a_response_that_was_read_is_not_an_error(kube: KubeServer, client: KubeClient) -> None:
-    response = client.get(PATH, {}, connect=5, read=5)
+    response = client.get(PATH, {}, connect=30, read=30)
     assert response.read()
     shut_down(response)
-    assert client.get(PATH, {}, connect=5, read=5).read()
+    assert client.get(PATH, {}, connect=30, read=30).read()
     assert kube.connections == 1, "the connection can still be used"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-TIMINGS = WatchTimings(lifetimes=(0.6, 0.6), margin=5.0, broken=Backoff(0.02, 0.2), refused=Backoff(0.05, 0.5))
+TIMINGS = WatchTimings(lifetimes=(0.6, 0.6), margin=30.0, broken=Backoff(0.02, 0.2), refused=Backoff(0.05, 0.5))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_a_watch_over_tls_is_served_and_stopped_immediately(
 ) -> None:
     with world(tmp_path, secure, ca=authority.ca, watch=True, timings=WatchTimings()) as it:
         it.connected().serves(it.change())
-        it.worker.stop(5)
+        it.worker.stop(30)
         eventually(watches_are_gone)
 
 

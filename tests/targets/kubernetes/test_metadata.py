@@ -48,7 +48,7 @@ class Cluster:
     def refresh(self, trigger: Trigger = Trigger.MANUAL) -> list[str]:
         """What was asked for: the Accept header of a list, the name of a Secret read alone."""
         self.kube.requests.clear()
-        self.last = self.source.refresh(self.last, Request(trigger), Deadline(self.clock, 5.0))
+        self.last = self.source.refresh(self.last, Request(trigger), Deadline(self.clock, 60.0))
         return [asked(one) for one in self.kube.requests]
 
     @property

@@ -33,7 +33,7 @@ from alert_refresh.targets.kubernetes.list import METADATA, PROTOBUF, SINGLES
 from alert_refresh.targets.kubernetes.snapshot import memo_of
 from alert_refresh.targets.kubernetes.source import KubernetesSource
 from tests.fakes import FakeClock, FakeSink
-from tests.faults.kubernetes import World, refresh_settings, target_settings
+from tests.faults.kubernetes import TIMEOUT, World, refresh_settings, target_settings
 from tests.kube import KubeServer, faults, fill, kubeconfig, raw_secret, secret
 from tests.kube.store import Store
 from tests.stage import eventually
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from alert_refresh.targets.target import Target
+    from tests.kube import Exchange
     from tests.kube import Request as Asked
 
 SINGLE = "/api/v1/namespaces/default/secrets/"
@@ -75,7 +76,7 @@ class Cluster:
 
     def attempt(self, scope: str | None, request: Request | None = None) -> Snapshot[Target]:
         request = request or Request(Trigger.MANUAL, scope=scope)
-        return self.source.refresh(self.sink.snapshot, request, Deadline(self.clock, 5.0))
+        return self.source.refresh(self.sink.snapshot, request, Deadline(self.clock, 60.0))
 
     def publish(self, snapshot: Snapshot[Target]) -> None:
         """As the engine does after an attempt: rebased on what a watch published meanwhile."""
@@ -493,6 +494,10 @@ class TestCycle:
     def test_a_server_that_says_nothing_is_a_timeout_and_the_retry_lists_everything(
         self, tmp_path: Path, kube: KubeServer
     ) -> None:
+        def says_nothing(exchange: Exchange) -> bool:
+            world.worker._refresher._timeout = TIMEOUT
+            return faults.silence(exchange)
+
         refresh = refresh_settings(max_retries=1)
         settings = target_settings(kubeconfig(tmp_path / "kubeconfig", kube.url), refresh)
         world = World(kube, settings)
@@ -500,11 +505,12 @@ class TestCycle:
         try:
             eventually(lambda: world.worker.get_status().succeeded == 1, "the first list")
             before = len(world.wait_for_outcomes(1))
-            rule = kube.fault(faults.silence, SINGLE, times=1)
+            rule = kube.fault(says_nothing, SINGLE, times=1)
             kube.store.replace(secret("target-00001", enabled=False))
             kube.store.create(secret("new"))
-            request = world.worker.refresh_now(scope="target-00001")
-            assert request.done.wait(20)
+            with world.soon_out_of_time():
+                request = world.worker.refresh_now(scope="target-00001")
+                assert request.done.wait(60)
             first, second = world.outcomes[before:]
             assert (first.error_type, first.result, second.result) == ("timeout", Result.FAILED, Result.SUCCESS)
             assert rule.fired == 1 and first.request_id == second.request_id == request.request_id
@@ -529,7 +535,7 @@ class TestCycle:
                 else:
                     kube.store.replace(secret(name, url=f"https://example.com/{number}"))
                 request = world.worker.refresh_now(scope=name)
-                assert request.done.wait(20) and request.outcome is not None
+                assert request.done.wait(60) and request.outcome is not None
                 assert request.outcome.result is Result.SUCCESS
                 assert world.served.items[name].url.reveal() == f"https://example.com/{number}"
             world.serves_what_the_cluster_has()

@@ -68,10 +68,11 @@ class Cluster:
         self.file = kubeconfig(folder / "kubeconfig", kube.url) if file is None else file
         self.source = KubernetesSource(target_settings(self.file, **settings), self.clock)
         self.last: Snapshot[Target] | None = None
+        self.seconds = 60.0
 
     def refresh(self) -> Snapshot[Target]:
         request = Request(Trigger.MANUAL)
-        self.last = self.source.refresh(self.last, request, Deadline(self.clock, 5.0))
+        self.last = self.source.refresh(self.last, request, Deadline(self.clock, self.seconds))
         return self.last
 
     def partly(self) -> tuple[Snapshot[Target], AttemptError]:
@@ -302,7 +303,7 @@ class TestMemo:
         it = cluster()
 
         def slow(*_: object, **__: object) -> tuple[()]:
-            it.clock.advance(2)
+            it.clock.advance(it.seconds / 2)
             return ()
 
         monkeypatch.setattr("alert_refresh.targets.kubernetes.list.parse", slow)
@@ -416,7 +417,7 @@ class TestNamespaces:
             rule = kube.fault(faults.silent_connection, stage="connect")
             file = kubeconfig(tmp_path / "silent", kube.url, ca=authority.ca)
             source = KubernetesSource(target_settings(file), clock)
-            deadline = Deadline(clock, 4.0)
+            deadline = Deadline(clock, 8.0)
             with pytest.raises(Transient) as raised:
                 source.refresh(None, Request(Trigger.MANUAL), deadline)
             assert raised.value.error_type == "timeout" and rule.fired == 1
@@ -440,7 +441,7 @@ class TestNamespaces:
         it.refresh()
 
         def hang(exchange: Exchange) -> bool:
-            it.clock.advance(2.6)
+            it.clock.advance(0.52 * it.seconds)
             return exchange.answer()
 
         kube.fault(hang, "/api/v1/namespaces/a/")

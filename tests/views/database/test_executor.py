@@ -14,6 +14,7 @@ from alert_refresh.views.database.connect import connect
 from alert_refresh.views.database.executor import Executor
 from alert_refresh.views.tiers import generations
 from alert_refresh.views.view import Mode
+from tests.faults.test_d_postgres import wait_for
 from tests.postgres import VIEWS
 from tests.views.world import World, in_thread
 
@@ -31,7 +32,7 @@ def world() -> Iterator[World]:
 
 def execute(world: World, connection: Any, plan: Plan, *, shared: bool = True) -> Any:
     clock = SystemClock()
-    return Executor(world.source.settings, clock).refresh(connection, plan, Deadline(clock, 10), shared=shared)
+    return Executor(world.source.settings, clock).refresh(connection, plan, Deadline(clock, 60), shared=shared)
 
 
 def test_an_error_that_only_looks_like_a_missing_index_has_no_fallback(world: World) -> None:
@@ -121,7 +122,7 @@ def test_stop_cancels_a_running_statement_and_cuts_the_connection(world: World) 
         result()
     assert connection.closed
     gone = "select count(*) from pg_stat_activity where pid = %s and state = 'active'"
-    assert world.database.value(gone, pid) == 0
+    wait_for(lambda: world.database.value(gone, pid) == 0)
 
 
 def test_the_least_privileges_of_the_runbook_are_enough(world: World) -> None:

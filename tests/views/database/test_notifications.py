@@ -11,12 +11,12 @@ import pytest
 from alert_refresh.credential import Credential
 from alert_refresh.engine import SystemClock, Trigger
 from alert_refresh.views.database import notifications
-from alert_refresh.views.database.notifications import EVERYTHING, MOST, Notifications
+from alert_refresh.views.database.notifications import EVERYTHING, MOST, PROOF, Notifications
 from tests.fakes import FakeSink
 from tests.faults.test_d_postgres import wait_for
 from tests.pgbouncer import PgBouncer
 from tests.postgres import VIEWS, hierarchy
-from tests.views.world import World
+from tests.views.world import TestClock, World
 from tests.web.views.world import ViewsWorld
 
 if TYPE_CHECKING:
@@ -27,14 +27,31 @@ if TYPE_CHECKING:
 TRIGGER = Path(__file__).parents[3] / "config" / "examples" / "notify.sql"
 
 
+class Noted(Notifications):
+    """Notes what it received; `gathering` is whether it waits for more of it."""
+
+    received: frozenset[str] = frozenset()
+    gathering = False
+
+    def _received(self, connection: Any) -> set[str]:
+        found = super()._received(connection)
+        self.received |= found
+        return found
+
+    def _ready(self, connection: Any, seconds: float) -> bool:
+        self.gathering = seconds != PROOF
+        return super()._ready(connection, seconds)
+
+
 class Ear:
     """Notifications in a thread; `heard` gets what each refresh that was asked for is about."""
 
     def __init__(self, dsn: str, debounce: float = 0.2) -> None:
         self.pending: set[str] = set()
         self.heard: list[set[str]] = []
-        self.watch = Notifications(
-            Credential(dsn), SystemClock(), FakeSink(self.asked), threading.Event(), debounce, self.pending.update
+        self.clock = TestClock()
+        self.watch = Noted(
+            Credential(dsn), self.clock, FakeSink(self.asked), threading.Event(), debounce, self.pending.update
         )
         self.thread = threading.Thread(target=self.watch.run, daemon=True)
 
@@ -64,22 +81,40 @@ def listening(ear: Ear) -> bool:
     return ear.watch.health().connected
 
 
+DEBOUNCE = 600.0
+"""Seconds, much more than a test takes, that pass when the test says so."""
+
+
+def the_debounce_passes(ear: Ear, database: Database) -> None:
+    """Put the clock forward, and wake the thread, which looks at it then, by one more notification."""
+    refreshes = len(ear.heard)
+    ear.clock.ahead += DEBOUNCE
+    database.run("notify alert_refresh, 'd'")
+    wait_for(lambda: len(ear.heard) > refreshes)
+
+
 def test_notifications_within_the_debounce_make_one_refresh(database: Database) -> None:
-    with Ear(database.dsn(), debounce=1.0) as ear:
+    with Ear(database.dsn(), debounce=DEBOUNCE) as ear:
         wait_for(lambda: listening(ear), 30)
-        database.run("notify alert_refresh, 'a'", "notify alert_refresh, 'public.b'", "notify other, 'c'")
-        wait_for(lambda: ear.heard, 30)
-        assert ear.heard == [{"a", "public.b"}]
+        database.run("notify alert_refresh, 'a'")
+        wait_for(lambda: ear.watch.gathering)
+        database.run("notify other, 'c'", "notify alert_refresh, 'public.b'")
+        wait_for(lambda: ear.watch.received == {"a", "public.b"})
+        assert not ear.heard
+        the_debounce_passes(ear, database)
+        assert ear.heard == [{"a", "public.b", "d"}]
         database.run("notify alert_refresh")
-        wait_for(lambda: len(ear.heard) > 1, 30)
-        assert ear.heard[1] == {EVERYTHING}
+        wait_for(lambda: EVERYTHING in ear.watch.received and ear.watch.gathering)
+        the_debounce_passes(ear, database)
+        assert ear.heard[1] == {EVERYTHING, "d"}
 
 
 def test_too_many_different_payloads_mean_everything(database: Database) -> None:
-    with Ear(database.dsn(), debounce=1.0) as ear:
+    with Ear(database.dsn(), debounce=DEBOUNCE) as ear:
         wait_for(lambda: listening(ear), 30)
         database.run(f"select pg_notify('alert_refresh', n::text) from generate_series(0, {MOST}) n")
-        wait_for(lambda: ear.heard, 30)
+        wait_for(lambda: len(ear.watch.received) == MOST + 1 and ear.watch.gathering)
+        the_debounce_passes(ear, database)
         assert ear.heard[0] == {EVERYTHING}
 
 

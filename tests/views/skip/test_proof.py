@@ -218,9 +218,14 @@ def test_a_procedure_that_commits_inside_one_call_is_noticed_although_each_trans
     with world.database.connect() as other, world.database.connect() as connection:
         pid = other.info.backend_pid
         result = in_thread(lambda: other.execute("call looper()"))
-        eventually(lambda: "worked for long" in catalog.survey(connection, ["mv"], {})[0].unsettled, "it runs")
         young = "select now() - xact_start < interval '1 s' from pg_stat_activity where pid = %s"
-        assert connection.execute(young, [pid]).fetchone() == (True,)
+        eventually(
+            lambda: (
+                "worked for long" in catalog.survey(connection, ["mv"], {})[0].unsettled
+                and connection.execute(young, [pid]).fetchone() == (True,)
+            ),
+            "it runs, in a young transaction",
+        )
         connection.execute("select pg_terminate_backend(%s)", [pid])
         with pytest.raises(Exception, match="terminating"):
             result()
