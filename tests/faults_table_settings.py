@@ -185,6 +185,10 @@ TOGETHER: tuple[Mapping[str, str], ...] = (
     {"RULES_REFRESH_ADAPTIVE": "true", "RULES_REFRESH_SCHEDULE": "@hourly"},
     {"ALERTMANAGER_CONFIG_FILE": "/etc/alertmanager.yml", "ALERTMANAGER_CONFIG_TEMPLATE": "/etc/alertmanager.yml"},
     {
+        "ALERTMANAGER_CONFIG_FILE": "/etc/alertmanager.yml",
+        "ALERTMANAGER_CONFIG_TEMPLATE": "/etc/alertmanager.yml.previous",
+    },
+    {
         "ALERTMANAGER_MIN_RELOAD_INTERVAL": "5m",
         "ALERTMANAGER_CONFIG_FILE": "/etc/alertmanager.yml",
         "ALERTMANAGER_CONFIG_TEMPLATE": "/etc/template.yml",

@@ -11,6 +11,7 @@ from os.path import realpath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from alert_refresh.alertmanager.file import PREVIOUS
 from alert_refresh.alertmanager.inputs import Mode
 from alert_refresh.credential import MASK
 from alert_refresh.kind import Kind
@@ -49,12 +50,7 @@ def read(env: Env) -> Settings:
     """Read the settings; faults are collected in `env`."""
     template = env.path(TEMPLATE, "Your own alertmanager.yml, to which receivers and routes are added; required")
     file = env.path(FILE, "The file that Alertmanager reads, which is written; unset: the kind is off")
-    urls = env.elements(URL, "", "Where Alertmanager answers, one or several, separated by commas; unset: write only")
-    for url in urls:
-        if fault := _unusable(url):
-            env.fault(URL, fault, MASK)
-    if len(set(urls)) < len(urls):
-        env.fault(URL, "names one Alertmanager twice")
+    urls = _urls(env)
     settings = Settings(
         refresh=env.refresh(
             PREFIX, {"timeout": "Longest time of one attempt, from rendering to verifying"}, rate_limit="1s"
@@ -84,6 +80,28 @@ def read(env: Env) -> Settings:
     return settings
 
 
+def _urls(env: Env) -> list[str]:
+    """The URLs of Alertmanagers. A path may hold a credential, so hosts alone are among the settings in force."""
+    urls = env.elements(URL, "", "Where Alertmanager answers, one or several, separated by commas; unset: write only")
+    faults = [fault for url in urls if (fault := _unusable(url))]
+    for fault in faults:
+        env.fault(URL, fault, MASK)
+    if faults:
+        env.effective[URL] = MASK
+        return urls
+    env.effective[URL] = ",".join(map(_shown, urls))
+    bases = {(one.scheme, one.netloc.lower(), one.path.rstrip("/")) for one in map(urlsplit, urls)}
+    if len(bases) < len(urls):
+        env.fault(URL, "names one Alertmanager twice", MASK)
+    return urls
+
+
+def _shown(url: str) -> str:
+    """Scheme, host and port of a URL."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}{f'/{MASK}' if parts.path.strip('/') else ''}"
+
+
 def _routes(env: Env, *, on: bool) -> Mode:
     rules = bool(env.peek("RULES_FILE"))
     chosen = env.choice(
@@ -109,6 +127,8 @@ def _together(env: Env, template: Path | None, file: Path | None, urls: list[str
         env.fault(TEMPLATE, f"is not set and {FILE} is")
     elif template is not None and realpath(template) == realpath(file):
         env.fault(TEMPLATE, f"names the same file as {FILE}, which is written")
+    elif template is not None and realpath(template) == realpath(file) + PREVIOUS:
+        env.fault(TEMPLATE, f"names the file with {PREVIOUS} beside {FILE}, which is written")
 
 
 def _unusable(url: str) -> str | None:

@@ -21,7 +21,9 @@ LISTS = {"severity": "severity", "namespaces": "namespace"}
 NO_FILTER = {"exclude_noise": False, "min_confidence": 0}
 """Keys that no matcher can stand for, and the value with which they exclude nothing."""
 _SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")
-_ANCHOR = re.compile(r"\A(?:\(\?[a-zA-Z]+\))?\^|(?<!\\)\$\Z")
+_CLASS = r"\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]"
+_ANCHOR = re.compile(rf"(?s)(?:\\Q.*?(?:\\E|\Z)|\\[^AQz]|{_CLASS}|[^\\^$\[])*+(?:[\^$]|\\[Az])")
+"""The beginning of a regular expression, to the first anchor that is neither escaped nor in a class."""
 _WILDCARD = re.compile(r"[*?]")
 
 
@@ -93,7 +95,7 @@ def _pattern(value: Any) -> Matcher:
     """
     if not _is_text(value) or not value:
         raise _Unusable("'alert_name_pattern' is no text")
-    return Matcher("alertname", "=~", f".*(?:{value}).*" if _ANCHOR.search(value) else value)
+    return Matcher("alertname", "=~", f".*(?:{value}).*" if _ANCHOR.match(value) else value)
 
 
 def _is_text(value: object) -> bool:

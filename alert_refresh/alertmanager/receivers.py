@@ -13,6 +13,7 @@ from alert_refresh.engine import Fault
 
 if TYPE_CHECKING:
     from alert_refresh.alertmanager.inputs import Capabilities
+    from alert_refresh.alertmanager.template import Template
     from alert_refresh.targets.target import Target
 
 ROUTING_KEYS = frozenset(("routing-key", "x-routing-key"))
@@ -47,14 +48,13 @@ class Receiver:
         self.faults.append(Fault(place, f"undeliverable: {reason}"))
 
 
-def receiver(target: Target, capabilities: Capabilities, inherited: Pairs) -> str | tuple[Fault, ...]:
-    """The lines of a target's receiver, an item of the list `receivers`; or the faults of its delivery.
-
-    `inherited` is the template's `global.http_config`, which a receiver with an own `http_config` would lose.
-    """
+def receiver(target: Target, capabilities: Capabilities, template: Template) -> str | tuple[Fault, ...]:
+    """The lines of a target's receiver, an item of the list `receivers`; or the faults of its delivery."""
     found = parts(target)
     check(target.type, found, capabilities)
-    return tuple(found.faults) if found.faults else write(target, found, inherited)
+    if found.faults:
+        return tuple(found.faults)
+    return write(target, found, template.http_config, default_url=not template.pagerduty_url)
 
 
 def parts(target: Target) -> Receiver:
@@ -89,8 +89,12 @@ def check(kind: str, found: Receiver, capabilities: Capabilities) -> None:
         found.fault("headers", NO_HEADERS if capabilities.found else NOT_KNOWN)
 
 
-def write(target: Target, found: Receiver, inherited: Pairs = ()) -> str:
-    """The lines of a receiver."""
+def write(target: Target, found: Receiver, inherited: Pairs = (), *, default_url: bool = True) -> str:
+    """The lines of a receiver.
+
+    `inherited` is the template's `global.http_config`, which a receiver with an own `http_config` would lose.
+    `default_url`: whether PagerDuty's is what a receiver without a URL uses.
+    """
     config: list[str] = []
     if target.type == "slack":
         kind = "slack_configs"
@@ -98,7 +102,7 @@ def write(target: Target, found: Receiver, inherited: Pairs = ()) -> str:
     elif target.type == "pagerduty":
         kind = "pagerduty_configs"
         config.append(f"routing_key: {quoted(found.routing_key)}")
-        if found.url != PAGERDUTY:
+        if found.url != PAGERDUTY or not default_url:
             config.append(f"url: {quoted(found.url)}")
     else:
         kind = "webhook_configs"

@@ -125,7 +125,7 @@ def _receivers(
 
 def _deliverable(target: Target, inputs: Inputs) -> Deliverable | tuple[Fault, ...]:
     """The receiver of a target and the matchers of its filters, or its faults."""
-    found = receiver(target, inputs.capabilities, inputs.template.http_config)
+    found = receiver(target, inputs.capabilities, inputs.template)
     conditions: Sequence[Matcher] = ()
     faults = () if isinstance(found, str) else found
     if inputs.mode is Mode.FILTERS:

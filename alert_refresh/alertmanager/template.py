@@ -30,7 +30,8 @@ class Template:
     `name` is what it is called in messages, `digest` identifies its content. `head` is everything but the root route
     and the receivers; `root` the fields of the root route but its routes; `routes` and `receivers` are items of lists;
     each is lines of text. `named` are the targets that its routes name as `alert-refresh/<name>`. `http_config` is
-    what receivers inherit that have no `http_config` of their own, as pairs.
+    what receivers inherit that have no `http_config` of their own, as pairs. `pagerduty_url`: whether it says
+    where those for PagerDuty send to that have no URL of their own.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Template:
     receivers: str
     named: frozenset[str]
     http_config: tuple[tuple[Scalar, Node], ...]
+    pagerduty_url: bool
 
     @classmethod
     def read(cls, data: bytes, name: str) -> Self:
@@ -65,8 +67,9 @@ class Template:
         if check.faults:
             raise _refused(name, check.faults)
         routes = root.get("routes")
-        configs = document.get("global")
-        config = configs.get("http_config") if isinstance(configs, Mapping) else None
+        section = document.get("global")
+        defaults = section if isinstance(section, Mapping) else Mapping((), document.line)
+        config = defaults.get("http_config")
         return cls(
             name=name,
             digest=sha256(data).hexdigest()[:16],
@@ -76,6 +79,7 @@ class Template:
             receivers=_lines(write(receivers)) if isinstance(receivers, Sequence) else "",
             named=frozenset(check.named),
             http_config=config.merged() if isinstance(config, Mapping) else (),
+            pagerduty_url="pagerduty_url" in {key.text for key, _ in defaults.merged()},
         )
 
 

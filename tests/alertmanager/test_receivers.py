@@ -69,6 +69,14 @@ def test_pagerduty_takes_its_key_from_a_header_and_its_own_url_only_if_it_is_ano
     assert accepted(tmp_path, configuration([other]))
 
 
+@pytest.mark.parametrize("url", ["https://relay.example.com/pd", PAGERDUTY, ""])
+def test_the_templates_own_url_for_pagerduty_takes_no_target_elsewhere(url: str, tmp_path: Path) -> None:
+    one = target(type_="pagerduty", url=PAGERDUTY, headers={"routing-key": "R0"})
+    text = f"global: {{pagerduty_url: {url}}}\n{PLAIN}"
+    assert receiver(one, text) == {"pagerduty_configs": {"routing_key": "R0", "url": PAGERDUTY}}
+    assert accepted(tmp_path, configuration([one], text=text)), "also where that of the template is empty"
+
+
 def test_two_names_for_the_same_routing_key_do_no_harm() -> None:
     both = target(type_="pagerduty", url=PAGERDUTY, headers={"routing-key": "R0", "X-Routing-Key": "R0"})
     assert receiver(both) == {"pagerduty_configs": {"routing_key": "R0"}}

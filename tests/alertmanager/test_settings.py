@@ -71,6 +71,45 @@ def test_unusual_urls_that_can_be_asked(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("urls", "shown"),
+    [
+        ("http://a:9093, https://b/", "http://a:9093,https://b"),
+        ("https://b/T0/am,http://[::1]:9093", "https://b/***,http://[::1]:9093"),
+        ("http://T0@a:9093,http://b/T0", "***"),
+        ("", ""),
+    ],
+)
+def test_the_settings_in_force_show_no_path_of_a_url(urls: str, shown: str) -> None:
+    env = Env(ON | {URL: urls})
+    read(env)
+    assert env.effective[URL] == shown
+
+
+@pytest.mark.parametrize(
+    "urls", ["http://a/T0,http://a/T0/", "http://a:9093/,http://A:9093", "http://a,http://b,http://a"]
+)
+def test_one_alertmanager_twice_is_a_fault_however_its_url_is_written(urls: str) -> None:
+    env = Env(ON | {URL: urls})
+    read(env)
+    assert [(one.field, one.value, one.reason) for one in env.faults] == [(URL, "***", "names one Alertmanager twice")]
+
+
+def test_several_alertmanagers_may_stand_behind_one_host() -> None:
+    assert len(settings(**ON, **{URL: "http://a/one,http://a/two,https://a/one,http://a:9093/one"}).urls) == 4
+
+
+def test_a_template_where_the_previous_file_is_kept_would_be_overwritten_and_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "link.yml").symlink_to("real.yml")
+    env = Env({FILE: str(tmp_path / "link.yml"), TEMPLATE: str(tmp_path / "real.yml.previous")})
+    read(env)
+    said = "names the file with .previous beside ALERTMANAGER_CONFIG_FILE, which is written"
+    assert [(one.field, one.reason) for one in env.faults] == [(TEMPLATE, said)]
+    beside = Env({FILE: str(tmp_path / "link.yml"), TEMPLATE: str(tmp_path / "template.yml")})
+    read(beside)
+    assert beside.faults == []
+
+
+@pytest.mark.parametrize(
     ("interval", "timeout", "fault"),
     [("15s", "30s", False), ("16s", "30s", True), ("1m", "2m", False), ("16s", "0s", None), ("x", "1s", None)],
 )

@@ -139,8 +139,9 @@ class Round:
 
 def excluding(inputs: Inputs, left_out: Mapping[str, Tried], versions: Sequence[str | None]) -> Inputs:
     """The inputs with these parts left out, each with the fault that says so."""
-    named = ", ".join(dict.fromkeys(version for version in versions if version)) or "of an unknown version"
-    fault = Fault("alertmanager", f"undeliverable: Alertmanager {named} refuses the configuration with it")
+    named = list(dict.fromkeys(version for version in versions if version)) or ["of an unknown version"]
+    who = f"Alertmanager {named[0]}" if len(named) == 1 else f"an Alertmanager (one of {', '.join(named)})"
+    fault = Fault("alertmanager", f"undeliverable: {who} refuses the configuration with it")
     targets, rules = names(left_out)
     return replace(
         inputs, excluded_targets=dict.fromkeys(targets, (fault,)), excluded_rules=dict.fromkeys(rules, (fault,))

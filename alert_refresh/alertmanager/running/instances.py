@@ -128,7 +128,8 @@ class Instances:
 
     def look(self, deadline: Deadline) -> tuple[Instance, ...]:
         """What each of them runs now. One that does not answer leaves most of the time to the others."""
-        share = Deadline(self._clock, max(0.0, deadline.remaining()) * LOOK_SHARE)
+        seconds = max(0.0, deadline.remaining()) * LOOK_SHARE
+        share = Deadline(self._clock, float(f"{seconds:.2g}"))  # errors name it
         share.stopping = deadline.stopping
         return self._each(self.names, lambda name: self._look(name, share), share)
 

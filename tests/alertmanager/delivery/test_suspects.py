@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from alert_refresh.alertmanager.delivered import Delivered, Tried
-from alert_refresh.alertmanager.delivery.round import Round
+from alert_refresh.alertmanager.delivery.round import Round, excluding
 from alert_refresh.alertmanager.delivery.suspects import Alone, bare, suspects, with_only
 from alert_refresh.alertmanager.inputs import Inputs
 from alert_refresh.alertmanager.render import render
@@ -34,6 +36,22 @@ def verified(one: Round) -> Delivered:
     """What is known once this was delivered."""
     contents = {name: target.digest for name, target in one.inputs.targets.items()}
     return Delivered(verified=one.rendering, versions=VERSIONS, inputs=one.inputs, contents=contents)
+
+
+@pytest.mark.parametrize(
+    ("versions", "said"),
+    [
+        (("0.25.0", None, "0.25.0"), "Alertmanager 0.25.0 refuses"),
+        (("0.25.0", "0.28.1"), "an Alertmanager (one of 0.25.0, 0.28.1) refuses"),
+        ((None,), "Alertmanager of an unknown version refuses"),
+    ],
+)
+def test_a_fault_does_not_say_of_every_version_that_it_refuses_a_culprit(
+    versions: tuple[str | None, ...], said: str
+) -> None:
+    left_out = excluding(work((A, B)).inputs, {"target:a": Tried("a", versions)}, versions)
+    [fault] = left_out.excluded_targets["a"]
+    assert fault.message == f"undeliverable: {said} the configuration with it"
 
 
 def test_first_what_changed_and_then_everything() -> None:

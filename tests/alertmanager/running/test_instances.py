@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -227,6 +228,7 @@ def test_one_that_hangs_does_not_hold_up_the_others(tmp_path: Path) -> None:
         late, seen = found.look(deadline(9.0))
         released.set()
     assert isinstance(late.error, Transient) and late.error.error_type == "timeout"
+    assert re.search(r" within \d(\.\d)? s\Z", str(late.error)), "no digits that mean nothing"
     assert seen.error is None
 
 
