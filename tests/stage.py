@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from alert_refresh.engine import Clock, Outcome, Sink, Source, Status, Watch
 
 KIND = Kind("fake", "FAKE_", ("network", "timeout", "unknown"))
-HANG_GUARD = 30.0
+HANG_GUARD = 60.0
 """Real seconds after which a wait in a test fails; no passing test waits that long."""
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Script = Callable[["Asked"], "bytes | Iterable[bytes]"]
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 REQUEST_ID = "49bbf8ac-2e49-4dc6-b2d0-8cdb8d8c1e9b"
 TLS = b"\x16"
 """The first byte of a client that speaks TLS; servers that do not answer it so."""

@@ -17,7 +17,7 @@ import pytest
 
 from alert_refresh.server.server import QUICK_SECONDS
 from tests.faults.test_h_server import gauge, parts
-from tests.process.program import PATIENCE, Program, eventually, read_all
+from tests.process.program import PATIENCE, SOON, Program, eventually, read_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -374,5 +374,5 @@ def test_random_bytes_never_end_the_process_nor_cost_a_thread(seed: int) -> None
         assert eventually(lambda: gauge(program, "http_threads_busy") == 1)
         assert program.get("/healthz")[0] == 200
         assert not [line for line in program.log if line["level"] in ("ERROR", "CRITICAL")]
-        assert program.stop() < PATIENCE
+        assert program.stop() < SOON
         assert program.process.returncode == 0

@@ -18,7 +18,7 @@ import pytest
 from alert_refresh.engine import Kind, RateLimitExceeded, RefreshSettings, Snapshot, Transient, Trigger, Worker
 from alert_refresh.observe import logs
 from tests.fakes import FakeClock, FakeSource, FakeWatch
-from tests.process.program import PATIENCE, Program, eventually
+from tests.process.program import PATIENCE, SOON, Program, eventually
 from tests.web.world import TARGETS, World
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def test_p12_p05_no_signal_makes_a_second_process_or_a_second_refresh(number: si
             program.wait_for(f"{number.name} is ignored", count)
         assert program.get("/healthz")[0] == 200
         assert children(program) == ""
-        assert program.stop() < PATIENCE
+        assert program.stop() < SOON
         assert program.process.returncode == 0
         assert len(program.find("Targets refreshed")) == 1
 
@@ -135,7 +135,7 @@ def test_p05_sighup_refreshes_every_kind_any_number_of_times_regardless_of_the_r
             assert program.wait_for("Rules refreshed", count + 1)["trigger"] == "file"
         assert program.get(REFRESH, "POST")[2]["error"] == "rate_limit_exceeded", "the window is that of the POST"
         assert children(program) == ""
-        assert program.stop() < PATIENCE
+        assert program.stop() < SOON
         assert program.process.returncode == 0
 
 
@@ -165,7 +165,7 @@ def test_p05_sigusr1_which_makes_others_open_their_log_again_changes_nothing() -
         program.wait_for("Serving")
         program.send(signal.SIGUSR1)
         assert program.get("/healthz")[0] == 200
-        assert program.stop() < PATIENCE
+        assert program.stop() < SOON
         assert program.process.returncode == 0
 
 
@@ -210,7 +210,7 @@ def test_p13_a_program_without_free_files_answers_again_when_it_has_some(tmp_pat
         assert eventually(lambda: program.get(STATUS)[2]["status"] == "success")
         assert program.get(STATUS)[2]["targets_valid"] == 1
         assert eventually(lambda: program.fds() <= files)
-        assert program.stop() < PATIENCE
+        assert program.stop() < SOON
         assert program.process.returncode == 0
 
 
@@ -436,7 +436,7 @@ def test_p20_a_closed_log_pipe_stops_nothing() -> None:
         for _ in range(20):
             assert program.get("/healthz")[0] == 200
         assert eventually(lambda: dropped(program) >= 20)
-        assert program.stop() < PATIENCE
+        assert program.stop() < SOON
         assert program.process.returncode == 0
 
 
@@ -459,7 +459,7 @@ def test_p20_a_full_log_pipe_does_not_block_and_the_loss_is_reported_once_there_
         reader = threading.Thread(target=lambda: collected.append(pipe.read()))
         reader.start()
         assert eventually(lambda: program.get("/healthz")[0] == 200)
-        assert program.stop() < PATIENCE
+        assert program.stop() < SOON
         reader.join(PATIENCE)
     lines = b"".join(collected).decode().lstrip("x").splitlines()
     said = [one for one in map(json.loads, lines) if one["message"] == "Log lines were dropped"]
@@ -471,6 +471,6 @@ def test_p20_a_full_log_pipe_does_not_delay_the_end() -> None:
     program, read = with_stdout(fill)
     with program:
         assert eventually(program.answers)
-        assert program.stop() < PATIENCE
+        assert program.stop() < SOON
         assert program.process.returncode == 0
     os.close(read)

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds a test waits for what should happen immediately: the machine may be busy."""
+SOON = 20.0
+"""Seconds within which a program stops that waits for nothing; the shutdown timeout is longer by default."""
 SLOW_MACHINE = 12.0
 """Seconds added to a bound; the shutdown timeout, which is the next thing to end a program, is longer by default."""
 KEPT = ("PATH", "HOME", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "COVERAGE_FILE", "LATE", "LD_LIBRARY_PATH")

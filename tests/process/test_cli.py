@@ -20,7 +20,7 @@ from alert_refresh.cli.remote.server_url import ServerUrl
 from tests.ports import lasting_port
 from tests.postgres import VIEWS, hierarchy
 from tests.process import cli_page
-from tests.process.program import PATIENCE, ROOT, Program
+from tests.process.program import PATIENCE, ROOT, SOON, Program
 from tests.process.test_streams import PREFIX, proxied
 from tests.targets.folder.folders import secret, write
 
@@ -124,7 +124,7 @@ def test_following_goes_on_across_a_restart_of_the_daemon(folder: Path) -> None:
             refreshed = following.next("refresh", trigger="manual")
             since = ask(url, "events", "--after", position, "-o", "json")
             assert [json.loads(line)["id"] for line in since.stdout.splitlines()] == [refreshed["id"]]
-            assert first.stop() < PATIENCE
+            assert first.stop() < SOON
             assert following.told().startswith("The stream has ended; connecting again in 2 s, after event ")
             with Program(env=settings(folder, **bind)) as second:
                 second.wait_for("Serving")

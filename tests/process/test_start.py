@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.program import PATIENCE, ROOT, Program, eventually, read_all
+from tests.process.program import PATIENCE, ROOT, SOON, Program, eventually, read_all
 
 ENDS = (0, -signal.SIGTERM)
 
@@ -76,7 +76,7 @@ def test_p05_with_standard_files_closed_it_serves_ends_with_0_and_writes_into_no
 def stop_after(seconds: float, number: signal.Signals) -> None:
     with Program(env={}, bare=True) as program:
         threading.Event().wait(seconds)
-        assert program.stop(number) < PATIENCE
+        assert program.stop(number) < SOON
         assert program.process.returncode in (0, -number), program.stderr
         assert "Traceback" not in program.stderr
         assert not [line for line in program.log if line["level"] in ("ERROR", "CRITICAL")]

@@ -15,7 +15,7 @@ import pytest
 
 from alert_refresh.web.feed.events import HEARTBEAT
 from tests.process.following import EVENTS, Reader, connection_to
-from tests.process.program import PATIENCE, ROOT, Program, eventually, read_all
+from tests.process.program import PATIENCE, ROOT, SOON, Program, eventually, read_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ def test_a_stop_ends_streams_and_blocking_queries_at_once_and_completely(served:
         reader.read_until("sync")
         waiting.sendall(f"GET {TARGETS}?generation={generation(served)}&wait=60s HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         assert eventually(lambda: gauge(served, STREAMS) == 2)
-        assert served.stop() < PATIENCE
+        assert served.stop() < SOON
         while (event := reader.read()) is not None:
             assert event.name == "", "a heartbeat, of a machine that is slow"
         answer = read_all(waiting)
@@ -89,7 +89,7 @@ def test_a_client_that_never_reads_does_not_delay_a_stop(served: Program) -> Non
         while reader.read_until("published").data["generation"] < last:
             pass
         assert gauge(served, STREAMS) == 5, "they are stuck"
-        assert served.stop() < PATIENCE
+        assert served.stop() < SOON
 
 
 def test_a_byte_behind_a_stream_does_not_hold_its_events_back(served: Program) -> None:
