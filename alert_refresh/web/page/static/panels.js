@@ -51,12 +51,12 @@ function targetRows({ kinds }) {
 }
 
 function ruleRows({ kinds }) {
-	const { status, list } = kinds.get("rules") || {};
-	const missing = new Set(status?.dangling_targets?.map((pair) => pair.target));
+	const list = kinds.get("rules")?.list;
+	const there = kinds.get("targets")?.list?.items;
 	if (!list) return null;
 	const made = list.items.map((item) => {
-		const lost = item.targets.filter((one) => missing.has(one));
-		return rowOf(item, lost.length ? "missing" : "fresh", { missing: lost });
+		const missing = item.targets.filter((one) => there && !there.has(one));
+		return rowOf(item, missing.length ? "missing" : "fresh", { missing });
 	});
 	return made.sort((a, b) => compare(a.family, b.family) || b.priority - a.priority || compare(a.id, b.id));
 }
