@@ -68,6 +68,7 @@ def test_every_scrape_configuration_has_the_job_and_the_labels_that_the_alerts_n
     for file in SCRAPES:
         (scrape,) = yaml.safe_load(file.read_text())["scrape_configs"]
         assert scrape["job_name"] == "alert-refresh" and scrape["honor_labels"] is True
+        assert scrape["relabel_configs"][-1]["target_label"] == "daemon"
 
 
 def test_the_scrape_configuration_for_kubernetes_finds_the_port_and_the_label_of_the_deployment() -> None:

@@ -36,7 +36,7 @@ STATUS |= dict.fromkeys(("error", "error_type", "next_attempt", "next_refresh", 
 STATUS |= {"watch": IfThere(OrNull({"connected": bool, "error": OrNull(str)})), "overlapping": IfThere(list)}
 STATUS |= {name: IfThere(float) for names in COUNTS.values() for name in names}
 STATUS |= {"restored_age_seconds": NUMBER, "consecutive_failures": IfThere(float), "targets_invalid": IfThere(float)}
-STATUS |= {"dangling_targets": IfThere([{"target": str}]), "views_failed": IfThere(float)}
+STATUS |= {"missing_targets_count": IfThere(float), "views_failed": IfThere(float)}
 STATUS |= {"undeliverable_count": IfThere(float), "undeliverable_rules_count": IfThere(float)}
 """The status of a kind; each has fields of its own."""
 OUTDATED = ("stale_targets", "views_failed", "consecutive_failures", "held", "restored")
@@ -163,11 +163,10 @@ def reasons(health: Mapping[str, Any], fields: Mapping[str, Any], now: float) ->
     if fields.get("restored"):
         found.append(f"restored after a restart, {age(fields.get('restored_age_seconds'))} old")
     stale = fields.get("stale_targets", 0)
-    missing = {pair["target"] for pair in fields.get("dangling_targets", ())}
     counts = {
         "stale": stale,
         "rejected": fields.get("targets_invalid", 0) - stale,
-        "missing target": len(missing),
+        "missing target": fields.get("missing_targets_count", 0),
         "failed": fields.get("views_failed", 0),
         "undeliverable": fields.get("undeliverable_count", 0),
         "undeliverable rule": fields.get("undeliverable_rules_count", 0),

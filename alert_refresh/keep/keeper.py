@@ -115,6 +115,10 @@ class Keeper:
                 self._clock.wait(self._delivered, until.remaining())
         return kind is not None and not kind.differs()
 
+    def is_behind(self, name: str) -> bool:
+        """Whether what is served of a kind could not be written, so that a restart would not have it."""
+        return name in self._failing and self.kinds[name].differs()
+
     def _restore(self) -> None:
         """Read in a thread of its own, which is given up when the folder does not answer, such as a dead mount."""
         found: dict[str, Found] = {}

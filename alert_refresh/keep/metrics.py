@@ -33,10 +33,17 @@ class KeeperMetrics(Collector):
             "Unix time at which what is kept was written, 0 while nothing is.",
             labels=("kind",),
         )
+        behind = GaugeMetricFamily(
+            f"{PREFIX}_not_written",
+            "1 while what is served could not be written, so that a restart would not have it.",
+            labels=("kind",),
+        )
         for name, kind in self._keeper.kinds.items():
             failures.add_metric((name,), kind.failures)
             written.add_metric((name,), kind.written_at)
+            behind.add_metric((name,), self._keeper.is_behind(name))
         yield failures
         yield written
+        yield behind
         dropped = "Outcomes of attempts that were not written, since the state folder could not be written for long."
         yield CounterMetricFamily("alert_refresh_outcomes_dropped", dropped, value=self._keeper.dropped)

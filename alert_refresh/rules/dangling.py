@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Pair = tuple[str, str]
 """A rule's id and the name of a target."""
 MOST = 100
-"""Pairs that are listed in a response."""
+"""Pairs, and names, that are listed in a response."""
 MOST_LOGGED = 20
 """Pairs that are logged at one time, one per line."""
 
@@ -72,14 +72,23 @@ def check(snapshots: Mapping[str, Snapshot[Any] | None]) -> dict[str, Any]:
 
 def remarks(snapshots: Mapping[str, Snapshot[Any] | None]) -> Iterator[Remark]:
     """What the sentence of `/health` says of it."""
-    names = tuple(dict.fromkeys(name for _, name in dangling(snapshots.get("rules"), snapshots.get("targets"))))
-    if names:
+    if names := missing(dangling(snapshots.get("rules"), snapshots.get("targets"))):
         yield f"{len(names)} missing target{'s' if len(names) > 1 else ''}", names
+
+
+def missing(pairs: tuple[Pair, ...]) -> tuple[str, ...]:
+    """The targets in them, each once."""
+    return tuple(dict.fromkeys(name for _, name in pairs))
 
 
 def listed(pairs: tuple[Pair, ...]) -> list[dict[str, str]]:
     """The first `MOST` pairs as JSON fields."""
     return [{"rule": rule_id, "target": name} for rule_id, name in pairs[:MOST]]
+
+
+def listed_names(names: tuple[str, ...]) -> list[str]:
+    """The first `MOST` targets."""
+    return list(names[:MOST])
 
 
 def _served(worker: Worker[Any] | None) -> Snapshot[Any] | None:

@@ -119,7 +119,10 @@ def _not_refreshed(worker: Worker[Any], status: Status[Any]) -> str:
     since = (
         "never refreshed" if status.last_success_at is None else f"not refreshed since {_time(status.last_success_at)}"
     )
-    return f"{since}: {failed.error[:LONGEST_ERROR]}" if failed is not None and failed.error else since
+    if failed is None or not failed.error:
+        return since
+    cut = failed.error if len(failed.error) <= LONGEST_ERROR else f"{failed.error[: LONGEST_ERROR - 3]}..."
+    return f"{since}: {cut}"
 
 
 def _counted(kind: str, worker: Worker[Any]) -> str:

@@ -156,6 +156,27 @@ def test_everything_is_reached_and_done_by_keyboard(program: Program, visit: Vis
         expect(page.get_by_role("button", name="team-05")).to_be_focused()
 
 
+def test_a_button_that_was_pressed_keeps_the_focus(program: Program, visit: Visit) -> None:
+    with visit(at(program)) as page:
+        refresh = page.get_by_role("button", name="Refresh targets")
+        refresh.press("Enter")
+        page.get_by_label("ALERT_REFRESH_ADMIN_TOKEN").fill("admin-token-of-the-page")
+        page.keyboard.press("Enter")
+        expect(page.locator("#toast")).to_contain_text("Targets: refreshed")
+        expect(refresh).to_be_enabled()
+        expect(refresh).to_be_focused()
+
+
+def test_a_link_whose_surroundings_change_keeps_the_focus(program: Program, folder: Path, visit: Visit) -> None:
+    with visit(at(program)) as page:
+        expect(headline(page)).to_contain_text("Not fresh")
+        link = page.locator("#advice").get_by_role("link").first
+        link.focus()
+        put(folder, "one-more", url="z")
+        expect(headline(page)).to_contain_text("1 rejected")
+        expect(link).to_be_focused()
+
+
 @pytest.mark.parametrize("width", [320, 390, 1920])
 def test_nothing_is_wider_than_the_window(program: Program, folder: Path, visit: Visit, width: int) -> None:
     put(folder, "x" * 63, secret="y" * 200, url="z")

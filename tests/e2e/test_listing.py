@@ -67,6 +67,16 @@ def test_of_thousands_those_near_the_window_are_drawn(program: Program, visit: V
         expect(headline(page)).to_be_in_viewport()
 
 
+def test_the_first_rows_are_drawn_wherever_they_are(program: Program, visit: Visit) -> None:
+    """So that the browser's own search finds what is faulty."""
+    with visit(at(program)) as page:
+        expect(rows(page).first).to_be_visible()
+        page.evaluate("document.querySelector('main').style.paddingTop = '5000px'")
+        observed = "new Promise(done => new IntersectionObserver(done).observe(document.querySelector('tbody')))"
+        page.evaluate(f"{observed}.then(() => true)")
+        assert rows(page).count() == 25
+
+
 def test_every_row_passes_by_when_one_scrolls(program: Program, visit: Visit) -> None:
     with visit(at(program)) as page:
         page.get_by_role("searchbox").fill("target-00")

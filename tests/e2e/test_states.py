@@ -200,6 +200,20 @@ def test_rules_that_name_missing_targets_are_shown_with_both(folder: Path, visit
         expect(row).to_contain_text("pagerduty-oncall missing")
 
 
+def test_more_missing_targets_than_an_answer_lists_are_all_counted_and_shown(folder: Path, visit: Visit) -> None:
+    file = folder.with_name("rules.yaml")
+    rules = [f"- {{id: r{n}, match: ['a=\"{n}\"'], targets: [ghost-{n}]}}\n" for n in range(150)]
+    file.write_text("".join(["rules:\n", *rules]))
+    env = {"TARGET_DIRECTORY": str(folder), "RULES_FILE": str(file)}
+    with Program(env=env) as program, visit(at(program)) as page:
+        expect(headline(page)).to_contain_text("rules (150 missing targets: ")
+        expect(card(page, "rules")).to_contain_text("150 targets named that do not exist.")
+        card(page, "rules").get_by_role("button", name="Show which").click()
+        expect(page.get_by_role("tabpanel").get_by_role("status")).to_have_text("150 rules")
+        page.get_by_role("searchbox").fill("ghost-99")
+        expect(page.get_by_role("table", name="Rules")).to_contain_text("ghost-99 missing")
+
+
 def test_a_kind_that_the_page_does_not_know_and_alertmanager_are_shown(program: Program, visit: Visit) -> None:
     with visit("about:blank") as page:
         well = {"status": "healthy", "loaded": True, "stale": False, "last_refresh": None, "seconds_since_success": 1}

@@ -447,7 +447,7 @@ def test_p08_a_refresh_succeeds_while_nothing_can_be_written(
     with World(tmp_path, unchanged).start() as world:
         world.rests()
         old, written_at = world.file.read_bytes(), world.kind.written_at
-        assert (written_at, world.kind.failures) == (world.clock.time(), 0)
+        assert (written_at, world.kind.failures, world.not_written()) == (world.clock.time(), 0, 0)
         writes.error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         world.clock.advance(10)
         world.source.answer = lambda n: snapshot("another")
@@ -456,12 +456,13 @@ def test_p08_a_refresh_succeeds_while_nothing_can_be_written(
             eventually(partial(has_failed, world, failures), "a failure")
             assert world.outcomes[-1].result == "success" and world.served == {"item": "another"}
             assert (world.file.read_bytes(), world.kind.written_at) == (old, written_at)
+            assert world.not_written() == 1
         [record] = logged(caplog, "The snapshot of fake cannot be written")
         assert (record.levelno, record.kind, record.error) == (logging.WARNING, "fake", "No space left on device")
         writes.error = None
         world.change()
         world.rests()
-        assert (world.kind.failures, world.kind.written_at) == (3, world.clock.time())
+        assert (world.kind.failures, world.kind.written_at, world.not_written()) == (3, world.clock.time(), 0)
         assert len(logged(caplog, "The snapshot of fake can be written again")) == 1
         writes.error = OSError(errno.EIO, "")
         world.source.answer = lambda n: snapshot("a third")

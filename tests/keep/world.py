@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from alert_refresh.engine import Kind, Outcome, RefreshSettings, Snapshot, Trigger, Worker
 from alert_refresh.keep import snapshot_file
 from alert_refresh.keep.keeper import Keeper
+from alert_refresh.keep.metrics import KeeperMetrics
 from tests.fakes import FakeClock, FakeSource
 from tests.stage import eventually
 
@@ -99,6 +100,12 @@ class World:
     def served(self) -> dict[str, str] | None:
         found = self.worker.current()
         return None if found is None else dict(found.items)
+
+    def not_written(self) -> float:
+        """What Prometheus is told of a snapshot that could not be written."""
+        samples = [sample for metric in KeeperMetrics(self.keeper).collect() for sample in metric.samples]
+        [value] = [one.value for one in samples if one.name == "alert_refresh_snapshot_not_written"]
+        return value
 
     def rests(self) -> Self:
         """Wait until everything is written."""

@@ -325,6 +325,33 @@ def test_a_state_directory_that_is_missing_alerts_until_it_is_there(folder: Path
         assert (state / "snapshot-targets").stat().st_size > 0
 
 
+def test_a_snapshot_that_could_not_be_written_at_the_start_alerts_though_no_refresh_follows(folder: Path) -> None:
+    environ = of_folder(folder) | {"ALERT_REFRESH_STATE_DIR": str(folder.with_name("missing"))}
+    with Program(env=environ | quick("TARGET", INTERVAL="6h", WARMUP="6h")) as program:
+        program.wait_for("The snapshot of targets cannot be written")
+        with shared().scraping(program.port) as seen:
+            seen.fires("AlertRefreshSnapshotNotWritten", kind="targets")
+
+
+def test_what_two_daemons_tell_of_one_alertmanager_are_two_series(folder: Path) -> None:
+    template = folder.with_name("template.yml")
+    template.write_text("route: {receiver: root}\nreceivers: [{name: root}]\n")
+    environ = of_folder(folder) | {
+        "ALERTMANAGER_CONFIG_TEMPLATE": str(template),
+        "ALERTMANAGER_URL": "http://127.0.0.1:1",
+    }
+    first, second = (environ | {"ALERTMANAGER_CONFIG_FILE": str(folder.with_name(name))} for name in ("one", "two"))
+    with (
+        Program(env=first) as one,
+        Program(env=second) as two,
+        shared().scraping(one.port),
+        shared().scraping(two.port) as seen,
+    ):
+        series = 'alert_refresh_alertmanager_in_sync{instance="127.0.0.1:1",daemon="127.0.0.1:%d"}'
+        seen.waits_for(series.replace("%d", str(two.port)))
+        seen.waits_for(series.replace("%d", str(one.port)))
+
+
 def test_cycles_that_keep_failing_open_the_breaker_and_alert_until_one_succeeds(folder: Path) -> None:
     away = folder.with_name("away")
     environ = of_folder(folder) | quick("TARGET", BREAKER_FAILURES="2")

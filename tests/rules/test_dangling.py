@@ -94,6 +94,7 @@ def test_status_and_gauge_tell_which_and_how_many(daemon: Daemon) -> None:
     client = create_app(daemon).test_client()
     status: Any = client.get("/api/v2/rules/status").json
     assert (status["dangling_targets"], status["dangling_targets_count"]) == (PAIRS, 2)
+    assert (status["missing_targets"], status["missing_targets_count"]) == ([pair["target"] for pair in PAIRS], 2)
     assert "alert_refresh_rules_dangling_targets 2.0" in client.get("/metrics").get_data(as_text=True)
 
 
@@ -102,6 +103,11 @@ def test_the_list_is_bounded_and_the_count_is_not(daemon: Daemon, monkeypatch: p
     monkeypatch.setattr(dangling_module, "MOST", 1)
     status: Any = create_app(daemon).test_client().get("/api/v2/rules/status").json
     assert (status["dangling_targets"], status["dangling_targets_count"]) == (PAIRS[:1], 2)
+    assert (status["missing_targets"], status["missing_targets_count"]) == ([PAIRS[0]["target"]], 2)
+
+
+def test_a_target_that_several_rules_miss_is_one_missing_target() -> None:
+    assert dangling_module.missing((("a", "x"), ("b", "x"), ("a", "y"))) == ("x", "y")
 
 
 def test_each_pair_is_warned_of_once_until_it_changes(

@@ -82,7 +82,7 @@ OTHER = Cause("The refresh failed.", f"{_ALERTS}alertrefreshfailing")
 
 STATES: dict[str, Cause] = {
     "breaker": Cause(
-        "After so many failed cycles there is one attempt an interval.", f"{_ALERTS}alertrefreshnosuccess", "failing"
+        "After so many failed cycles there is one attempt an interval.", f"{_ALERTS}alertrefreshbreakeropen", "failing"
     ),
     "dangling": Cause(
         "No alert is delivered to such a target.", f"{_RULES}targets-that-do-not-exist", "missing targets"

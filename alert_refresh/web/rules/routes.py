@@ -10,7 +10,7 @@ from flask import Blueprint, request
 from werkzeug.routing import BaseConverter
 
 from alert_refresh.alertmanager.delivered import UNDELIVERABLE
-from alert_refresh.rules.dangling import listed
+from alert_refresh.rules.dangling import listed, listed_names, missing
 from alert_refresh.rules.forms.text_file import shape
 from alert_refresh.rules.rule import ID, ROUTES
 from alert_refresh.rules.rule_set import rule_set
@@ -87,6 +87,7 @@ def _add_worker(blueprint: Blueprint, daemon: Daemon, ask: ManualRefresh, metric
         now = worker.get_status()
         found = rule_set(now.snapshot)
         dangling = metrics.dangling()
+        names = missing(dangling)
         return answer(
             status_fields(
                 worker,
@@ -95,6 +96,8 @@ def _add_worker(blueprint: Blueprint, daemon: Daemon, ask: ManualRefresh, metric
                 families={} if found is None else found.families(),
                 dangling_targets=listed(dangling),
                 dangling_targets_count=len(dangling),
+                missing_targets=listed_names(names),
+                missing_targets_count=len(names),
                 hot_cache=None if found is None else asdict(found.stats()),
             )
         )

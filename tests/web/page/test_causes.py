@@ -21,6 +21,12 @@ def test_every_section_that_is_named_exists() -> None:
         assert f' id="{anchor}"' in runbook.render(page).decode(), cause.section
 
 
+def test_what_an_alert_tells_too_leads_to_the_section_of_that_alert() -> None:
+    told = {"breaker": "breakeropen", "held": "held", "outdated": "nosuccess", "stuck": "unhealthy"}
+    for state, alert in told.items():
+        assert causes.STATES[state].section == f"runbook-alerts.md#alertrefresh{alert}"
+
+
 def test_every_cause_is_a_sentence() -> None:
     for cause in ALL:
         assert re.fullmatch(r"[A-Z].*\.", cause.sentence), cause

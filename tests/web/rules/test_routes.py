@@ -40,6 +40,8 @@ def test_before_the_first_load_the_status_is_idle_and_last_refresh_null(tmp_path
             "hot_cache": None,
             "dangling_targets": [],
             "dangling_targets_count": 0,
+            "missing_targets": [],
+            "missing_targets_count": 0,
             "consecutive_failures": 0,
             "error": None,
             "error_type": None,

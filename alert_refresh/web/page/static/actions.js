@@ -16,7 +16,7 @@ export class Actions {
 
 	act(action, kind, problem) {
 		if (action === "refresh") return this.refresh(kind, `${path(kind)}/refresh?${WAIT}`, title(kind));
-		return action === "approve" || action === "reject" ? this.decide(action, kind, problem) : this.automated(action, kind);
+		return problem ? this.decide(action, kind, problem) : this.automated(action, kind);
 	}
 
 	opens() {

@@ -6,7 +6,6 @@ const PATIENCE = 30000;
 export class Refused extends Error {
 	constructor(status, body) {
 		super(body.message || `The answer was ${status}`);
-		this.status = status;
 		this.body = body;
 	}
 }

@@ -25,12 +25,21 @@ export function say(element, text) {
 	if (element.textContent !== text) element.textContent = text;
 }
 
-/** Show what `make` returns, unless `key` is what was shown last: focus and selection stay where nothing changed. */
+/** Change what is in `root`; a button or link of the same sort in the place of the one that had the focus has it then. */
+export function change(root, work) {
+	const had = document.activeElement;
+	const all = () => [...root.querySelectorAll("a, button")];
+	const at = all().indexOf(had);
+	work();
+	if (all()[at]?.className === had.className) all()[at].focus();
+}
+
+/** Show what `make` returns, unless `key` is what was shown last. */
 export function show(element, key, make) {
 	const wanted = JSON.stringify(key);
 	if (element.shownKey === wanted) return;
 	element.shownKey = wanted;
-	element.replaceChildren(...[make()].flat(Infinity).filter(Boolean));
+	change(element, () => element.replaceChildren(...[make()].flat(Infinity).filter(Boolean)));
 }
 
 /** Text from outside, isolated: right-to-left letters in it do not turn what stands beside it. */

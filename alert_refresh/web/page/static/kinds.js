@@ -43,7 +43,7 @@ export class Kinds {
 		const actions = on ? ["refresh"] : [];
 		if (on && typeof status.automated === "boolean") actions.push(status.automated ? "stop" : "start");
 		show(card.actions, [actions, waiting], () =>
-			actions.map((action) => button(title(action) + (waiting === action ? " …" : ""), () => this.act(action, kind), { disabled: Boolean(waiting), "aria-label": `${title(action)} ${kind}` })));
+			actions.map((action) => button(title(action) + (waiting === action ? " …" : ""), () => waiting || this.act(action, kind), { "aria-disabled": waiting && "true", "aria-label": `${title(action)} ${kind}` })));
 	}
 
 	add(kind) {

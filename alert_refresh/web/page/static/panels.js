@@ -51,10 +51,13 @@ function targetRows({ kinds }) {
 }
 
 function ruleRows({ kinds }) {
-	const { status, list } = kinds.get("rules") || {};
-	const missing = new Set(status?.dangling_targets?.map((pair) => pair.target));
+	const list = kinds.get("rules")?.list;
+	const there = kinds.get("targets")?.list?.items;
 	if (!list) return null;
-	const made = list.items.map((item) => rowOf(item, item.targets.some((one) => missing.has(one)) ? "missing" : "fresh", { missing: item.targets.filter((one) => missing.has(one)) }));
+	const made = list.items.map((item) => {
+		const missing = item.targets.filter((one) => there && !there.has(one));
+		return rowOf(item, missing.length ? "missing" : "fresh", { missing });
+	});
 	return made.sort((a, b) => compare(a.family, b.family) || b.priority - a.priority || compare(a.id, b.id));
 }
 
@@ -119,7 +122,7 @@ export const PANELS = {
 				["View", (row) => name(row.name)],
 				["State", ({ word }) => badge(word)],
 				["Age", (row) => (row.last_success ? distance(row.last_success, "for") : "never fresh")],
-				["Last time", (row) => `${row.outcome}, ${row.mode}, ${took(row.duration_ms)}`],
+				["Last time", (row) => [...new Set([row.outcome, row.mode, took(row.duration_ms)])].join(", ")],
 				["Why", (row) => [row.reason && name(row.reason), " ", row.error_type && help(open.section(row.error_type)), el("p.quiet", "Skipped ", row.skip)], "wide"],
 				["Next", (row) => (row.next_refresh ? distance(row.next_refresh, "in") : "no schedule")],
 				["Refresh", (row) => button("Refresh", () => open.view(row.name), { "aria-label": `Refresh ${row.name}` })],

@@ -1,7 +1,7 @@
 // A table of thousands of rows, of which those near the window are drawn. Each chunk of rows is a tbody; one that is far
 // away is an empty row of its height.
 
-import { button, count, el, say } from "./dom.js";
+import { button, change, count, el, say } from "./dom.js";
 
 const CHUNK = 25;
 const NEAR = "600px";
@@ -14,7 +14,7 @@ export class Listing {
 	 * rows, nothing before they are loaded, `text(row)` their words; only rows that are other objects than before are drawn
 	 * anew. `open(row)` shows one row whole, `updated(world, listing)` does the rest. `nouns` is a row, and several.
 	 */
-	constructor({ label, columns, filters = [], rows, text, open, updated, nouns, search }) {
+	constructor({ label, columns, filters, rows, text, open, updated, nouns, search }) {
 		Object.assign(this, { columns, text, rows, open, updated, nouns, chunks: [], all: [], shown: [], height: GUESS });
 		const changed = () => this.filter();
 		this.search = el("input", { type: "search", placeholder: search, "aria-label": search, autocomplete: "off", spellcheck: "false", oninput: changed });
@@ -40,7 +40,7 @@ export class Listing {
 	}
 
 	narrow(option) {
-		if (this.filters.length) this.filters[0].select.value = option;
+		this.filters[0].select.value = option;
 		this.filter();
 	}
 
@@ -81,16 +81,9 @@ export class Listing {
 		const { children } = chunk.body;
 		rows.forEach((row, at) => {
 			if (at >= children.length) chunk.body.append(this.draw(row, chunk, at));
-			else if (before[at] !== row) this.replace(children[at], this.draw(row, chunk, at));
+			else if (before[at] !== row) change(chunk.body, () => children[at].replaceWith(this.draw(row, chunk, at)));
 		});
 		while (children.length > rows.length) chunk.body.lastChild.remove();
-	}
-
-	/** Put a row in the place of another; what had the focus has it again. */
-	replace(old, made) {
-		const focused = old.contains(document.activeElement);
-		old.replaceWith(made);
-		if (focused) made.querySelector("button")?.focus();
 	}
 
 	draw(row, chunk, at) {
@@ -109,7 +102,7 @@ export class Listing {
 
 	/** Draw the rows of a chunk that comes near, and drop those of one that is far away. */
 	near(chunk, { isIntersecting, boundingClientRect }) {
-		if (!chunk.body.isConnected || chunk.drawn === isIntersecting) return;
+		if (!chunk.body.isConnected || chunk.drawn === (isIntersecting || !chunk.at)) return;
 		chunk.drawn = isIntersecting;
 		if (isIntersecting) {
 			chunk.body.replaceChildren(...chunk.rows.map((row, at) => this.draw(row, chunk, at)));

@@ -81,9 +81,8 @@ const OWN = {
 			rejected && ["rejected", "warn", `${count(rejected, "Secret")} rejected.`, { names: secrets, number: rejected, panel: "targets" }],
 		];
 	},
-	rules({ status: { dangling_targets: pairs = [] } }) {
-		const names = [...new Set(pairs.map((pair) => pair.target))];
-		return [names.length && ["dangling", "warn", `${count(names.length, "target")} named that ${names.length === 1 ? "does" : "do"} not exist.`, { names, panel: "rules" }]];
+	rules({ status: { missing_targets: names, missing_targets_count: number } }) {
+		return [number && ["dangling", "warn", `${count(number, "target")} named that ${number === 1 ? "does" : "do"} not exist.`, { names, number, panel: "rules" }]];
 	},
 	views({ status }) {
 		const failed = status.consecutive_failures ? 0 : status.views_failed; // a failed attempt says so itself
