@@ -10,6 +10,7 @@ from alert_refresh.alertmanager.delivered import Delivered, delivered
 from alert_refresh.alertmanager.delivery.suspects import suspects
 from alert_refresh.alertmanager.delivery.tool import Tool
 from alert_refresh.alertmanager.mask import masked
+from alert_refresh.alertmanager.running.client import CONFIG
 from alert_refresh.alertmanager.running.instances import failure
 from alert_refresh.alertmanager.source import AlertmanagerSource, found
 from alert_refresh.engine import Permanent, Snapshot
@@ -41,7 +42,7 @@ class DryRun(AlertmanagerSource):
         """
         gathered = self.gather(Delivered(), deadline)
         if gathered is None:
-            raise Permanent("there is nothing to render: targets, or rules, cannot be read")
+            raise Permanent("there is nothing to render: targets, or rules, cannot be read", CONFIG)
         work, unchecked = gathered[1], self._unfit(gathered[1], deadline)
         if unchecked is None:
             work = self._without_culprits(work, deadline)

@@ -134,7 +134,7 @@ def _state(health: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
     """A kind in one word: `fresh` only if all of it is the newest version there is."""
     if health["status"] != "healthy":
         return str(health["status"])
-    if not health.get("loaded", True):
+    if not health.get("loaded", True) or fields.get("waiting_for"):
         return "loading"
     if any(fields.get(name) for name in OUTDATED):
         return "stale"

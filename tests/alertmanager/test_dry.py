@@ -151,8 +151,9 @@ def test_nothing_is_rendered_of_what_cannot_be_read(folder: Path) -> None:
     targets = Serving()
     targets.status = type(targets.status)()
     source = dry(folder, targets=targets)
-    with pytest.raises(Permanent, match="nothing to render"):
+    with pytest.raises(Permanent, match="nothing to render") as caught:
         run(source)
+    assert caught.value.error_type == "config", "unknown would be a fault of this program"
 
 
 def test_what_is_undeliverable_is_rejected(folder: Path) -> None:

@@ -158,6 +158,7 @@ def test_the_sentence_of_the_daemon_comes_first() -> None:
         ({"undeliverable_rules_count": 1}, {}, "rejected"),
         ({"missing_targets_count": 1}, {}, "fresh"),
         ({}, {"loaded": False}, "loading"),
+        ({"waiting_for": "rules are not loaded"}, {}, "loading"),
         ({"stale_targets": 1, "targets_valid": 11}, {"status": "degraded"}, "degraded"),
     ],
 )
