@@ -96,6 +96,9 @@ def every_answer_is_described() -> Iterator[None]:
 
 @pytest.fixture
 def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The programs that a test starts do not measure coverage: others do in the same places, and it takes long."""
+    """The programs that a test starts do not measure coverage: others do in the same places, and it takes long.
+
+    The mark `no_cover`, of pytest-cov, is the same for what a test does itself.
+    """
     for name in [name for name in os.environ if name.startswith("COVERAGE")]:
         monkeypatch.delenv(name)

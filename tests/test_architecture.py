@@ -26,6 +26,8 @@ from tests.stage import eventually
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.no_cover
+
 PACKAGE = Path(__file__).parent.parent / "alert_refresh"
 TESTS = Path(__file__).parent
 ENGINE = PACKAGE / "engine"

@@ -240,6 +240,7 @@ def kubes() -> Iterator[tuple[KubeServer, KubeServer]]:
         yield one, other
 
 
+@pytest.mark.no_cover
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(first=st.sampled_from([5, 1000, 5000]), done=steps, shared=st.booleans())
 def test_a35_any_history_of_two_clusters_ends_with_what_the_used_one_has(

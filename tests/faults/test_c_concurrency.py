@@ -98,6 +98,7 @@ def refresh_now(worker: Worker[Any]) -> Request | type[RefreshError]:
         return type(refusal)
 
 
+@pytest.mark.no_cover
 def test_c01_of_a_thousand_parallel_refreshes_exactly_one_is_accepted_in_each_of_twenty_rounds() -> None:
     rounds, parallel = 20, 1000
     with Stage(GatedSource(), rate_limit=0).start() as stage, dump_if_stuck():
@@ -264,6 +265,7 @@ def read_while_swapping(swaps: int, reads: int) -> None:
     assert state.status().succeeded + state.status().failed == swaps
 
 
+@pytest.mark.no_cover
 def test_c04_every_read_during_ten_thousand_swaps_fits_together() -> None:
     read_while_swapping(10_000, 100_000)
 

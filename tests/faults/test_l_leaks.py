@@ -107,6 +107,7 @@ def no_socket_is_left(port: int) -> None:
         assert not set(waiting) & set(still)
 
 
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("unlogged")
 @pytest.mark.parametrize(
     ("count", "warm"),
@@ -152,6 +153,7 @@ def test_l01_l02_l03_refreshes_with_faults_leave_nothing_behind(
         it.connected().serves_what_the_cluster_has()
 
 
+@pytest.mark.no_cover
 def test_l06_scrapes_beside_a_storm_of_collections_never_stop(unlogged: None) -> None:
     with OneWorld().start() as one:
         app, ending = one.app, threading.Event()

@@ -24,6 +24,8 @@ from tests.web.world import TARGETS, World
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 KIND = Kind("fake", "FAKE_", ("network", "unknown"))
 REFRESH = f"{TARGETS}/refresh"
 STATUS = f"{TARGETS}/status"

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 TARGETS = "/api/v2/publishing/targets"
 PUBLISHING = "tests.process.publishing"
 STREAMS = "alert_refresh_http_streams"

@@ -230,6 +230,7 @@ def inputs() -> Iterator[tuple[str, bytes, bool]]:
     yield "a.yaml", b"#" * (17 << 20), False
 
 
+@pytest.mark.no_cover
 def test_every_fault_is_what_the_daemon_says_and_shows_no_credential(tmp_path: Path) -> None:
     count = 0
     for number, (name, content, deny_private) in enumerate(inputs()):

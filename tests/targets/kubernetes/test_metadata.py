@@ -239,6 +239,7 @@ def shared() -> Iterator[KubeServer]:
         yield server
 
 
+@pytest.mark.no_cover
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rounds)
 def test_both_ways_end_the_same_on_any_history(

@@ -576,6 +576,7 @@ def asked_for(cluster: Cluster, secret_name: str) -> str | None:
     return secret_name if secret_name in rejected and secret_name not in cluster.served.items else None
 
 
+@pytest.mark.no_cover
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rounds)
 def test_selective_and_full_refreshes_end_the_same_on_any_history(
