@@ -13,6 +13,7 @@ import pytest
 from tests.kube import KubeServer, faults, fill, kubeconfig, secret
 from tests.kube.api import is_watch
 from tests.kube.wire import chunked, head
+from tests.process.following import Reader
 from tests.process.program import PATIENCE, SLOW_MACHINE, Program, eventually
 
 if TYPE_CHECKING:
@@ -182,8 +183,11 @@ class TestStopping:
             assert watch.happened.wait(PATIENCE), "the program never requested a watch"
             assert program.get(f"{TARGETS}/refresh", "POST")[0] == 202
             assert lists.happened.wait(PATIENCE), "the program never requested a list"
-            began = program.send(signal.SIGTERM)
-            program.wait_for("Stopping")
+            with Reader(program.port) as reader:
+                reader.read_until("sync")
+                began = program.send(signal.SIGTERM)
+                while reader.read() is not None:
+                    pass  # the stream ends once every watch was told to stop
             stopping.set()
             assert refused.wait(PATIENCE), "the watch never began, or goes on"
             program.wait()
