@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -224,7 +225,8 @@ def proxied(kind: str, port: int, folder: Path) -> Iterator[Path]:
         assert eventually(lambda: sock.exists() and healthy(sock)), (folder / "proxy.log").read_text()
         yield sock
     finally:
-        process.kill()  # Caddy would wait for streams to end
+        # Caddy would wait for streams to end; a worker of nginx would outlive a main process that is killed.
+        process.send_signal(signal.SIGTERM if kind == "nginx" else signal.SIGKILL)
         process.wait(PATIENCE)
 
 
