@@ -22,7 +22,7 @@ from alert_refresh.engine import (
 )
 from alert_refresh.observe.outcomes import log_outcome
 from alert_refresh.targets import KIND, Settings
-from alert_refresh.targets.kubernetes.applier import Applier
+from alert_refresh.targets.kubernetes.applier import LONGEST_WINDOW, Applier
 from alert_refresh.targets.kubernetes.reflector import Reflector
 from alert_refresh.targets.kubernetes.snapshot import Memo
 from alert_refresh.targets.kubernetes.source import KubernetesSource
@@ -215,9 +215,12 @@ class World:
         (applier,) = [watch for watch in self.worker._run.watches if isinstance(watch, Applier)]
 
         def told() -> bool:
+            if reflector._position != self.kube.store.version:
+                return False
             if isinstance(clock, FakeClock):
-                clock.advance(0.001)  # for the applier, which gathers events for a moment
-            return reflector._position == self.kube.store.version and not applier.journal.wake.is_set()
+                gathering = [one for one in clock.sleeping() if one <= LONGEST_WINDOW]
+                clock.advance(min(gathering, default=0.0))
+            return not applier.journal.wake.is_set()
 
         eventually(told, "the last event")
         self.serves_what_the_cluster_has()
